@@ -1,0 +1,118 @@
+//! The resolved pipeline: variants expanded, names resolved, parameters typed, identical stages of different variants merged.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use indexmap::IndexMap;
+use petgraph::graph::{DiGraph, NodeIndex};
+use serde_json::Value;
+
+use crate::kind::{AnyParams, DynKind, OutputPort};
+
+/// Index of a node in [`Pipeline::graph`].
+pub type NodeId = NodeIndex<u32>;
+
+/// One arm of the ablation.
+#[derive(Debug, Clone)]
+pub struct Variant {
+    /// `baseline`, or its factors: `n_synthetic=1000` or `n_synthetic=1000,seed=18`.
+    pub name: String,
+    /// The factors that tell it from the others, with their values (the columns of a gathered table).
+    pub factors: IndexMap<String, Value>,
+    /// All variables after overrides.
+    pub vars: IndexMap<String, Value>,
+}
+
+/// Where one input of a node comes from.
+#[derive(Debug, Clone)]
+pub struct InputEdge {
+    /// The producing node.
+    pub node: NodeId,
+    /// Index into the producer's outputs.
+    pub output: usize,
+    /// For a gathered input (`name[*]`): the variants that share this producer, as indices into [`Pipeline::variants`].
+    pub variants: Vec<usize>,
+}
+
+/// One input port of a node and what is connected to it.
+#[derive(Debug, Clone)]
+pub struct NodeInput {
+    /// The port's name.
+    pub port: String,
+    /// Whether the rows of all variants are gathered (`name[*]`), with the factors as columns.
+    pub gather: bool,
+    /// One edge, or for a gathered input one per distinct producer.
+    pub edges: Vec<InputEdge>,
+}
+
+/// What a stage may use of the machine while it runs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Resources {
+    /// Slots of the pool that `--jobs` sizes; default 1.
+    pub cpu: u32,
+    /// GPU slots; default 0.
+    pub gpu: u32,
+    /// Bytes of memory; default 0 (not counted).
+    pub memory: u64,
+}
+
+/// What happens when a stage fails in passing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RetryPolicy {
+    /// Further attempts after the first; default 0.
+    pub retries: u32,
+    /// The wait before the first retry; doubles each time, with jitter.
+    pub backoff: Duration,
+}
+
+/// One distinct computation. Several (variant, stage) pairs can stand for it.
+pub struct Node {
+    /// The kind.
+    pub kind: Arc<dyn DynKind>,
+    /// Parameters in the kind's own type.
+    pub params: AnyParams,
+    /// All parameters as JSON, defaults filled in.
+    pub params_json: Value,
+    /// The part of `params_json` that enters the key (operational parameters removed).
+    pub semantic: Value,
+    /// Inputs in port order.
+    pub inputs: Vec<NodeInput>,
+    /// Output ports.
+    pub outputs: Vec<OutputPort>,
+    /// Every (variant, stage) that is this node, as indices into [`Pipeline::variants`] and [`Pipeline::stages`]; never empty.
+    pub placements: Vec<(u32, u32)>,
+    /// Slots it takes while it runs.
+    pub resources: Resources,
+    /// What to do when it fails in passing.
+    pub retry: RetryPolicy,
+    /// Longest time it may run.
+    pub timeout: Option<Duration>,
+}
+
+/// One stage as named in the file.
+#[derive(Debug, Clone)]
+pub struct StageName {
+    /// The name under `stages:`.
+    pub name: String,
+    /// The kind's name.
+    pub kind: String,
+}
+
+/// A pipeline ready to be planned and run.
+pub struct Pipeline {
+    /// `pipeline:`.
+    pub name: String,
+    /// `about:`.
+    pub about: Option<String>,
+    /// The folder that relative paths in the file are resolved against.
+    pub base_dir: PathBuf,
+    /// Every file that was read: the pipeline and its includes.
+    pub files: Vec<PathBuf>,
+    /// The arms, in file order; the baseline first.
+    pub variants: Vec<Variant>,
+    /// The stages, in file order.
+    pub stages: Vec<StageName>,
+    /// Nodes; an edge points from producer to consumer.
+    pub graph: DiGraph<Node, (), u32>,
+    /// `node_of[variant * stages.len() + stage]`; `None` where a stage is not part of that variant.
+    pub node_of: Vec<Option<NodeId>>,
+}

@@ -1,0 +1,1 @@
+//! Language models on candle: load, generate in batches, train LoRA and QLoRA, talk to inference servers.

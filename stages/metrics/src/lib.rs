@@ -1,0 +1,1 @@
+//! Text metrics (token F1, ROUGE-L, exact match) and bootstrap intervals.

@@ -1,0 +1,1 @@
+//! Retrieval over text passages: BM25, dense, hybrid.

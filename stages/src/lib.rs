@@ -1,0 +1,1 @@
+//! The stage kinds that ship with pipe, one file each, and the registry that lists them.
