@@ -1,0 +1,31 @@
+//! Differentiable ops of decoder models over packed activations: `[tokens, dim]`, the rows of a batch one after the
+//! other without padding, told apart by `cu_seqlens`.
+//!
+//! On the CPU in f32 each op is a fused kernel with its own backward pass; on other devices and dtypes it is composed of
+//! candle's ops ([`composed`]). Every output element is accumulated in one fixed order, so results depend neither on
+//! the batch a row is in nor on the number of threads.
+
+mod activation;
+mod attention_cached;
+mod attention_train;
+mod backward;
+pub mod composed;
+mod cross_entropy;
+mod embedding;
+pub mod gemm;
+mod linear;
+mod lora;
+mod norm;
+mod rope;
+pub mod slices;
+
+pub use activation::{Gelu, add, gelu, swiglu};
+pub use attention_cached::{KvCache, QuerySpan, attention_cached};
+pub use attention_train::{AttentionSpec, attention_train, sequences};
+pub use backward::backward;
+pub use cross_entropy::cross_entropy;
+pub use embedding::embedding;
+pub use linear::{Weight, WeightTile, linear};
+pub use lora::{Dropout, Lora, lora_linear};
+pub use norm::{layer_norm, rms_norm};
+pub use rope::{Rope, rope};
