@@ -1,3 +1,12 @@
 //! Language models on candle: load, generate in batches, train LoRA and QLoRA, talk to inference servers.
+//!
+//! A checkpoint is opened in two steps, neither of which reads a weight: [`config::DecoderConfig`] says what the model is, and
+//! [`weights::Weights`] maps its files and checks that every tensor is there. This crate knows nothing of pipelines, and it never prints,
+//! exits, or reads the environment: what comes from there (hub endpoint, token, keys) is handed in as values.
 
+pub mod config;
+mod error;
 pub mod ops;
+pub mod weights;
+
+pub use error::Error;

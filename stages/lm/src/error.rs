@@ -1,0 +1,16 @@
+//! The crate's errors.
+//!
+//! Each module has an enum of its own with fields for the path, tensor or row concerned. Messages complete the
+//! phrase "failed to ..."; causes stay reachable through `source`. [`Error`] gathers them for callers that do not tell them apart.
+
+/// Any error of this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A configuration file.
+    #[error(transparent)]
+    Config(#[from] crate::config::ConfigError),
+    /// The weights.
+    #[error(transparent)]
+    Weights(#[from] crate::weights::WeightsError),
+}

@@ -1,0 +1,172 @@
+//! A model's tensors: memory-mapped safetensors, tensors in memory, or a GGUF file, behind one lookup by [`Param`].
+//!
+//! Opening checks every name and shape against the configuration and reads no tensor. A tensor is read, converted and moved to its device when
+//! it is asked for, so that a model larger than memory can be quantised layer by layer.
+
+mod error;
+mod names;
+mod safetensors_files;
+mod write;
+
+use std::{collections::BTreeMap, path::Path};
+
+use candle_core::{DType, Device, Tensor};
+
+pub use error::WeightsError;
+pub use names::{LayerParam, Linear, Param};
+pub(crate) use safetensors_files::SafetensorsFiles;
+pub use write::{TensorSource, write_safetensors, write_sharded};
+
+use crate::config::{DecoderConfig, Family};
+
+/// The tensors of one model, complete and of the right shapes.
+#[derive(Debug)]
+pub struct Weights {
+    family: Family,
+    backend: Backend,
+    /// What Hugging Face calls a tensor -> what the backend calls it, where the two differ.
+    renamed: BTreeMap<String, String>,
+}
+
+#[derive(Debug)]
+enum Backend {
+    Files(SafetensorsFiles),
+    Memory(BTreeMap<String, Tensor>),
+}
+
+impl Weights {
+    /// Opens the safetensors of a checkpoint directory: `model.safetensors`, or the shards that `model.safetensors.index.json` lists.
+    ///
+    /// The files stay mapped as long as the value lives; they must not be changed meanwhile.
+    ///
+    /// # Errors
+    /// A file is missing, truncated or malformed; a tensor is missing, unexpected, of the wrong shape, or of a type other than
+    /// f32, f16 or bf16. The message names file and tensor.
+    pub fn from_dir(dir: &Path, config: &DecoderConfig) -> Result<Self, WeightsError> {
+        let files = SafetensorsFiles::open_dir(dir)?;
+        Self::checked(Backend::Files(files), config)
+    }
+
+    /// Takes tensors by their Hugging Face names, such as a new model's or a merged one's.
+    ///
+    /// # Errors
+    /// A tensor is missing, unexpected, or of the wrong shape.
+    pub fn from_tensors(tensors: BTreeMap<String, Tensor>, config: &DecoderConfig) -> Result<Self, WeightsError> {
+        Self::checked(Backend::Memory(tensors), config)
+    }
+
+    /// The stored type of a parameter.
+    ///
+    /// # Errors
+    /// The model has no such parameter.
+    pub fn dtype(&self, param: Param) -> Result<DType, WeightsError> {
+        let name = self.stored_name(param);
+        let found = match &self.backend {
+            Backend::Files(files) => files.entry(&name).map(|e| e.dtype),
+            Backend::Memory(tensors) => tensors.get(&name).map(Tensor::dtype),
+        };
+        found.ok_or_else(|| self.missing(name))
+    }
+
+    /// Reads a parameter as `dtype` on `device`. The result owns its memory; nothing stays cached.
+    ///
+    /// # Errors
+    /// The model has no such parameter, or the device refuses it.
+    pub fn load(&self, param: Param, dtype: DType, device: &Device) -> Result<Tensor, WeightsError> {
+        let name = self.stored_name(param);
+        let tensor = match &self.backend {
+            Backend::Files(files) => files.load(&name)?,
+            Backend::Memory(tensors) => tensors.get(&name).cloned().ok_or_else(|| self.missing(name.clone()))?,
+        };
+        // Converted before it moves: the stored type is never wider than what is asked for by much, and CPU converts every pair.
+        tensor.to_dtype(dtype).and_then(|t| t.to_device(device)).map_err(|source| WeightsError::Tensor { name, source })
+    }
+
+    /// Whose names the tensors carry.
+    pub fn family(&self) -> Family {
+        self.family
+    }
+
+    fn stored_name(&self, param: Param) -> String {
+        let name = param.name(self.family);
+        self.renamed.get(&name).cloned().unwrap_or(name)
+    }
+
+    fn missing(&self, name: String) -> WeightsError {
+        WeightsError::Missing { place: self.backend.place(), names: vec![name], more: 0 }
+    }
+
+    fn checked(backend: Backend, config: &DecoderConfig) -> Result<Self, WeightsError> {
+        let found = backend.shapes();
+        let renamed = without_prefix(&found, config);
+        let mut unknown: BTreeMap<&str, &Vec<usize>> = found.iter().map(|(n, s)| (n.as_str(), s)).collect();
+        let mut missing = Vec::new();
+        for param in Param::all(config) {
+            let name = param.name(config.family);
+            let stored = renamed.get(&name).unwrap_or(&name);
+            let Some(shape) = unknown.remove(stored.as_str()) else {
+                missing.push(name);
+                continue;
+            };
+            let expected = param.shape(config);
+            if *shape != expected {
+                let file = backend.file_of(stored);
+                return Err(WeightsError::Shape { file, name, found: shape.clone(), expected });
+            }
+        }
+        if !missing.is_empty() {
+            let more = missing.len().saturating_sub(5);
+            missing.truncate(5);
+            return Err(WeightsError::Missing { place: backend.place(), names: missing, more });
+        }
+        let extra: Vec<String> = unknown
+            .into_keys()
+            .filter(|n| !n.ends_with("rotary_emb.inv_freq"))
+            .filter(|n| !(config.tie_word_embeddings && *n == Param::LmHead.name(config.family)))
+            .map(str::to_owned)
+            .collect();
+        if let Some(first) = extra.first() {
+            let file = backend.file_of(first);
+            return Err(WeightsError::Unexpected { file, name: first.clone(), more: extra.len() - 1 });
+        }
+        Ok(Self { family: config.family, backend, renamed })
+    }
+}
+
+/// Checkpoints of the bare decoder (saved without its language-model head) leave out the leading `model.` or `transformer.`.
+fn without_prefix(found: &BTreeMap<String, Vec<usize>>, config: &DecoderConfig) -> BTreeMap<String, String> {
+    if found.contains_key(&Param::Embedding.name(config.family)) {
+        return BTreeMap::new();
+    }
+    Param::all(config)
+        .into_iter()
+        .filter_map(|p| {
+            let name = p.name(config.family);
+            let bare = name.strip_prefix("model.").or_else(|| name.strip_prefix("transformer."))?.to_owned();
+            found.contains_key(&bare).then_some((name, bare))
+        })
+        .collect()
+}
+
+impl Backend {
+    fn shapes(&self) -> BTreeMap<String, Vec<usize>> {
+        match self {
+            Self::Files(files) => files.shapes(),
+            Self::Memory(tensors) => tensors.iter().map(|(n, t)| (n.clone(), t.dims().to_vec())).collect(),
+        }
+    }
+
+    fn file_of(&self, name: &str) -> String {
+        match self {
+            Self::Files(files) => files.file_of(name),
+            Self::Memory(_) => self.place(),
+        }
+    }
+
+    fn place(&self) -> String {
+        match self {
+            Self::Files(files) => files.place(),
+            Self::Memory(_) => "memory".to_owned(),
+        }
+    }
+}
