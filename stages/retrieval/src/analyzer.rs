@@ -1,0 +1,59 @@
+//! How text becomes index terms.
+
+use pipe_text::{Dialect, is_stop_word, stem};
+
+/// What happens to a word's ending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Stemmer {
+    /// Words stay as they are.
+    None,
+    /// Porter's stemmer in Lucene's dialect.
+    #[default]
+    Porter,
+}
+
+/// Which words are left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StopWords {
+    /// None.
+    None,
+    /// Lucene's 33 English ones.
+    #[default]
+    English,
+}
+
+/// Lower-cases, splits into runs of letters and digits (of any script), drops stop words, stems. The default is that of the
+/// BM25 baselines of Anserini.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Analyzer {
+    /// See [`Stemmer`].
+    pub stemmer: Stemmer,
+    /// See [`StopWords`].
+    pub stop_words: StopWords,
+}
+
+impl Analyzer {
+    /// The terms of `text`, in order.
+    pub fn terms(self, text: &str) -> Vec<String> {
+        text.to_lowercase()
+            .split(|c: char| !c.is_alphanumeric())
+            .filter(|word| !(word.is_empty() || self.stop_words == StopWords::English && is_stop_word(word)))
+            .map(|word| match self.stemmer {
+                Stemmer::None => word.to_owned(),
+                Stemmer::Porter => stem(word, Dialect::Martin),
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terms_are_lower_cased_stopped_and_stemmed() {
+        assert_eq!(Analyzer::default().terms("The inhibitors of TNF-α"), ["inhibitor", "tnf", "α"]);
+        let plain = Analyzer { stemmer: Stemmer::None, stop_words: StopWords::None };
+        assert_eq!(plain.terms("The inhibitors"), ["the", "inhibitors"]);
+    }
+}
