@@ -4,8 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use pipe_retrieval::{Analyzer, Bm25, Bm25Params};
 
-/// Anserini reports nDCG@10 = 0.6789 and R@100 = 0.9253; it splits words by Unicode's rules and strips possessives, we split at anything but
-/// letters and digits, which costs 0.001 nDCG.
+/// Anserini reports nDCG@10 = 0.6789 and R@100 = 0.9253; unlike here, Lucene rounds document lengths to one byte.
 #[test]
 #[expect(clippy::print_stderr, reason = "a skipped check must say so")]
 fn scifact_reaches_the_published_figures() {
@@ -18,7 +17,7 @@ fn scifact_reaches_the_published_figures() {
     let (mut ids, mut texts) = (Vec::new(), Vec::new());
     for line in read("corpus.jsonl").lines() {
         let row: serde_json::Value = serde_json::from_str(line).unwrap();
-        ids.push(row["_id"].as_str().unwrap().to_owned());
+        ids.push(row["id"].as_str().unwrap().to_owned());
         texts.push(format!("{} {}", row["title"].as_str().unwrap(), row["text"].as_str().unwrap()));
     }
     let mut relevant: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -41,6 +40,6 @@ fn scifact_reaches_the_published_figures() {
         recall += found.len() as f64 / relevant.len() as f64;
     }
     let n = relevant.len() as f64;
-    assert!((ndcg / n - 0.6780).abs() < 0.002, "nDCG@10 {}", ndcg / n);
-    assert!((recall / n - 0.9253).abs() < 0.002, "R@100 {}", recall / n);
+    assert!((ndcg / n - 0.6780).abs() < 0.0005, "nDCG@10 {}", ndcg / n);
+    assert!((recall / n - 0.9253).abs() < 0.0005, "R@100 {}", recall / n);
 }
