@@ -5,5 +5,7 @@
 //! ```
 
 pub mod context;
+pub mod diag;
 pub mod kind;
 pub mod pipeline;
+pub mod yaml;

@@ -1,0 +1,132 @@
+//! YAML 1.2 as a tree in which every key and value knows its place in the file.
+//!
+//! What is accepted: one document, the core schema (`yes`, `on` and `2024-01-02` are strings, `0o17` and `0x1f` are integers),
+//! anchors and aliases, merge keys (`<<: *defaults`; a key that is written out wins), and the `!!str`-style core tags.
+//! What is refused, with its place: a second document, other tags, a key that is not a scalar, the same key twice, integers beyond
+//! 64 bits, `.nan` and `.inf` (JSON has neither), tabs as indentation. A byte order mark and CRLF line ends are fine.
+//!
+//! Hostile files are refused within milliseconds by the budgets below: events are counted while they are read, and an alias is
+//! charged with the size of what it stands for before
+//! anything is copied.
+
+mod parse;
+mod scalar;
+
+use serde_json::{Map, Number, Value};
+
+use crate::diag::Span;
+
+pub use parse::parse;
+
+/// Largest file, in bytes.
+pub const MAX_BYTES: usize = 16 << 20;
+/// Deepest nesting of lists and mappings.
+pub const MAX_DEPTH: usize = 64;
+/// Most values that anchors and aliases of a file may stand for, together.
+pub const MAX_ALIASED: usize = 100_000;
+
+/// A value and its place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    /// Where it is written; for an alias, where the anchor is.
+    pub span: Span,
+    /// What it is.
+    pub data: Data,
+}
+
+/// What a node holds.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Data {
+    /// `null`, `~` or nothing.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A 64-bit integer or a finite float.
+    Number(Number),
+    /// Text.
+    String(String),
+    /// A sequence.
+    List(Vec<Node>),
+    /// A mapping, in file order, without duplicates.
+    Map(Vec<Entry>),
+    /// Something that has been reported already; whoever meets it stays quiet.
+    Invalid,
+}
+
+/// One `key: value`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// The key's text; `1:` and `true:` are the texts `1` and `true`.
+    pub key: String,
+    /// Where the key is.
+    pub key_span: Span,
+    /// The value.
+    pub value: Node,
+}
+
+impl Node {
+    /// The text, if it is one.
+    pub fn as_str(&self) -> Option<&str> {
+        match &self.data {
+            Data::String(s) => Some(s),
+            _ => None,
+        }
+    }
+
+    /// The entries, if it is a mapping.
+    pub fn as_map(&self) -> Option<&[Entry]> {
+        match &self.data {
+            Data::Map(entries) => Some(entries),
+            _ => None,
+        }
+    }
+
+    /// The entry of that key.
+    pub fn entry(&self, key: &str) -> Option<&Entry> {
+        self.as_map()?.iter().find(|e| e.key == key)
+    }
+
+    /// What it is, for messages: `the number 3`, `a list`.
+    pub fn describe(&self) -> String {
+        match &self.data {
+            Data::Null => "nothing".to_owned(),
+            Data::Bool(b) => format!("`{b}`"),
+            Data::Number(n) => format!("the number `{n}`"),
+            Data::String(s) => format!("the text `{}`", shorten(s)),
+            Data::List(_) => "a list".to_owned(),
+            Data::Map(_) => "a mapping".to_owned(),
+            Data::Invalid => "something unreadable".to_owned(),
+        }
+    }
+
+    /// Whether part of it has been reported as unreadable.
+    pub fn has_invalid(&self) -> bool {
+        match &self.data {
+            Data::Invalid => true,
+            Data::List(items) => items.iter().any(Node::has_invalid),
+            Data::Map(entries) => entries.iter().any(|e| e.value.has_invalid()),
+            _ => false,
+        }
+    }
+
+    /// The value without its places.
+    pub fn to_json(&self) -> Value {
+        match &self.data {
+            Data::Null | Data::Invalid => Value::Null,
+            Data::Bool(b) => Value::Bool(*b),
+            Data::Number(n) => Value::Number(n.clone()),
+            Data::String(s) => Value::String(s.clone()),
+            Data::List(items) => Value::Array(items.iter().map(Node::to_json).collect()),
+            Data::Map(entries) => {
+                Value::Object(entries.iter().map(|e| (e.key.clone(), e.value.to_json())).collect::<Map<_, _>>())
+            }
+        }
+    }
+}
+
+/// At most 40 characters of a text, on one line.
+pub fn shorten(text: &str) -> String {
+    const SHOWN: usize = 40;
+    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(SHOWN + 1).collect();
+    if line.chars().count() > SHOWN { line.chars().take(SHOWN).chain(['…']).collect() } else { line }
+}
