@@ -8,4 +8,5 @@ pub mod context;
 pub mod diag;
 pub mod kind;
 pub mod pipeline;
+pub mod spec;
 pub mod yaml;

@@ -16,7 +16,10 @@ pub type NodeId = NodeIndex<u32>;
 pub struct Variant {
     /// `baseline`, or its factors: `n_synthetic=1000` or `n_synthetic=1000,seed=18`.
     pub name: String,
-    /// The factors that tell it from the others, with their values (the columns of a gathered table).
+    /// The name without the `replicate` factors: variants with the same arm are replicates of each other.
+    pub arm: String,
+    /// All factors with their values, the same ones in every variant (the columns of a gathered table). A named level that is
+    /// not among the factor's own, as the baseline's may be, is called `baseline`.
     pub factors: IndexMap<String, Value>,
     /// All variables after overrides.
     pub vars: IndexMap<String, Value>,

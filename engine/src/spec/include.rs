@@ -1,0 +1,246 @@
+//! Reading a pipeline file and everything it includes.
+
+use std::{
+    collections::HashMap,
+    io,
+    path::{Component, Path, PathBuf},
+    sync::Arc,
+};
+
+use indexmap::{IndexMap, map::Entry};
+
+use super::{
+    PipelineSpec, StageSpec, VarDef,
+    read::{FileSpec, read_file},
+};
+use crate::{
+    diag::{Diagnostic, SourceMap, Span},
+    yaml,
+};
+
+/// Most files that one pipeline may be made of.
+const MAX_FILES: usize = 64;
+
+/// Reads a pipeline file and its includes from disk. Never fails: what is wrong travels in [`PipelineSpec::problems`].
+pub fn load(path: &Path) -> PipelineSpec {
+    load_with(path, &|path| std::fs::read(path))
+}
+
+/// Like [`load`], from anywhere: `read` gives a file's bytes.
+pub fn load_with(path: &Path, read: &dyn Fn(&Path) -> io::Result<Vec<u8>>) -> PipelineSpec {
+    let mut loader = Loader {
+        read,
+        sources: SourceMap::default(),
+        problems: Vec::new(),
+        files: Vec::new(),
+        done: HashMap::new(),
+        open: Vec::new(),
+    };
+    let mut spec = loader.read_one(path, None).unwrap_or_default();
+    let shared = loader.shared(path, &mut spec);
+    PipelineSpec {
+        name: spec.name.unwrap_or_default(),
+        about: spec.about,
+        base_dir: path.parent().unwrap_or(Path::new("")).to_owned(),
+        files: loader.files,
+        vars: shared.vars,
+        factors: spec.factors,
+        stages: shared.stages,
+        sources: Arc::new(loader.sources),
+        problems: loader.problems,
+    }
+}
+
+/// What a file and its includes define together.
+#[derive(Clone, Default)]
+struct Shared {
+    vars: IndexMap<String, VarDef>,
+    stages: IndexMap<String, StageSpec>,
+}
+
+struct Loader<'r> {
+    read: &'r dyn Fn(&Path) -> io::Result<Vec<u8>>,
+    sources: SourceMap,
+    problems: Vec<Diagnostic>,
+    files: Vec<PathBuf>,
+    done: HashMap<PathBuf, Shared>,
+    /// The files being read, outermost first.
+    open: Vec<PathBuf>,
+}
+
+impl Loader<'_> {
+    /// Reads one file; `from` is where it is included.
+    fn read_one(&mut self, path: &Path, from: Option<Span>) -> Option<FileSpec> {
+        let name = path.display().to_string();
+        let located = |d: Diagnostic| if let Some(span) = from { d.at(span, "included here") } else { d };
+        let bytes = match (self.read)(path) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                let help = from.map(|_| "paths under `include:` are relative to the file they are in".to_owned());
+                let problem =
+                    Diagnostic::error("file::read", format!("failed to read {name}: {error}")).maybe_help(help);
+                self.problems.push(located(problem));
+                return None;
+            }
+        };
+        self.files.push(path.to_owned());
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").map(<[u8]>::to_vec).unwrap_or(bytes);
+        if let Err(error) = std::str::from_utf8(&bytes) {
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            let at = error.valid_up_to();
+            let source = self.sources.add(name, text);
+            let utf16 = bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff");
+            let help = if utf16 { "it looks like UTF-16; save it as UTF-8" } else { "save it as UTF-8" };
+            self.problems.push(
+                Diagnostic::error("file::utf8", "the file is not UTF-8")
+                    .at(Span::new(source, at, at + '\u{fffd}'.len_utf8()), "this is no character")
+                    .help(help),
+            );
+            return None;
+        }
+        let text = String::from_utf8(bytes).expect("it was checked");
+        let source = self.sources.add(name, text);
+        let text = &self.sources.get(source).text;
+        let root = yaml::parse(source, text, &mut self.problems)?;
+        Some(read_file(&root, from.is_some(), &mut self.problems))
+    }
+
+    /// What the file and its includes define; the file's own definitions win.
+    fn shared(&mut self, path: &Path, spec: &mut FileSpec) -> Shared {
+        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        let mut merged = Shared::default();
+        let mut seen: Vec<PathBuf> = Vec::new();
+        self.open.push(normal(path));
+        for (name, span) in std::mem::take(&mut spec.includes) {
+            let target = folder.join(&name);
+            if seen.contains(&normal(&target)) {
+                self.problems.push(
+                    Diagnostic::error("include::twice", format!("`{name}` is included twice")).at(span, "again here"),
+                );
+                continue;
+            }
+            seen.push(normal(&target));
+            let more = self.included(&target, span);
+            self.join(&mut merged, more, spec, span);
+        }
+        self.open.pop();
+        merged.vars.extend(std::mem::take(&mut spec.vars));
+        for (name, stage) in std::mem::take(&mut spec.stages) {
+            match (merged.stages.get(&name), stage.overrides) {
+                (Some(earlier), None) => self.problems.push(
+                    Diagnostic::error(
+                        "include::stage",
+                        format!("the stage `{name}` is already defined in an included file"),
+                    )
+                    .at(stage.span, "defined again here")
+                    .at(earlier.span, "first defined here")
+                    .help("rename one of them, or add `override: true` to this one to replace the included stage"),
+                ),
+                (None, Some(span)) => self.problems.push(
+                    Diagnostic::error("include::override", format!("the stage `{name}` overrides nothing"))
+                        .at(span, "no included file has a stage of that name")
+                        .maybe_help(crate::diag::one_of(
+                            &name,
+                            "included stages",
+                            merged.stages.keys().map(String::as_str),
+                        )),
+                ),
+                _ => {}
+            }
+            merged.stages.insert(name, stage);
+        }
+        merged
+    }
+
+    fn included(&mut self, path: &Path, from: Span) -> Shared {
+        let key = normal(path);
+        if let Some(done) = self.done.get(&key) {
+            return done.clone();
+        }
+        if let Some(start) = self.open.iter().position(|p| *p == key) {
+            let mut cycle: Vec<String> = self.open[start..].iter().map(|p| p.display().to_string()).collect();
+            cycle.push(key.display().to_string());
+            self.problems.push(
+                Diagnostic::error("include::cycle", "files include each other in a circle")
+                    .at(from, "this closes the circle")
+                    .help(cycle.join(" -> ")),
+            );
+            return Shared::default();
+        }
+        if self.files.len() >= MAX_FILES {
+            self.problems.push(
+                Diagnostic::error("include::too_many", format!("a pipeline is made of at most {MAX_FILES} files"))
+                    .at(from, "one too many"),
+            );
+            return Shared::default();
+        }
+        let mut spec = self.read_one(path, Some(from)).unwrap_or_default();
+        let shared = self.shared(path, &mut spec);
+        self.done.insert(key, shared.clone());
+        shared
+    }
+
+    /// Adds an included file's definitions to those of the files before it. `includer` settles what both define.
+    fn join(&mut self, merged: &mut Shared, more: Shared, includer: &FileSpec, from: Span) {
+        for (name, var) in more.vars {
+            match merged.vars.entry(name) {
+                Entry::Vacant(slot) => {
+                    slot.insert(var);
+                }
+                Entry::Occupied(slot) => {
+                    if slot.get().span != var.span && !includer.vars.contains_key(slot.key()) {
+                        let name = slot.key();
+                        self.problems.push(
+                            Diagnostic::error(
+                                "include::var",
+                                format!("two included files define the variable `{name}`"),
+                            )
+                            .at(from, "this file defines it too")
+                            .at(slot.get().span, "one definition")
+                            .at(var.span, "the other")
+                            .help(format!("define `{name}` in the including file, whose `vars` win")),
+                        );
+                    }
+                }
+            }
+        }
+        for (name, stage) in more.stages {
+            match merged.stages.entry(name) {
+                Entry::Vacant(slot) => {
+                    slot.insert(stage);
+                }
+                Entry::Occupied(slot) => {
+                    let settled = includer.stages.get(slot.key()).is_some_and(|s| s.overrides.is_some());
+                    if slot.get().span != stage.span && !settled {
+                        let name = slot.key();
+                        self.problems.push(
+                            Diagnostic::error(
+                                "include::stage",
+                                format!("two included files define the stage `{name}`"),
+                            )
+                            .at(from, "this file defines it too")
+                            .at(slot.get().span, "one definition")
+                            .at(stage.span, "the other")
+                            .help("rename one of them, or define it in the including file with `override: true`"),
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The path with `.` and `..` worked out, so that one file has one name. Links are not followed.
+fn normal(path: &Path) -> PathBuf {
+    let mut parts: Vec<Component<'_>> = Vec::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if matches!(parts.last(), Some(Component::Normal(_))) => {
+                parts.pop();
+            }
+            _ => parts.push(part),
+        }
+    }
+    parts.iter().collect()
+}

@@ -1,0 +1,379 @@
+//! From the marked tree of one file to its parts. Unknown keys and wrong shapes are reported; what can be read is read.
+
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use serde_json::Value;
+
+use super::{Factor, InputSpec, Level, Role, Setting, StageSpec, VarDef, parse_bytes, parse_duration};
+use crate::{
+    diag::{Diagnostic, Span, one_of},
+    pipeline::Resources,
+    yaml::{Data, Entry, Node, shorten},
+};
+
+/// What one file says.
+#[derive(Debug, Default)]
+pub struct FileSpec {
+    pub name: Option<String>,
+    pub about: Option<String>,
+    pub includes: Vec<(String, Span)>,
+    pub vars: IndexMap<String, VarDef>,
+    pub factors: Vec<Factor>,
+    pub stages: IndexMap<String, StageSpec>,
+}
+
+const FILE_KEYS: [&str; 8] = ["pipeline", "about", "include", "vars", "ablate", "matrix", "replicate", "stages"];
+const STAGE_KEYS: [&str; 9] =
+    ["kind", "about", "inputs", "params", "resources", "retries", "backoff", "timeout", "override"];
+const DEFAULT_BACKOFF: Duration = Duration::from_secs(1);
+/// Longest name of a pipeline, stage, variable or factor: they become file names.
+const MAX_NAME: usize = 64;
+
+/// Reads a file's tree. `included` files may not hold factors and need no name.
+pub fn read_file(root: &Node, included: bool, problems: &mut Vec<Diagnostic>) -> FileSpec {
+    Reader { problems }.file(root, included)
+}
+
+struct Reader<'p> {
+    problems: &'p mut Vec<Diagnostic>,
+}
+
+impl Reader<'_> {
+    fn report(&mut self, diagnostic: Diagnostic) {
+        self.problems.push(diagnostic);
+    }
+
+    fn wrong_type(&mut self, what: &str, expected: &str, found: &Node) {
+        if !matches!(found.data, Data::Invalid) {
+            let message = format!("{what} must be {expected}, not {}", found.describe());
+            self.report(Diagnostic::error("spec::type", message).at(found.span, format!("expected {expected}")));
+        }
+    }
+
+    fn file(&mut self, root: &Node, included: bool) -> FileSpec {
+        let mut spec = FileSpec::default();
+        let Some(entries) = root.as_map() else {
+            if root.data == Data::Null {
+                self.report(
+                    Diagnostic::error("spec::empty", "the file is empty")
+                        .at(root.span, "")
+                        .help("a pipeline begins with `pipeline: name` and `stages:`; `pipe init` writes a starter"),
+                );
+            } else {
+                self.wrong_type("a pipeline file", "a mapping with `pipeline:` and `stages:`", root);
+            }
+            return spec;
+        };
+        let has = |key: &str| entries.iter().any(|e| e.key == key);
+        for entry in entries {
+            let value = &entry.value;
+            match entry.key.as_str() {
+                "pipeline" => spec.name = self.name_value(value),
+                "about" => spec.about = self.text("`about`", value),
+                "include" => spec.includes = self.includes(value),
+                "vars" => self.vars(value, &mut spec.vars),
+                "stages" => self.stages(value, &mut spec.stages),
+                "ablate" | "matrix" | "replicate" if included => self.report(
+                    Diagnostic::error("include::factors", format!("an included file cannot hold `{}`", entry.key))
+                        .at(entry.key_span, "factors belong to the file that is run")
+                        .help("move it there, and leave `vars` and `stages` in the file to be shared"),
+                ),
+                "ablate" => self.factors(Role::Ablate, entry, &mut spec.factors),
+                "matrix" => self.factors(Role::Matrix, entry, &mut spec.factors),
+                "replicate" => self.factors(Role::Replicate, entry, &mut spec.factors),
+                _ => self.unknown_key("the pipeline file", entry, &FILE_KEYS, None),
+            }
+        }
+        let order = |role: Role| role as u8;
+        spec.factors.sort_by_key(|f| order(f.role));
+        if !included {
+            let start = Span { end: root.span.start, ..root.span };
+            if !has("pipeline") {
+                self.report(
+                    Diagnostic::error("spec::missing", "the pipeline has no name")
+                        .at(start, "`pipeline: name` is missing")
+                        .help("add `pipeline: name`; results are kept under that name"),
+                );
+            }
+            if !has("stages") && spec.includes.is_empty() {
+                self.report(
+                    Diagnostic::error("spec::missing", "the pipeline has no stages")
+                        .at(start, "`stages:` is missing")
+                        .help("add `stages:` with at least one stage, or `include:` a file that has some"),
+                );
+            }
+        }
+        spec
+    }
+
+    fn unknown_key(&mut self, place: &str, entry: &Entry, known: &[&str], otherwise: Option<String>) {
+        let help = match otherwise {
+            Some(text) => crate::diag::did_you_mean(&entry.key, known.iter().copied())
+                .map(|name| format!("did you mean `{name}`?"))
+                .or(Some(text)),
+            None => one_of(&entry.key, "known keys", known.iter().copied()),
+        };
+        self.report(
+            Diagnostic::error("spec::unknown_key", format!("{place} has no key `{}`", shorten(&entry.key)))
+                .at(entry.key_span, "unknown key")
+                .maybe_help(help),
+        );
+    }
+
+    fn entries<'n>(&mut self, what: &str, node: &'n Node) -> &'n [Entry] {
+        if let Some(entries) = node.as_map() {
+            return entries;
+        }
+        if node.data != Data::Null {
+            self.wrong_type(what, "a mapping", node);
+        }
+        &[]
+    }
+
+    fn text(&mut self, what: &str, node: &Node) -> Option<String> {
+        if let Some(text) = node.as_str() {
+            return Some(text.to_owned());
+        }
+        self.wrong_type(what, "a text", node);
+        None
+    }
+
+    fn name_value(&mut self, node: &Node) -> Option<String> {
+        let name = self.text("`pipeline`", node)?;
+        self.check_name("pipeline", &name, node.span);
+        Some(name)
+    }
+
+    /// Names become file names, columns and `--set` keys.
+    fn check_name(&mut self, what: &str, name: &str, span: Span) -> bool {
+        let starts = name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+        let fits = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+        let problem = if name.len() > MAX_NAME {
+            format!("a {what} name has at most {MAX_NAME} characters")
+        } else if starts && fits {
+            return true;
+        } else {
+            format!("`{}` is no {what} name", shorten(name))
+        };
+        self.report(
+            Diagnostic::error("spec::name", problem)
+                .at(span, "")
+                .help("a name is made of ASCII letters, digits, `_` and `-`, and does not begin with `-`"),
+        );
+        false
+    }
+
+    fn includes(&mut self, node: &Node) -> Vec<(String, Span)> {
+        let items = match &node.data {
+            Data::List(items) => items.as_slice(),
+            Data::Null => &[],
+            _ => std::slice::from_ref(node),
+        };
+        items.iter().filter_map(|n| Some((self.text("`include`", n)?, n.span))).collect()
+    }
+
+    fn vars(&mut self, node: &Node, vars: &mut IndexMap<String, VarDef>) {
+        for entry in self.entries("`vars`", node) {
+            if self.check_name("variable", &entry.key, entry.key_span) {
+                vars.insert(entry.key.clone(), VarDef { span: entry.key_span, value: entry.value.clone() });
+            }
+        }
+    }
+
+    fn factors(&mut self, role: Role, entry: &Entry, factors: &mut Vec<Factor>) {
+        for factor in self.entries(&format!("`{}`", entry.key), &entry.value) {
+            if !self.check_name("factor", &factor.key, factor.key_span) {
+                continue;
+            }
+            let bundle = matches!(factor.value.data, Data::Map(_));
+            let levels = match &factor.value.data {
+                Data::List(items) => items.iter().map(|item| self.plain_level(&factor.key, item)).collect(),
+                Data::Map(levels) => levels.iter().map(|level| self.named_level(level)).collect(),
+                _ => {
+                    self.wrong_type(
+                        &format!("the factor `{}`", factor.key),
+                        "a list of values or named levels",
+                        &factor.value,
+                    );
+                    continue;
+                }
+            };
+            let levels: Vec<Level> = levels;
+            if levels.is_empty() {
+                self.report(
+                    Diagnostic::error("factors::empty", format!("the factor `{}` has no levels", factor.key))
+                        .at(factor.value.span, "nothing to vary")
+                        .help("give at least one value, or remove the factor"),
+                );
+                continue;
+            }
+            factors.push(Factor { name: factor.key.clone(), span: factor.key_span, role, bundle, levels });
+        }
+    }
+
+    fn plain_level(&mut self, var: &str, node: &Node) -> Level {
+        self.literal(node);
+        let settings = vec![Setting { var: var.to_owned(), span: node.span, value: node.clone() }];
+        Level { value: node.to_json(), span: node.span, settings }
+    }
+
+    fn named_level(&mut self, level: &Entry) -> Level {
+        let entries = self.entries(&format!("the level `{}`", level.key), &level.value);
+        if entries.is_empty() && level.value.as_map().is_some() {
+            self.report(
+                Diagnostic::error("factors::empty", format!("the level `{}` sets no variable", level.key))
+                    .at(level.value.span, "empty")
+                    .help("a named level is a mapping from variables to values; for plain values write a list"),
+            );
+        }
+        let settings = entries.iter().map(|e| {
+            self.literal(&e.value);
+            Setting { var: e.key.clone(), span: e.key_span, value: e.value.clone() }
+        });
+        let settings = settings.collect();
+        Level { value: Value::String(level.key.clone()), span: level.key_span, settings }
+    }
+
+    /// Levels are compared with the baseline and become names, so they hold no `${}`.
+    fn literal(&mut self, node: &Node) {
+        match &node.data {
+            Data::String(text) if text.contains("${") => self.report(
+                Diagnostic::error("factors::literal", "a factor's levels are literal values")
+                    .at(node.span, "`${...}` is not available here")
+                    .help("vary the variable that this one is made from, or write the value out"),
+            ),
+            Data::List(items) => items.iter().for_each(|n| self.literal(n)),
+            Data::Map(entries) => entries.iter().for_each(|e| self.literal(&e.value)),
+            _ => {}
+        }
+    }
+
+    fn stages(&mut self, node: &Node, stages: &mut IndexMap<String, StageSpec>) {
+        for entry in self.entries("`stages`", node) {
+            self.check_name("stage", &entry.key, entry.key_span);
+            let stage = self.stage(entry);
+            stages.insert(entry.key.clone(), stage);
+        }
+    }
+
+    fn stage(&mut self, stage: &Entry) -> StageSpec {
+        let mut spec = StageSpec {
+            span: stage.key_span,
+            kind: None,
+            about: None,
+            inputs: Vec::new(),
+            params: None,
+            params_span: stage.key_span,
+            resources: Resources { cpu: 1, gpu: 0, memory: 0 },
+            retries: 0,
+            backoff: DEFAULT_BACKOFF,
+            timeout: None,
+            overrides: None,
+        };
+        let Some(entries) = stage.value.as_map() else {
+            self.wrong_type(&format!("the stage `{}`", shorten(&stage.key)), "a mapping with `kind:`", &stage.value);
+            return spec;
+        };
+        for entry in entries {
+            let value = &entry.value;
+            match entry.key.as_str() {
+                "kind" => {
+                    spec.kind = self.text("`kind`", value).map(|kind| (kind, value.span));
+                    if spec.params.is_none() {
+                        spec.params_span = value.span;
+                    }
+                }
+                "about" => spec.about = self.text("`about`", value),
+                "inputs" => spec.inputs = self.inputs(value),
+                "params" => {
+                    self.entries("`params`", value);
+                    if value.as_map().is_some() {
+                        spec.params = Some(value.clone());
+                        spec.params_span = entry.key_span;
+                    }
+                }
+                "resources" => self.resources(value, &mut spec.resources),
+                "retries" => spec.retries = self.count("`retries`", value).unwrap_or(0),
+                "backoff" => spec.backoff = self.duration("`backoff`", value).unwrap_or(DEFAULT_BACKOFF),
+                "timeout" => spec.timeout = self.duration("`timeout`", value),
+                "override" => match value.data {
+                    Data::Bool(yes) => spec.overrides = yes.then_some(entry.key_span),
+                    _ => self.wrong_type("`override`", "`true` or `false`", value),
+                },
+                _ => {
+                    let help =
+                        format!("parameters go under `params:`; a stage has {}", crate::diag::list_names(&STAGE_KEYS));
+                    self.unknown_key("a stage", entry, &STAGE_KEYS, Some(help));
+                }
+            }
+        }
+        if !entries.iter().any(|e| e.key == "kind") {
+            self.report(
+                Diagnostic::error("stage::no_kind", format!("the stage `{}` has no kind", shorten(&stage.key)))
+                    .at(stage.key_span, "`kind:` is missing")
+                    .help("add `kind: ...`; `pipe kinds` lists them"),
+            );
+        }
+        spec
+    }
+
+    fn inputs(&mut self, node: &Node) -> Vec<InputSpec> {
+        let mut inputs = Vec::new();
+        for entry in self.entries("`inputs`", node) {
+            match &entry.value.data {
+                Data::String(_) | Data::Null => {
+                    inputs.push(InputSpec {
+                        port: entry.key.clone(),
+                        span: entry.key_span,
+                        value: entry.value.clone(),
+                    });
+                }
+                Data::List(_) => self.report(
+                    Diagnostic::error("inputs::type", format!("the input `{}` takes one stage", shorten(&entry.key)))
+                        .at(entry.value.span, "a list is given")
+                        .help("`name[*]` gathers one stage over all variants"),
+                ),
+                _ => self.wrong_type(
+                    &format!("the input `{}`", shorten(&entry.key)),
+                    "the name of a stage",
+                    &entry.value,
+                ),
+            }
+        }
+        inputs
+    }
+
+    fn resources(&mut self, node: &Node, resources: &mut Resources) {
+        for entry in self.entries("`resources`", node) {
+            let value = &entry.value;
+            match entry.key.as_str() {
+                "cpu" => resources.cpu = self.count("`cpu`", value).unwrap_or(1),
+                "gpu" => resources.gpu = self.count("`gpu`", value).unwrap_or(0),
+                "memory" => match value.as_str().and_then(parse_bytes) {
+                    Some(bytes) => resources.memory = bytes,
+                    None => self.wrong_type("`memory`", "a size such as `4GB` or `512MiB`", value),
+                },
+                _ => self.unknown_key("`resources`", entry, &["cpu", "gpu", "memory"], None),
+            }
+        }
+    }
+
+    fn count(&mut self, what: &str, node: &Node) -> Option<u32> {
+        if let Data::Number(n) = &node.data
+            && let Some(n) = n.as_u64().and_then(|n| u32::try_from(n).ok())
+        {
+            return Some(n);
+        }
+        self.wrong_type(what, "a whole number, 0 or more", node);
+        None
+    }
+
+    fn duration(&mut self, what: &str, node: &Node) -> Option<Duration> {
+        let duration = node.as_str().and_then(parse_duration);
+        if duration.is_none() {
+            self.wrong_type(what, "a time with its unit, such as `30s`, `10m` or `1h30m`", node);
+        }
+        duration
+    }
+}
