@@ -82,6 +82,18 @@ pub enum Source {
         /// Where it lies; no part of the key.
         path: PathBuf,
     },
+    /// The files that a pattern (`data/*.jsonl`, `**` included) matches, in the order of their names; each is hashed by content.
+    Glob {
+        /// The name under which it appears in the key record.
+        label: String,
+        /// Relative patterns are resolved against the pipeline file's folder; no part of the key.
+        pattern: String,
+    },
+    /// An environment variable of the run; one that is not set is told apart from an empty one.
+    Env {
+        /// The variable's name.
+        name: String,
+    },
     /// A value that stands for itself.
     Value {
         /// The name under which it appears in the key record.
@@ -125,6 +137,12 @@ pub enum StageError {
     /// The store refused.
     #[error(transparent)]
     Store(#[from] pipe_cache::StoreError),
+    /// The kind's code broke a rule of [`StageContext`]: a mistake to report, not of the user's making.
+    #[error("the stage kind is at fault: {message}")]
+    Contract {
+        /// What it did.
+        message: String,
+    },
     /// Anything else, with its cause kept.
     #[error("{context}")]
     Other {
@@ -145,6 +163,16 @@ impl StageError {
     /// A fault of the input or of a parameter, with advice.
     pub fn user_help(message: impl Into<String>, help: impl Into<String>) -> Self {
         Self::User { message: message.into(), help: Some(help.into()) }
+    }
+
+    /// A mistake in the kind's own code.
+    pub fn contract(message: impl Into<String>) -> Self {
+        Self::Contract { message: message.into() }
+    }
+
+    /// A passing fault.
+    pub fn transient(message: impl Into<String>) -> Self {
+        Self::Transient { message: message.into() }
     }
 
     /// Any other failure; `context` completes "failed to ...".

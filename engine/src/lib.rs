@@ -4,9 +4,17 @@
 //! YAML text -> PipelineSpec -> Pipeline -> Plan -> execution (events out, artifacts into the store)
 //! ```
 
+pub mod cancel;
 pub mod context;
 pub mod diag;
+pub mod events;
+pub mod execute;
+pub mod journal;
+pub mod keys;
 pub mod kind;
 pub mod pipeline;
+pub mod plan;
+pub mod select;
+pub mod sources;
 pub mod spec;
 pub mod yaml;

@@ -1,0 +1,68 @@
+//! How to run.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use pipe_cache::StoreError;
+use serde_json::Value;
+
+use crate::{
+    cancel::CancelToken,
+    select::{SelectError, Selection},
+};
+
+/// How to run. Nothing here enters a key.
+#[derive(Clone)]
+pub struct RunOptions {
+    /// Which stages to run.
+    pub selection: Selection,
+    /// Size of the CPU slot pool (`--jobs`).
+    pub jobs: u32,
+    /// Size of the GPU slot pool; stages' wishes for GPU slots are ignored when it is 0.
+    pub gpus: u32,
+    /// Bytes of memory that stages may reserve together; their wishes are ignored when it is 0.
+    pub memory: u64,
+    /// Start further stages after one has failed, as far as they do not need it.
+    pub keep_going: bool,
+    /// The folder below which `<pipeline>/<variant>/<stage>` links are kept; none are made when `None`.
+    pub results: Option<PathBuf>,
+    /// The environment that stages may ask for.
+    pub env: Arc<BTreeMap<String, String>>,
+    /// Cancels the run.
+    pub cancel: CancelToken,
+    /// Name and version of the program, kept with results.
+    pub software: String,
+    /// The machine, in fields, kept with results.
+    pub machine: Value,
+}
+
+impl Default for RunOptions {
+    /// Everything, two CPU slots, no environment, no links.
+    fn default() -> Self {
+        Self {
+            selection: Selection::default(),
+            jobs: 2,
+            gpus: 0,
+            memory: 0,
+            keep_going: false,
+            results: None,
+            env: Arc::default(),
+            cancel: CancelToken::new(),
+            software: concat!("pipe ", env!("CARGO_PKG_VERSION")).to_owned(),
+            machine: Value::Null,
+        }
+    }
+}
+
+/// Why a run could not begin, or broke down.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The selection names something that is not there.
+    #[error(transparent)]
+    Select(#[from] SelectError),
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The journal could not be written or read.
+    #[error(transparent)]
+    Journal(#[from] crate::journal::JournalError),
+}
