@@ -13,4 +13,7 @@ pub enum Error {
     /// The weights.
     #[error(transparent)]
     Weights(#[from] crate::weights::WeightsError),
+    /// Building or running a model.
+    #[error(transparent)]
+    Model(#[from] crate::model::ModelError),
 }

@@ -6,6 +6,7 @@
 
 pub mod config;
 mod error;
+pub mod model;
 pub mod ops;
 pub mod weights;
 

@@ -67,10 +67,10 @@ impl Decoder {
 
     /// Index of a loaded adapter.
     pub(crate) fn adapter_index(&self, name: &str) -> Result<usize, ModelError> {
-        self.adapter_names.iter().position(|n| n == name).ok_or_else(|| ModelError::UnknownAdapter {
-            name: name.to_owned(),
-            known: self.adapter_names.clone(),
-        })
+        self.adapter_names
+            .iter()
+            .position(|n| n == name)
+            .ok_or_else(|| ModelError::UnknownAdapter { name: name.to_owned(), known: self.adapter_names.clone() })
     }
 
     fn check_fit(&self, name: &str, adapter: &Adapter) -> Result<(), ModelError> {

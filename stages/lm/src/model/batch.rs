@@ -82,6 +82,12 @@ impl CachedBatch {
     /// Index in `tokens` of the last token of each row.
     pub fn last_tokens(&self) -> Vec<usize> {
         let mut end = 0;
-        self.spans.iter().map(|span| { end += span.len; end - 1 }).collect()
+        self.spans
+            .iter()
+            .map(|span| {
+                end += span.len;
+                end - 1
+            })
+            .collect()
     }
 }

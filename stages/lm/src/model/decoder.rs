@@ -41,12 +41,7 @@ pub struct Decoder {
 
 impl Decoder {
     /// The model of a checkpoint, its matrices in `dtype` on `device`. On the CPU activations are f32 whatever `dtype`.
-    pub fn load(
-        config: &DecoderConfig,
-        weights: &Weights,
-        device: &Device,
-        dtype: DType,
-    ) -> Result<Self, ModelError> {
+    pub fn load(config: &DecoderConfig, weights: &Weights, device: &Device, dtype: DType) -> Result<Self, ModelError> {
         Self::build(config, &mut Dense { weights, device, dtype }, device, dtype)
     }
 
@@ -222,7 +217,9 @@ impl Decoder {
         for linear in self.layers.iter_mut().flat_map(Layer::linears_mut) {
             let path = linear.path().to_owned();
             let Weight::Dense(weight) = linear.weight() else {
-                return Err(ModelError::Unsupported(format!("{path} is quantised or in 16 bits: it cannot be trained")));
+                return Err(ModelError::Unsupported(format!(
+                    "{path} is quantised or in 16 bits: it cannot be trained"
+                )));
             };
             let mut weight = weight.clone();
             track(format!("{path}.weight"), &mut weight)?;

@@ -1,5 +1,7 @@
 //! Where a decoder's weights come from.
 
+use std::sync::Arc;
+
 use candle_core::{DType, Device, Tensor};
 
 use super::{HalfTile, ModelError};
@@ -41,7 +43,7 @@ impl WeightSource for Dense<'_> {
         let tensor = self.weights.load(param, self.dtype, self.device)?;
         let half = matches!(self.dtype, DType::F16 | DType::BF16);
         if half && self.device.is_cpu() && param != Param::Embedding {
-            return Ok(Weight::Tiles(HalfTile::new(&tensor)?.into()));
+            return Ok(Weight::Tiles(Arc::new(HalfTile::new(&tensor)?)));
         }
         Ok(Weight::Dense(tensor))
     }
