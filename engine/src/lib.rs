@@ -14,6 +14,7 @@ pub mod keys;
 pub mod kind;
 pub mod pipeline;
 pub mod plan;
+pub mod resolve;
 pub mod select;
 pub mod sources;
 pub mod spec;
