@@ -12,6 +12,7 @@ pub mod execute;
 pub mod journal;
 pub mod keys;
 pub mod kind;
+pub mod labels;
 pub mod pipeline;
 pub mod plan;
 pub mod resolve;
