@@ -8,6 +8,8 @@ pub mod config;
 mod error;
 pub mod model;
 pub mod ops;
+pub mod quant;
+pub mod train;
 pub mod weights;
 
 pub use error::Error;

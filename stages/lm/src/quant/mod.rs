@@ -1,0 +1,61 @@
+//! 4-bit NormalFloat weights with double quantization, as in QLoRA (Dettmers et al. 2023, arXiv 2305.14314),
+//! byte for byte as bitsandbytes stores them.
+//!
+//! A weight matrix is flattened row-major and cut into blocks of 64 values. Each block keeps its largest
+//! magnitude (`absmax`) and, per value, the index of the nearest of sixteen codes. The `absmax` values are
+//! themselves quantised to 8 bits in blocks of 256, which takes 4.5 bits per parameter to about 4.127.
+//!
+//! Reference: bitsandbytes 0.50 `quantize_4bit(quant_type="nf4", compress_statistics=True)`, with the nearest
+//! code found exactly as its CUDA kernels and its PyTorch backend do. (Its native CPU backend rounds the second
+//! level through a table of 65,536 bins and so differs in about one scale code in a thousand, by one step.)
+
+mod blockwise;
+mod double;
+mod nf4;
+mod serial;
+mod source;
+
+pub use blockwise::{DYNAMIC_BLOCK, dynamic_map};
+pub use double::Scales;
+pub use nf4::{BLOCK, CODEBOOK, Nf4Builder, Nf4Tensor};
+pub use serial::SerializedTensor;
+pub use source::Quantized;
+
+/// What can be wrong with values to quantise, or with a serialised quantised weight.
+#[derive(Debug, thiserror::Error)]
+pub enum QuantError {
+    /// The number of values pushed is not the product of the shape.
+    #[error("failed to quantise a weight of shape {shape:?}: expected {expected} values, got {found}")]
+    Length {
+        /// Declared `[out, in]`.
+        shape: [usize; 2],
+        /// `out * in`.
+        expected: usize,
+        /// Values actually seen.
+        found: usize,
+    },
+    /// A weight held NaN or an infinity, which has no nearest code.
+    #[error("failed to quantise a weight: the value at flat index {index} is {value}")]
+    NotFinite {
+        /// Position in the flattened weight.
+        index: usize,
+        /// The offending value.
+        value: f32,
+    },
+    /// A serialised part is missing.
+    #[error("failed to read the 4-bit weight `{name}`: `{part}` is missing")]
+    MissingPart {
+        /// The weight's name.
+        name: String,
+        /// The missing key.
+        part: String,
+    },
+    /// A serialised part does not fit the others.
+    #[error("failed to read the 4-bit weight `{name}`: {reason}")]
+    Malformed {
+        /// The weight's name.
+        name: String,
+        /// What does not fit.
+        reason: String,
+    },
+}

@@ -1,0 +1,61 @@
+//! A decoder's weights in NF4, quantised as they are read.
+
+use super::{Nf4Builder, Nf4Tensor};
+use crate::{
+    config::DecoderConfig,
+    model::{ModelError, WeightSource},
+    ops::{Weight, WeightTile},
+    weights::{Param, Weights},
+};
+use candle_core::{DType, Device, Tensor};
+use std::{ops::Range, sync::Arc};
+
+impl WeightTile for Nf4Tensor {
+    fn out_features(&self) -> usize {
+        self.shape()[0]
+    }
+
+    fn in_features(&self) -> usize {
+        self.shape()[1]
+    }
+
+    fn read_rows(&self, rows: Range<usize>, out: &mut [f32]) {
+        debug_assert_eq!(out.len(), rows.len() * self.shape()[1]);
+        self.dequantize_rows(rows.start, out);
+    }
+}
+
+/// A checkpoint whose layers are quantised to NF4 on the way in, as bitsandbytes does: every linear layer but the head.
+/// Matrices are read a block of rows at a time, so that the model never exists in f32, nor whole in its stored type.
+#[derive(Debug)]
+pub struct Quantized<'a> {
+    /// The checkpoint.
+    pub weights: &'a Weights,
+    /// Its configuration.
+    pub config: &'a DecoderConfig,
+    /// Dtype of embedding and head.
+    pub dtype: DType,
+}
+
+impl WeightSource for Quantized<'_> {
+    fn matrix(&mut self, param: Param) -> Result<Weight, ModelError> {
+        if !matches!(param, Param::Layer(..)) {
+            return crate::model::Dense { weights: self.weights, device: &Device::Cpu, dtype: self.dtype }
+                .matrix(param);
+        }
+        let shape = param.shape(self.config);
+        let mut builder = Nf4Builder::new([shape[0], shape[1]]);
+        let tensor = self.weights.load(param, DType::F32, &Device::Cpu)?;
+        let values = tensor
+            .flatten_all()
+            .and_then(|t| t.to_vec1::<f32>())
+            .map_err(|source| ModelError::Tensor { what: param.name(self.weights.family()), source })?;
+        let quantized = builder.push(&values).and_then(|()| builder.finish());
+        let name = || param.name(self.weights.family());
+        Ok(Weight::Tiles(Arc::new(quantized.map_err(|e| ModelError::Unsupported(format!("{}: {e}", name())))?)))
+    }
+
+    fn vector(&mut self, param: Param) -> Result<Tensor, ModelError> {
+        Ok(self.weights.load(param, DType::F32, &Device::Cpu)?)
+    }
+}

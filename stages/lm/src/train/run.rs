@@ -1,0 +1,263 @@
+//! The training loop.
+
+use super::{
+    Budget, Checkpoints, Dataset, EvalRecord, Flow, MicroBatch, Observer, Optimizer, Order, Params, Progress,
+    StepRecord, TrainConfig, TrainError, TrainLog, Trainable, backprop, checkpoint::Identity, guard, host, schedule,
+};
+use std::time::Instant;
+
+/// Held-out rows, evaluated during training and at its end.
+#[derive(Debug, Clone, Copy)]
+pub struct Evaluation<'a> {
+    /// The rows.
+    pub data: &'a Dataset,
+    /// Optimizer steps between evaluations.
+    pub every: u64,
+}
+
+/// What surrounds a training without changing what is learned.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Surroundings<'a> {
+    /// Held-out rows.
+    pub evaluation: Option<Evaluation<'a>>,
+    /// Where to keep checkpoints, and to look for one to resume from.
+    pub checkpoints: Option<&'a Checkpoints>,
+    /// Names the frozen part of the model (for example its digest) in checkpoints, so that none is resumed on another.
+    pub base_identity: &'a str,
+}
+
+/// How a training ended.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The record of every step, including those before a resume.
+    pub log: TrainLog,
+    /// Whether the budget was used up; `false` if an observer stopped it.
+    pub finished: bool,
+    /// The step from which a checkpoint was resumed.
+    pub resumed_from: Option<u64>,
+}
+
+/// Trains the trainable parameters of `model` on `data`.
+///
+/// The result is a function of the model, the data and `config` alone: not of the number of threads, nor of where a
+/// training was stopped and resumed.
+///
+/// # Errors
+/// See [`TrainError`]; among others a loss or gradient that is not finite, and adapters that no gradient reaches.
+pub fn train<M: Trainable + ?Sized>(
+    model: &M,
+    data: &Dataset,
+    config: &TrainConfig,
+    surroundings: Surroundings,
+    observer: &mut dyn Observer,
+) -> Result<Outcome, TrainError> {
+    config.validate()?;
+    let params = model.parameters();
+    if params.is_empty() {
+        return Err(TrainError::NothingToTrain);
+    }
+    Loop::new(model, data, config, surroundings, params).run(observer)
+}
+
+struct Loop<'a, M: ?Sized> {
+    model: &'a M,
+    data: &'a Dataset,
+    config: &'a TrainConfig,
+    around: Surroundings<'a>,
+    params: Params,
+    optimizer: Optimizer,
+    order: Order,
+    total_steps: u64,
+    /// Sums over the micro-batches of a step, in the order of `params`.
+    grads: Vec<Vec<f32>>,
+    log: TrainLog,
+}
+
+impl<'a, M: Trainable + ?Sized> Loop<'a, M> {
+    fn new(model: &'a M, data: &'a Dataset, config: &'a TrainConfig, around: Surroundings<'a>, params: Params) -> Self {
+        let order = Order::new(data, config.batch_shape(), config.seed);
+        Self {
+            model,
+            data,
+            config,
+            around,
+            optimizer: Optimizer::new(config.optimizer, &params),
+            total_steps: config.total_steps(order.steps_per_epoch()),
+            order,
+            grads: params.values().map(|var| vec![0.0; var.elem_count()]).collect(),
+            params,
+            log: TrainLog { data: data.report(), ..TrainLog::default() },
+        }
+    }
+
+    fn run(mut self, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
+        let identity = self.identity();
+        let resumed = match self.around.checkpoints {
+            Some(checkpoints) => checkpoints.resume(&identity, &self.params, &mut self.optimizer)?,
+            None => None,
+        };
+        let resumed_from = resumed.as_ref().map(|r| r.step);
+        if let Some(resumed) = resumed {
+            self.log = resumed.log;
+        }
+        let (start, mut tokens) = (Instant::now(), 0);
+        let mut finished = true;
+        for step in resumed_from.unwrap_or(0)..self.total_steps {
+            let record = self.step(step, observer)?;
+            self.log.steps.push(record);
+            tokens += record.tokens;
+            if let Some(window) = self.config.stall_window {
+                let losses: Vec<f64> = self.log.steps.iter().map(|s| s.loss).collect();
+                guard::check_falling(&losses, window)?;
+            }
+            let done = step + 1;
+            self.evaluate(done, observer)?;
+            let tokens_per_second = tokens as f64 / start.elapsed().as_secs_f64();
+            let flow = observer.on_step(Progress { record: &record, total_steps: self.total_steps, tokens_per_second });
+            let stop = flow == Flow::Stop && done < self.total_steps;
+            if let Some(checkpoints) = self.around.checkpoints
+                && (stop || done == self.total_steps || done.is_multiple_of(checkpoints.every.max(1)))
+            {
+                checkpoints.write(done, &identity, &self.params, &self.optimizer, &self.log)?;
+            }
+            if stop {
+                finished = false;
+                break;
+            }
+        }
+        Ok(Outcome { log: self.log, finished, resumed_from })
+    }
+
+    /// One optimizer step; `step` is 0-based.
+    fn step(&mut self, step: u64, observer: &mut dyn Observer) -> Result<StepRecord, TrainError> {
+        let window = self.order.window(step);
+        let mut micros: Vec<MicroBatch> = window.iter().map(|rows| MicroBatch::pack(self.data, rows)).collect();
+        let target_weight: f64 = micros.iter().map(MicroBatch::target_weight).sum();
+        // The loss is that of the whole window: a mean over its unmasked tokens, not a mean of micro-batch means.
+        for weight in micros.iter_mut().flat_map(|micro| &mut micro.weights) {
+            *weight = (f64::from(*weight) / target_weight) as f32;
+        }
+        self.grads.iter_mut().for_each(|grad| grad.fill(0.0));
+        let mut loss = 0.0;
+        for (i, micro) in micros.iter().enumerate() {
+            loss += self.accumulate(step, i as u64, micro)?;
+        }
+        let grad_norm = self.check_gradients(step, loss)?;
+        observer
+            .on_gradients(step, &mut self.params.keys().map(String::as_str).zip(self.grads.iter().map(Vec::as_slice)));
+        if let Some(max) = self.config.max_grad_norm
+            && grad_norm > max
+        {
+            let scale = (max / (grad_norm + 1e-6)) as f32;
+            self.grads.iter_mut().flatten().for_each(|g| *g *= scale);
+        }
+        let learning_rate = self.learning_rate(step);
+        self.optimizer.step(&self.params, &self.grads, learning_rate)?;
+        Ok(StepRecord {
+            step: step + 1,
+            epoch: (step + 1) as f64 / self.order.steps_per_epoch() as f64,
+            loss,
+            learning_rate,
+            grad_norm,
+            tokens: micros.iter().map(|m| m.batch.tokens.len() as u64).sum(),
+            target_tokens: micros.iter().map(|m| m.target_tokens() as u64).sum(),
+        })
+    }
+
+    /// Adds one micro-batch's gradients; returns its share of the loss.
+    fn accumulate(&mut self, step: u64, micro_index: u64, micro: &MicroBatch) -> Result<f64, TrainError> {
+        let dropout = backprop::DropoutSeeds { seed: self.config.seed, step, micro: micro_index };
+        let checkpointing = self.config.gradient_checkpointing;
+        let result = backprop::gradients(self.model, &self.params, micro, &dropout, checkpointing)?;
+        if !result.loss.is_finite() {
+            return Err(self.blame(step, result.loss, micro));
+        }
+        for (sum, grad) in self.grads.iter_mut().zip(&result.grads) {
+            if let Some(grad) = grad {
+                host::with_values(grad, |grad| sum.iter_mut().zip(grad).for_each(|(s, g)| *s += g))?;
+            }
+        }
+        Ok(result.loss)
+    }
+
+    /// The global norm, after checking that it is finite and that gradients reach the adapters.
+    fn check_gradients(&self, step: u64, loss: f64) -> Result<f64, TrainError> {
+        let mut squares = 0.0;
+        for (name, grad) in self.params.keys().zip(&self.grads) {
+            let sum = host::sum_of_squares(grad);
+            if !sum.is_finite() {
+                return Err(TrainError::GradientNotFinite { step: step + 1, parameter: name.clone(), loss });
+            }
+            squares += sum;
+        }
+        let first_move = (0..self.total_steps).find(|&s| self.learning_rate(s) > 0.0).unwrap_or(0);
+        if let Some(half) = guard::due(step, first_move) {
+            guard::check_flow(&self.params, &self.grads, half, step)?;
+        }
+        Ok(squares.sqrt())
+    }
+
+    fn learning_rate(&self, step: u64) -> f64 {
+        let config = self.config;
+        config.learning_rate * schedule::factor(config.lr_scheduler, config.warmup, step, self.total_steps)
+    }
+
+    /// Finds the first row of a micro-batch whose own loss is not finite.
+    fn blame(&self, step: u64, loss: f64, micro: &MicroBatch) -> TrainError {
+        let broken = |row: &usize| {
+            let alone = MicroBatch::pack(self.data, &[*row]);
+            !backprop::loss_only(self.model, &alone).is_ok_and(f64::is_finite)
+        };
+        let row = micro.rows.iter().copied().find(broken).unwrap_or(micro.rows[0]);
+        TrainError::LossNotFinite { step: step + 1, loss, row, id: self.data.examples()[row].id.clone() }
+    }
+
+    fn evaluate(&mut self, done: u64, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        if let Some(evaluation) = self.around.evaluation
+            && (done == self.total_steps || done.is_multiple_of(evaluation.every.max(1)))
+        {
+            let loss = evaluate(self.model, evaluation.data, self.config.micro_batch_size)?;
+            let record = EvalRecord { step: done, loss };
+            observer.on_eval(&record);
+            self.log.evals.push(record);
+        }
+        Ok(())
+    }
+
+    fn identity(&self) -> Identity {
+        let mut model = blake3::Hasher::new();
+        model.update(self.around.base_identity.as_bytes());
+        for (name, var) in &self.params {
+            model.update(format!("\n{name} {:?}", var.dims()).as_bytes());
+        }
+        let eval = self.around.evaluation.map(|e| format!("{} every {}", e.data.digest().to_hex(), e.every));
+        Identity {
+            config: serde_json::to_string(self.config).expect("a config is plain data"),
+            data: self.data.digest().to_hex().to_string(),
+            eval: eval.unwrap_or_default(),
+            model: model.finalize().to_hex().to_string(),
+        }
+    }
+}
+
+/// Weighted mean loss per unmasked token of `data`, in nats, without dropout.
+pub fn evaluate<M: Trainable + ?Sized>(model: &M, data: &Dataset, micro_batch_size: usize) -> Result<f64, TrainError> {
+    let rows: Vec<usize> = (0..data.examples().len()).collect();
+    let (mut loss, mut weight) = (0.0, 0.0);
+    for rows in rows.chunks(micro_batch_size.max(1)) {
+        let micro = MicroBatch::pack(data, rows);
+        loss += backprop::loss_only(model, &micro)?;
+        weight += micro.target_weight();
+    }
+    Ok(loss / weight)
+}
+
+impl Budget {
+    /// `epochs` or `steps`, as results name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Epochs(_) => "epochs",
+            Self::Steps(_) => "steps",
+        }
+    }
+}
