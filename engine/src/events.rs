@@ -112,6 +112,9 @@ pub enum EventKind {
         key: Option<Digest>,
         /// What it did and how long it took.
         stats: NodeStats,
+        /// The stage's log file, when it wrote one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        log: Option<String>,
     },
     /// The node failed for good.
     Failed {
@@ -122,6 +125,7 @@ pub enum EventKind {
         /// What to do about it.
         help: Option<String>,
         /// The stage's log file, when it wrote one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         log: Option<String>,
     },
     /// The node did not run.
@@ -142,6 +146,9 @@ pub enum EventKind {
     RunFinished {
         /// How it ended, in numbers.
         summary: RunSummary,
+        /// Names what every stage stands at now; see [`crate::journal::Journal::state`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        state: Option<Digest>,
     },
 }
 
@@ -205,7 +212,7 @@ pub enum SkipReason {
 /// What one computation did. Kept in the manifest and the journal; later runs estimate from it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct NodeStats {
-    /// Wall time of the computation, retries included, waiting excluded.
+    /// Wall time of the attempt that succeeded, publishing included.
     pub seconds: f64,
     /// Rows over all table outputs.
     pub rows: u64,

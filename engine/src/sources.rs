@@ -68,9 +68,15 @@ impl SourceHasher {
         sources.into_iter().map(|source| self.record(source)).collect()
     }
 
-    /// Forgets what was hashed before, so that a change since then is seen.
+    /// Forgets what was hashed, so that changes since then are seen.
     pub fn forget(&self) {
         self.paths.lock().expect("hashing does not panic").clear();
+    }
+
+    /// A hasher that remembers nothing, and so sees changes since then.
+    #[must_use]
+    pub fn fresh(&self) -> Self {
+        Self::new(self.store.clone(), self.base_dir.clone(), Arc::clone(&self.env))
     }
 
     fn record(&self, source: Source) -> Result<SourceRecord, SourceError> {

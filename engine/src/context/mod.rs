@@ -50,7 +50,6 @@ pub(crate) struct ContextParts {
     pub increment: Increment,
     pub label: Arc<str>,
     pub node: u32,
-    pub attempt: u32,
     pub cancel: CancelToken,
     pub messages: mpsc::Sender<Message>,
     pub base_dir: PathBuf,
@@ -184,6 +183,11 @@ impl StageContext {
     /// again in the next one. It is removed when the result is published.
     pub fn checkpoint_dir(&self) -> Result<PathBuf, StageError> {
         unimplemented!("lands next")
+    }
+
+    /// Where the log is, if the stage wrote one.
+    pub(crate) fn log_path(&self) -> Option<PathBuf> {
+        self.log.get().map(|_| self.parts.log_path.clone())
     }
 
     /// Adds to the counts of rows computed and reused.

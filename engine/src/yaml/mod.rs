@@ -16,7 +16,7 @@ use serde_json::{Map, Number, Value};
 
 use crate::diag::Span;
 
-pub use parse::parse;
+pub use parse::{parse, parse_at};
 
 /// Largest file, in bytes.
 pub const MAX_BYTES: usize = 16 << 20;

@@ -14,11 +14,16 @@ use crate::diag::{Diagnostic, SourceId, Span};
 /// Parses one document. `None` when the text is no YAML at all (the reason is in `problems`); other problems are collected
 /// and the offending value becomes [`Data::Invalid`]. An empty text is [`Data::Null`].
 pub fn parse(source: SourceId, text: &str, problems: &mut Vec<Diagnostic>) -> Option<Node> {
-    let positions = Positions::new(source, text);
+    parse_at(source, text, 0, problems)
+}
+
+/// Like [`parse`], for a text that begins `offset` bytes into its source.
+pub fn parse_at(source: SourceId, text: &str, offset: usize, problems: &mut Vec<Diagnostic>) -> Option<Node> {
+    let positions = Positions::new(source, text, offset);
     if text.len() > MAX_BYTES {
         problems.push(
             Diagnostic::error("yaml::too_large", format!("the file is larger than {} MiB", MAX_BYTES >> 20))
-                .at(Span::new(source, 0, 0), ""),
+                .at(Span::new(source, offset, offset), ""),
         );
         return None;
     }
@@ -47,23 +52,25 @@ pub fn parse(source: SourceId, text: &str, problems: &mut Vec<Diagnostic>) -> Op
         }
         builder.event(event, span)?;
     }
-    let end = Span::new(source, 0, 0);
-    Some(builder.root.unwrap_or(Node { span: end, data: Data::Null }))
+    let nothing = Node { span: Span::new(source, offset, offset), data: Data::Null };
+    Some(builder.root.unwrap_or(nothing))
 }
 
 /// Turns the parser's character positions into bytes.
 struct Positions<'t> {
     source: SourceId,
     text: &'t str,
+    /// Where the text begins in its source.
+    offset: usize,
     /// Byte offset of each character; empty for ASCII, where they are the same.
     bytes: Vec<u32>,
 }
 
 impl<'t> Positions<'t> {
-    fn new(source: SourceId, text: &'t str) -> Self {
+    fn new(source: SourceId, text: &'t str, offset: usize) -> Self {
         let bytes =
             if text.is_ascii() { Vec::new() } else { text.char_indices().map(|(byte, _)| byte as u32).collect() };
-        Self { source, text, bytes }
+        Self { source, text, offset, bytes }
     }
 
     fn byte(&self, index: usize) -> usize {
@@ -75,7 +82,7 @@ impl<'t> Positions<'t> {
     fn span(&self, span: saphyr_parser::Span) -> Span {
         let start = self.byte(span.start.index());
         let end = self.byte(span.end.index()).max(start);
-        Span::new(self.source, start, start + self.text[start..end].trim_end().len())
+        Span::new(self.source, self.offset + start, self.offset + start + self.text[start..end].trim_end().len())
     }
 }
 
@@ -415,7 +422,10 @@ impl Builder<'_, '_> {
         };
         self.problems.push(
             Diagnostic::error("yaml::syntax", format!("the file is not valid YAML: {}", error.info()))
-                .at(Span::new(self.positions.source, at, end), "the reader stopped here")
+                .at(
+                    Span::new(self.positions.source, self.positions.offset + at, self.positions.offset + end),
+                    "the reader stopped here",
+                )
                 .maybe_help(help.map(str::to_owned)),
         );
     }

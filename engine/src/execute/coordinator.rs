@@ -1,0 +1,358 @@
+//! The coordinator: the loop, what starts when, and what becomes of finished jobs.
+//!
+//! ```text
+//! Blocked --inputs done--> (Hashing) --key, lookup--> Done                     a hit
+//!                                                 \-> Ready -> Running -> Done computed and published
+//!                                                       ^         |  \-> Over failed
+//!                                                       \-Waiting-/           next attempt, another process, a repair
+//! ```
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeSet, BinaryHeap, HashMap, VecDeque},
+    sync::{Arc, mpsc},
+    time::{Duration, Instant},
+};
+
+use petgraph::Direction;
+use pipe_cache::Digest;
+
+use super::{
+    Message, RunOptions,
+    emit::Emitter,
+    pool::Executor,
+    retry,
+    slots::Slots,
+    state::{NodeState, Phase},
+    worker::{ComputeJob, Failure, Job, Outcome, RunContext, SourcesJob},
+};
+use crate::{
+    events::{EventKind, NodeRef, RunSummary, SkipReason},
+    kind::{Source, StageError},
+    pipeline::{Node, NodeId, Pipeline},
+    select::Selected,
+};
+
+/// Nodes per job that hashes sources.
+const HASH_BATCH: usize = 64;
+/// Stages that hold no CPU slot may run beyond the pool up to this many.
+const SLOTLESS: usize = 32;
+/// How many ready nodes may be looked at, or started, in place of one that does not fit. Then the slots are kept for it.
+const BYPASS: usize = 64;
+/// How often a node's sources may change while it runs before it fails.
+const SOURCE_CHANGES: u32 = 3;
+
+pub(super) struct Coordinator<'a> {
+    pub pipeline: &'a Pipeline,
+    pub options: &'a RunOptions,
+    pub run: Arc<RunContext>,
+    pub selected: Selected,
+    pub names: Vec<NodeRef>,
+    pub nodes: Vec<NodeState>,
+    pub emitter: Emitter<'a>,
+    /// Nodes whose inputs are done: to be keyed and looked up.
+    pub keyable: VecDeque<u32>,
+    /// Nodes whose sources are to be hashed.
+    pub unhashed: Vec<(u32, Vec<Source>)>,
+    /// Nodes that wait for slots, in the order of the graph.
+    pub ready: BTreeSet<u32>,
+    /// Key -> nodes of the same key that wait for the one which is ready or running.
+    pub in_flight: HashMap<Digest, Vec<u32>>,
+    /// Producer under repair -> consumers that wait for it.
+    pub repairs: HashMap<u32, Vec<u32>>,
+    /// Nodes that are to be tried again at some time.
+    pub delayed: BinaryHeap<Reverse<(Instant, u32)>>,
+    pub slots: Slots,
+    /// The first node that did not fit, and how many have overtaken it.
+    pub overtaken: (u32, usize),
+    pub hashing: usize,
+    pub running: usize,
+    /// A node failed and the run does not keep going: nothing is started any more.
+    pub stopping: bool,
+    pub cancelled: bool,
+    pub sender: mpsc::Sender<Message>,
+    pub receiver: mpsc::Receiver<Message>,
+    pub summary: RunSummary,
+}
+
+impl<'a> Coordinator<'a> {
+    /// Runs until nothing is left to do.
+    pub(super) fn work(&mut self, executor: &mut dyn Executor) {
+        loop {
+            while let Some(node) = self.keyable.pop_front() {
+                self.settle(node);
+            }
+            self.start_hashing(executor);
+            self.start_ready(executor);
+            if !self.keyable.is_empty() {
+                continue;
+            }
+            let idle = self.running == 0 && self.hashing == 0;
+            if idle && (self.delayed.is_empty() || self.stopping || self.cancelled) {
+                break;
+            }
+            if let Some(message) = self.receive() {
+                self.handle(message);
+                while let Ok(message) = self.receiver.try_recv() {
+                    self.handle(message);
+                }
+            }
+            self.wake_delayed();
+        }
+    }
+
+    pub(super) fn node(&self, node: u32) -> &'a Node {
+        &self.pipeline.graph[NodeId::new(node as usize)]
+    }
+
+    pub(super) fn state(&mut self, node: u32) -> &mut NodeState {
+        &mut self.nodes[node as usize]
+    }
+
+    pub(super) fn name(&self, node: u32) -> NodeRef {
+        self.names[node as usize].clone()
+    }
+
+    pub(super) fn consumers(&self, node: u32) -> Vec<u32> {
+        let ids = self.pipeline.graph.neighbors_directed(NodeId::new(node as usize), Direction::Outgoing);
+        ids.map(|id| id.index() as u32).collect()
+    }
+
+    /// The next message, or `None` when a delayed node is due first.
+    fn receive(&self) -> Option<Message> {
+        match self.delayed.peek() {
+            None => Some(self.receiver.recv().expect("the coordinator holds a sender itself")),
+            Some(Reverse((due, _))) => self.receiver.recv_timeout(due.saturating_duration_since(Instant::now())).ok(),
+        }
+    }
+
+    fn wake_delayed(&mut self) {
+        let now = Instant::now();
+        while self.delayed.peek().is_some_and(|Reverse((due, _))| *due <= now) {
+            let Some(Reverse((_, node))) = self.delayed.pop() else { break };
+            self.state(node).phase = Phase::Ready;
+            self.ready.insert(node);
+        }
+    }
+
+    fn delay(&mut self, node: u32, wait: Duration) {
+        self.state(node).phase = Phase::Waiting;
+        self.delayed.push(Reverse((Instant::now() + wait, node)));
+    }
+
+    fn start_hashing(&mut self, executor: &mut dyn Executor) {
+        while !self.unhashed.is_empty() && self.hashing < self.options.jobs.max(1) as usize && !self.cancelled {
+            let rest = self.unhashed.len().saturating_sub(HASH_BATCH);
+            let nodes = self.unhashed.split_off(rest);
+            self.hashing += 1;
+            let hasher = Arc::clone(&self.run.hasher);
+            executor.submit(Job::Sources(SourcesJob { hasher, nodes, messages: self.sender.clone() }));
+        }
+    }
+
+    /// Starts ready nodes as far as slots go.
+    fn start_ready(&mut self, executor: &mut dyn Executor) {
+        let mut from = 0;
+        let mut passed = 0;
+        while !self.stopping && !self.cancelled && self.running < self.options.jobs.max(1) as usize + SLOTLESS {
+            let Some(&node) = self.ready.range(from..).next() else { break };
+            let Some(held) = self.slots.take(&self.node(node).resources) else {
+                if passed == 0 && self.overtaken.0 != node {
+                    self.overtaken = (node, 0);
+                }
+                passed += 1;
+                if passed > BYPASS || self.overtaken.1 > BYPASS {
+                    break;
+                }
+                from = node + 1;
+                continue;
+            };
+            if passed > 0 {
+                self.overtaken.1 += 1;
+            }
+            self.ready.remove(&node);
+            self.start(node, held, executor);
+        }
+    }
+
+    fn start(&mut self, node: u32, held: super::slots::Held, executor: &mut dyn Executor) {
+        let force = self.selected.force[node as usize] && !self.nodes[node as usize].announced;
+        let label = self.name(node).label;
+        let state = self.state(node);
+        state.phase = Phase::Running;
+        state.attempts += 1;
+        let attempt = state.attempts;
+        let work = state.work.as_mut().expect("a ready node has been keyed");
+        work.held = Some(held);
+        let (key, uncached, recipe, record) = (work.key, work.uncached, work.recipe, Arc::clone(&work.record));
+        let first_poll = work.polls == 0;
+        let spec = self.node(node);
+        let job = ComputeJob {
+            node,
+            label,
+            attempt,
+            kind: Arc::clone(&spec.kind),
+            params: Arc::clone(&spec.params),
+            ports: spec.outputs.iter().map(|output| output.name.to_string()).collect(),
+            key,
+            uncached,
+            force,
+            record,
+            recipe,
+            timeout: spec.timeout,
+            threads: held.cpu().max(1),
+            run: Arc::clone(&self.run),
+            messages: self.sender.clone(),
+        };
+        if first_poll {
+            self.emitter.emit(EventKind::Started { node: self.name(node), key: (!uncached).then_some(key), attempt });
+        }
+        self.running += 1;
+        executor.submit(Job::Compute(Box::new(job)));
+    }
+
+    fn handle(&mut self, message: Message) {
+        match message {
+            Message::Progress { node, done, total, unit } => {
+                self.emitter.emit(EventKind::Progress { node: self.name(node), done, total, unit });
+            }
+            Message::Log { node, line } => self.emitter.emit(EventKind::Log { node: self.name(node), line }),
+            Message::Warning { node, message } => {
+                self.emitter.emit(EventKind::Warning { node: Some(self.name(node)), message });
+            }
+            Message::Sources { records } => {
+                self.hashing -= 1;
+                for (node, records) in records {
+                    self.sources_known(node, records);
+                }
+            }
+            Message::Done { node, outcome } => self.job_done(node, *outcome),
+            Message::Cancel => self.cancelled = true,
+        }
+    }
+
+    fn job_done(&mut self, node: u32, outcome: Outcome) {
+        self.running -= 1;
+        let work = self.state(node).work.as_mut().expect("a running node has been keyed");
+        let (key, uncached) = (work.key, work.uncached);
+        let held = work.held.take();
+        held.into_iter().for_each(|held| self.slots.give(held));
+        match outcome {
+            Outcome::Found(entry) => self.hit(node, entry),
+            Outcome::Published { entry, stats, log } => {
+                self.summary.ran += 1;
+                let log = log.map(|path| path.display().to_string());
+                let key = (!uncached).then_some(key);
+                self.emitter.emit(EventKind::Finished { node: self.name(node), key, stats, log });
+                self.done(node, entry);
+            }
+            Outcome::Busy(owner) => {
+                let state = self.state(node);
+                state.attempts -= 1;
+                let work = state.work.as_mut().expect("a running node has been keyed");
+                work.polls += 1;
+                let polls = work.polls;
+                if polls == 1 {
+                    let on = owner.map_or_else(
+                        || "another process".to_owned(),
+                        |owner| format!("process {} on {}", owner.pid, owner.host),
+                    );
+                    self.emitter.emit(EventKind::Waiting { node: self.name(node), key, on });
+                }
+                self.delay(node, retry::poll_interval(polls));
+            }
+            Outcome::SourcesChanged(message) => {
+                let state = self.state(node);
+                state.source_changes += 1;
+                let again = state.source_changes < SOURCE_CHANGES;
+                if again && !self.stopping && !self.cancelled {
+                    self.emitter.emit(EventKind::Warning {
+                        node: Some(self.name(node)),
+                        message: format!("{message}; its result is thrown away and computed again"),
+                    });
+                    let followers = self.in_flight.remove(&key).unwrap_or_default();
+                    for node in followers.into_iter().chain([node]) {
+                        self.state(node).phase = Phase::Blocked;
+                        self.rehash(node);
+                    }
+                } else {
+                    let error = StageError::user_help(message, "run again when nothing writes to it");
+                    self.fail(node, &error, None);
+                }
+            }
+            Outcome::Failed(failure) => self.job_failed(node, failure),
+        }
+    }
+
+    fn job_failed(&mut self, node: u32, failure: Failure) {
+        let Failure { error, damaged, cancelled, log } = failure;
+        if cancelled {
+            self.skip(node, SkipReason::Cancelled);
+            return;
+        }
+        if !damaged.is_empty() && !self.cancelled && self.repair(node, &damaged, &error) {
+            return;
+        }
+        let policy = self.node(node).retry.clone();
+        let state = self.state(node);
+        let attempt = state.attempts;
+        let passing = matches!(error, StageError::Transient { .. });
+        if passing && attempt <= policy.retries && !self.stopping && !self.cancelled {
+            let key = self.state(node).work.as_ref().map_or_else(|| Digest::of_bytes(b""), |work| work.key);
+            let wait = retry::backoff(policy.backoff, attempt, &key);
+            self.emitter.emit(EventKind::Retry {
+                node: self.name(node),
+                attempt,
+                wait: wait.as_secs_f64(),
+                error: error.to_string(),
+            });
+            self.delay(node, wait);
+            return;
+        }
+        self.fail(node, &error, log);
+    }
+
+    /// A node failed for good, and with it what waits for the same key or needs it.
+    pub(super) fn fail(&mut self, node: u32, error: &StageError, log: Option<std::path::PathBuf>) {
+        self.stopping |= !self.options.keep_going;
+        let key = self.nodes[node as usize].work.as_ref().map(|work| work.key);
+        let followers = key.and_then(|key| self.in_flight.remove(&key)).unwrap_or_default();
+        let log = log.map(|path| path.display().to_string());
+        for node in [node].into_iter().chain(followers) {
+            self.summary.failed += 1;
+            self.state(node).phase = Phase::Over;
+            self.state(node).work = None;
+            self.emitter.emit(EventKind::Failed {
+                node: self.name(node),
+                error: retry::chain(error),
+                help: retry::help(error),
+                log: log.clone(),
+            });
+            self.skip_consumers(node, &SkipReason::UpstreamFailed { upstream: self.name(node).label });
+        }
+    }
+
+    /// A node will not run.
+    pub(super) fn skip(&mut self, node: u32, reason: SkipReason) {
+        let state = self.state(node);
+        state.phase = Phase::Over;
+        state.work = None;
+        if self.selected.run[node as usize] {
+            self.summary.skipped += 1;
+            self.emitter.emit(EventKind::Skipped { node: self.name(node), reason });
+        }
+    }
+
+    /// Everything downstream of a node without a result is over, too.
+    pub(super) fn skip_consumers(&mut self, node: u32, reason: &SkipReason) {
+        let mut stack = self.consumers(node);
+        while let Some(node) = stack.pop() {
+            // A consumer that runs already (its producer failed in a repair) ends by itself.
+            if !self.nodes[node as usize].is_final() && self.nodes[node as usize].phase != Phase::Running {
+                self.ready.remove(&node);
+                self.skip(node, reason.clone());
+                stack.extend(self.consumers(node));
+            }
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! From "inputs are done" to "a hit" or "ready to run", and from "done" to the consumers.
+
+use std::sync::Arc;
+
+use pipe_cache::{ArtifactRef, Digest, Entry, Hasher, Lookup};
+
+use super::{
+    coordinator::Coordinator,
+    state::{Phase, Work},
+};
+use crate::{
+    events::{EventKind, SkipReason},
+    keys::{KeyParts, SourceRecord},
+    kind::{Source, StageError},
+    pipeline::NodeId,
+    sources::SourceError,
+};
+
+/// How often a node may wait for repairs upstream before its inputs are given up.
+const REPAIRS: u32 = 3;
+
+impl Coordinator<'_> {
+    /// The node's inputs are done: key it, or have its sources hashed first.
+    pub(super) fn settle(&mut self, node: u32) {
+        if self.cancelled {
+            return;
+        }
+        let spec = self.node(node);
+        match spec.kind.sources(&spec.params) {
+            Ok(sources) if sources.is_empty() => self.settle_with(node, &[], None),
+            Ok(sources) if sources.iter().all(|s| matches!(s, Source::Value { .. } | Source::Env { .. })) => {
+                let records = self.run.hasher.records(sources);
+                self.sources_known(node, records);
+            }
+            Ok(sources) => {
+                self.state(node).phase = Phase::Hashing;
+                self.unhashed.push((node, sources));
+            }
+            Err(error) => self.fail(node, &error, None),
+        }
+    }
+
+    /// Looks at the sources again: they have changed since they were hashed.
+    pub(super) fn rehash(&mut self, node: u32) {
+        self.run.hasher.forget();
+        self.keyable.push_back(node);
+    }
+
+    pub(super) fn sources_known(&mut self, node: u32, records: Result<Vec<SourceRecord>, SourceError>) {
+        match records {
+            Ok(records) => self.settle_with(node, &records, None),
+            Err(error @ SourceError::Unhashable { .. }) => self.settle_with(node, &[], Some(error.to_string())),
+            Err(error) => {
+                let error = StageError::other("find out what the stage depends on", error);
+                self.fail(node, &error, None);
+            }
+        }
+    }
+
+    /// Gives `f` the components of a node's key. All its inputs must be done.
+    fn with_key_parts<T>(&self, node: u32, sources: &[SourceRecord], f: impl FnOnce(&KeyParts<'_>) -> T) -> T {
+        let spec = self.node(node);
+        let artifact = |input: usize, edge: usize| -> ArtifactRef {
+            let edge = &spec.inputs[input].edges[edge];
+            let entry = self.nodes[edge.node.index()].entry.as_ref().expect("all inputs are done");
+            entry.outputs[edge.output].1
+        };
+        f(&KeyParts::new(self.pipeline, spec, sources, &artifact))
+    }
+
+    fn settle_with(&mut self, node: u32, sources: &[SourceRecord], unhashable: Option<String>) {
+        let key = {
+            let _span = tracing::trace_span!("key", node).entered();
+            match unhashable {
+                None => self.with_key_parts(node, sources, |parts| parts.key()),
+                Some(_) => Hasher::new("pipe.uncached").str(&self.run.run).u64(u64::from(node)).finish(),
+            }
+        };
+        let forced = self.selected.force[node as usize] && !self.nodes[node as usize].announced;
+        if unhashable.is_none() && !forced {
+            let found = {
+                let _span = tracing::trace_span!("lookup", node).entered();
+                self.run.store.lookup(&key)
+            };
+            match found {
+                Ok(Lookup::Hit(entry)) => return self.hit(node, entry),
+                Ok(Lookup::Miss) => {}
+                Ok(Lookup::Damaged(damage)) => {
+                    self.emitter.emit(EventKind::Damaged { node: self.name(node), message: damage.to_string() });
+                }
+                Ok(Lookup::Future { format }) => self.emitter.emit(EventKind::Warning {
+                    node: Some(self.name(node)),
+                    message: format!(
+                        "its result was written by a newer version (format {format}); it is computed again"
+                    ),
+                }),
+                Err(error) => return self.fail(node, &error.into(), None),
+            }
+        }
+        if !self.selected.run[node as usize] {
+            // Not asked for, and not there: whoever needs it is skipped.
+            self.state(node).phase = Phase::Over;
+            return self.skip_consumers(node, &SkipReason::UpstreamNotSelected { upstream: self.name(node).label });
+        }
+        if self.run.store.read_only() {
+            let error = StageError::user_help(
+                "its result is not in the store, and the store is read-only",
+                "run with a store that can be written",
+            );
+            return self.fail(node, &error, None);
+        }
+        let (recipe, record) = self.with_key_parts(node, sources, |parts| (parts.recipe(), Arc::new(parts.record())));
+        let work = Work { key, uncached: unhashable.is_some(), recipe, record, held: None, polls: 0 };
+        if let Some(message) = unhashable {
+            let message = format!("{message}: its result is not cached");
+            self.emitter.emit(EventKind::Warning { node: Some(self.name(node)), message });
+        }
+        self.state(node).work = Some(Box::new(work));
+        if let Some(followers) = self.in_flight.get_mut(&key) {
+            followers.push(node);
+            self.state(node).phase = Phase::Waiting;
+            let on = "a stage of this run with the same key".to_owned();
+            self.emitter.emit(EventKind::Waiting { node: self.name(node), key, on });
+        } else {
+            self.in_flight.insert(key, Vec::new());
+            self.state(node).phase = Phase::Ready;
+            self.ready.insert(node);
+        }
+    }
+
+    /// The node's result was in the store.
+    pub(super) fn hit(&mut self, node: u32, entry: Arc<Entry>) {
+        if self.selected.run[node as usize] && !self.nodes[node as usize].announced {
+            self.state(node).hit = true;
+            self.summary.hits += 1;
+            self.summary.seconds_saved += entry.seconds;
+            let (key, seconds_saved) = (entry.key, entry.seconds);
+            self.emitter.emit(EventKind::Hit { node: self.name(node), key, seconds_saved });
+        }
+        self.done(node, entry);
+    }
+
+    /// The node has its result: tell those who need it, or wait for the same one.
+    pub(super) fn done(&mut self, node: u32, entry: Arc<Entry>) {
+        let state = self.state(node);
+        let announced = std::mem::replace(&mut state.announced, true);
+        let work = state.work.take();
+        state.phase = Phase::Done;
+        state.entry = Some(Arc::clone(&entry));
+        let waiting = if announced { self.repairs.remove(&node).unwrap_or_default() } else { Vec::new() };
+        if announced {
+            for consumer in waiting {
+                self.input_done(consumer);
+            }
+        } else {
+            let pipeline = self.pipeline;
+            for consumer in pipeline.graph.neighbors(NodeId::new(node as usize)) {
+                self.input_done(consumer.index() as u32);
+            }
+        }
+        let followers = work.and_then(|work| self.in_flight.remove(&work.key)).unwrap_or_default();
+        for follower in followers {
+            if !self.nodes[follower as usize].is_final() {
+                self.hit(follower, Arc::clone(&entry));
+            }
+        }
+    }
+
+    fn input_done(&mut self, consumer: u32) {
+        let state = self.state(consumer);
+        state.missing -= 1;
+        if state.missing == 0 && state.phase == Phase::Blocked {
+            self.keyable.push_back(consumer);
+        }
+    }
+
+    /// Inputs of `node` turned out damaged when it read them: runs their producers again, each once per run, and `node`
+    /// after them. `false` when that is not possible.
+    pub(super) fn repair(&mut self, node: u32, damaged: &[Digest], error: &StageError) -> bool {
+        let spec = self.node(node);
+        let mut producers: Vec<u32> = Vec::new();
+        for edge in spec.inputs.iter().flat_map(|input| &input.edges) {
+            let entry = self.nodes[edge.node.index()].entry.as_ref();
+            let producer = edge.node.index() as u32;
+            if entry.is_some_and(|e| damaged.contains(&e.outputs[edge.output].1.object))
+                && !producers.contains(&producer)
+            {
+                producers.push(producer);
+            }
+        }
+        self.state(node).repairs += 1;
+        let state = &self.nodes[node as usize];
+        let possible = |&p: &u32| {
+            let producer = &self.nodes[p as usize];
+            self.selected.run[p as usize]
+                && producer.phase != Phase::Over
+                && (!producer.repaired || state.repairs < REPAIRS)
+        };
+        if producers.is_empty() || state.repairs > REPAIRS || !producers.iter().all(possible) {
+            return false;
+        }
+        if let Some(followers) =
+            state.work.as_ref().and_then(|work| self.in_flight.get_mut(&work.key)).map(std::mem::take)
+        {
+            // They would read the same damaged inputs; they are looked at again when those are repaired.
+            self.in_flight.remove(&self.nodes[node as usize].work.as_ref().expect("it ran").key);
+            for follower in followers {
+                self.await_repair(follower, &producers);
+            }
+        }
+        for &producer in &producers {
+            if self.nodes[producer as usize].phase == Phase::Done {
+                let message = super::retry::chain(error).join(": ");
+                self.emitter.emit(EventKind::Damaged { node: self.name(producer), message });
+                let state = &mut self.nodes[producer as usize];
+                if std::mem::take(&mut state.hit) {
+                    self.summary.hits -= 1;
+                    self.summary.seconds_saved -= state.entry.as_ref().map_or(0.0, |entry| entry.seconds);
+                }
+                state.repaired = true;
+                state.phase = Phase::Blocked;
+                self.keyable.push_back(producer);
+            }
+        }
+        self.await_repair(node, &producers);
+        true
+    }
+
+    fn await_repair(&mut self, node: u32, producers: &[u32]) {
+        let state = self.state(node);
+        state.phase = Phase::Blocked;
+        state.work = None;
+        state.attempts = 0;
+        state.missing += producers.len() as u32;
+        for &producer in producers {
+            self.repairs.entry(producer).or_default().push(node);
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! `stage`, `stage.output`, `stage[*]`: what an input names, and whether the kind's ports agree.
+
+use serde_json::Value;
+
+use super::stage::{Context, Stage};
+use crate::{
+    diag::{Diagnostic, Span, list_names, one_of},
+    kind::{PortType, Ports},
+    spec::InputSpec,
+    yaml::shorten,
+};
+
+/// What one input names.
+#[derive(Clone)]
+pub struct Reference {
+    /// The port.
+    pub port: String,
+    /// Where the stage is named.
+    pub span: Span,
+    /// Index of the stage.
+    pub stage: usize,
+    /// The output's name; `None` is the first.
+    pub output: Option<String>,
+    /// Whether it gathers all variants.
+    pub gather: bool,
+}
+
+/// The meaning without the places: equal for references that do the same.
+impl std::fmt::Debug for Reference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {} {:?} {}", self.port, self.stage, self.output, self.gather)
+    }
+}
+
+/// Reads one input. `Ok(None)` is an input that is `null`: the port is left out. `Err` has been reported.
+pub fn parse_reference(
+    input: &InputSpec,
+    value: &Value,
+    cx: &Context<'_>,
+    problems: &mut Vec<Diagnostic>,
+) -> Result<Option<Reference>, ()> {
+    let span = input.value.span;
+    let mut refuse = |code, message: String, help: Option<String>| {
+        problems.push(Diagnostic::error(code, message).at(span, "").maybe_help(help));
+        Err(())
+    };
+    let text = match value {
+        Value::Null => return Ok(None),
+        Value::String(text) => text.as_str(),
+        other => {
+            let message =
+                format!("the input `{}` names a stage, not {}", shorten(&input.port), super::words::describe(other));
+            return refuse("inputs::type", message, None);
+        }
+    };
+    let name_end = text.find(['[', '.']).unwrap_or(text.len());
+    let (name, mut rest) = text.split_at(name_end);
+    let gather = rest.starts_with("[*]");
+    if gather {
+        rest = &rest[3..];
+    }
+    let output = rest.strip_prefix('.').map(str::to_owned);
+    let well_formed = match &output {
+        Some(output) => !output.is_empty() && !output.contains(['[', ']', '.']),
+        None => rest.is_empty(),
+    };
+    if !well_formed {
+        let help = "an input is `stage`, `stage.output`, or gathered over all variants `stage[*]`, `stage[*].output`";
+        return refuse("inputs::syntax", format!("`{}` names no stage", shorten(text)), Some(help.to_owned()));
+    }
+    let Some(&stage) = cx.stages.get(name) else {
+        let help = if cx.vars.defs.contains_key(name) {
+            Some(format!("`{name}` is a variable: write \"${{{name}}}\""))
+        } else {
+            one_of(name, "stages", cx.stages_in_order())
+        };
+        return refuse("inputs::unknown_stage", format!("there is no stage `{}`", shorten(name)), help);
+    };
+    Ok(Some(Reference { port: input.port.clone(), span, stage, output, gather }))
+}
+
+impl Context<'_> {
+    fn stages_in_order(&self) -> Vec<&str> {
+        let mut names: Vec<(&str, usize)> = self.stages.iter().map(|(&name, &i)| (name, i)).collect();
+        names.sort_by_key(|&(_, i)| i);
+        names.into_iter().map(|(name, _)| name).collect()
+    }
+}
+
+/// Inputs without a port, and ports without their input. `complete` is false when an input could not be read, so that a port
+/// that seems to be left out may not be.
+pub fn check_ports(
+    stage: &Stage<'_>,
+    ports: &Ports,
+    inputs: &[Reference],
+    complete: bool,
+    problems: &mut Vec<Diagnostic>,
+) {
+    let kind = stage.spec.kind.as_ref().map_or("", |(kind, _)| kind.as_str());
+    for input in &stage.spec.inputs {
+        if !ports.open_inputs && !ports.inputs.iter().any(|p| p.name == input.port) {
+            let names: Vec<&str> = ports.inputs.iter().map(|p| &*p.name).collect();
+            let help = if names.is_empty() {
+                Some(format!("`{kind}` takes no inputs"))
+            } else {
+                one_of(&input.port, "inputs", names.iter().copied())
+            };
+            problems.push(
+                Diagnostic::error("inputs::unknown_port", format!("`{kind}` has no input `{}`", shorten(&input.port)))
+                    .at(input.span, "unknown input")
+                    .maybe_help(help),
+            );
+        }
+    }
+    for port in ports.inputs.iter().filter(|p| p.required && complete) {
+        if inputs.iter().any(|r| r.port == port.name) {
+            continue;
+        }
+        let given = stage.spec.inputs.iter().find(|i| i.port == port.name);
+        let (span, text) = match given {
+            Some(input) => (input.value.span, "this is null"),
+            None => (stage.spec.span, ""),
+        };
+        problems.push(
+            Diagnostic::error("inputs::missing", format!("the input `{}` of `{}` is missing", port.name, stage.name))
+                .at(span, text)
+                .help(format!("`{kind}` needs it: add `{}: <stage>` under `inputs:`", port.name)),
+        );
+    }
+}
+
+/// The output a reference means, as an index; a wrong name or type is reported.
+pub fn connect(
+    reference: &Reference,
+    consumer: &Ports,
+    producer: (&str, &Ports),
+    problems: &mut Vec<Diagnostic>,
+) -> Option<usize> {
+    let (name, ports) = producer;
+    let names: Vec<&str> = ports.outputs.iter().map(|o| &*o.name).collect();
+    let wanted = reference.output.as_deref().or(names.first().copied())?;
+    let Some(index) = names.iter().position(|&n| n == wanted) else {
+        problems.push(
+            Diagnostic::error("inputs::unknown_output", format!("`{name}` has no output `{}`", shorten(wanted)))
+                .at(reference.span, "unknown output")
+                .maybe_help(one_of(wanted, "outputs", names.iter().copied())),
+        );
+        return None;
+    };
+    let produces = ports.outputs.get(index)?.produces;
+    let accepts = consumer.inputs.iter().find(|p| p.name == reference.port).map_or(PortType::Any, |p| p.accepts);
+    if accepts == produces || accepts == PortType::Any || produces == PortType::Any {
+        return Some(index);
+    }
+    let word = |t: PortType| if t == PortType::Table { "a table" } else { "files" };
+    let others: Vec<String> =
+        ports.outputs.iter().filter(|o| o.produces == accepts).map(|o| format!("{name}.{}", o.name)).collect();
+    let others: Vec<&str> = others.iter().map(String::as_str).collect();
+    problems.push(
+        Diagnostic::error(
+            "inputs::port_type",
+            format!(
+                "the input `{}` takes {}, but `{name}.{}` is {}",
+                reference.port,
+                word(accepts),
+                names[index],
+                word(produces)
+            ),
+        )
+        .at(reference.span, format!("this is {}", word(produces)))
+        .maybe_help((!others.is_empty()).then(|| format!("{} of `{name}`: {}", word(accepts), list_names(&others)))),
+    );
+    None
+}

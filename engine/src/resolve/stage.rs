@@ -1,0 +1,386 @@
+//! One stage in all variants: its parameters are worked out once for each distinct set of values of the variables it uses.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fmt::Write as _,
+    sync::Arc,
+};
+
+use serde_json::{Map, Value};
+
+use super::{
+    check::{Problem, check},
+    inputs::{Reference, check_ports, parse_reference},
+    operational::{any_operational, semantic},
+    template::{Compiled, Template, compile, lone_hole},
+    variants::Variants,
+    vars::Vars,
+};
+use crate::{
+    diag::{Diagnostic, Span, one_of},
+    kind::{AnyParams, DynKind, Ports, Registry},
+    spec::{InputSpec, StageSpec},
+    yaml::{Data, Node},
+};
+
+/// Parameter sets of one stage in which something is wrong, after which the others are not looked at.
+const MAX_BAD: usize = 10;
+
+/// A kind with its schema, made once.
+pub struct KindInfo {
+    kind: Arc<dyn DynKind>,
+    schema: Value,
+    operational: bool,
+}
+
+impl KindInfo {
+    fn new(kind: &Arc<dyn DynKind>) -> Self {
+        let schema = kind.schema().to_value();
+        Self { kind: kind.clone(), operational: any_operational(&schema), schema }
+    }
+}
+
+/// The kinds that are used, by name.
+#[derive(Default)]
+pub struct Kinds {
+    known: HashMap<String, Arc<KindInfo>>,
+}
+
+impl Kinds {
+    fn get(&mut self, name: &str, registry: &Registry) -> Option<Arc<KindInfo>> {
+        if let Some(info) = self.known.get(name) {
+            return Some(info.clone());
+        }
+        let info = Arc::new(KindInfo::new(registry.get(name)?));
+        self.known.insert(name.to_owned(), info.clone());
+        Some(info)
+    }
+}
+
+/// A stage with its holes found.
+pub struct Stage<'s> {
+    /// Its name.
+    pub name: &'s str,
+    /// What the file says.
+    pub spec: &'s StageSpec,
+    /// Its kind; `None` when that is missing or unknown, which has been reported.
+    pub kind: Option<Arc<KindInfo>>,
+    params: Option<Compiled>,
+    inputs: Vec<(&'s InputSpec, Compiled)>,
+}
+
+/// A distinct way in which a stage is configured.
+pub struct Config {
+    /// Typed parameters and ports; `None` when something was wrong, which has been reported.
+    pub parsed: Option<Parsed>,
+    /// What its inputs name.
+    pub inputs: Vec<Reference>,
+}
+
+/// Parameters that passed every check.
+pub struct Parsed {
+    /// The kind.
+    pub kind: Arc<dyn DynKind>,
+    /// In the kind's own type.
+    pub params: AnyParams,
+    /// As JSON, with defaults.
+    pub json: Value,
+    /// What enters the key.
+    pub semantic: Value,
+    /// The ports.
+    pub ports: Ports,
+}
+
+/// A stage in all variants.
+pub struct Configured {
+    /// The distinct configurations.
+    pub configs: Vec<Config>,
+    /// Which of them each variant has; empty where all have the first.
+    pub of_variant: Vec<u32>,
+}
+
+impl Configured {
+    /// The number of a variant's configuration.
+    pub fn number(&self, variant: usize) -> usize {
+        self.of_variant.get(variant).map_or(0, |&n| n as usize)
+    }
+}
+
+impl<'s> Stage<'s> {
+    /// Finds the kind and the holes.
+    pub fn new(
+        name: &'s str,
+        spec: &'s StageSpec,
+        vars: &Vars,
+        registry: &Registry,
+        kinds: &mut Kinds,
+        problems: &mut Vec<Diagnostic>,
+    ) -> Self {
+        let kind = spec.kind.as_ref().and_then(|(kind, span)| {
+            let found = kinds.get(kind, registry);
+            if found.is_none() {
+                let names = registry.iter().map(|k| k.name());
+                problems.push(
+                    Diagnostic::error(
+                        "stage::unknown_kind",
+                        format!("there is no kind `{}`", crate::yaml::shorten(kind)),
+                    )
+                    .at(*span, "unknown kind")
+                    .maybe_help(one_of(kind, "kinds", names)),
+                );
+            }
+            found
+        });
+        let params = spec.params.as_ref().map(|node| compile(node, &vars.defs, problems));
+        let inputs = spec.inputs.iter().map(|input| (input, compile(&input.value, &vars.defs, problems))).collect();
+        Self { name, spec, kind, params, inputs }
+    }
+
+    /// The variables it names.
+    pub fn deps(&self) -> Vec<usize> {
+        let all = self.params.iter().chain(self.inputs.iter().map(|(_, c)| c));
+        let mut deps: Vec<usize> = all.flat_map(|c| c.deps.iter().copied()).collect();
+        deps.sort_unstable();
+        deps.dedup();
+        deps
+    }
+
+    /// Works out the stage in every variant.
+    pub fn configure(&self, cx: &Context<'_>, problems: &mut Vec<Diagnostic>) -> Configured {
+        let deps: Vec<usize> = self.deps().into_iter().filter(|&d| !cx.variants.numbers[d].is_empty()).collect();
+        let mut said: HashSet<(&'static str, String, Option<Span>)> = HashSet::new();
+        let mut configure = |variant: usize| {
+            let mut found = Vec::new();
+            let config = self.config(variant, cx, &mut found);
+            for mut problem in found {
+                // Said once, and with the variant's name only where the first variant does not have it.
+                let place = problem.labels.first().map(|l| l.span);
+                if said.insert((problem.code, problem.message.clone(), place)) {
+                    if variant > 0 {
+                        let _ = write!(problem.message, " (in the variant `{}`)", cx.variants.list[variant].name);
+                    }
+                    problems.push(problem);
+                }
+            }
+            config
+        };
+        if deps.is_empty() {
+            return Configured { configs: vec![configure(0)], of_variant: Vec::new() };
+        }
+        let mut configs: Vec<Config> = Vec::new();
+        let mut by_values: HashMap<Vec<u32>, u32> = HashMap::new();
+        let mut by_content: HashMap<String, u32> = HashMap::new();
+        let mut of_variant = Vec::with_capacity(cx.variants.list.len());
+        let mut bad = None;
+        let mut bad_count = 0;
+        let mut key = Vec::with_capacity(deps.len());
+        for variant in 0..cx.variants.list.len() {
+            key.clear();
+            key.extend(deps.iter().map(|&d| cx.variants.number(d, variant)));
+            if let Some(&number) = by_values.get(&key) {
+                of_variant.push(number);
+                continue;
+            }
+            let given_up = bad.filter(|_| bad_count >= MAX_BAD);
+            let number = given_up.unwrap_or_else(|| {
+                let config = configure(variant);
+                let next = configs.len() as u32;
+                let number = config.content().map_or(next, |content| *by_content.entry(content).or_insert(next));
+                if config.parsed.is_none() {
+                    bad_count += 1;
+                    bad = Some(number);
+                }
+                if number == next {
+                    configs.push(config);
+                }
+                number
+            });
+            by_values.insert(key.clone(), number);
+            of_variant.push(number);
+        }
+        Configured { configs, of_variant }
+    }
+
+    fn config(&self, variant: usize, cx: &Context<'_>, problems: &mut Vec<Diagnostic>) -> Config {
+        let mut inputs = Vec::new();
+        let mut inputs_ok = true;
+        for (input, compiled) in &self.inputs {
+            let value = if cx.usable(compiled) { cx.render(compiled, variant, problems) } else { None };
+            match value {
+                Some(value) => match parse_reference(input, &value, cx, problems) {
+                    Ok(reference) => inputs.extend(reference),
+                    Err(()) => inputs_ok = false,
+                },
+                None => inputs_ok = false,
+            }
+        }
+        let parsed = self.parse(variant, cx, problems);
+        if let Some(parsed) = &parsed {
+            check_ports(self, &parsed.ports, &inputs, inputs_ok, problems);
+        }
+        Config { parsed: parsed.filter(|_| inputs_ok), inputs }
+    }
+
+    fn parse(&self, variant: usize, cx: &Context<'_>, problems: &mut Vec<Diagnostic>) -> Option<Parsed> {
+        let info = self.kind.as_ref()?;
+        let value = match &self.params {
+            Some(compiled) if cx.usable(compiled) => cx.render(compiled, variant, problems)?,
+            Some(_) => return None,
+            None => Value::Object(Map::new()),
+        };
+        let mut found = check(&info.schema, &value);
+        let mut parsed = None;
+        if found.is_empty() {
+            match info.kind.parse(&value) {
+                Ok((params, json)) => {
+                    found.extend(info.kind.check(&params).into_iter().map(|p| Problem {
+                        code: "params::invalid",
+                        path: pointer(&p.pointer),
+                        at_name: false,
+                        message: p.message,
+                        help: p.help,
+                    }));
+                    parsed = Some((params, json));
+                }
+                Err(error) => found.push(Problem {
+                    code: "params::invalid",
+                    path: error.path().iter().filter_map(segment).collect(),
+                    at_name: false,
+                    message: error.inner().to_string(),
+                    help: None,
+                }),
+            }
+        }
+        if !found.is_empty() {
+            problems.extend(found.into_iter().map(|problem| self.locate(problem, variant, cx)));
+            return None;
+        }
+        let (params, json) = parsed?;
+        let ports = info.kind.ports(&params);
+        let semantic = if info.operational { semantic(&info.schema, &info.schema, &json) } else { json.clone() };
+        Some(Parsed { kind: info.kind.clone(), params, json, semantic, ports })
+    }
+
+    /// The place of a parameter's problem: in `params`, and where its variable got the value.
+    fn locate(&self, problem: Problem, variant: usize, cx: &Context<'_>) -> Diagnostic {
+        let mut span = self.spec.params_span;
+        let mut node = self.spec.params.as_ref();
+        let mut path = problem.path.iter().map(String::as_str);
+        let mut origin = None;
+        while let Some(at) = node {
+            if let Some((hole, fields)) = at.as_str().and_then(lone_hole) {
+                origin = cx.origin(hole, fields.map(str::to_owned).collect(), &mut path, variant);
+                break;
+            }
+            let Some(step) = path.next() else { break };
+            match child(at, step) {
+                Some((key_span, value)) => {
+                    let collection = matches!(value.data, Data::Map(_) | Data::List(_) | Data::Null);
+                    span = if problem.at_name || collection { key_span } else { value.span };
+                    node = Some(value);
+                }
+                None => break,
+            }
+        }
+        let mut diagnostic = Diagnostic::error(problem.code, problem.message).at(span, "").maybe_help(problem.help);
+        if let Some((span, name)) = origin {
+            diagnostic = diagnostic.at(span, format!("`{name}` is set here"));
+        }
+        diagnostic
+    }
+}
+
+/// What a stage needs to know about the rest.
+pub struct Context<'a> {
+    /// The variables.
+    pub vars: &'a Vars,
+    /// Their values in every variant.
+    pub variants: &'a Variants<'a>,
+    /// Index of each stage.
+    pub stages: &'a HashMap<&'a str, usize>,
+}
+
+impl Context<'_> {
+    fn usable(&self, compiled: &Compiled) -> bool {
+        compiled.ok && !compiled.deps.iter().any(|&d| self.vars.broken[d])
+    }
+
+    fn render(&self, compiled: &Compiled, variant: usize, problems: &mut Vec<Diagnostic>) -> Option<Value> {
+        if let Template::Literal(value) = &compiled.template {
+            return Some(value.clone());
+        }
+        let before = problems.len();
+        let lookup = |var: usize| &self.variants.values[var][self.variants.number(var, variant) as usize].value;
+        let value = compiled.template.render(&lookup, &|v| self.vars.name(v), problems);
+        (problems.len() == before).then_some(value)
+    }
+
+    /// Where a variable got its value in a variant: follows `${}` to the text that was written.
+    fn origin(
+        &self,
+        name: &str,
+        fields: Vec<String>,
+        path: &mut dyn Iterator<Item = &str>,
+        variant: usize,
+    ) -> Option<(Span, String)> {
+        let mut name = name.to_owned();
+        let mut steps: Vec<String> = fields.into_iter().chain(path.map(str::to_owned)).collect();
+        // Variables form no cycles here, but a bound costs nothing.
+        for _ in 0..self.vars.defs.len() {
+            let (index, _, def) = self.vars.defs.get_full(name.as_str())?;
+            let level = self.variants.values[index][self.variants.number(index, variant) as usize].node;
+            let mut node = level.unwrap_or(&def.value);
+            let mut rest = steps.iter();
+            let mut next = None;
+            loop {
+                if let Some((hole, fields)) = node.as_str().and_then(lone_hole) {
+                    let fields: Vec<String> = fields.map(str::to_owned).chain(rest.cloned()).collect();
+                    next = Some((hole.to_owned(), fields));
+                    break;
+                }
+                match rest.next().and_then(|step| child(node, step)) {
+                    Some((_, value)) => node = value,
+                    None => break,
+                }
+            }
+            match next {
+                Some((hole, fields)) => (name, steps) = (hole, fields),
+                None => return Some((node.span, name)),
+            }
+        }
+        None
+    }
+}
+
+impl Config {
+    /// Equal for configurations that do the same.
+    fn content(&self) -> Option<String> {
+        let parsed = self.parsed.as_ref()?;
+        let mut text = serde_json::to_string(&parsed.json).ok()?;
+        for input in &self.inputs {
+            let _ = write!(text, "\n{input:?}");
+        }
+        Some(text)
+    }
+}
+
+fn child<'n>(node: &'n Node, step: &str) -> Option<(Span, &'n Node)> {
+    match &node.data {
+        Data::Map(_) => node.entry(step).map(|e| (e.key_span, &e.value)),
+        Data::List(items) => items.get(step.parse::<usize>().ok()?).map(|n| (n.span, n)),
+        _ => None,
+    }
+}
+
+/// The steps of a JSON pointer.
+fn pointer(text: &str) -> Vec<String> {
+    text.split('/').skip(1).map(|step| step.replace("~1", "/").replace("~0", "~")).collect()
+}
+
+fn segment(segment: &serde_path_to_error::Segment) -> Option<String> {
+    match segment {
+        serde_path_to_error::Segment::Seq { index } => Some(index.to_string()),
+        serde_path_to_error::Segment::Map { key } => Some(key.clone()),
+        _ => None,
+    }
+}
