@@ -17,6 +17,7 @@ mod linear;
 mod lora;
 mod norm;
 mod rope;
+mod scratch;
 pub mod slices;
 
 pub use activation::{Gelu, add, gelu, swiglu};

@@ -1,13 +1,16 @@
 //! Weights laid out once for the kernels.
 
-use std::ops::Range;
+use std::{fmt, ops::Range};
 
-/// A frozen weight `[out, in]` for inference.
-#[derive(Clone, Debug)]
+use super::{Lhs, NR, Rhs, Store, gemm, pack_panels, panels};
+
+/// A frozen weight `[out, in]` in the order in which the kernels read it, for inference.
+#[derive(Clone)]
 pub struct PackedWeight {
     out_features: usize,
     in_features: usize,
-    data: Vec<f32>,
+    /// `[⌈out / NR⌉, in, NR]`
+    pub(super) data: Vec<f32>,
 }
 
 impl PackedWeight {
@@ -16,8 +19,10 @@ impl PackedWeight {
     /// # Panics
     /// If `w` has another length.
     pub fn pack(w: &[f32], out_features: usize, in_features: usize) -> Self {
-        assert_eq!(w.len(), out_features * in_features);
-        Self { out_features, in_features, data: w.to_vec() }
+        assert_eq!(w.len(), out_features * in_features, "the length of a weight must be out * in");
+        let mut data = vec![0.0; panels(out_features) * in_features * NR];
+        pack_panels(&Rhs::Transposed(w), out_features, in_features, 0..in_features, 0..panels(out_features), &mut data);
+        Self { out_features, in_features, data }
     }
 
     /// Number of rows.
@@ -32,19 +37,33 @@ impl PackedWeight {
 
     /// Writes `rows` as f32, row-major, into `out`.
     pub fn read_rows(&self, rows: Range<usize>, out: &mut [f32]) {
-        out.copy_from_slice(&self.data[rows.start * self.in_features..rows.end * self.in_features]);
+        for (row, out) in rows.zip(out.chunks_exact_mut(self.in_features)) {
+            let panel = &self.data[row / NR * NR * self.in_features..];
+            for (k, value) in out.iter_mut().enumerate() {
+                *value = panel[k * NR + row % NR];
+            }
+        }
     }
 
     /// `out = x wᵀ (+ bias)` for row-major `x [m, in]`, `out [m, out]`. The bits of a row of `out` depend on its row of
     /// `x` alone: not on `m`, nor on the thread count.
+    ///
+    /// # Panics
+    /// If a slice has another length.
     pub fn matmul(&self, x: &[f32], m: usize, bias: Option<&[f32]>, out: &mut [f32]) {
-        let (n, k) = (self.out_features, self.in_features);
-        for i in 0..m {
-            for j in 0..n {
-                let start = bias.map_or(0.0, |b| b[j]);
-                let (x, w) = (&x[i * k..][..k], &self.data[j * k..][..k]);
-                out[i * n + j] = start + x.iter().zip(w).fold(0.0, |sum, (a, b)| a.mul_add(*b, sum));
+        let store = match bias {
+            Some(bias) => {
+                out.chunks_exact_mut(self.out_features).for_each(|row| row.copy_from_slice(bias));
+                Store::Add
             }
-        }
+            None => Store::Overwrite,
+        };
+        gemm(m, self.out_features, self.in_features, Lhs::Rows(x), &Rhs::Packed(self), store, out);
+    }
+}
+
+impl fmt::Debug for PackedWeight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PackedWeight[{}, {}]", self.out_features, self.in_features)
     }
 }

@@ -1,0 +1,61 @@
+//! Operands copied into the order in which the micro-kernels read them.
+//!
+//! The right operand becomes panels of [`NR`] columns: `panel[k][j]`, columns beyond the matrix being zero. A left
+//! operand that is given transposed becomes tiles of [`MR`] rows: `tile[k][i]`.
+
+use std::ops::Range;
+
+use super::{MR, NR};
+
+/// Packs columns `[first, first + NR)` of `B = wᵀ` for rows `w [n, width]`, taking columns `k` of `w`.
+/// `rows` holds `w`'s rows from `first` on, at most `NR` of which are used.
+pub fn pack_transposed(rows: &[f32], width: usize, k: Range<usize>, panel: &mut [f32]) {
+    let count = (rows.len() / width).min(NR);
+    let depth = k.len();
+    assert!(panel.len() == depth * NR && k.end <= width);
+    let mut done = 0;
+    #[cfg(target_arch = "x86_64")]
+    if count == NR && super::has_avx2() {
+        while done + 8 <= depth {
+            for half in [0, 8] {
+                // SAFETY: AVX2 was detected; 16 rows of `width` floats are in `rows`, of which columns up to `k.end`
+                // are read, and `panel` holds `depth` rows of NR.
+                unsafe {
+                    let from = rows.as_ptr().add(half * width + k.start + done);
+                    super::kernel_avx2::transpose8(from, width, panel.as_mut_ptr().add(done * NR + half));
+                }
+            }
+            done += 8;
+        }
+    }
+    for (p, to) in panel.chunks_exact_mut(NR).enumerate().skip(done) {
+        for (j, to) in to.iter_mut().enumerate() {
+            *to = if j < count { rows[j * width + k.start + p] } else { 0.0 };
+        }
+    }
+}
+
+/// Packs columns `[first, first + NR)` of row-major `b [k, n]`, `rows` being the rows of `b` that are wanted.
+pub fn pack_rows(rows: &[f32], n: usize, first: usize, panel: &mut [f32]) {
+    let count = (n - first).min(NR);
+    for (from, to) in rows.chunks_exact(n).zip(panel.chunks_exact_mut(NR)) {
+        if count == NR {
+            to.copy_from_slice(&from[first..first + NR]);
+        } else {
+            to[..count].copy_from_slice(&from[first..]);
+            to[count..].fill(0.0);
+        }
+    }
+}
+
+/// Packs rows `[first, first + MR)` of `A = aᵀ` for row-major `a [k, m]`, `rows` being the rows of `a` that are wanted.
+pub fn pack_columns(rows: &[f32], m: usize, first: usize, tile: &mut [f32]) {
+    let count = (m - first).min(MR);
+    for (from, to) in rows.chunks_exact(m).zip(tile.chunks_exact_mut(MR)) {
+        if let (MR, Some(from)) = (count, from[first..].first_chunk::<MR>()) {
+            to.copy_from_slice(from);
+        } else {
+            to[..count].copy_from_slice(&from[first..]);
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Values against f64, and bits against batch size, thread count and operand form.
+
+use std::ops::Range;
+
+use super::*;
+
+/// Reproducible values in [-1, 1).
+fn values(len: usize, seed: u64) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    (0..len)
+        .map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f32 / (1u32 << 23) as f32 - 1.0
+        })
+        .collect()
+}
+
+fn transpose(x: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    (0..rows * columns).map(|i| x[i % rows * columns + i / rows]).collect()
+}
+
+struct Plain<'a>(&'a [f32], usize);
+impl WeightTile for Plain<'_> {
+    fn out_features(&self) -> usize {
+        self.0.len() / self.1
+    }
+    fn in_features(&self) -> usize {
+        self.1
+    }
+    fn read_rows(&self, rows: Range<usize>, out: &mut [f32]) {
+        out.copy_from_slice(&self.0[rows.start * self.1..rows.end * self.1]);
+    }
+}
+
+/// Every operand form of one shape: equal to the f64 product, and all with the same bits.
+fn check(m: usize, n: usize, k: usize) {
+    let (a, b) = (values(m * k, 1), values(k * n, 2));
+    let (a_t, b_t) = (transpose(&a, m, k), transpose(&b, k, n));
+    let packed = PackedWeight::pack(&b_t, n, k);
+    let product = |a: Lhs, b: Rhs| {
+        let mut c = vec![f32::NAN; m * n];
+        gemm(m, n, k, a, &b, Store::Overwrite, &mut c);
+        c
+    };
+    let c = product(Lhs::Rows(&a), Rhs::Rows(&b));
+    for i in 0..m {
+        for j in 0..n {
+            let exact: f64 = (0..k).map(|p| f64::from(a[i * k + p]) * f64::from(b[p * n + j])).sum();
+            let bound = 1e-6 * (k as f64).sqrt() + 1e-6;
+            assert!(
+                (f64::from(c[i * n + j]) - exact).abs() < bound,
+                "{m}x{n}x{k} at {i},{j}: {} {exact}",
+                c[i * n + j]
+            );
+        }
+    }
+    let (plain, plain_t) = (Plain(&b, n), Plain(&b_t, k));
+    for b in
+        [Rhs::Rows(&b), Rhs::Transposed(&b_t), Rhs::Tiles(&plain), Rhs::TilesTransposed(&plain_t), Rhs::Packed(&packed)]
+    {
+        assert_eq!(product(Lhs::Rows(&a), b), c, "{m}x{n}x{k}");
+        assert_eq!(product(Lhs::Transposed(&a_t), b), c, "{m}x{n}x{k}, A transposed");
+    }
+    let mut added = c.clone();
+    gemm(m, n, k, Lhs::Rows(&a), &Rhs::Rows(&b), Store::Add, &mut added);
+    let tolerance = 1e-5 * k as f32;
+    assert!(added.iter().zip(&c).all(|(sum, c)| (sum - 2.0 * c).abs() <= tolerance), "{m}x{n}x{k}: C += A B");
+}
+
+#[test]
+fn products_agree_with_f64_in_every_operand_form() {
+    for (m, n, k) in [
+        (1, 1, 1),
+        (1, 16, 8),
+        (1, 70, 33),
+        (2, 33, 40),
+        (3, 64, 320),
+        (4, 15, 321),
+        (5, 17, 7),
+        (6, 16, 16),
+        (7, 48, 700),
+        (96, 32, 64),
+        (97, 31, 650),
+        (130, 80, 24),
+        (13, 100, 1),
+    ] {
+        check(m, n, k);
+    }
+}
+
+#[test]
+fn large_right_operands_are_packed_by_parts() {
+    // 700 x 6016 floats are 16 MB: more than is packed at a time, by panels and (encoded weights) by rows.
+    let (m, n, k) = (2, 6016, 700);
+    let (a, b) = (values(m * k, 3), values(k * n, 4));
+    let whole = PackedWeight::pack(&transpose(&b, k, n), n, k);
+    let mut expect = vec![0.0; m * n];
+    whole.matmul(&a, m, None, &mut expect);
+    let plain = Plain(&b, n);
+    for b in [Rhs::Rows(&b), Rhs::Tiles(&plain)] {
+        let mut c = vec![0.0; m * n];
+        gemm(m, n, k, Lhs::Rows(&a), &b, Store::Overwrite, &mut c);
+        assert_eq!(c, expect);
+    }
+}
+
+#[test]
+fn a_row_keeps_its_bits_in_any_batch_and_on_any_number_of_threads() {
+    let (n, k) = (200, 700);
+    let (x, w) = (values(64 * k, 5), PackedWeight::pack(&values(n * k, 6), n, k));
+    let bias = values(n, 7);
+    let run = |rows: usize, threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let mut out = vec![0.0; rows * n];
+        pool.install(|| w.matmul(&x[..rows * k], rows, Some(&bias), &mut out));
+        out
+    };
+    let all = run(64, 2);
+    for rows in [1, 2, 3, 4, 5, 7, 13, 64] {
+        for threads in [1, 2, 3] {
+            assert_eq!(run(rows, threads), all[..rows * n], "{rows} rows on {threads} threads");
+        }
+    }
+    for i in [6, 63] {
+        let mut alone = vec![0.0; n];
+        w.matmul(&x[i * k..(i + 1) * k], 1, Some(&bias), &mut alone);
+        assert_eq!(alone, all[i * n..(i + 1) * n], "row {i} alone");
+    }
+}
+
+#[test]
+fn portable_kernel_agrees_with_the_detected_one() {
+    let k = 50;
+    let (a, b) = (values(6 * k, 8), values(k * NR, 9));
+    let run = |kernel: Kernel| {
+        let mut c = vec![0.0f32; 6 * NR];
+        let tile = Tile {
+            k,
+            a: a.as_ptr(),
+            a_row_stride: k,
+            a_k_stride: 1,
+            b: b.as_ptr(),
+            panel_stride: k * NR,
+            c: c.as_mut_ptr(),
+            c_stride: NR,
+            add: false,
+        };
+        // SAFETY: the tile's extents are those of the vectors above.
+        unsafe { kernel(&tile) };
+        c
+    };
+    let (portable, detected) = (run(PORTABLE.narrow[5]), run(kernels().narrow[5]));
+    assert!(portable.iter().zip(&detected).all(|(a, b)| (a - b).abs() < 1e-5));
+}
+
+#[test]
+fn packed_weights_give_their_rows_back() {
+    let w = values(20 * 9, 10);
+    let packed = PackedWeight::pack(&w, 20, 9);
+    let mut rows = vec![0.0; 5 * 9];
+    packed.read_rows(14..19, &mut rows);
+    assert_eq!(rows, w[14 * 9..19 * 9]);
+}
