@@ -5,7 +5,7 @@ use std::{collections::HashMap, path::PathBuf};
 use candle_core::{DType, Device, Tensor};
 use pipe_lm::{
     config::DecoderConfig,
-    model::{Decoder, PackedBatch},
+    model::{CachedBatch, Decoder, Inference, PackedBatch},
     weights::Weights,
 };
 
@@ -94,4 +94,71 @@ fn sixteen_bit_weights_lose_nothing() {
     assert_packed_logits("llama2_gqa", DType::F16);
     assert_packed_logits("llama_bf16", DType::BF16);
     assert_packed_logits("mpt", DType::F16);
+}
+
+/// Prompts in two pieces, then greedy decoding, both rows in one batch.
+fn assert_cached(name: &str, golden: &Golden, inference: &Inference) {
+    let vocab = inference.config().vocab_size;
+    let prompts = golden.prompts();
+    let mut session = inference.session(2, 64);
+    let mut batch = CachedBatch::default();
+    let mut logits: [Vec<Vec<f32>>; 2] = Default::default();
+    for piece in [0..7, 7..usize::MAX] {
+        batch.clear();
+        let mut owners = Vec::new();
+        for (slot, prompt) in prompts.iter().enumerate().rev() {
+            let tokens = &prompt[piece.start..piece.end.min(prompt.len())];
+            batch.push(slot, piece.start, tokens);
+            owners.extend(vec![slot; tokens.len()]);
+        }
+        let all: Vec<usize> = (0..batch.tokens.len()).collect();
+        let step = inference.step(&batch, &all, None, &mut session).unwrap();
+        for (slot, row) in owners.into_iter().zip(step.chunks(vocab)) {
+            logits[slot].push(row.to_vec());
+        }
+    }
+    let mut last = [0; 2];
+    for row in 0..2 {
+        assert_close(name, &logits[row], &golden.logits(row), 1e-4);
+        last[row] = argmax(logits[row].last().unwrap());
+    }
+    let expected = [golden.ids("greedy.0"), golden.ids("greedy.1")];
+    for i in 0..expected[0].len() {
+        assert_eq!(last, [expected[0][i], expected[1][i]], "{name}: greedy token {i}");
+        batch.clear();
+        for slot in 0..2 {
+            batch.push(slot, prompts[slot].len() + i, &[last[slot]]);
+        }
+        let step = inference.step(&batch, &[0, 1], None, &mut session).unwrap();
+        last = [argmax(&step[..vocab]), argmax(&step[vocab..])];
+    }
+}
+
+fn argmax(logits: &[f32]) -> u32 {
+    (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap() as u32
+}
+
+#[test]
+fn cached_forward_and_greedy_continuations_equal_transformers() {
+    for name in VARIANTS {
+        let golden = Golden::open(name);
+        assert_cached(name, &golden, &Inference::new(&golden.decoder(DType::F32)).unwrap());
+    }
+}
+
+#[test]
+fn cached_forward_with_sixteen_bit_weights() {
+    for (name, dtype) in [("llama2_gqa", DType::F16), ("llama_bf16", DType::BF16), ("mpt", DType::F16)] {
+        let golden = Golden::open(name);
+        assert_cached(name, &golden, &Inference::new(&golden.decoder(dtype)).unwrap());
+    }
+}
+
+/// What runs on other devices, here on the CPU.
+#[test]
+fn composed_forward_and_greedy_continuations_equal_transformers() {
+    for name in VARIANTS {
+        let golden = Golden::open(name);
+        assert_cached(name, &golden, &Inference::composed(&golden.decoder(DType::F32)));
+    }
 }

@@ -67,10 +67,7 @@ impl Decoder {
 
     /// Index of a loaded adapter.
     pub(crate) fn adapter_index(&self, name: &str) -> Result<usize, ModelError> {
-        self.adapter_names
-            .iter()
-            .position(|n| n == name)
-            .ok_or_else(|| ModelError::UnknownAdapter { name: name.to_owned(), known: self.adapter_names.clone() })
+        adapter_index(&self.adapter_names, name)
     }
 
     fn check_fit(&self, name: &str, adapter: &Adapter) -> Result<(), ModelError> {
@@ -94,4 +91,11 @@ impl Decoder {
         }
         Ok(())
     }
+}
+
+pub(super) fn adapter_index(names: &[String], name: &str) -> Result<usize, ModelError> {
+    names
+        .iter()
+        .position(|n| n == name)
+        .ok_or_else(|| ModelError::UnknownAdapter { name: name.to_owned(), known: names.to_vec() })
 }

@@ -1,26 +1,23 @@
 //! The decoder: embedding, blocks, final norm, output projection.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor, Var};
 
 use super::{
-    Dense, Layer, Linear, ModelError, Norm, PackedBatch, WeightSource, activation_dtype, error::Context, layer::Pass,
+    Dense, Layer, Linear, ModelError, Norm, PackedBatch, WeightSource, activation_dtype, error::Context, layer::Pass, rotary::Rotary,
 };
 use crate::{
-    config::{DecoderConfig, Position, RopeScaling},
-    ops::{self, Rope, Weight},
+    config::DecoderConfig,
+    ops::{self, Weight},
     weights::{Param, Weights},
 };
 
 /// A causal language model of any supported family.
 ///
 /// One set of weights serves training (through autograd over packed batches) and inference
-/// ([`Inference`](super::Inference)).
-#[derive(Debug)]
+/// ([`Inference`](super::Inference)). Clones share their tensors.
+#[derive(Debug, Clone)]
 pub struct Decoder {
     pub(super) config: DecoderConfig,
     pub(super) device: Device,
@@ -35,8 +32,7 @@ pub struct Decoder {
     pub(super) adapter_names: Vec<String>,
     /// Adapter of the training forward.
     pub(super) active: Option<usize>,
-    /// Rotary table, grown on demand: contexts of 128 K positions are seldom used whole.
-    rope: Mutex<Option<Arc<Rope>>>,
+    pub(super) rotary: Rotary,
 }
 
 impl Decoder {
@@ -68,7 +64,7 @@ impl Decoder {
             head,
             adapter_names: Vec::new(),
             active: None,
-            rope: Mutex::new(None),
+            rotary: Rotary::default(),
         })
     }
 
@@ -133,7 +129,7 @@ impl Decoder {
         dropout_seed: Option<u64>,
     ) -> Result<Tensor, ModelError> {
         let longest = (0..batch.rows()).map(|row| batch.range(row).len()).max().unwrap_or(0);
-        let table = self.rope(longest)?;
+        let table = self.rotary.table(&self.config, longest)?;
         let positions = batch.positions();
         let pass = Pass { rope: table.as_deref(), positions: &positions, adapter: self.active, dropout_seed };
         let mut attend = |q: &Tensor, k: &Tensor, v: &Tensor, spec: &ops::AttentionSpec| {
@@ -164,35 +160,8 @@ impl Decoder {
         self.head.clone().unwrap_or_else(|| Weight::Dense(self.embedding.clone()))
     }
 
-    /// The rotary table for at least `positions` positions; `None` in models without one.
-    ///
-    /// # Errors
-    /// Sequences longer than the context of a model whose frequencies would change with the length.
-    pub(super) fn rope(&self, positions: usize) -> Result<Option<Arc<Rope>>, ModelError> {
-        let Position::Rope(rope) = &self.config.position else { return Ok(None) };
-        if matches!(rope.scaling, RopeScaling::Dynamic { .. }) && positions > self.context() {
-            let context = self.context();
-            return Err(ModelError::Unsupported(format!(
-                "a sequence of {positions} tokens needs dynamic rope scaling beyond its {context} positions, where every \
-                 key changes with each new token; shorten it"
-            )));
-        }
-        let mut table = self.rope.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(table) = table.as_ref().filter(|t| t.positions() >= positions) {
-            return Ok(Some(table.clone()));
-        }
-        let (inv_freq, factor) = rope.inverse_frequencies(self.config.head_dim, self.context());
-        let grown = Arc::new(Rope::new(&inv_freq, positions.next_power_of_two().max(512), factor));
-        *table = Some(grown.clone());
-        Ok(Some(grown))
-    }
-
     pub(super) fn check_tokens(&self, tokens: &[u32]) -> Result<(), ModelError> {
-        let vocab = self.config.vocab_size;
-        match tokens.iter().find(|&&id| id as usize >= vocab) {
-            Some(&id) => Err(ModelError::TokenId { id, vocab }),
-            None => Ok(()),
-        }
+        check_tokens(tokens, self.config.vocab_size)
     }
 
     /// Turns every dense weight into a variable, for full training, and returns them under their checkpoint names.
@@ -277,5 +246,12 @@ impl Decoder {
             }
         }
         found
+    }
+}
+
+pub(super) fn check_tokens(tokens: &[u32], vocab: usize) -> Result<(), ModelError> {
+    match tokens.iter().find(|&&id| id as usize >= vocab) {
+        Some(&id) => Err(ModelError::TokenId { id, vocab }),
+        None => Ok(()),
     }
 }

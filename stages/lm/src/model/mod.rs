@@ -7,18 +7,24 @@
 mod adapters;
 mod batch;
 mod build;
+mod composed;
+mod cpu;
 mod decoder;
 mod error;
 mod half_tile;
+mod inference;
 mod layer;
 mod linear;
+mod rotary;
 mod source;
+mod workspace;
 
 pub use adapters::Adapter;
 pub use batch::{CachedBatch, PackedBatch, Span};
 pub use decoder::Decoder;
 pub use error::ModelError;
 pub use half_tile::HalfTile;
+pub use inference::{Inference, Session};
 pub use layer::{Attention, Layer, Mlp, Norm, Qkv};
 pub use linear::{Linear, LoraWeights};
 pub use source::{Dense, WeightSource, activation_dtype};

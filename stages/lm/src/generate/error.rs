@@ -1,0 +1,78 @@
+//! What can go wrong in generation.
+
+use super::endpoint::EndpointError;
+use crate::model::ModelError;
+
+/// Errors of a backend. Messages complete "failed to ...".
+#[derive(Debug, thiserror::Error)]
+pub enum GenerateError {
+    /// A prompt does not leave room for a single new token.
+    #[error(
+        "complete row `{row}`: its prompt has {prompt_tokens} tokens, the model's context is {context}; shorten the \
+         prompt (fewer demonstrations or passages) or use a model with a longer context"
+    )]
+    PromptTooLong {
+        /// The row.
+        row: String,
+        /// Tokens of its prompt.
+        prompt_tokens: usize,
+        /// Positions that the model has.
+        context: usize,
+    },
+    /// A prompt without a token.
+    #[error("complete row `{row}`: its prompt is empty")]
+    EmptyPrompt {
+        /// The row.
+        row: String,
+    },
+    /// A prompt could not be turned into tokens.
+    #[error("tokenize the prompt of row `{row}`")]
+    Tokenize {
+        /// The row.
+        row: String,
+        /// What the tokenizer says.
+        #[source]
+        source: crate::tokenizer::TokenizerError,
+    },
+    /// A conversation for a model that has no chat template.
+    #[error("render the conversation of row `{row}`: the model has no chat template; give it plain text prompts")]
+    NoChatTemplate {
+        /// The row.
+        row: String,
+    },
+    /// A conversation that the chat template refuses.
+    #[error("render the conversation of row `{row}`")]
+    Chat {
+        /// The row.
+        row: String,
+        /// What the template says.
+        #[source]
+        source: crate::chat::ChatError,
+    },
+    /// Generated tokens could not be turned into text.
+    #[error("decode the tokens of row `{row}`")]
+    Decode {
+        /// The row.
+        row: String,
+        /// What the tokenizer says.
+        #[source]
+        source: crate::tokenizer::TokenizerError,
+    },
+    /// A sampling parameter out of range.
+    #[error("use the sampling parameters: {0}")]
+    Params(String),
+    /// The model computed something that is not a number.
+    #[error("complete row `{row}`: the model's logits at position {position} are not finite; its weights are damaged or overflow")]
+    NotFinite {
+        /// The row.
+        row: String,
+        /// Position of the token whose logits they are.
+        position: usize,
+    },
+    /// The model failed.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A server failed.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+}

@@ -1,0 +1,268 @@
+//! The local backend: continuous batching over a decoder.
+
+use std::{ops::ControlFlow, sync::Arc};
+
+use rayon::prelude::*;
+
+use super::{
+    Backend, Completion, FinishReason, GenerateError, Prompt, Request, RowRandom, SamplingParams, Sink, Usage,
+    rows::{Row, Slots},
+    sampling::Sampler,
+    stop::StopStrings,
+};
+use crate::{
+    chat::{ChatOptions, ChatTemplate},
+    model::{CachedBatch, Inference, ModelError},
+    tokenizer::Tokenizer,
+};
+
+/// How a generator uses the machine. Nothing here changes a completion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GeneratorOptions {
+    /// Rows in flight at once.
+    pub slots: usize,
+    /// Compute prompt prefixes that rows have in common once.
+    pub share_prefixes: bool,
+    /// Most bytes for keys and values; there are fewer slots where the rows need more.
+    pub max_cache_bytes: usize,
+    /// Prompt tokens per step, beside one token per generating row.
+    pub prompt_tokens_per_step: usize,
+}
+
+impl Default for GeneratorOptions {
+    fn default() -> Self {
+        Self { slots: 64, share_prefixes: true, max_cache_bytes: 2 << 30, prompt_tokens_per_step: 1024 }
+    }
+}
+
+/// Generates with a model in this process. Clones share the model.
+#[derive(Debug, Clone)]
+pub struct Generator {
+    model: Arc<Inference>,
+    tokenizer: Arc<Tokenizer>,
+    chat: Option<Arc<ChatTemplate>>,
+    eos: Arc<[u32]>,
+    adapter: Option<usize>,
+    options: GeneratorOptions,
+}
+
+impl Generator {
+    /// A generator over `model`. `eos` are the ids that end a text ([`stop_tokens`](crate::config::stop_tokens)).
+    pub fn new(model: Arc<Inference>, tokenizer: Arc<Tokenizer>, eos: &[u32]) -> Self {
+        Self { model, tokenizer, chat: None, eos: eos.into(), adapter: None, options: GeneratorOptions::default() }
+    }
+
+    /// With the template that conversations are rendered with.
+    #[must_use]
+    pub fn with_chat(mut self, template: Arc<ChatTemplate>) -> Self {
+        self.chat = Some(template);
+        self
+    }
+
+    /// With other options.
+    #[must_use]
+    pub fn with_options(mut self, options: GeneratorOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// The same generator with an adapter of the model, or with none.
+    ///
+    /// # Errors
+    /// The model holds no adapter of that name.
+    pub fn with_adapter(mut self, name: Option<&str>) -> Result<Self, ModelError> {
+        self.adapter = name.map(|name| self.model.adapter(name)).transpose()?;
+        Ok(self)
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Inference {
+        &self.model
+    }
+
+    fn row(&self, request: Request, params: &SamplingParams) -> Result<Row, GenerateError> {
+        let Request { id, prompt } = request;
+        let encode = |text: &str, special: bool, id: &str| {
+            let encoded = self.tokenizer.encode(text, special);
+            encoded.map_err(|source| GenerateError::Tokenize { row: id.to_owned(), source })
+        };
+        let tokens = match prompt {
+            Prompt::Tokens(tokens) => tokens,
+            Prompt::Text(text) => encode(&text, true, &id)?,
+            Prompt::Chat(messages) => {
+                let Some(template) = &self.chat else { return Err(GenerateError::NoChatTemplate { row: id }) };
+                let options = ChatOptions { add_generation_prompt: true, ..ChatOptions::default() };
+                let rendered = template.render(&messages, &options);
+                let text = rendered.map_err(|source| GenerateError::Chat { row: id.clone(), source })?;
+                // Templates write the special tokens themselves.
+                encode(&text, false, &id)?
+            }
+        };
+        if tokens.is_empty() {
+            return Err(GenerateError::EmptyPrompt { row: id });
+        }
+        let (prompt, context) = (tokens.len(), self.model.context());
+        if prompt >= context {
+            return Err(GenerateError::PromptTooLong { row: id, prompt_tokens: prompt, context });
+        }
+        let random = RowRandom::new(&params.seed, &id);
+        let mut row = Row { id, tokens, prompt, logprobs: Vec::new(), seen: Vec::new(), random };
+        if params.repetition_penalty != 1.0 {
+            row.seen.clone_from(&row.tokens);
+            row.seen.sort_unstable();
+            row.seen.dedup();
+        }
+        Ok(row)
+    }
+
+    /// Positions that a row can come to need.
+    fn need(&self, row: &Row, params: &SamplingParams) -> usize {
+        (row.prompt + params.max_new_tokens).min(self.model.context())
+    }
+
+    /// Slots and capacity for rows that need `need` positions, within the memory allowed.
+    fn room(&self, need: usize) -> (usize, usize) {
+        let positions = self.options.max_cache_bytes / self.model.bytes_per_position().max(1);
+        let slots = self.options.slots.min(positions / need).max(1);
+        (slots, (positions / slots).clamp(need, self.model.context().max(need)))
+    }
+
+    /// Chooses a row's next token, and says whether it ended the row.
+    fn advance(
+        &self,
+        row: &mut Row,
+        logits: &mut [f32],
+        sampler: &mut Sampler,
+        params: &SamplingParams,
+        stops: &StopStrings,
+    ) -> Result<Option<Completion>, GenerateError> {
+        let generated = row.tokens.len() - row.prompt;
+        let uniform = if params.temperature > 0.0 { row.random.uniform(generated) } else { 0.0 };
+        let Some(sampled) = sampler.sample(logits, &row.seen, params, uniform) else {
+            return Err(GenerateError::NotFinite { row: row.id.clone(), position: row.tokens.len() - 1 });
+        };
+        let token = sampled.token;
+        let ends = if !params.ignore_eos && self.eos.contains(&token) {
+            Some(FinishReason::Eos)
+        } else if params.stop_tokens.contains(&token) {
+            Some(FinishReason::Stop)
+        } else {
+            None
+        };
+        if let Some(finish) = ends {
+            return self.completion(row, finish, params, stops).map(Some);
+        }
+        row.tokens.push(token);
+        row.logprobs.extend(sampled.logprob);
+        if params.repetition_penalty != 1.0
+            && let Err(place) = row.seen.binary_search(&token)
+        {
+            row.seen.insert(place, token);
+        }
+        let stopped = stops.completed(row.generated());
+        let finish = if stopped.map_err(|source| GenerateError::Decode { row: row.id.clone(), source })? {
+            FinishReason::Stop
+        } else if row.generated().len() >= params.max_new_tokens {
+            FinishReason::Length
+        } else if row.tokens.len() >= self.model.context() {
+            FinishReason::Context
+        } else {
+            return Ok(None);
+        };
+        self.completion(row, finish, params, stops).map(Some)
+    }
+
+    fn completion(
+        &self,
+        row: &mut Row,
+        finish: FinishReason,
+        params: &SamplingParams,
+        stops: &StopStrings,
+    ) -> Result<Completion, GenerateError> {
+        let tokens = row.generated().to_vec();
+        let text = self.tokenizer.decode(&tokens, true);
+        let mut text = text.map_err(|source| GenerateError::Decode { row: row.id.clone(), source })?;
+        let mut ended_by_token = u64::from(finish == FinishReason::Eos);
+        if finish == FinishReason::Stop {
+            match stops.find(&text) {
+                Some(end) => text.truncate(end),
+                None => ended_by_token = 1,
+            }
+        }
+        Ok(Completion {
+            id: std::mem::take(&mut row.id),
+            text,
+            usage: Usage {
+                prompt_tokens: row.prompt as u64,
+                completion_tokens: tokens.len() as u64 + ended_by_token,
+            },
+            tokens,
+            logprobs: params.logprobs.then(|| std::mem::take(&mut row.logprobs)),
+            finish,
+        })
+    }
+}
+
+impl Backend for Generator {
+    fn complete(
+        &self,
+        requests: &mut (dyn Iterator<Item = Request> + Send),
+        params: &SamplingParams,
+        sink: &mut dyn Sink,
+    ) -> Result<Usage, GenerateError> {
+        if let Some(problem) = params.problem() {
+            return Err(GenerateError::Params(problem));
+        }
+        let stops = StopStrings::new(&self.tokenizer, &params.stop, self.model.config().vocab_size);
+        let mut waiting = requests.by_ref().map(|request| self.row(request, params)).fuse().peekable();
+        let mut usage = Usage::default();
+        let vocab = self.model.config().vocab_size;
+        let (mut batch, mut wanted, mut owners) = (CachedBatch::default(), Vec::new(), Vec::new());
+        // A session ends when its slots turn out too short for a row that comes; nearly always there is one.
+        while waiting.peek().is_some() {
+            let need = match waiting.peek() {
+                Some(Ok(row)) => self.need(row, params),
+                _ => 1,
+            };
+            let (count, capacity) = self.room(need);
+            let mut session = self.model.session(count, capacity);
+            let mut slots = Slots::new(count, self.options.share_prefixes);
+            loop {
+                if sink.cancelled() {
+                    return Ok(usage);
+                }
+                slots.take_over(&mut session);
+                let fits = |row: &Result<Row, _>| row.as_ref().map_or(true, |r| self.need(r, params) <= capacity);
+                while slots.has_free()
+                    && let Some(row) = waiting.next_if(fits)
+                {
+                    slots.admit(row?);
+                    slots.take_over(&mut session);
+                }
+                if slots.is_idle() {
+                    break;
+                }
+                slots.next_batch(self.options.prompt_tokens_per_step, &mut batch, &mut wanted, &mut owners);
+                let logits = self.model.step(&batch, &wanted, self.adapter, &mut session)?;
+                let mut rows = slots.rows_mut(&owners);
+                let finished: Vec<_> = rows
+                    .par_iter_mut()
+                    .zip(logits.par_chunks_exact_mut(vocab))
+                    .with_min_len(4)
+                    .map_init(Sampler::default, |sampler, (row, logits)| {
+                        self.advance(row, logits, sampler, params, &stops)
+                    })
+                    .collect();
+                for (&slot, completion) in owners.iter().zip(finished) {
+                    let Some(completion) = completion? else { continue };
+                    slots.release(slot);
+                    usage += completion.usage;
+                    if let ControlFlow::Break(()) = sink.completed(completion) {
+                        return Ok(usage);
+                    }
+                }
+            }
+        }
+        Ok(usage)
+    }
+}

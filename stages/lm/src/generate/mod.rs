@@ -1,0 +1,56 @@
+//! Generation: rows in, completions out, from a model in this process or from a server.
+//!
+//! [`Backend`] is what the stages see. [`Generator`] runs a [`Decoder`](crate::model::Decoder) with continuous batching;
+//! [`Endpoint`](endpoint::Endpoint) talks to an OpenAI-compatible server. Rows are pulled from an iterator as capacity
+//! frees up and come back as they finish, in any order.
+
+pub mod endpoint;
+mod error;
+mod generator;
+mod random;
+mod request;
+mod rows;
+mod sampling;
+mod stop;
+
+use std::ops::ControlFlow;
+
+pub use error::GenerateError;
+pub use generator::{Generator, GeneratorOptions};
+pub use random::RowRandom;
+pub use request::{Completion, FinishReason, Prompt, Request, SamplingParams, Usage};
+
+/// Takes completions. Closures `FnMut(Completion) -> ControlFlow<()>` are sinks.
+pub trait Sink {
+    /// A row is done. `Break` ends the call: rows in flight are dropped.
+    fn completed(&mut self, completion: Completion) -> ControlFlow<()>;
+
+    /// Asked between steps: whether to end the call now.
+    fn cancelled(&self) -> bool {
+        false
+    }
+}
+
+impl<F: FnMut(Completion) -> ControlFlow<()>> Sink for F {
+    fn completed(&mut self, completion: Completion) -> ControlFlow<()> {
+        self(completion)
+    }
+}
+
+/// Completes rows.
+pub trait Backend: Send + Sync {
+    /// Completes every request, handing each completion to `sink` (on the calling thread, in any order) as it is done,
+    /// and returns the usage of those handed over.
+    ///
+    /// With the local backend a row's completion depends on the model, its own prompt and id, and `params` alone: not on
+    /// the rows around it, the number of slots, or threads. Servers promise less.
+    ///
+    /// # Errors
+    /// The first row that cannot be completed ends the call; the error names it. What reached `sink` before stays good.
+    fn complete(
+        &self,
+        requests: &mut (dyn Iterator<Item = Request> + Send),
+        params: &SamplingParams,
+        sink: &mut dyn Sink,
+    ) -> Result<Usage, GenerateError>;
+}

@@ -1,0 +1,198 @@
+//! From the logits of a row to its next token.
+//!
+//! The order of operations is that of `transformers`: repetition penalty, temperature, `top_k`, `top_p`, `min_p`. Of
+//! equal logits the lower token id counts as the more likely. Everything is computed within the row in a fixed order.
+
+use super::SamplingParams;
+
+/// The chosen token.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sampled {
+    /// Its id.
+    pub token: u32,
+    /// Natural logarithm of its probability under the model (before penalty, temperature and filters), if asked for.
+    pub logprob: Option<f32>,
+}
+
+/// Buffers of one worker, so that a token costs no allocation.
+#[derive(Debug, Default)]
+pub struct Sampler {
+    weights: Vec<f32>,
+    order: Vec<u32>,
+}
+
+impl Sampler {
+    /// The next token of a row: `logits [vocab]` (changed by the penalty), the distinct tokens `seen` so far in prompt
+    /// and continuation, and `uniform` in `[0, 1)`. `None` if a logit is not finite.
+    pub fn sample(
+        &mut self,
+        logits: &mut [f32],
+        seen: &[u32],
+        params: &SamplingParams,
+        uniform: f64,
+    ) -> Option<Sampled> {
+        let log_normaliser = if params.logprobs { Some(self.log_sum_exp(logits)?) } else { None };
+        let raw = params.logprobs.then(|| seen.iter().map(|&t| logits[t as usize]).collect::<Vec<_>>());
+        penalise(logits, seen, params.repetition_penalty);
+        let token = if params.temperature == 0.0 {
+            argmax(logits)?
+        } else {
+            self.draw(logits, params, uniform)?
+        };
+        let logprob = log_normaliser.map(|normaliser| {
+            let unpenalised = raw.and_then(|raw| seen.iter().position(|&t| t == token).map(|i| raw[i]));
+            (f64::from(unpenalised.unwrap_or(logits[token as usize])) - normaliser) as f32
+        });
+        Some(Sampled { token, logprob })
+    }
+
+    /// `ln Σ exp(logits)`.
+    fn log_sum_exp(&mut self, logits: &[f32]) -> Option<f64> {
+        let max = logits[argmax(logits)? as usize];
+        Some(f64::from(max) + self.exponentials(logits, max, 1.0).ln())
+    }
+
+    /// Fills `weights` with `exp((logit - max) / temperature)` and returns their sum.
+    fn exponentials(&mut self, logits: &[f32], max: f32, temperature: f32) -> f64 {
+        let inverse = 1.0 / temperature;
+        self.weights.clear();
+        self.weights.extend(logits.iter().map(|l| exp((l - max) * inverse)));
+        self.weights.chunks(BLOCK).map(block_sum).sum()
+    }
+
+    fn draw(&mut self, logits: &[f32], params: &SamplingParams, uniform: f64) -> Option<u32> {
+        let max = logits[argmax(logits)? as usize];
+        let total = self.exponentials(logits, max, params.temperature);
+        if params.top_k == 0 && params.top_p >= 1.0 && params.min_p <= 0.0 {
+            return Some(pick(&self.weights, uniform * total));
+        }
+        let (total, weights) = (self.keep_top_k(params.top_k, total), &self.weights);
+        // Tokens below this weight together hold less than what `top_p` cuts off, so they need not be sorted.
+        let by_mass = (f64::from(1.0 - params.top_p) * total / (2.0 * weights.len() as f64)) as f32;
+        let smallest = if params.top_p < 1.0 { by_mass.max(params.min_p) } else { params.min_p };
+        self.order.retain(|&t| weights[t as usize] >= smallest);
+        self.order.sort_unstable_by(|&a, &b| {
+            weights[b as usize].total_cmp(&weights[a as usize]).then(a.cmp(&b))
+        });
+        let mut kept = 0.0;
+        let mut count = 0;
+        for &token in &self.order {
+            // The token that crosses `top_p` is kept.
+            if params.top_p < 1.0 && kept >= f64::from(params.top_p) * total {
+                break;
+            }
+            kept += f64::from(weights[token as usize]);
+            count += 1;
+        }
+        let mut left = uniform * kept;
+        for &token in &self.order[..count] {
+            left -= f64::from(weights[token as usize]);
+            if left < 0.0 {
+                return Some(token);
+            }
+        }
+        self.order[..count].last().copied()
+    }
+
+    /// Puts the `k` heaviest tokens (all, if 0) into `order`, and returns their weight.
+    fn keep_top_k(&mut self, k: usize, total: f64) -> f64 {
+        let weights = &self.weights;
+        self.order.clear();
+        self.order.extend(0..weights.len() as u32);
+        if k == 0 || k >= weights.len() {
+            return total;
+        }
+        self.order.select_nth_unstable_by(k - 1, |&a, &b| {
+            weights[b as usize].total_cmp(&weights[a as usize]).then(a.cmp(&b))
+        });
+        self.order.truncate(k);
+        self.order.sort_unstable();
+        self.order.iter().map(|&t| f64::from(weights[t as usize])).sum()
+    }
+}
+
+const BLOCK: usize = 64;
+
+fn block_sum(block: &[f32]) -> f64 {
+    let mut lanes = [0.0f32; 8];
+    for part in block.chunks(8) {
+        for (lane, w) in lanes.iter_mut().zip(part) {
+            *lane += w;
+        }
+    }
+    lanes.iter().map(|&l| f64::from(l)).sum()
+}
+
+/// The token in which the running sum of weights passes `target`.
+fn pick(weights: &[f32], mut target: f64) -> u32 {
+    for (i, block) in weights.chunks(BLOCK).enumerate() {
+        let sum = block_sum(block);
+        if target >= sum {
+            target -= sum;
+            continue;
+        }
+        for (j, &w) in block.iter().enumerate() {
+            target -= f64::from(w);
+            if target < 0.0 {
+                return (i * BLOCK + j) as u32;
+            }
+        }
+    }
+    // Rounding can leave a target at the very end: the last token that has any weight.
+    weights.iter().rposition(|&w| w > 0.0).unwrap_or(0) as u32
+}
+
+/// The lowest id of the largest logit; `None` if a logit is NaN or all are infinite.
+fn argmax(logits: &[f32]) -> Option<u32> {
+    let mut lanes = [f32::NEG_INFINITY; 16];
+    let mut nan = false;
+    for part in logits.chunks(16) {
+        for (lane, &l) in lanes.iter_mut().zip(part) {
+            nan |= l.is_nan();
+            *lane = if l > *lane { l } else { *lane };
+        }
+    }
+    let max = lanes.into_iter().fold(f32::NEG_INFINITY, f32::max);
+    if nan || !max.is_finite() {
+        return None;
+    }
+    logits.iter().position(|&l| l == max).map(|i| i as u32)
+}
+
+fn penalise(logits: &mut [f32], seen: &[u32], penalty: f32) {
+    if penalty == 1.0 {
+        return;
+    }
+    for &token in seen {
+        let logit = &mut logits[token as usize];
+        *logit = if *logit > 0.0 { *logit / penalty } else { *logit * penalty };
+    }
+}
+
+/// `e^x` for `x <= 0` to about 2 ulp, in plain arithmetic that vectorises and gives the same bits everywhere.
+///
+/// Cody and Waite's reduction `x = n ln 2 + r`, then a Taylor polynomial of degree 7 on `|r| <= ln 2 / 2`, whose
+/// remainder is below 5e-9 relative.
+#[inline]
+fn exp(x: f32) -> f32 {
+    const LN_2_HIGH: f32 = 0.693_359_4;
+    const LN_2_LOW: f32 = -2.121_944_4e-4;
+    /// Adding and subtracting 1.5 · 2^23 rounds to an integer.
+    const ROUND: f32 = 12_582_912.0;
+    let x = x.max(-87.0);
+    let n = (x * std::f32::consts::LOG2_E + ROUND) - ROUND;
+    let r = (x - n * LN_2_HIGH) - n * LN_2_LOW;
+    let p = 1.0 / 5040.0;
+    let p = p * r + 1.0 / 720.0;
+    let p = p * r + 1.0 / 120.0;
+    let p = p * r + 1.0 / 24.0;
+    let p = p * r + 1.0 / 6.0;
+    let p = p * r + 0.5;
+    let p = p * r + 1.0;
+    let p = p * r + 1.0;
+    p * f32::from_bits(((n as i32 + 127) << 23) as u32)
+}
+
+#[cfg(test)]
+#[path = "sampling_tests.rs"]
+mod tests;

@@ -1,0 +1,323 @@
+//! The inference pass on the CPU: packed weights and plain f32 slices, without candle in between.
+//!
+//! Every row of every step is computed from that row alone and its slot of the cache, in one fixed order, so its bits
+//! depend neither on the other rows of the batch, nor on how a prompt is cut into steps, nor on threads.
+
+use std::sync::Arc;
+
+use candle_core::{DType, Device, Tensor};
+
+use super::{
+    CachedBatch, Decoder, Linear, ModelError, Norm,
+    error::Context,
+    layer::{Layer, Qkv},
+    workspace::Workspace,
+};
+use crate::{
+    config::{Activation, NormKind},
+    ops::{
+        AttentionSpec, KvCache, QuerySpan, Rope, Weight, WeightTile, attention_cached,
+        gemm::{Lhs, PackedWeight, Rhs, Store, gemm},
+        slices,
+    },
+};
+
+/// A decoder prepared for inference on the CPU.
+#[derive(Debug)]
+pub(super) struct CpuModel {
+    hidden: usize,
+    vocab: usize,
+    /// `[vocab, hidden]`
+    embedding: Vec<f32>,
+    layers: Vec<CpuLayer>,
+    final_norm: CpuNorm,
+    head: CpuLinear,
+}
+
+#[derive(Debug)]
+struct CpuLayer {
+    attn_norm: CpuNorm,
+    /// Three projections, or one that holds all three.
+    qkv: Vec<CpuLinear>,
+    qk_norm: Option<[CpuNorm; 2]>,
+    clip: Option<f32>,
+    rope: bool,
+    spec: AttentionSpec,
+    o: CpuLinear,
+    mlp_norm: CpuNorm,
+    gate: Option<CpuLinear>,
+    up: CpuLinear,
+    down: CpuLinear,
+    activation: Activation,
+}
+
+#[derive(Debug)]
+struct CpuNorm {
+    kind: NormKind,
+    weight: Vec<f32>,
+    eps: f32,
+}
+
+struct CpuLinear {
+    weight: Frozen,
+    bias: Option<Vec<f32>>,
+    /// By adapter index: `A`, and `B` with the scale folded in.
+    adapters: Vec<Option<[PackedWeight; 2]>>,
+}
+
+enum Frozen {
+    Packed(Arc<PackedWeight>),
+    Tiles(Arc<dyn WeightTile>),
+}
+
+fn floats(tensor: &Tensor) -> Result<Vec<f32>, ModelError> {
+    let read = || tensor.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1();
+    read().what(|| "a weight".to_owned())
+}
+
+fn pack(tensor: &Tensor) -> Result<PackedWeight, ModelError> {
+    let (rows, columns) = tensor.dims2().what(|| "a matrix".to_owned())?;
+    Ok(PackedWeight::pack(&floats(tensor)?, rows, columns))
+}
+
+impl Frozen {
+    fn new(weight: &Weight) -> Result<Self, ModelError> {
+        Ok(match weight {
+            Weight::Dense(tensor) => Self::Packed(Arc::new(pack(tensor)?)),
+            Weight::Packed(packed) => Self::Packed(packed.clone()),
+            Weight::Tiles(tiles) => Self::Tiles(tiles.clone()),
+        })
+    }
+
+    /// `out (+)= x wᵀ`
+    fn multiply(&self, x: &[f32], m: usize, store: Store, out: &mut [f32]) {
+        let (rhs, n, k) = match self {
+            Self::Packed(w) => (Rhs::Packed(w), w.out_features(), w.in_features()),
+            Self::Tiles(w) => (Rhs::TilesTransposed(w.as_ref()), w.out_features(), w.in_features()),
+        };
+        gemm(m, n, k, Lhs::Rows(x), &rhs, store, out);
+    }
+}
+
+impl std::fmt::Debug for CpuLinear {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "CpuLinear(out {}, {} adapters)", self.out_features(), self.adapters.len())
+    }
+}
+
+impl CpuLinear {
+    fn new(linear: &Linear, adapters: usize) -> Result<Self, ModelError> {
+        let adapter = |index| {
+            let Some(lora) = linear.adapter(index) else { return Ok(None) };
+            let scaled = (&lora.b * f64::from(lora.scale)).what(|| linear.path().to_owned())?;
+            Ok(Some([pack(&lora.a)?, pack(&scaled)?]))
+        };
+        Ok(Self {
+            weight: Frozen::new(linear.weight())?,
+            bias: linear.bias().map(floats).transpose()?,
+            adapters: (0..adapters).map(adapter).collect::<Result<_, ModelError>>()?,
+        })
+    }
+
+    fn out_features(&self) -> usize {
+        match &self.weight {
+            Frozen::Packed(w) => w.out_features(),
+            Frozen::Tiles(w) => w.out_features(),
+        }
+    }
+
+    /// `out (+)= x wᵀ + bias + adapter(x)` for `x [m, in]`, with `low` as scratch.
+    fn apply(&self, x: &[f32], m: usize, adapter: Option<usize>, store: Store, low: &mut Vec<f32>, out: &mut [f32]) {
+        let n = self.out_features();
+        self.weight.multiply(x, m, store, out);
+        if let Some(bias) = &self.bias {
+            for row in out.chunks_exact_mut(n) {
+                row.iter_mut().zip(bias).for_each(|(o, b)| *o += b);
+            }
+        }
+        if let Some([a, b]) = adapter.and_then(|index| self.adapters.get(index)?.as_ref()) {
+            let r = a.out_features();
+            low.resize(m * r, 0.0);
+            gemm(m, r, a.in_features(), Lhs::Rows(x), &Rhs::Packed(a), Store::Overwrite, low);
+            gemm(m, n, r, Lhs::Rows(low), &Rhs::Packed(b), Store::Add, out);
+        }
+    }
+}
+
+impl CpuNorm {
+    fn new(norm: &Norm) -> Result<Self, ModelError> {
+        Ok(Self { kind: norm.kind, weight: floats(&norm.weight)?, eps: norm.eps as f32 })
+    }
+
+    fn apply(&self, x: &[f32], out: &mut [f32]) {
+        match self.kind {
+            NormKind::Rms => slices::rms_norm(x, &self.weight, self.eps, out),
+            NormKind::Layer => slices::layer_norm(x, &self.weight, None, self.eps, out),
+        }
+    }
+}
+
+impl CpuModel {
+    pub(super) fn new(decoder: &Decoder) -> Result<Self, ModelError> {
+        let adapters = decoder.adapter_names.len();
+        let layers = decoder.layers.iter().map(|layer| CpuLayer::new(layer, adapters)).collect::<Result<_, _>>()?;
+        let head = CpuLinear { weight: Frozen::new(&decoder.head_weight())?, bias: None, adapters: Vec::new() };
+        Ok(Self {
+            hidden: decoder.config.hidden_size,
+            vocab: decoder.config.vocab_size,
+            embedding: floats(&decoder.embedding)?,
+            layers,
+            final_norm: CpuNorm::new(&decoder.final_norm)?,
+            head,
+        })
+    }
+
+    /// Runs the batch through the blocks, appending to the caches, and leaves the logits of the tokens `wanted` (indices
+    /// into the batch) in `w.logits`, `[wanted, vocab]`.
+    pub(super) fn step(
+        &self,
+        batch: &CachedBatch,
+        wanted: &[usize],
+        adapter: Option<usize>,
+        rope: Option<&Rope>,
+        caches: &mut [KvCache],
+        w: &mut Workspace,
+    ) {
+        let (tokens, d) = (batch.tokens.len(), self.hidden);
+        w.spans.clear();
+        w.spans.extend(batch.spans.iter().map(|s| QuerySpan { slot: s.slot, start: s.start, len: s.len }));
+        w.positions.clear();
+        w.positions.extend(batch.spans.iter().flat_map(|s| (s.start..s.start + s.len).map(|p| p as u32)));
+        w.x.resize(tokens * d, 0.0);
+        for (row, &token) in w.x.chunks_exact_mut(d).zip(&batch.tokens) {
+            row.copy_from_slice(&self.embedding[token as usize * d..][..d]);
+        }
+        w.h.resize(tokens * d, 0.0);
+        for (layer, cache) in self.layers.iter().zip(caches) {
+            layer.attend(adapter, rope, cache, w);
+            layer.feed_forward(adapter, w);
+        }
+        let rows = wanted.len();
+        w.picked.clear();
+        for &row in wanted {
+            w.picked.extend_from_slice(&w.x[row * d..][..d]);
+        }
+        w.h.resize(rows * d, 0.0);
+        self.final_norm.apply(&w.picked, &mut w.h);
+        w.logits.resize(rows * self.vocab, 0.0);
+        self.head.weight.multiply(&w.h, rows, Store::Overwrite, &mut w.logits);
+    }
+}
+
+impl CpuLayer {
+    fn new(layer: &Layer, adapters: usize) -> Result<Self, ModelError> {
+        let linear = |l: &Linear| CpuLinear::new(l, adapters);
+        let attn = &layer.attn;
+        let qkv = match &attn.qkv {
+            Qkv::Split(three) => three.iter().map(linear).collect::<Result<_, _>>()?,
+            Qkv::Fused(one) => vec![linear(one)?],
+        };
+        let qk_norm = match attn.qk_norm.as_deref() {
+            Some([q, k]) => Some([CpuNorm::new(q)?, CpuNorm::new(k)?]),
+            None => None,
+        };
+        Ok(Self {
+            attn_norm: CpuNorm::new(&layer.attn_norm)?,
+            qkv,
+            qk_norm,
+            clip: attn.clip.map(|c| c as f32),
+            rope: attn.rope,
+            spec: attn.spec.clone(),
+            o: linear(&attn.o)?,
+            mlp_norm: CpuNorm::new(&layer.mlp_norm)?,
+            gate: layer.mlp.gate.as_ref().map(linear).transpose()?,
+            up: linear(&layer.mlp.up)?,
+            down: linear(&layer.mlp.down)?,
+            activation: layer.mlp.activation,
+        })
+    }
+
+    /// `x += attention(norm(x))`
+    fn attend(&self, adapter: Option<usize>, rope: Option<&Rope>, cache: &mut KvCache, w: &mut Workspace) {
+        let tokens = w.positions.len();
+        let (q_width, kv_width) = (self.spec.n_heads * self.spec.head_dim, self.spec.n_kv_heads * self.spec.head_dim);
+        self.attn_norm.apply(&w.x, &mut w.h);
+        w.q.resize(tokens * q_width, 0.0);
+        w.k.resize(tokens * kv_width, 0.0);
+        w.v.resize(tokens * kv_width, 0.0);
+        if let [q, k, v] = self.qkv.as_slice() {
+            for (linear, out) in [(q, &mut w.q), (k, &mut w.k), (v, &mut w.v)] {
+                linear.apply(&w.h, tokens, adapter, Store::Overwrite, &mut w.low, out);
+            }
+        } else {
+            let width = q_width + 2 * kv_width;
+            w.wide.resize(tokens * width, 0.0);
+            self.qkv[0].apply(&w.h, tokens, adapter, Store::Overwrite, &mut w.low, &mut w.wide);
+            for (t, row) in w.wide.chunks_exact(width).enumerate() {
+                let (q, kv) = row.split_at(q_width);
+                let (k, v) = kv.split_at(kv_width);
+                w.q[t * q_width..][..q_width].copy_from_slice(q);
+                w.k[t * kv_width..][..kv_width].copy_from_slice(k);
+                w.v[t * kv_width..][..kv_width].copy_from_slice(v);
+            }
+        }
+        if let Some(c) = self.clip {
+            for values in [&mut w.q, &mut w.k, &mut w.v] {
+                values.iter_mut().for_each(|x| *x = x.clamp(-c, c));
+            }
+        }
+        if let Some([q_norm, k_norm]) = &self.qk_norm {
+            for (norm, values) in [(q_norm, &mut w.q), (k_norm, &mut w.k)] {
+                w.wide.resize(values.len(), 0.0);
+                norm.apply(values, &mut w.wide);
+                std::mem::swap(values, &mut w.wide);
+            }
+        }
+        if let Some(table) = rope.filter(|_| self.rope) {
+            slices::rope(&mut w.q, q_width, table, &w.positions);
+            slices::rope(&mut w.k, kv_width, table, &w.positions);
+        }
+        cache.append(&w.spans, &w.k, &w.v);
+        w.wide.resize(tokens * q_width, 0.0);
+        attention_cached(&w.q, &w.spans, cache, &self.spec, &mut w.wide);
+        self.o.apply(&w.wide, tokens, adapter, Store::Add, &mut w.low, &mut w.x);
+    }
+
+    /// `x += mlp(norm(x))`
+    fn feed_forward(&self, adapter: Option<usize>, w: &mut Workspace) {
+        let (tokens, width) = (w.positions.len(), self.up.out_features());
+        self.mlp_norm.apply(&w.x, &mut w.h);
+        w.up.resize(tokens * width, 0.0);
+        self.up.apply(&w.h, tokens, adapter, Store::Overwrite, &mut w.low, &mut w.up);
+        let hidden = if let Some(gate) = &self.gate {
+            w.wide.resize(tokens * width, 0.0);
+            gate.apply(&w.h, tokens, adapter, Store::Overwrite, &mut w.low, &mut w.wide);
+            if self.activation == Activation::Silu {
+                slices::swiglu(&mut w.wide, &w.up);
+            } else {
+                activate(&mut w.wide, self.activation);
+                w.wide.iter_mut().zip(&w.up).for_each(|(g, u)| *g *= u);
+            }
+            &w.wide
+        } else {
+            activate(&mut w.up, self.activation);
+            &w.up
+        };
+        self.down.apply(hidden, tokens, adapter, Store::Add, &mut w.low, &mut w.x);
+    }
+}
+
+fn activate(values: &mut [f32], activation: Activation) {
+    let apply: fn(f32) -> f32 = match activation {
+        Activation::Silu => |x| x / (1.0 + (-x).exp()),
+        Activation::Gelu => {
+            |x| 0.5 * x * (1.0 + candle_core::cpu::erf::erf_f32(x * std::f32::consts::FRAC_1_SQRT_2))
+        }
+        Activation::GeluTanh => |x| {
+            let inner = (2.0 / std::f32::consts::PI).sqrt() * (x + 0.044_715 * x * x * x);
+            0.5 * x * (1.0 + inner.tanh())
+        },
+        Activation::Relu => |x| x.max(0.0),
+    };
+    values.iter_mut().for_each(|x| *x = apply(*x));
+}

@@ -1,0 +1,167 @@
+//! A decoder prepared for generation, and the state of a generation in progress.
+
+use super::{
+    CachedBatch, Decoder, ModelError,
+    adapters::adapter_index,
+    composed::{self, Slot},
+    cpu::CpuModel,
+    decoder::check_tokens,
+    rotary::Rotary,
+    workspace::Workspace,
+};
+use crate::{config::DecoderConfig, ops::KvCache};
+
+/// A model for generation: weights laid out for the kernels (CPU), or the decoder itself (other devices).
+///
+/// It holds what the decoder held when it was made: adapters added or weights trained later are not seen. On the CPU
+/// the decoder may be dropped afterwards.
+#[derive(Debug)]
+pub struct Inference {
+    config: DecoderConfig,
+    adapter_names: Vec<String>,
+    rotary: Rotary,
+    engine: Engine,
+}
+
+#[derive(Debug)]
+enum Engine {
+    Cpu(Box<CpuModel>),
+    Composed(Box<Decoder>),
+}
+
+/// Keys and values of the sequences in flight, one per slot, and the buffers of a step.
+#[derive(Debug)]
+pub struct Session {
+    slots: usize,
+    capacity: usize,
+    caches: Caches,
+    workspace: Workspace,
+}
+
+#[derive(Debug)]
+enum Caches {
+    /// Per layer.
+    Cpu(Vec<KvCache>),
+    /// Per layer and slot.
+    Tensors(Vec<Vec<Slot>>),
+}
+
+impl Inference {
+    /// Prepares `decoder` with all adapters that are loaded on it.
+    pub fn new(decoder: &Decoder) -> Result<Self, ModelError> {
+        if !decoder.device.is_cpu() {
+            return Ok(Self::composed(decoder));
+        }
+        Ok(Self::with_engine(decoder, Engine::Cpu(Box::new(CpuModel::new(decoder)?))))
+    }
+
+    /// As [`Inference::new`], through candle's operations on every device: what other devices run, testable on the CPU.
+    pub fn composed(decoder: &Decoder) -> Self {
+        Self::with_engine(decoder, Engine::Composed(Box::new(decoder.clone())))
+    }
+
+    fn with_engine(decoder: &Decoder, engine: Engine) -> Self {
+        Self {
+            config: decoder.config.clone(),
+            adapter_names: decoder.adapter_names.clone(),
+            rotary: decoder.rotary.clone(),
+            engine,
+        }
+    }
+
+    /// What config.json says.
+    pub fn config(&self) -> &DecoderConfig {
+        &self.config
+    }
+
+    /// Longest sequence, prompt and continuation together.
+    pub fn context(&self) -> usize {
+        self.config.max_position_embeddings
+    }
+
+    /// Index of an adapter for [`Inference::step`].
+    pub fn adapter(&self, name: &str) -> Result<usize, ModelError> {
+        adapter_index(&self.adapter_names, name)
+    }
+
+    /// Names of the adapters.
+    pub fn adapter_names(&self) -> &[String] {
+        &self.adapter_names
+    }
+
+    /// Bytes of keys and values per position of a slot.
+    pub fn bytes_per_position(&self) -> usize {
+        let c = &self.config;
+        2 * c.num_layers() * c.num_key_value_heads * c.head_dim * size_of::<f32>()
+    }
+
+    /// Room for `slots` sequences of up to `capacity` tokens each.
+    pub fn session(&self, slots: usize, capacity: usize) -> Session {
+        let c = &self.config;
+        let caches = match self.engine {
+            Engine::Cpu(_) => {
+                let cache = || KvCache::new(c.num_key_value_heads, c.head_dim, slots, capacity);
+                Caches::Cpu((0..c.num_layers()).map(|_| cache()).collect())
+            }
+            Engine::Composed(_) => Caches::Tensors(vec![vec![None; slots]; c.num_layers()]),
+        };
+        Session { slots, capacity, caches, workspace: Workspace::default() }
+    }
+
+    /// Appends the tokens of `batch` to their slots, and returns the logits of the tokens `wanted` (indices into the
+    /// batch), `[wanted, vocab]`, which the caller may change.
+    ///
+    /// # Errors
+    /// A token outside the vocabulary; a failing device.
+    ///
+    /// # Panics
+    /// If a span leaves its slot's capacity or a slot appears twice.
+    pub fn step<'s>(
+        &self,
+        batch: &CachedBatch,
+        wanted: &[usize],
+        adapter: Option<usize>,
+        session: &'s mut Session,
+    ) -> Result<&'s mut [f32], ModelError> {
+        check_tokens(&batch.tokens, self.config.vocab_size)?;
+        for span in &batch.spans {
+            assert!(span.slot < session.slots && span.start + span.len <= session.capacity, "{span:?} does not fit");
+        }
+        let rope = self.rotary.table(&self.config, session.capacity)?;
+        let workspace = &mut session.workspace;
+        match (&self.engine, &mut session.caches) {
+            (Engine::Cpu(model), Caches::Cpu(caches)) => {
+                model.step(batch, wanted, adapter, rope.as_deref(), caches, workspace);
+            }
+            (Engine::Composed(decoder), Caches::Tensors(caches)) => {
+                workspace.logits = composed::step(decoder, batch, wanted, adapter, rope.as_deref(), caches)?;
+            }
+            _ => return Err(ModelError::Unsupported("the session belongs to another model".to_owned())),
+        }
+        Ok(&mut workspace.logits)
+    }
+}
+
+impl Session {
+    /// Number of slots.
+    pub fn slots(&self) -> usize {
+        self.slots
+    }
+
+    /// Positions per slot.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Makes the first `len` positions of slot `to` those of slot `from`: a shared prefix.
+    pub fn copy_prefix(&mut self, from: usize, to: usize, len: usize) {
+        if from == to {
+            return;
+        }
+        match &mut self.caches {
+            Caches::Cpu(layers) => layers.iter_mut().for_each(|cache| cache.copy_prefix(from, to, len)),
+            // Tensors are shared; a row that continues reads as many positions as are its own.
+            Caches::Tensors(layers) => layers.iter_mut().for_each(|slots| slots[to] = slots[from].clone()),
+        }
+    }
+}
