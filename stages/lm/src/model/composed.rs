@@ -18,8 +18,7 @@ pub(super) fn step(
     rope: Option<&Rope>,
     caches: &mut [Vec<Slot>],
 ) -> std::result::Result<Vec<f32>, ModelError> {
-    let positions: Vec<u32> =
-        batch.spans.iter().flat_map(|s| (s.start..s.start + s.len).map(|p| p as u32)).collect();
+    let positions: Vec<u32> = batch.spans.iter().flat_map(|s| (s.start..s.start + s.len).map(|p| p as u32)).collect();
     let mut x = decoder.embed_tokens(&batch.tokens)?;
     for (i, (layer, slots)) in decoder.layers.iter().zip(caches).enumerate() {
         let pass = Pass { rope, positions: &positions, adapter, dropout_seed: None };
@@ -48,9 +47,7 @@ pub(super) fn step(
 
 /// Attention of one row's new tokens, `[len, heads * head_dim]`, to its slot and themselves.
 fn attend_row(q: &Tensor, k: &Tensor, v: &Tensor, spec: &AttentionSpec, span: Span, slot: &mut Slot) -> Result<Tensor> {
-    let split = |t: &Tensor, heads: usize| {
-        t.reshape((span.len, heads, spec.head_dim))?.transpose(0, 1)?.contiguous()
-    };
+    let split = |t: &Tensor, heads: usize| t.reshape((span.len, heads, spec.head_dim))?.transpose(0, 1)?.contiguous();
     let (mut keys, mut values) = (split(k, spec.n_kv_heads)?, split(v, spec.n_kv_heads)?);
     if let Some([old_keys, old_values]) = slot.as_ref().filter(|_| span.start > 0) {
         let kept = |t: &Tensor| t.narrow(1, 0, span.start);

@@ -310,9 +310,7 @@ impl CpuLayer {
 fn activate(values: &mut [f32], activation: Activation) {
     let apply: fn(f32) -> f32 = match activation {
         Activation::Silu => |x| x / (1.0 + (-x).exp()),
-        Activation::Gelu => {
-            |x| 0.5 * x * (1.0 + candle_core::cpu::erf::erf_f32(x * std::f32::consts::FRAC_1_SQRT_2))
-        }
+        Activation::Gelu => |x| 0.5 * x * (1.0 + candle_core::cpu::erf::erf_f32(x * std::f32::consts::FRAC_1_SQRT_2)),
         Activation::GeluTanh => |x| {
             let inner = (2.0 / std::f32::consts::PI).sqrt() * (x + 0.044_715 * x * x * x);
             0.5 * x * (1.0 + inner.tanh())

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use candle_core::{DType, Device, Tensor, Var};
 
 use super::{
-    Dense, Layer, Linear, ModelError, Norm, PackedBatch, WeightSource, activation_dtype, error::Context, layer::Pass, rotary::Rotary,
+    Dense, Layer, Linear, ModelError, Norm, PackedBatch, WeightSource, activation_dtype, error::Context, layer::Pass,
+    rotary::Rotary,
 };
 use crate::{
     config::DecoderConfig,
