@@ -10,6 +10,18 @@ pub enum Error {
     /// A configuration file.
     #[error(transparent)]
     Config(#[from] crate::config::ConfigError),
+    /// A tokenizer.
+    #[error(transparent)]
+    Tokenizer(#[from] crate::tokenizer::TokenizerError),
+    /// A chat template.
+    #[error(transparent)]
+    Chat(#[from] crate::chat::ChatError),
+    /// An adapter.
+    #[error(transparent)]
+    Adapter(#[from] crate::adapter::AdapterError),
+    /// An export.
+    #[error(transparent)]
+    Export(#[from] crate::export::ExportError),
     /// The weights.
     #[error(transparent)]
     Weights(#[from] crate::weights::WeightsError),

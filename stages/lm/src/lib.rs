@@ -4,11 +4,15 @@
 //! [`weights::Weights`] maps its files and checks that every tensor is there. This crate knows nothing of pipelines, and it never prints,
 //! exits, or reads the environment: what comes from there (hub endpoint, token, keys) is handed in as values.
 
+pub mod adapter;
+pub mod chat;
 pub mod config;
 mod error;
+pub mod export;
 pub mod model;
 pub mod ops;
 pub mod quant;
+pub mod tokenizer;
 pub mod train;
 pub mod weights;
 

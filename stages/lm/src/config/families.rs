@@ -206,16 +206,16 @@ fn layer_types(
 fn mpt(raw: Mpt) -> Result<DecoderConfig, ConfigProblem> {
     let default = defaults(Family::Mpt);
     let attention = raw.attn_config;
-    let unsupported = |key, is: bool, reason: &str| if is { Err(value(key, "set", reason.into())) } else { Ok(()) };
-    unsupported("attn_config.alibi", attention.alibi == Some(false), "MPT without ALiBi is not supported")?;
-    unsupported("attn_config.qk_ln", attention.qk_ln == Some(true), "norms on q and k are not supported for MPT")?;
-    unsupported(
-        "attn_config.prefix_lm",
-        attention.prefix_lm == Some(true),
-        "prefix language models are not supported",
-    )?;
-    unsupported("no_bias", raw.no_bias == Some(false), "MPT with biases is not supported")?;
-    unsupported("logit_scale", raw.logit_scale.is_some_and(|v| !v.is_null()), "scaled logits are not supported")?;
+    let unsupported = |key, written: Option<bool>, value_of: bool, reason: &str| {
+        if written == Some(value_of) { Err(value(key, value_of, reason.into())) } else { Ok(()) }
+    };
+    unsupported("attn_config.alibi", attention.alibi, false, "MPT without ALiBi is not supported")?;
+    unsupported("attn_config.qk_ln", attention.qk_ln, true, "norms on q and k are not supported for MPT")?;
+    unsupported("attn_config.prefix_lm", attention.prefix_lm, true, "prefix language models are not supported")?;
+    unsupported("no_bias", raw.no_bias, false, "MPT with biases is not supported")?;
+    if let Some(scale) = raw.logit_scale.filter(|v| !v.is_null()) {
+        return Err(value("logit_scale", scale, "scaled logits are not supported".into()));
+    }
     if let Some(kind) = attention.attn_type.filter(|k| k != "multihead_attention") {
         return Err(value("attn_config.attn_type", kind, "only multihead_attention is supported".into()));
     }

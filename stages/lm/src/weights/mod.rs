@@ -8,7 +8,7 @@ mod names;
 mod safetensors_files;
 mod write;
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, ops::Range, path::Path};
 
 use candle_core::{DType, Device, Tensor};
 
@@ -80,6 +80,34 @@ impl Weights {
         };
         // Converted before it moves: the stored type is never wider than what is asked for by much, and CPU converts every pair.
         tensor.to_dtype(dtype).and_then(|t| t.to_device(device)).map_err(|source| WeightsError::Tensor { name, source })
+    }
+
+    /// Reads a matrix in blocks of `rows_per_block` rows as f32 and hands each with its row range to `visit`, so that one larger than memory
+    /// can be quantised. Nothing of it stays resident afterwards.
+    ///
+    /// # Errors
+    /// The model has no such parameter, it is not a matrix, or its file cannot be read.
+    pub fn for_each_rows(
+        &self,
+        param: Param,
+        rows_per_block: usize,
+        visit: &mut dyn FnMut(Range<usize>, &[f32]),
+    ) -> Result<(), WeightsError> {
+        let name = self.stored_name(param);
+        match &self.backend {
+            Backend::Files(files) => files.for_each_rows(&name, rows_per_block, visit),
+            Backend::Memory(_) => {
+                let values = self
+                    .load(param, DType::F32, &Device::Cpu)?
+                    .to_vec2::<f32>()
+                    .map_err(|source| WeightsError::Tensor { name, source })?;
+                for (block, rows) in values.chunks(rows_per_block.max(1)).enumerate() {
+                    let first = block * rows_per_block.max(1);
+                    visit(first..first + rows.len(), &rows.concat());
+                }
+                Ok(())
+            }
+        }
     }
 
     /// Whose names the tensors carry.

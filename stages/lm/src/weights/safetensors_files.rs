@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
+    io::{Read, Seek, SeekFrom},
     ops::Range,
     path::{Path, PathBuf},
 };
@@ -26,11 +27,17 @@ pub(crate) struct Entry {
     pub shape: Vec<usize>,
 }
 
+#[derive(Debug)]
+struct Mapped {
+    path: PathBuf,
+    map: Mmap,
+}
+
 /// The files and the place of every tensor in them.
 #[derive(Debug)]
 pub(crate) struct SafetensorsFiles {
     place: PathBuf,
-    files: Vec<(PathBuf, Mmap)>,
+    files: Vec<Mapped>,
     entries: BTreeMap<String, Entry>,
 }
 
@@ -72,7 +79,7 @@ impl SafetensorsFiles {
         }
         for (name, shard) in index.weight_map {
             let path = dir.join(shard);
-            if !opened.entries.get(&name).is_some_and(|e| opened.files[e.file].0 == path) {
+            if !opened.entries.get(&name).is_some_and(|e| opened.files[e.file].path == path) {
                 return Err(WeightsError::NotInShard { name, path, index: index_path });
             }
         }
@@ -102,10 +109,10 @@ impl SafetensorsFiles {
             let entry =
                 Entry { file: self.files.len(), bytes: data + start..data + end, dtype, shape: info.shape.clone() };
             if let Some(other) = self.entries.insert(name.clone(), entry) {
-                return Err(WeightsError::Twice { name, first: self.files[other.file].0.clone(), second: path });
+                return Err(WeightsError::Twice { name, first: self.files[other.file].path.clone(), second: path });
             }
         }
-        self.files.push((path, map));
+        self.files.push(Mapped { path, map });
         Ok(())
     }
 
@@ -122,18 +129,62 @@ impl SafetensorsFiles {
         let Some(entry) = self.entries.get(name) else {
             return Err(WeightsError::Missing { place: self.place(), names: vec![name.to_owned()], more: 0 });
         };
-        let bytes = &self.files[entry.file].1[entry.bytes.clone()];
-        Tensor::from_raw_buffer(bytes, entry.dtype, &entry.shape, &Device::Cpu)
-            .map_err(|source| WeightsError::Tensor { name: name.to_owned(), source })
+        let map = &self.files[entry.file].map;
+        let tensor = Tensor::from_raw_buffer(&map[entry.bytes.clone()], entry.dtype, &entry.shape, &Device::Cpu)
+            .map_err(|source| WeightsError::Tensor { name: name.to_owned(), source })?;
+        release(map, &entry.bytes);
+        Ok(tensor)
+    }
+
+    /// Reads a matrix block by block through a small buffer, which leaves no mapped page resident.
+    pub fn for_each_rows(
+        &self,
+        name: &str,
+        rows_per_block: usize,
+        visit: &mut dyn FnMut(Range<usize>, &[f32]),
+    ) -> Result<(), WeightsError> {
+        let Some(entry) = self.entries.get(name) else {
+            return Err(WeightsError::Missing { place: self.place(), names: vec![name.to_owned()], more: 0 });
+        };
+        let tensor_error = |source| WeightsError::Tensor { name: name.to_owned(), source };
+        let [rows, columns] = entry.shape[..] else {
+            let message = format!("its shape {:?} is not a matrix's", entry.shape);
+            return Err(tensor_error(candle_core::Error::Msg(message)));
+        };
+        let path = &self.files[entry.file].path;
+        let io = |source| WeightsError::Io { action: "read", path: path.clone(), source };
+        let mut file = File::open(path).map_err(io)?;
+        file.seek(SeekFrom::Start(entry.bytes.start as u64)).map_err(io)?;
+        let mut bytes = Vec::new();
+        let step = rows_per_block.max(1);
+        for first in (0..rows).step_by(step) {
+            let block = first..(first + step).min(rows);
+            bytes.resize(block.len() * columns * entry.dtype.size_in_bytes(), 0);
+            file.read_exact(&mut bytes).map_err(io)?;
+            let values = Tensor::from_raw_buffer(&bytes, entry.dtype, &[block.len() * columns], &Device::Cpu)
+                .and_then(|t| t.to_dtype(DType::F32)?.to_vec1::<f32>())
+                .map_err(tensor_error)?;
+            visit(block, &values);
+        }
+        Ok(())
     }
 
     pub fn file_of(&self, name: &str) -> String {
-        self.entries.get(name).map_or_else(|| self.place(), |e| self.files[e.file].0.display().to_string())
+        self.entries.get(name).map_or_else(|| self.place(), |e| self.files[e.file].path.display().to_string())
     }
 
     pub fn place(&self) -> String {
         self.place.display().to_string()
     }
+}
+
+/// Lets the system take back the pages just copied, so that memory does not hold the model twice. Advice only: a refusal is harmless.
+fn release(map: &Mmap, bytes: &Range<usize>) {
+    #[cfg(unix)]
+    // SAFETY: the mapping is of a file and read-only, so dropped pages are read again from the file when they are next touched.
+    let _ = unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, bytes.start, bytes.len()) };
+    #[cfg(not(unix))]
+    let _ = (map, bytes);
 }
 
 fn float(dtype: safetensors::Dtype) -> Option<DType> {

@@ -1,0 +1,168 @@
+//! Chat templates: the Jinja program in a checkpoint that turns messages into one prompt.
+//!
+//! Rendering follows `transformers`' `apply_chat_template`: `trim_blocks` and `lstrip_blocks`, Python's string methods, a `tojson` that spells JSON
+//! as Python does, `raise_exception`, and `{% generation %}` blocks, whose content is kept. Only the date is different: `strftime_now` exists if a
+//! date is handed in, and is undefined otherwise, so that a prompt does not change overnight by itself.
+
+mod date;
+mod json;
+mod python;
+
+use std::path::Path;
+
+use minijinja::{Environment, ErrorKind, Value, syntax::SyntaxConfig, value::Serde};
+use serde::{Deserialize, Serialize};
+
+pub use date::Date;
+
+use crate::tokenizer::{SpecialTokens, TokenizerConfig, TokenizerError};
+
+/// One turn of a conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// `system`, `user`, `assistant`, or whatever the template knows.
+    pub role: String,
+    /// What is said.
+    pub content: String,
+}
+
+impl Message {
+    /// A turn of `role`.
+    pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
+        Self { role: role.into(), content: content.into() }
+    }
+}
+
+/// How a conversation is rendered.
+#[derive(Debug, Clone, Default)]
+pub struct ChatOptions {
+    /// Whether to end with the header of the assistant's turn, so that the model answers.
+    pub add_generation_prompt: bool,
+    /// What `strftime_now` reports; without it the template uses its own default.
+    pub date: Option<Date>,
+    /// Further variables of the template, such as `tools` or `enable_thinking`.
+    pub variables: serde_json::Map<String, serde_json::Value>,
+}
+
+/// A compiled chat template with the special tokens that it refers to.
+#[derive(Debug)]
+pub struct ChatTemplate {
+    environment: Environment<'static>,
+    special: SpecialTokens,
+}
+
+const NAME: &str = "chat_template";
+
+impl ChatTemplate {
+    /// Reads the template of a checkpoint directory; `None` where it has none (a base model).
+    ///
+    /// # Errors
+    /// A file cannot be read, or the template is not valid Jinja.
+    pub fn from_dir(dir: &Path) -> Result<Option<Self>, ChatError> {
+        let config = TokenizerConfig::from_dir(dir)?;
+        config.chat_template.map(|source| Self::new(&source, config.special)).transpose()
+    }
+
+    /// Compiles a template.
+    ///
+    /// # Errors
+    /// It is not valid Jinja.
+    pub fn new(source: &str, special: SpecialTokens) -> Result<Self, ChatError> {
+        let mut environment = Environment::new();
+        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+        environment.set_syntax(syntax.map_err(ChatError::Template)?);
+        environment.set_unknown_method_callback(python::method);
+        environment.set_formatter(python::format);
+        environment.add_filter("tojson", json::tojson);
+        environment.add_function("raise_exception", |message: String| -> Result<Value, minijinja::Error> {
+            Err(minijinja::Error::new(ErrorKind::InvalidOperation, RAISED).with_source(Raised(message)))
+        });
+        environment.add_template_owned(NAME, plain_generation_blocks(source)).map_err(ChatError::Template)?;
+        Ok(Self { environment, special })
+    }
+
+    /// The prompt of a conversation. Messages may be [`Message`]s or anything that serialises to what the template reads.
+    ///
+    /// # Errors
+    /// The template refuses the conversation (such as two user turns in a row) or fails.
+    pub fn render<M: Serialize>(&self, messages: &[M], options: &ChatOptions) -> Result<String, ChatError> {
+        let mut variables = std::collections::BTreeMap::from([
+            ("messages", Value::from(Serde(messages))),
+            ("add_generation_prompt", Value::from(options.add_generation_prompt)),
+            ("tools", Value::from(())),
+            ("documents", Value::from(())),
+        ]);
+        variables.extend(self.special.named().map(|(role, token)| (role, Value::from(token))));
+        if let Some(date) = options.date {
+            let strftime = move |format: String| date.strftime(&format);
+            variables.insert("strftime_now", Value::from_function(strftime));
+        }
+        for (name, value) in &options.variables {
+            variables.insert(name, Value::from(Serde(value)));
+        }
+        let template = self.environment.get_template(NAME).map_err(ChatError::Template)?;
+        template
+            .render(Value::from_pairs(variables))
+            .map_err(|error| refusal(&error).unwrap_or(ChatError::Render(error)))
+    }
+}
+
+const RAISED: &str = "the template raised an exception";
+
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Raised(String);
+
+/// The message of a `raise_exception`, if that is what happened.
+fn refusal(error: &minijinja::Error) -> Option<ChatError> {
+    let mut next = std::error::Error::source(error);
+    while let Some(cause) = next {
+        if let Some(Raised(message)) = cause.downcast_ref() {
+            return Some(ChatError::Refused { message: message.clone() });
+        }
+        next = cause.source();
+    }
+    None
+}
+
+/// `{% generation %}` only marks which text is the assistant's; here it becomes a condition that always holds, which trims white
+/// space in the same way.
+fn plain_generation_blocks(source: &str) -> String {
+    let mut plain = String::with_capacity(source.len());
+    let mut rest = source;
+    while let Some(start) = rest.find("{%") {
+        let Some(length) = rest[start..].find("%}") else { break };
+        let tag = &rest[start + 2..start + length];
+        let name = tag.trim_matches(|c: char| c.is_whitespace() || c == '-' || c == '+');
+        plain.push_str(&rest[..start + 2]);
+        match name {
+            "generation" => plain.push_str(&tag.replace("generation", "if true")),
+            "endgeneration" => plain.push_str(&tag.replace("endgeneration", "endif")),
+            _ => plain.push_str(tag),
+        }
+        plain.push_str("%}");
+        rest = &rest[start + length + 2..];
+    }
+    plain.push_str(rest);
+    plain
+}
+
+/// Why a conversation could not be rendered.
+#[derive(Debug, thiserror::Error)]
+pub enum ChatError {
+    /// The files around the template.
+    #[error(transparent)]
+    Files(#[from] TokenizerError),
+    /// The template is not valid Jinja.
+    #[error("compile the chat template")]
+    Template(#[source] minijinja::Error),
+    /// The template called `raise_exception`.
+    #[error("render the conversation: the chat template refuses it: {message}")]
+    Refused {
+        /// What it said.
+        message: String,
+    },
+    /// The template failed.
+    #[error("render the conversation with the model's chat template")]
+    Render(#[source] minijinja::Error),
+}

@@ -1,0 +1,262 @@
+//! Text to token ids and back, as `tokenizer.json` says.
+//!
+//! Which special tokens surround a text is decided by the post-processor of `tokenizer.json` alone, as in `transformers` 5: where that file
+//! exists, `add_bos_token` and `add_eos_token` of `tokenizer_config.json` have no effect there either.
+
+mod special;
+mod stream;
+
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+pub use special::{SpecialTokens, TokenizerConfig};
+pub use stream::Detokenizer;
+
+use crate::config::DecoderConfig;
+
+/// A tokenizer with its named special tokens.
+#[derive(Clone)]
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    special: SpecialTokens,
+    place: PathBuf,
+}
+
+impl std::fmt::Debug for Tokenizer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tokenizer").field("place", &self.place).field("special", &self.special).finish_non_exhaustive()
+    }
+}
+
+impl Tokenizer {
+    /// Reads `tokenizer.json` of a checkpoint directory and, where there is one, `tokenizer_config.json`.
+    ///
+    /// # Errors
+    /// A file is missing or malformed, or a named special token is not in the vocabulary.
+    pub fn from_dir(dir: &Path) -> Result<Self, TokenizerError> {
+        let place = dir.join("tokenizer.json");
+        let bytes = std::fs::read(&place).map_err(|source| TokenizerError::Read { path: place.clone(), source })?;
+        let inner = tokenizers::Tokenizer::from_bytes(bytes)
+            .map_err(|source| TokenizerError::Format { path: place.clone(), source })?;
+        let config = TokenizerConfig::from_dir(dir)?;
+        Self::new(inner, config.special, place)
+    }
+
+    /// Takes a tokenizer made elsewhere; `place` appears in messages only.
+    ///
+    /// # Errors
+    /// A named special token is not in the vocabulary.
+    pub fn new(
+        mut inner: tokenizers::Tokenizer,
+        special: SpecialTokens,
+        place: PathBuf,
+    ) -> Result<Self, TokenizerError> {
+        // Both would change a text silently; whoever needs them does them on purpose.
+        inner.with_padding(None);
+        inner.with_truncation(None).map_err(|source| TokenizerError::Format { path: place.clone(), source })?;
+        for (role, token) in special.named() {
+            if inner.token_to_id(token).is_none() {
+                let token = token.to_owned();
+                return Err(TokenizerError::UnknownSpecial { path: place, role, token });
+            }
+        }
+        Ok(Self { inner, special, place })
+    }
+
+    /// The ids of a text. `add_special_tokens` surrounds it with what the model expects at the start (and end) of a document.
+    ///
+    /// # Errors
+    /// The text cannot be represented (a word-level vocabulary without an unknown token).
+    pub fn encode(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>, TokenizerError> {
+        let encoding = self
+            .inner
+            .encode_fast(text, add_special_tokens)
+            .map_err(|source| TokenizerError::Encode { path: self.place.clone(), source })?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// [`Tokenizer::encode`] of many texts on all cores, in their order.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`], for the first text that fails.
+    pub fn encode_all<S: AsRef<str> + Sync>(
+        &self,
+        texts: &[S],
+        add_special_tokens: bool,
+    ) -> Result<Vec<Vec<u32>>, TokenizerError> {
+        texts.par_iter().map(|text| self.encode(text.as_ref(), add_special_tokens)).collect()
+    }
+
+    /// The text of some ids. Bytes that are not UTF-8 become U+FFFD.
+    ///
+    /// # Errors
+    /// The decoder of `tokenizer.json` fails.
+    pub fn decode(&self, ids: &[u32], skip_special_tokens: bool) -> Result<String, TokenizerError> {
+        self.inner
+            .decode(ids, skip_special_tokens)
+            .map_err(|source| TokenizerError::Decode { path: self.place.clone(), source })
+    }
+
+    /// Turns ids into text one at a time, for streaming and stop strings.
+    pub fn detokenizer(&self, skip_special_tokens: bool) -> Detokenizer<'_> {
+        Detokenizer::new(self, skip_special_tokens)
+    }
+
+    /// The id of a token, spelled as in the vocabulary.
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
+    /// The token of an id, spelled as in the vocabulary.
+    pub fn token(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
+    }
+
+    /// The id of the token that begins a text, if one is named.
+    pub fn bos(&self) -> Option<u32> {
+        self.special.bos_token.as_deref().and_then(|t| self.id(t))
+    }
+
+    /// The id of the token that ends a text, if one is named.
+    pub fn eos(&self) -> Option<u32> {
+        self.special.eos_token.as_deref().and_then(|t| self.id(t))
+    }
+
+    /// The id of the token used to fill up, if one is named.
+    pub fn pad(&self) -> Option<u32> {
+        self.special.pad_token.as_deref().and_then(|t| self.id(t))
+    }
+
+    /// The named special tokens, as chat templates see them.
+    pub fn special(&self) -> &SpecialTokens {
+        &self.special
+    }
+
+    /// One more than the largest id.
+    pub fn len(&self) -> usize {
+        let vocab = self.inner.get_vocab(true);
+        vocab.values().max().map_or(0, |id| *id as usize + 1)
+    }
+
+    /// Whether there are no tokens at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Checks that every id has a row in the embedding table and that a generation can end.
+    ///
+    /// # Errors
+    /// The vocabulary is larger than the embedding table, the model's end-of-text id is no token, or neither names one.
+    pub fn check_fits(&self, config: &DecoderConfig) -> Result<(), TokenizerError> {
+        let path = || self.place.clone();
+        let len = self.len();
+        if len > config.vocab_size {
+            return Err(TokenizerError::TooLarge { path: path(), tokens: len, rows: config.vocab_size });
+        }
+        for &id in &config.eos_token_ids {
+            if self.token(id).is_none() {
+                return Err(TokenizerError::EosIsNoToken { path: path(), id, tokens: len });
+            }
+        }
+        if config.eos_token_ids.is_empty() && self.eos().is_none() {
+            return Err(TokenizerError::NoEos { path: path() });
+        }
+        Ok(())
+    }
+
+    /// The underlying tokenizer, for export.
+    pub(crate) fn inner(&self) -> &tokenizers::Tokenizer {
+        &self.inner
+    }
+}
+
+/// Why a tokenizer could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenizerError {
+    /// A file could not be read.
+    #[error("read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// `tokenizer.json` is malformed.
+    #[error("use {} as a tokenizer", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: tokenizers::Error,
+    },
+    /// `tokenizer_config.json` or `special_tokens_map.json` is malformed.
+    #[error("use {}", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_path_to_error::Error<serde_json::Error>,
+    },
+    /// A named special token is not in the vocabulary.
+    #[error("use {}: the {role} `{token}` is not in its vocabulary", path.display())]
+    UnknownSpecial {
+        /// The tokenizer.
+        path: PathBuf,
+        /// `bos_token` and so on.
+        role: &'static str,
+        /// Its spelling.
+        token: String,
+    },
+    /// Some ids have no embedding.
+    #[error(
+        "use {} with this model: it has {tokens} tokens, but the embedding table has {rows} rows; the tokenizer belongs to another model",
+        path.display()
+    )]
+    TooLarge {
+        /// The tokenizer.
+        path: PathBuf,
+        /// One more than the largest id.
+        tokens: usize,
+        /// `vocab_size`.
+        rows: usize,
+    },
+    /// The model would end its texts with something that cannot be written.
+    #[error(
+        "use {} with this model: the model's eos_token_id {id} is none of its {tokens} tokens; the tokenizer belongs to another model",
+        path.display()
+    )]
+    EosIsNoToken {
+        /// The tokenizer.
+        path: PathBuf,
+        /// The id.
+        id: u32,
+        /// One more than the largest id.
+        tokens: usize,
+    },
+    /// Nothing would ever end a text.
+    #[error(
+        "use {} with this model: neither config.json nor tokenizer_config.json names an end-of-text token; add `eos_token`",
+        path.display()
+    )]
+    NoEos {
+        /// The tokenizer.
+        path: PathBuf,
+    },
+    /// A text could not be encoded.
+    #[error("encode a text with {}", path.display())]
+    Encode {
+        /// The tokenizer.
+        path: PathBuf,
+        /// What went wrong.
+        source: tokenizers::Error,
+    },
+    /// Ids could not be decoded.
+    #[error("decode tokens with {}", path.display())]
+    Decode {
+        /// The tokenizer.
+        path: PathBuf,
+        /// What went wrong.
+        source: tokenizers::Error,
+    },
+}

@@ -1,0 +1,149 @@
+//! Token ids against the `tokenizers` package, streaming, special tokens, and tokenizers of the wrong model.
+
+use std::{fs, path::Path};
+
+use pipe_lm::tokenizer::Tokenizer;
+use serde::Deserialize;
+
+use crate::support::{chain, golden, golden_text, tiny_config};
+
+const KINDS: [&str; 3] = ["byte_level", "sentencepiece_bpe", "unigram"];
+
+#[derive(Deserialize)]
+struct Golden {
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    text: String,
+    ids: Vec<u32>,
+    bare: Vec<u32>,
+    decoded: String,
+    with_special: String,
+}
+
+fn load(kind: &str) -> (Tokenizer, Vec<Case>) {
+    let expected: Golden = serde_json::from_str(&golden_text(&format!("tokenizers/{kind}/expected.json"))).unwrap();
+    (Tokenizer::from_dir(&golden(&format!("tokenizers/{kind}"))).unwrap(), expected.cases)
+}
+
+#[test]
+fn ids_and_texts_are_those_of_the_python_package() {
+    for kind in KINDS {
+        let (tokenizer, cases) = load(kind);
+        let texts: Vec<&str> = cases.iter().map(|c| c.text.as_str()).collect();
+        let all = tokenizer.encode_all(&texts, true).unwrap();
+        for (case, ids) in cases.iter().zip(all) {
+            assert_eq!(ids, case.ids, "{kind}: {:?}", case.text);
+            assert_eq!(tokenizer.encode(&case.text, false).unwrap(), case.bare, "{kind}: {:?}", case.text);
+            assert_eq!(tokenizer.decode(&ids, true).unwrap(), case.decoded, "{kind}: {:?}", case.text);
+            assert_eq!(tokenizer.decode(&ids, false).unwrap(), case.with_special, "{kind}: {:?}", case.text);
+        }
+    }
+}
+
+#[test]
+fn streamed_pieces_join_to_the_whole_and_never_split_a_character() {
+    for kind in KINDS {
+        let (tokenizer, cases) = load(kind);
+        for case in cases {
+            for skip in [true, false] {
+                let mut stream = tokenizer.detokenizer(skip);
+                let mut joined = String::new();
+                for &id in &case.ids {
+                    let piece = stream.push(id).unwrap();
+                    assert!(!piece.ends_with('\u{fffd}') || case.text.contains('\u{fffd}'), "{kind}: {piece:?}");
+                    joined += &piece;
+                }
+                joined += &stream.finish().unwrap();
+                assert_eq!(joined, tokenizer.decode(&case.ids, skip).unwrap(), "{kind}: {:?}", case.text);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_character_cut_short_at_the_end_comes_out_as_a_replacement() {
+    let (tokenizer, _) = load("byte_level");
+    let ids = tokenizer.encode("ok🦀", false).unwrap();
+    let cut = &ids[..ids.len() - 1];
+    let mut stream = tokenizer.detokenizer(true);
+    let sure: String = cut.iter().map(|id| stream.push(*id).unwrap()).collect();
+    assert_eq!(sure, "ok");
+    assert_eq!(sure + &stream.finish().unwrap(), tokenizer.decode(cut, true).unwrap());
+}
+
+/// A directory with the byte-level tokenizer and this `tokenizer_config.json`.
+fn with_config(config: &str) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    fs::copy(golden("tokenizers/byte_level/tokenizer.json"), dir.path().join("tokenizer.json")).unwrap();
+    fs::write(dir.path().join("tokenizer_config.json"), config).unwrap();
+    dir
+}
+
+#[test]
+fn special_tokens_are_read_in_both_spellings() {
+    let dir = with_config(
+        r#"{"eos_token": "<|im_end|>", "pad_token": {"content": "<|endoftext|>", "lstrip": false}, "bos_token": null}"#,
+    );
+    let tokenizer = Tokenizer::from_dir(dir.path()).unwrap();
+    assert_eq!((tokenizer.bos(), tokenizer.eos(), tokenizer.pad()), (None, Some(2), Some(0)));
+    fs::write(dir.path().join("special_tokens_map.json"), r#"{"bos_token": "<|im_start|>", "eos_token": "x"}"#)
+        .unwrap();
+    let tokenizer = Tokenizer::from_dir(dir.path()).unwrap();
+    assert_eq!((tokenizer.bos(), tokenizer.eos()), (Some(1), Some(2)));
+}
+
+#[test]
+fn padding_and_truncation_of_the_file_do_not_reach_into_texts() {
+    let dir = with_config("{}");
+    let path = dir.path().join("tokenizer.json");
+    let mut json: serde_json::Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    json["truncation"] =
+        serde_json::json!({"direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0});
+    fs::write(&path, json.to_string()).unwrap();
+    assert!(Tokenizer::from_dir(dir.path()).unwrap().encode("one two three", false).unwrap().len() > 2);
+}
+
+#[test]
+fn a_tokenizer_of_another_model_is_refused() {
+    let check = |tokenizer_config: &str, change: &dyn Fn(&mut pipe_lm::config::DecoderConfig), expect: &str| {
+        let dir = with_config(tokenizer_config);
+        let mut config = tiny_config();
+        config.vocab_size = 512;
+        config.eos_token_ids = vec![2];
+        change(&mut config);
+        let error = Tokenizer::from_dir(dir.path()).unwrap().check_fits(&config).expect_err(expect);
+        assert_eq!(chain(&error, dir.path()), expect);
+    };
+    check(
+        "{}",
+        &|config| config.vocab_size = 400,
+        "use DIR/tokenizer.json with this model: it has 420 tokens, but the embedding table has 400 rows; the tokenizer belongs to \
+         another model",
+    );
+    check(
+        "{}",
+        &|config| config.eos_token_ids = vec![500],
+        "use DIR/tokenizer.json with this model: the model's eos_token_id 500 is none of its 420 tokens; the tokenizer belongs to \
+         another model",
+    );
+    check(
+        "{}",
+        &|config| config.eos_token_ids.clear(),
+        "use DIR/tokenizer.json with this model: neither config.json nor tokenizer_config.json names an end-of-text token; add \
+         `eos_token`",
+    );
+    let fails = |config: &str, expect: &str| {
+        let dir = with_config(config);
+        assert_eq!(chain(&Tokenizer::from_dir(dir.path()).unwrap_err(), dir.path()), expect);
+    };
+    fails(r#"{"eos_token": "</s>"}"#, "use DIR/tokenizer.json: the eos_token `</s>` is not in its vocabulary");
+    fails(
+        r#"{"eos_token": 3}"#,
+        "use DIR/tokenizer_config.json\neos_token: data did not match any variant of untagged enum Token at line 1 column 15",
+    );
+    let missing = Tokenizer::from_dir(Path::new("nowhere")).unwrap_err();
+    assert_eq!(missing.to_string(), "read nowhere/tokenizer.json");
+}
