@@ -94,12 +94,22 @@ pub struct SourceRecord {
 pub enum SourceContent {
     /// Digest of a file or directory.
     Content(Digest),
-    /// Digests of the files that a pattern matched, in the order of their names.
-    Files(Vec<Digest>),
+    /// The files that a pattern matched, in the order of their names.
+    Files(Vec<FileSource>),
     /// A value that stands for itself.
     Value(Value),
     /// An environment variable, `None` when it is not set.
     Env(Option<String>),
+}
+
+/// One of the files that a pattern matched.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FileSource {
+    /// Its content.
+    pub digest: Digest,
+    /// Its name, where the kind says that the name matters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
 }
 
 /// The key's components as they lie in the pipeline, without copies: what the hot path hashes.
@@ -144,6 +154,19 @@ impl<'a> KeyParts<'a> {
         all.into_iter().map(|(v, edge)| ((self.artifact)(input, edge), Some(&variants[v]))).collect()
     }
 
+    /// The record of a key of which some inputs are not known yet; those ports are left out.
+    pub fn partial_record(
+        pipeline: &Pipeline,
+        node: &Node,
+        sources: &[SourceRecord],
+        artifact: &dyn Fn(usize, usize) -> Option<ArtifactRef>,
+    ) -> KeyRecord {
+        let complete = |i: usize| (0..node.inputs[i].edges.len()).all(|e| artifact(i, e).is_some());
+        let known = |i: usize, e: usize| artifact(i, e).expect("only complete inputs are asked");
+        let parts = KeyParts::new(pipeline, node, sources, &known);
+        parts.record_of(parts.sorted_inputs().filter(|&i| complete(i)))
+    }
+
     fn hash(&self, domain: &str, without_input: Option<&str>, without_param: Option<&str>) -> Digest {
         let mut h = Hasher::new(domain);
         h.str(self.node.kind.name()).u64(u64::from(self.node.kind.version()));
@@ -183,9 +206,12 @@ impl<'a> KeyParts<'a> {
             h.str(&source.label);
             match &source.content {
                 SourceContent::Content(digest) => h.str("content").digest(digest),
-                SourceContent::Files(digests) => {
-                    h.str("files").u64(digests.len() as u64);
-                    digests.iter().fold(&mut h, |h, digest| h.digest(digest))
+                SourceContent::Files(files) => {
+                    h.str("files").u64(files.len() as u64);
+                    for FileSource { digest, name } in files {
+                        h.digest(digest).u64(u64::from(name.is_some())).str(name.as_deref().unwrap_or_default());
+                    }
+                    &mut h
                 }
                 SourceContent::Value(value) => h.str("value").json(value),
                 SourceContent::Env(Some(value)) => h.str("env").str(value),
@@ -211,7 +237,11 @@ impl<'a> KeyParts<'a> {
 
     /// The readable record.
     pub fn record(&self) -> KeyRecord {
-        let inputs = self.sorted_inputs().map(|i| InputRecord {
+        self.record_of(self.sorted_inputs())
+    }
+
+    fn record_of(&self, inputs: impl Iterator<Item = usize>) -> KeyRecord {
+        let inputs = inputs.map(|i| InputRecord {
             port: self.node.inputs[i].port.clone(),
             artifacts: (self.artifacts(i).into_iter())
                 .map(|(artifact, variant)| InputArtifact {

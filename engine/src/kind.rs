@@ -88,6 +88,8 @@ pub enum Source {
         label: String,
         /// Relative patterns are resolved against the pipeline file's folder; no part of the key.
         pattern: String,
+        /// Whether the result depends on the names of the files too (relative to that folder).
+        names: bool,
     },
     /// An environment variable of the run; one that is not set is told apart from an empty one.
     Env {

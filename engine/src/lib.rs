@@ -6,7 +6,10 @@
 
 pub mod cancel;
 pub mod context;
+pub mod dag;
 pub mod diag;
+pub mod diff;
+pub mod estimate;
 pub mod events;
 pub mod execute;
 pub mod journal;
@@ -19,4 +22,6 @@ pub mod resolve;
 pub mod select;
 pub mod sources;
 pub mod spec;
+pub mod survey;
+pub mod why;
 pub mod yaml;

@@ -1,22 +1,30 @@
 //! What a run would do: for every node, hit, run (and why), or pending on an upstream that runs.
 
-use pipe_cache::Digest;
+use pipe_cache::{Digest, Store};
 use serde::Serialize;
 
-use crate::events::{Label, NodeRef};
+use crate::{
+    estimate::Estimator,
+    events::{Label, NodeRef},
+    execute::{RunError, RunOptions, relevant},
+    labels::node_refs,
+    pipeline::{NodeId, Pipeline},
+    survey::{Standing, survey},
+    why::{History, Verdict, explain},
+};
 
 /// What a run would do.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Plan {
     /// The pipeline's name.
     pub pipeline: String,
-    /// All nodes, producers before consumers.
+    /// The selected nodes and what they need, producers before consumers.
     pub nodes: Vec<PlanNode>,
     /// How the stages of the variants collapse, in file order.
     pub sharing: Vec<StageSharing>,
-    /// Sum of the estimates of what would run, in seconds; nodes without history are left out.
+    /// Sum of the estimates of what would run or may run, in seconds; nodes without history are left out.
     pub estimated_seconds: f64,
-    /// How many nodes would run (or may) whose time is unknown.
+    /// How many nodes would run or may run whose time is unknown.
     pub unknown: usize,
 }
 
@@ -82,4 +90,101 @@ pub struct StageSharing {
     pub placements: usize,
     /// Distinct computations among them.
     pub nodes: usize,
+}
+
+/// Says what [`crate::execute::run`] would do with the same options. Reads the store, runs nothing.
+pub fn plan(pipeline: &Pipeline, store: &Store, options: &RunOptions) -> Result<Plan, RunError> {
+    let selected = options.selection.resolve(pipeline)?;
+    let relevant = relevant(pipeline, &selected);
+    let survey = survey(pipeline, store, &options.env, &relevant, &selected.force)?;
+    let mut planner = Planner {
+        pipeline,
+        names: node_refs(pipeline),
+        history: History::new(pipeline, store)?,
+        estimator: Estimator::default(),
+        actions: vec![None; pipeline.graph.node_count()],
+    };
+    let mut plan = Plan {
+        pipeline: pipeline.name.clone(),
+        nodes: Vec::new(),
+        sharing: sharing(pipeline),
+        estimated_seconds: 0.0,
+        unknown: 0,
+    };
+    for &id in survey.order.iter().filter(|id| relevant[id.index()]) {
+        let standing = &survey.nodes[id.index()];
+        let action = planner.action(id, standing, selected.run[id.index()])?;
+        planner.actions[id.index()] = Some(action.clone());
+        let runs = matches!(action, Action::Run { .. } | Action::Pending { .. });
+        let estimate =
+            if runs { planner.estimator.estimate(pipeline, &mut planner.history, &survey, id)? } else { None };
+        match estimate {
+            Some(seconds) => plan.estimated_seconds += seconds,
+            None => plan.unknown += usize::from(runs),
+        }
+        let node = &pipeline.graph[id];
+        plan.nodes.push(PlanNode {
+            node: planner.names[id.index()].clone(),
+            stage: pipeline.stages[node.placements[0].1 as usize].name.clone(),
+            kind: node.kind.name().to_owned(),
+            variants: node.placements.iter().map(|&(v, _)| pipeline.variants[v as usize].name.clone()).collect(),
+            action,
+            estimate,
+        });
+    }
+    Ok(plan)
+}
+
+struct Planner<'a> {
+    pipeline: &'a Pipeline,
+    names: Vec<NodeRef>,
+    history: History<'a>,
+    estimator: Estimator,
+    /// By node index, for those planned already.
+    actions: Vec<Option<Action>>,
+}
+
+impl Planner<'_> {
+    fn action(&mut self, id: NodeId, standing: &Standing, selected: bool) -> Result<Action, RunError> {
+        Ok(match standing {
+            Standing::Hit(entry) => Action::Hit { key: entry.key },
+            _ if !selected => Action::NotSelected,
+            Standing::Unreadable(message) => Action::Error { message: message.clone() },
+            Standing::Pending { on, .. } => {
+                let stuck = |p: &&NodeId| {
+                    let action = self.actions[p.index()].as_ref();
+                    !matches!(action, Some(Action::Run { .. } | Action::Pending { .. }))
+                };
+                match on.iter().find(stuck) {
+                    Some(p) => Action::Blocked { on: self.names[p.index()].label.clone() },
+                    None => Action::Pending { on: on.iter().map(|p| self.names[p.index()].label.clone()).collect() },
+                }
+            }
+            Standing::Missing { key, problem, .. } => {
+                let why = explain(self.pipeline, &mut self.history, id, standing)?;
+                let mut reasons: Vec<String> = problem.iter().cloned().collect();
+                match why.verdict {
+                    Verdict::NeverRan => reasons.push("never ran".to_owned()),
+                    Verdict::Deleted { .. } if reasons.is_empty() => reasons.push("its result was deleted".to_owned()),
+                    _ => reasons.extend(why.changes),
+                }
+                Action::Run { key: *key, reasons }
+            }
+            Standing::Unseen => Action::NotSelected,
+        })
+    }
+}
+
+fn sharing(pipeline: &Pipeline) -> Vec<StageSharing> {
+    let stages = pipeline.stages.len();
+    (0..stages)
+        .map(|stage| {
+            let mut nodes: Vec<NodeId> =
+                (0..pipeline.variants.len()).filter_map(|v| pipeline.node_of[v * stages + stage]).collect();
+            let placements = nodes.len();
+            nodes.sort_unstable();
+            nodes.dedup();
+            StageSharing { stage: pipeline.stages[stage].name.clone(), placements, nodes: nodes.len() }
+        })
+        .collect()
 }

@@ -9,7 +9,7 @@ use std::{
 use pipe_cache::{Digest, Store, StoreError};
 
 use crate::{
-    keys::{SourceContent, SourceRecord},
+    keys::{FileSource, SourceContent, SourceRecord},
     kind::Source,
 };
 
@@ -85,15 +85,19 @@ impl SourceHasher {
                 let digest = self.digest(&label, &self.base_dir.join(path))?;
                 SourceRecord { label, content: SourceContent::Content(digest) }
             }
-            Source::Glob { label, pattern } => {
+            Source::Glob { label, pattern, names } => {
                 let problem =
                     |problem: String| SourceError::Pattern { label: label.clone(), pattern: pattern.clone(), problem };
                 let paths = expand(&self.base_dir, &pattern).map_err(problem)?;
                 if paths.is_empty() {
                     return Err(problem(format!("matches no file in {}", self.base_dir.display())));
                 }
-                let digests = paths.iter().map(|path| self.digest(&label, path)).collect::<Result<_, _>>()?;
-                SourceRecord { label, content: SourceContent::Files(digests) }
+                let file = |path: &PathBuf| -> Result<FileSource, SourceError> {
+                    let name = || path.strip_prefix(&self.base_dir).unwrap_or(path).to_string_lossy().into_owned();
+                    Ok(FileSource { digest: self.digest(&label, path)?, name: names.then(name) })
+                };
+                let files = paths.iter().map(file).collect::<Result<_, _>>()?;
+                SourceRecord { label, content: SourceContent::Files(files) }
             }
             Source::Env { name } => {
                 let content = SourceContent::Env(self.env.get(&name).cloned());

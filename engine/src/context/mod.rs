@@ -162,7 +162,7 @@ impl StageContext {
         let _ = self.parts.messages.send(message);
     }
 
-    /// The stage's log file, open for appending; made at the first call. Programs may inherit it.
+    /// The stage's log file, open for appending and reading; made at the first call. Programs may inherit it.
     pub fn log(&self) -> Result<&File, StageError> {
         if let Some(file) = self.log.get() {
             return Ok(file);
@@ -170,7 +170,12 @@ impl StageContext {
         let path = &self.parts.log_path;
         let context = || format!("open the log {}", path.display());
         fs::create_dir_all(path.parent().unwrap_or(path)).map_err(|e| StageError::other(context(), e))?;
-        let file = File::options().create(true).append(true).open(path).map_err(|e| StageError::other(context(), e))?;
+        let file = File::options()
+            .create(true)
+            .append(true)
+            .read(true)
+            .open(path)
+            .map_err(|e| StageError::other(context(), e))?;
         Ok(self.log.get_or_init(|| file))
     }
 

@@ -1,7 +1,7 @@
 //! Row-wise stages: only rows that no earlier run has answered are computed, and each is kept as soon as it is.
 
 use std::{
-    collections::HashMap,
+    collections::HashSet,
     ops::Range,
     sync::{Mutex, MutexGuard},
     time::Instant,
@@ -147,12 +147,12 @@ struct Distinct {
 
 impl Distinct {
     fn of(batches: &[RecordBatch]) -> Result<Self, StageError> {
-        let mut seen = HashMap::new();
+        let mut seen = HashSet::new();
         let mut this = Self { digests: Vec::new(), firsts: Vec::new(), all: Vec::new() };
         for (b, batch) in batches.iter().enumerate() {
             for (r, digest) in row_digests(batch)?.into_iter().enumerate() {
                 this.all.push(digest);
-                if seen.insert(digest, ()).is_none() {
+                if seen.insert(digest) {
                     this.digests.push(digest);
                     this.firsts.push((b, r));
                 }

@@ -236,15 +236,17 @@ impl<'a> Coordinator<'a> {
         let work = self.state(node).work.as_mut().expect("a running node has been keyed");
         let (key, uncached) = (work.key, work.uncached);
         let held = work.held.take();
-        held.into_iter().for_each(|held| self.slots.give(held));
+        if let Some(held) = held {
+            self.slots.give(held);
+        }
         match outcome {
-            Outcome::Found(entry) => self.hit(node, entry),
+            Outcome::Found(entry) => self.hit(node, &entry),
             Outcome::Published { entry, stats, log } => {
                 self.summary.ran += 1;
                 let log = log.map(|path| path.display().to_string());
                 let key = (!uncached).then_some(key);
                 self.emitter.emit(EventKind::Finished { node: self.name(node), key, stats, log });
-                self.done(node, entry);
+                self.done(node, &entry);
             }
             Outcome::Busy(owner) => {
                 let state = self.state(node);

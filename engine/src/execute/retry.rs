@@ -7,7 +7,7 @@ use pipe_cache::Digest;
 use crate::kind::StageError;
 
 /// The longest wait between attempts.
-const MAX_BACKOFF: Duration = Duration::from_secs(300);
+const MAX_BACKOFF: Duration = Duration::from_mins(5);
 
 /// The wait after attempt `attempt` (from 1): `base` doubled each time, times 0.5 to 1.5 by key, process and attempt, so that
 /// stages and processes that failed together do not come back together.

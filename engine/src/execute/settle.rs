@@ -58,7 +58,7 @@ impl Coordinator<'_> {
     }
 
     /// Gives `f` the components of a node's key. All its inputs must be done.
-    fn with_key_parts<T>(&self, node: u32, sources: &[SourceRecord], f: impl FnOnce(&KeyParts<'_>) -> T) -> T {
+    fn with_key_parts<T>(&self, node: u32, sources: &[SourceRecord], f: &mut dyn FnMut(&KeyParts<'_>) -> T) -> T {
         let spec = self.node(node);
         let artifact = |input: usize, edge: usize| -> ArtifactRef {
             let edge = &spec.inputs[input].edges[edge];
@@ -72,7 +72,7 @@ impl Coordinator<'_> {
         let key = {
             let _span = tracing::trace_span!("key", node).entered();
             match unhashable {
-                None => self.with_key_parts(node, sources, |parts| parts.key()),
+                None => self.with_key_parts(node, sources, &mut |parts| parts.key()),
                 Some(_) => Hasher::new("pipe.uncached").str(&self.run.run).u64(u64::from(node)).finish(),
             }
         };
@@ -83,7 +83,7 @@ impl Coordinator<'_> {
                 self.run.store.lookup(&key)
             };
             match found {
-                Ok(Lookup::Hit(entry)) => return self.hit(node, entry),
+                Ok(Lookup::Hit(entry)) => return self.hit(node, &entry),
                 Ok(Lookup::Miss) => {}
                 Ok(Lookup::Damaged(damage)) => {
                     self.emitter.emit(EventKind::Damaged { node: self.name(node), message: damage.to_string() });
@@ -109,7 +109,8 @@ impl Coordinator<'_> {
             );
             return self.fail(node, &error, None);
         }
-        let (recipe, record) = self.with_key_parts(node, sources, |parts| (parts.recipe(), Arc::new(parts.record())));
+        let (recipe, record) =
+            self.with_key_parts(node, sources, &mut |parts| (parts.recipe(), Arc::new(parts.record())));
         let work = Work { key, uncached: unhashable.is_some(), recipe, record, held: None, polls: 0 };
         if let Some(message) = unhashable {
             let message = format!("{message}: its result is not cached");
@@ -129,7 +130,7 @@ impl Coordinator<'_> {
     }
 
     /// The node's result was in the store.
-    pub(super) fn hit(&mut self, node: u32, entry: Arc<Entry>) {
+    pub(super) fn hit(&mut self, node: u32, entry: &Arc<Entry>) {
         if self.selected.run[node as usize] && !self.nodes[node as usize].announced {
             self.state(node).hit = true;
             self.summary.hits += 1;
@@ -141,12 +142,12 @@ impl Coordinator<'_> {
     }
 
     /// The node has its result: tell those who need it, or wait for the same one.
-    pub(super) fn done(&mut self, node: u32, entry: Arc<Entry>) {
+    pub(super) fn done(&mut self, node: u32, entry: &Arc<Entry>) {
         let state = self.state(node);
         let announced = std::mem::replace(&mut state.announced, true);
         let work = state.work.take();
         state.phase = Phase::Done;
-        state.entry = Some(Arc::clone(&entry));
+        state.entry = Some(Arc::clone(entry));
         let waiting = if announced { self.repairs.remove(&node).unwrap_or_default() } else { Vec::new() };
         if announced {
             for consumer in waiting {
@@ -161,7 +162,7 @@ impl Coordinator<'_> {
         let followers = work.and_then(|work| self.in_flight.remove(&work.key)).unwrap_or_default();
         for follower in followers {
             if !self.nodes[follower as usize].is_final() {
-                self.hit(follower, Arc::clone(&entry));
+                self.hit(follower, entry);
             }
         }
     }
