@@ -9,20 +9,29 @@
 //!
 //! The directory a store consists of is described in [`layout`].
 
+mod checked_json;
 pub mod digest;
 pub mod error;
+mod files;
+mod fsio;
 pub mod gc;
+mod index;
 pub mod layout;
 pub mod lease;
+mod logical;
 pub mod manifest;
 pub mod memo;
 pub mod publish;
 pub mod read;
+mod record_log;
 pub mod refs;
 pub mod row_digest;
+mod session;
 pub mod source;
 pub mod store;
+mod sync;
 pub mod table_digest;
+pub mod table_writer;
 pub mod verify;
 
 pub use digest::{Digest, Hasher};
@@ -31,11 +40,12 @@ pub use gc::{GcPolicy, GcReport};
 pub use lease::{Lease, LeaseAttempt, LeaseOwner};
 pub use manifest::{ArtifactKind, ArtifactRef, Column, Entry, FileEntry, Manifest, Output, Provenance};
 pub use memo::{row::RowMemo, stream::StreamMemo};
-pub use publish::{Publication, TableWriter};
+pub use publish::Publication;
 pub use read::{ReadOptions, TableReader};
 pub use refs::{RefEntry, ResultLink};
 pub use row_digest::row_digests;
 pub use source::SourceDigest;
 pub use store::{Lookup, Store, StoreOptions};
 pub use table_digest::TableDigest;
+pub use table_writer::TableWriter;
 pub use verify::{Finding, VerifyOptions, VerifyReport};

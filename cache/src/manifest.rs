@@ -1,11 +1,16 @@
 //! What the store knows of a key: outputs, provenance, and the small part of it that planning needs.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io, path::Path};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::Digest;
+use crate::{
+    Damage, Digest, StoreError,
+    checked_json::{self, Broken},
+    error::damage,
+    fsio,
+};
 
 /// Written into every manifest. A manifest with a higher number is reported and never overwritten in place.
 pub const MANIFEST_FORMAT: u32 = 1;
@@ -145,4 +150,34 @@ impl Entry {
     pub fn output(&self, port: &str) -> Option<&ArtifactRef> {
         self.outputs.iter().find(|(name, _)| name == port).map(|(_, artifact)| artifact)
     }
+}
+
+/// Why a manifest could not be read.
+#[derive(Debug)]
+pub(crate) enum Unreadable {
+    /// There is none.
+    Missing,
+    /// It is damaged.
+    Damaged(Damage),
+    /// A newer version wrote it.
+    Future(u32),
+    /// The operating system refused.
+    Store(StoreError),
+}
+
+/// Reads a manifest, and checks that it is whole and of the key that its name says.
+pub(crate) fn read(path: &Path) -> Result<Manifest, Unreadable> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(Unreadable::Missing),
+        Err(e) => return Err(Unreadable::Store(StoreError::io("read", path, e))),
+    };
+    let manifest: Manifest = checked_json::decode(&bytes, MANIFEST_FORMAT).map_err(|broken| match broken {
+        Broken::Damaged(reason) => Unreadable::Damaged(damage(path, reason)),
+        Broken::Future(format) => Unreadable::Future(format),
+    })?;
+    if fsio::digest_name(path) != Some(manifest.key) {
+        return Err(Unreadable::Damaged(damage(path, format!("it is the manifest of key {:?}", manifest.key))));
+    }
+    Ok(manifest)
 }

@@ -1,8 +1,26 @@
 //! The store itself: opening it, and looking up keys.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    collections::HashMap,
+    fs::{File, OpenOptions},
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, RwLock},
+};
 
-use crate::{Damage, Digest, Entry, Manifest, StoreError, layout::Layout};
+use crate::{
+    Damage, Digest, Entry, Manifest, StoreError,
+    error::IoContext,
+    fsio,
+    index::{self, Index},
+    layout::Layout,
+    lease,
+    manifest::{self, Unreadable},
+    read::{self, Stamp},
+    record_log,
+    session::{self, Session},
+    source::StatCache,
+    sync::{SyncJob, Syncer},
+};
 
 /// How to open a store.
 #[derive(Debug, Clone, Default)]
@@ -36,17 +54,46 @@ pub struct Store {
 struct Inner {
     layout: Layout,
     options: StoreOptions,
+    index: RwLock<Index>,
+    /// Objects whose bytes were verified in this process, and what `stat` said then.
+    verified: Mutex<HashMap<Digest, Stamp>>,
+    stat_cache: Mutex<Option<StatCache>>,
+    syncer: Syncer,
+    session: Mutex<Option<Arc<Session>>>,
+    recovered: Vec<Damage>,
 }
 
 impl Store {
-    /// Opens the store below `root`, making it where it is missing.
+    /// Opens the store below `root`, making it where it is missing. A read-only store must exist.
     pub fn open(root: impl AsRef<Path>, options: StoreOptions) -> Result<Self, StoreError> {
         let layout = Layout::new(root.as_ref())?;
         layout.check_format()?;
-        if !options.read_only {
+        let mut recovered = Vec::new();
+        if options.read_only {
+            let dir = layout.join("manifests");
+            std::fs::metadata(&dir).at("open the store", &dir)?;
+        } else {
             layout.create()?;
+            recovered = session::recover(&layout)?;
         }
-        Ok(Self { inner: Arc::new(Inner { layout, options }) })
+        let index = Index::load(&layout)?;
+        let missing = index.is_none();
+        let store = Self {
+            inner: Arc::new(Inner {
+                layout,
+                options,
+                index: RwLock::new(index.unwrap_or_default()),
+                verified: Mutex::default(),
+                stat_cache: Mutex::default(),
+                syncer: Syncer::default(),
+                session: Mutex::default(),
+                recovered,
+            }),
+        };
+        if missing && !store.read_only() {
+            store.rebuild_index()?;
+        }
+        Ok(store)
     }
 
     /// The paths of this store.
@@ -59,24 +106,162 @@ impl Store {
         self.inner.options.read_only
     }
 
+    /// Results that were dropped when the store was opened, because the machine had gone down before they were on the disk.
+    pub fn recovered(&self) -> &[Damage] {
+        &self.inner.recovered
+    }
+
     /// What is known of a key. Costs a few microseconds: a look into the index and a `stat` per output.
-    pub fn lookup(&self, _key: &Digest) -> Result<Lookup, StoreError> {
-        unimplemented!("lands next")
+    pub fn lookup(&self, key: &Digest) -> Result<Lookup, StoreError> {
+        if let Some(indexed) = self.inner.index.read().expect("no panic while locked").entries.get(key)
+            && indexed.entry.outputs.iter().all(|(_, artifact)| read::stat_object(self.layout(), artifact).is_ok())
+        {
+            indexed.touch(index::today());
+            return Ok(Lookup::Hit(indexed.entry.clone()));
+        }
+        // Not in the index, or no longer as the index says: the manifest has the last word.
+        let manifest = match manifest::read(&self.layout().manifest(key)) {
+            Ok(manifest) => manifest,
+            Err(unreadable) => {
+                self.index_mut(|index| index.entries.remove(key));
+                return match unreadable {
+                    Unreadable::Missing => Ok(Lookup::Miss),
+                    Unreadable::Damaged(damage) => Ok(Lookup::Damaged(damage)),
+                    Unreadable::Future(format) => Ok(Lookup::Future { format }),
+                    Unreadable::Store(e) => Err(e),
+                };
+            }
+        };
+        for output in &manifest.outputs {
+            match read::stat_object(self.layout(), &output.artifact) {
+                Ok(_) => {}
+                Err(StoreError::Damaged(damage)) => return Ok(Lookup::Damaged(damage)),
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(Lookup::Hit(self.index_entry(manifest.entry())?))
     }
 
     /// The whole manifest of a key, or `None` where it has none that can be read.
-    pub fn manifest(&self, _key: &Digest) -> Result<Option<Manifest>, StoreError> {
-        unimplemented!("lands next")
+    pub fn manifest(&self, key: &Digest) -> Result<Option<Manifest>, StoreError> {
+        match manifest::read(&self.layout().manifest(key)) {
+            Ok(manifest) => Ok(Some(manifest)),
+            Err(Unreadable::Store(e)) => Err(e),
+            Err(_) => Ok(None),
+        }
     }
 
     /// All keys that have a manifest, sorted.
     pub fn keys(&self) -> Result<Vec<Digest>, StoreError> {
-        unimplemented!("lands next")
+        let paths = fsio::list_fanned(&self.layout().join("manifests"))?;
+        Ok(paths.iter().filter_map(|path| fsio::digest_name(path)).collect())
     }
 
     /// Waits until all that was published is on the disk. Publishing returns when a result survives the death of this
     /// process; from here on it survives the death of the machine. Dropping the last clone of the store does it, too.
     pub fn flush(&self) -> Result<(), StoreError> {
-        unimplemented!("lands next")
+        if !self.read_only() {
+            self.inner.log_uses()?;
+        }
+        self.inner.syncer.flush()
+    }
+
+    /// Refuses to write to a read-only store.
+    pub(crate) fn writable(&self, action: &'static str, path: &Path) -> Result<(), StoreError> {
+        if self.read_only() { Err(StoreError::ReadOnly { action, path: path.to_owned() }) } else { Ok(()) }
+    }
+
+    /// This process's session, begun when it first writes.
+    pub(crate) fn session(&self) -> Result<Arc<Session>, StoreError> {
+        self.writable("write to", self.layout().root())?;
+        let mut session = self.inner.session.lock().expect("no panic while locked");
+        if let Some(session) = &*session {
+            return Ok(session.clone());
+        }
+        let begun = Arc::new(Session::begin(self.layout(), &self.inner.syncer)?);
+        *session = Some(begun.clone());
+        Ok(begun)
+    }
+
+    /// Held while objects and the manifest that names them are put in place (shared), or removed by gc (exclusive). `None`
+    /// where the file system has no locks; then gc falls back on the age of things.
+    pub(crate) fn lock(&self, exclusive: bool) -> Result<Option<File>, StoreError> {
+        let path = self.layout().join("lock");
+        let file = OpenOptions::new().read(true).append(true).create(true).open(&path).at("open", &path)?;
+        match if exclusive { file.lock() } else { file.lock_shared() } {
+            Ok(()) => Ok(Some(file)),
+            Err(e) if lease::no_locks(&e) => Ok(None),
+            Err(e) => Err(StoreError::io("lock", &path, e)),
+        }
+    }
+
+    pub(crate) fn submit_sync(&self, job: SyncJob) {
+        self.inner.syncer.submit(job);
+    }
+
+    pub(crate) fn verified(&self) -> MutexGuard<'_, HashMap<Digest, Stamp>> {
+        self.inner.verified.lock().expect("no panic while locked")
+    }
+
+    pub(crate) fn stat_cache(&self) -> MutexGuard<'_, Option<StatCache>> {
+        self.inner.stat_cache.lock().expect("no panic while locked")
+    }
+
+    pub(crate) fn index_mut<T>(&self, change: impl FnOnce(&mut Index) -> T) -> T {
+        change(&mut self.inner.index.write().expect("no panic while locked"))
+    }
+
+    /// Adds an entry to the index, in memory and in the log.
+    pub(crate) fn index_entry(&self, entry: Entry) -> Result<Arc<Entry>, StoreError> {
+        let day = index::today();
+        if !self.read_only() {
+            Index::log_put(self.layout(), &entry, day)?;
+        }
+        Ok(self.index_mut(|index| index.insert(entry, day)))
+    }
+
+    /// Builds the index from the manifests.
+    pub(crate) fn rebuild_index(&self) -> Result<(), StoreError> {
+        let mut index = Index::default();
+        for path in fsio::list_fanned(&self.layout().join("manifests"))? {
+            if let Ok(manifest) = manifest::read(&path) {
+                let modified = std::fs::metadata(&path).and_then(|m| m.modified()).ok();
+                let age = modified.and_then(|t| t.elapsed().ok()).unwrap_or_default();
+                index.insert(manifest.entry(), index::today() - (age.as_secs() / 86_400) as u32);
+            }
+        }
+        if index.entries.is_empty() {
+            // The common case of a new store is not worth a session.
+            let path = self.layout().join("index");
+            std::fs::write(&path, record_log::encode([])).at("write", &path)?;
+        } else {
+            index.write(self.layout(), &*self.session()?)?;
+        }
+        self.index_mut(|current| *current = index);
+        Ok(())
+    }
+}
+
+impl Inner {
+    fn log_uses(&self) -> Result<(), StoreError> {
+        self.index.read().expect("no panic while locked").log_uses(&self.layout)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if self.options.read_only {
+            return;
+        }
+        if let Err(error) = self.log_uses() {
+            tracing::warn!(%error, "the last uses of results were not noted");
+        }
+        if let Err(error) = self.syncer.close() {
+            // The marker stays, so that what was published is checked after a crash of the machine.
+            tracing::error!(%error, "published results may not survive a power failure");
+            if let Some(session) = self.session.lock().expect("no panic while locked").take() {
+                std::mem::forget(session);
+            }
+        }
     }
 }

@@ -1,19 +1,78 @@
 //! Row memo: row digest -> output rows, per recipe.
+//!
+//! A shard has one row per input row: its digest, and the list of its output rows as structs. Programs that read Parquet
+//! can look into it.
 
-use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
-use crate::{Digest, Store, StoreError};
+use arrow::{
+    array::{Array, ArrayRef, AsArray, FixedSizeBinaryArray, ListArray, RecordBatch, StructArray, UInt32Array},
+    buffer::OffsetBuffer,
+    compute::{concat_batches, interleave_record_batch},
+    datatypes::{DataType, Field, Schema, SchemaRef},
+};
+
+use super::shard::{Pace, ShardDir};
+use crate::{Digest, Store, StoreError, table_writer::conform};
+
+const ACTION: &str = "keep rows in the memo";
+/// Opening a memo of more shards than this merges them.
+const MERGE_FROM: usize = 64;
+/// Merged shards hold about so many bytes of rows.
+const MERGE_BYTES: usize = 64 << 20;
 
 /// Output rows by the digest of the input row. Several memos of one recipe may be open at once, in any processes.
 pub struct RowMemo {
     schema: SchemaRef,
+    shards: ShardDir,
+    known: HashMap<Digest, Place>,
+    files: Vec<PathBuf>,
+    pending: Vec<Pending>,
+    pace: Pace,
+}
+
+/// Where the output of an input row is.
+#[derive(Clone, Copy)]
+enum Place {
+    /// At that position of a shard.
+    Shard { file: usize, at: usize },
+    /// Among the rows of [`RowMemo::pending`]`[batch]`, from `start` on.
+    Pending { batch: usize, start: usize, count: u32 },
+}
+
+struct Pending {
+    digests: Vec<Digest>,
+    counts: Vec<u32>,
+    outputs: RecordBatch,
 }
 
 impl Store {
     /// Opens the row memo of a recipe whose output rows have that schema.
-    pub fn row_memo(&self, _recipe: &Digest, _schema: SchemaRef) -> Result<RowMemo, StoreError> {
-        unimplemented!("lands next")
+    pub fn row_memo(&self, recipe: &Digest, schema: SchemaRef) -> Result<RowMemo, StoreError> {
+        let shards = ShardDir::open(self, recipe)?;
+        let mut memo = RowMemo {
+            schema,
+            shards,
+            known: HashMap::new(),
+            files: Vec::new(),
+            pending: Vec::new(),
+            pace: Pace::new(),
+        };
+        memo.load()?;
+        if memo.files.len() > MERGE_FROM {
+            memo.merge()?;
+        }
+        Ok(memo)
     }
+}
+
+/// One row of a shard per input row: digest, list of output rows.
+fn shard_schema(schema: &Schema) -> SchemaRef {
+    let item = Field::new("item", DataType::Struct(schema.fields().clone()), false);
+    Arc::new(Schema::new(vec![
+        Field::new("row", DataType::FixedSizeBinary(32), false),
+        Field::new("outputs", DataType::List(Arc::new(item)), false),
+    ]))
 }
 
 impl RowMemo {
@@ -22,25 +81,188 @@ impl RowMemo {
         &self.schema
     }
 
+    /// How many input rows are known.
+    pub fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Whether no row is known.
+    pub fn is_empty(&self) -> bool {
+        self.known.is_empty()
+    }
+
     /// Whether the output of that input row is known.
-    pub fn contains(&self, _row: &Digest) -> bool {
-        unimplemented!("lands next")
+    pub fn contains(&self, row: &Digest) -> bool {
+        self.known.contains_key(row)
+    }
+
+    /// Reads what the shards hold; rows that are pending stay.
+    fn load(&mut self) -> Result<(), StoreError> {
+        self.known.retain(|_, place| matches!(place, Place::Pending { .. }));
+        self.files.clear();
+        for path in self.shards.list("")? {
+            let Some((digests, _)) = self.read(&path)? else { continue };
+            let file = self.files.len();
+            self.files.push(path);
+            for at in 0..digests.len() {
+                self.known.entry(digest_at(&digests, at)).or_insert(Place::Shard { file, at });
+            }
+        }
+        Ok(())
+    }
+
+    /// The digests and output lists of a shard; `None` when it is gone or damaged.
+    fn read(&mut self, path: &std::path::Path) -> Result<Option<(FixedSizeBinaryArray, ListArray)>, StoreError> {
+        let Some(rows) = self.shards.read(path)? else { return Ok(None) };
+        if conform(&rows, &shard_schema(&self.schema)).is_err() {
+            self.shards.reject(path, "its rows are of another schema than the recipe's")?;
+            return Ok(None);
+        }
+        Ok(Some((rows.column(0).as_fixed_size_binary().clone(), rows.column(1).as_list::<i32>().clone())))
     }
 
     /// The output rows of the given input rows, in that order, and how many each has. `None` where one is not known, or was
     /// damaged (then [`RowMemo::contains`] no longer says that it is).
-    pub fn get(&mut self, _rows: &[Digest]) -> Result<Option<(RecordBatch, Vec<u32>)>, StoreError> {
-        unimplemented!("lands next")
+    pub fn get(&mut self, rows: &[Digest]) -> Result<Option<(RecordBatch, Vec<u32>)>, StoreError> {
+        // A shard that another process merged away is looked for once more.
+        for _ in 0..2 {
+            let Some(places) = rows.iter().map(|row| self.known.get(row).copied()).collect::<Option<Vec<_>>>() else {
+                return Ok(None);
+            };
+            if let Some(found) = self.gather(&places)? {
+                return Ok(Some(found));
+            }
+            self.load()?;
+        }
+        Ok(None)
+    }
+
+    fn gather(&mut self, places: &[Place]) -> Result<Option<(RecordBatch, Vec<u32>)>, StoreError> {
+        let mut sources: Vec<RecordBatch> = self.pending.iter().map(|p| p.outputs.clone()).collect();
+        let mut opened: HashMap<usize, (usize, ListArray)> = HashMap::new();
+        let mut counts = Vec::with_capacity(places.len());
+        let mut picks = Vec::with_capacity(places.len());
+        for place in places {
+            let (source, start, count) = match *place {
+                Place::Pending { batch, start, count } => (batch, start, count as usize),
+                Place::Shard { file, at } => {
+                    if !opened.contains_key(&file) {
+                        let Some((_, lists)) = self.read(&self.files[file].clone())? else { return Ok(None) };
+                        opened.insert(file, (sources.len(), lists.clone()));
+                        sources.push(unwrap(&lists, &self.schema)?);
+                    }
+                    let (source, lists) = &opened[&file];
+                    (*source, lists.value_offsets()[at] as usize, lists.value_length(at) as usize)
+                }
+            };
+            counts.push(count as u32);
+            picks.extend((start..start + count).map(|row| (source, row)));
+        }
+        if picks.is_empty() {
+            return Ok(Some((RecordBatch::new_empty(self.schema.clone()), counts)));
+        }
+        let sources: Vec<&RecordBatch> = sources.iter().collect();
+        let rows = interleave_record_batch(&sources, &picks).map_err(|e| StoreError::rows(ACTION, e))?;
+        Ok(Some((rows, counts)))
     }
 
     /// Adds outputs: input row `rows[i]` has the next `counts[i]` rows of `outputs`. They are on disk after the next flush,
     /// which happens by itself every few seconds or thousand rows.
-    pub fn insert(&mut self, _rows: &[Digest], _counts: &[u32], _outputs: &RecordBatch) -> Result<(), StoreError> {
-        unimplemented!("lands next")
+    pub fn insert(&mut self, rows: &[Digest], counts: &[u32], outputs: &RecordBatch) -> Result<(), StoreError> {
+        let total: usize = counts.iter().map(|c| *c as usize).sum();
+        if rows.len() != counts.len() || total != outputs.num_rows() {
+            let message = format!(
+                "{} input rows with {} counts that add up to {total} cannot have {} output rows",
+                rows.len(),
+                counts.len(),
+                outputs.num_rows()
+            );
+            return Err(StoreError::rows(ACTION, message));
+        }
+        let outputs = conform(outputs, &self.schema)?;
+        let batch = self.pending.len();
+        let mut start = 0;
+        for (row, count) in rows.iter().zip(counts) {
+            self.known.insert(*row, Place::Pending { batch, start, count: *count });
+            start += *count as usize;
+        }
+        self.pending.push(Pending { digests: rows.to_vec(), counts: counts.to_vec(), outputs });
+        if self.pace.due(rows.len()) { self.flush() } else { Ok(()) }
     }
 
     /// Writes down what was inserted. Dropping the memo does it, too, without telling of errors.
     pub fn flush(&mut self) -> Result<(), StoreError> {
-        unimplemented!("lands next")
+        if self.pending.iter().all(|p| p.digests.is_empty()) {
+            return Ok(());
+        }
+        let schema = shard_schema(&self.schema);
+        let digests = self.pending.iter().flat_map(|p| &p.digests).map(Digest::as_bytes);
+        let digests = FixedSizeBinaryArray::try_from_iter(digests).map_err(|e| StoreError::rows(ACTION, e))?;
+        let offsets = OffsetBuffer::from_lengths(self.pending.iter().flat_map(|p| &p.counts).map(|c| *c as usize));
+        let outputs = concat_batches(&self.schema, self.pending.iter().map(|p| &p.outputs));
+        let outputs = outputs.map_err(|e| StoreError::rows(ACTION, e))?;
+        let DataType::List(item) = schema.field(1).data_type() else { unreachable!("the schema above") };
+        let items: ArrayRef = Arc::new(StructArray::from(outputs));
+        let lists = ListArray::try_new(item.clone(), offsets, items, None).map_err(|e| StoreError::rows(ACTION, e))?;
+        let rows = RecordBatch::try_new(schema, vec![Arc::new(digests), Arc::new(lists)])
+            .map_err(|e| StoreError::rows(ACTION, e))?;
+
+        let path = self.shards.write("", &rows)?;
+        let file = self.files.len();
+        self.files.push(path);
+        for (at, digest) in self.pending.iter().flat_map(|p| &p.digests).enumerate() {
+            self.known.insert(*digest, Place::Shard { file, at });
+        }
+        self.pending.clear();
+        self.pace = Pace::new();
+        Ok(())
     }
+
+    /// Writes few large shards instead of many small ones. Each row goes along once.
+    fn merge(&mut self) -> Result<(), StoreError> {
+        let old = self.files.clone();
+        let schema = shard_schema(&self.schema);
+        let mut written = Vec::new();
+        let mut pieces: Vec<RecordBatch> = Vec::new();
+        let mut bytes = 0;
+        for (file, path) in old.iter().enumerate() {
+            let Some(rows) = self.shards.read(path)? else { continue };
+            let digests = rows.column(0).as_fixed_size_binary();
+            let ours = |at: &u32| {
+                let place = self.known.get(&digest_at(digests, *at as usize));
+                matches!(place, Some(Place::Shard { file: f, at: a }) if *f == file && *a == *at as usize)
+            };
+            let keep = UInt32Array::from_iter_values((0..rows.num_rows() as u32).filter(ours));
+            let rows = arrow::compute::take_record_batch(&rows, &keep).map_err(|e| StoreError::rows(ACTION, e))?;
+            bytes += rows.get_array_memory_size();
+            pieces.push(conform(&rows, &schema)?);
+            if bytes >= MERGE_BYTES || file + 1 == old.len() {
+                let merged = concat_batches(&schema, &pieces).map_err(|e| StoreError::rows(ACTION, e))?;
+                written.push(self.shards.write("", &merged)?);
+                pieces.clear();
+                bytes = 0;
+            }
+        }
+        let gone: Vec<_> = old.into_iter().filter(|path| !written.contains(path)).collect();
+        self.shards.remove(&gone)?;
+        self.load()
+    }
+}
+
+impl Drop for RowMemo {
+    fn drop(&mut self) {
+        if let Err(error) = self.flush() {
+            tracing::warn!(%error, "rows were computed but not kept");
+        }
+    }
+}
+
+fn digest_at(digests: &FixedSizeBinaryArray, at: usize) -> Digest {
+    Digest::from_bytes(digests.value(at).try_into().expect("32 bytes wide"))
+}
+
+/// The items of output lists, as rows.
+fn unwrap(lists: &ListArray, schema: &SchemaRef) -> Result<RecordBatch, StoreError> {
+    let items = lists.values().as_struct();
+    RecordBatch::try_new(schema.clone(), items.columns().to_vec()).map_err(|e| StoreError::rows(ACTION, e))
 }

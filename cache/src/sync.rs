@@ -1,0 +1,162 @@
+//! Makes published things durable, in the background and many at a time.
+//!
+//! An `fsync` takes milliseconds, so a publisher does not wait for its own. It hands the paths to this thread, which syncs
+//! the objects of all waiting publications together (the file system then commits its journal once for many), and after
+//! them their manifests. Until then the session's marker tells a later process that, if the machine went down, what this
+//! session published has to be checked (see [`crate::session`]).
+
+use std::{
+    collections::BTreeSet,
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, Condvar, Mutex},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use crate::StoreError;
+
+/// How long the thread waits for company before it syncs.
+const LINGER: Duration = Duration::from_millis(30);
+/// Concurrent `fsync`s: the journal commits them together.
+const PARALLEL: usize = 16;
+
+/// What has to become durable: `first` before `then`.
+#[derive(Debug, Default)]
+pub(crate) struct SyncJob {
+    /// Files and directories, parents of new names included.
+    pub(crate) first: Vec<PathBuf>,
+    /// The same for what names them.
+    pub(crate) then: Vec<PathBuf>,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: Vec<SyncJob>,
+    submitted: u64,
+    done: u64,
+    closing: bool,
+    failed: Option<(PathBuf, io::Error)>,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+/// The background thread, started by its first job.
+#[derive(Default)]
+pub(crate) struct Syncer {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Syncer {
+    /// Hands over a job.
+    pub(crate) fn submit(&self, job: SyncJob) {
+        let mut state = self.shared.state.lock().expect("no panic while locked");
+        state.waiting.push(job);
+        state.submitted += 1;
+        drop(state);
+        self.shared.changed.notify_all();
+        let mut thread = self.thread.lock().expect("no panic while locked");
+        if thread.is_none() {
+            let shared = self.shared.clone();
+            *thread = Some(std::thread::spawn(move || work(&shared)));
+        }
+    }
+
+    /// Waits for all jobs submitted so far. An error is told once.
+    pub(crate) fn flush(&self) -> Result<(), StoreError> {
+        let mut state = self.shared.state.lock().expect("no panic while locked");
+        let target = state.submitted;
+        while state.done < target {
+            state = self.shared.changed.wait(state).expect("no panic while locked");
+        }
+        match state.failed.take() {
+            Some((path, e)) => Err(StoreError::io("sync", &path, e)),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits for all jobs and ends the thread.
+    pub(crate) fn close(&self) -> Result<(), StoreError> {
+        self.shared.state.lock().expect("no panic while locked").closing = true;
+        self.shared.changed.notify_all();
+        let thread = self.thread.lock().expect("no panic while locked").take();
+        if let Some(thread) = thread {
+            let _ = thread.join();
+        }
+        self.flush()
+    }
+}
+
+fn work(shared: &Shared) {
+    let mut state = shared.state.lock().expect("no panic while locked");
+    loop {
+        if state.waiting.is_empty() {
+            if state.closing {
+                return;
+            }
+            state = shared.changed.wait(state).expect("no panic while locked");
+            continue;
+        }
+        if !state.closing {
+            let closing = |s: &mut State| !s.closing;
+            state = shared.changed.wait_timeout_while(state, LINGER, closing).expect("no panic while locked").0;
+        }
+        let jobs = std::mem::take(&mut state.waiting);
+        drop(state);
+        let result =
+            sync_all(jobs.iter().flat_map(|j| &j.first)).and_then(|()| sync_all(jobs.iter().flat_map(|j| &j.then)));
+        state = shared.state.lock().expect("no panic while locked");
+        state.done += jobs.len() as u64;
+        if let Err(e) = result {
+            state.failed.get_or_insert(e);
+        }
+        shared.changed.notify_all();
+    }
+}
+
+/// Syncs files, then directories (whose entries name the files).
+pub(crate) fn sync_all<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Result<(), (PathBuf, io::Error)> {
+    let paths: BTreeSet<&Path> = paths.map(PathBuf::as_path).collect();
+    let (dirs, files): (Vec<_>, Vec<_>) = paths.into_iter().partition(|p| p.is_dir());
+    for group in [files, dirs] {
+        let share = group.len().div_ceil(PARALLEL).max(1);
+        std::thread::scope(|scope| {
+            let threads: Vec<_> =
+                group.chunks(share).map(|paths| scope.spawn(|| paths.iter().try_for_each(|p| sync(p)))).collect();
+            threads.into_iter().try_for_each(|t| t.join().expect("syncing does not panic"))
+        })?;
+    }
+    Ok(())
+}
+
+/// Syncs one file or directory; one that is gone by now (gc, a newer version of a manifest) needs no syncing.
+fn sync(path: &Path) -> Result<(), (PathBuf, io::Error)> {
+    match File::open(path).and_then(|f| f.sync_all()) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err((path.to_owned(), e)),
+        Ok(()) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flush_waits_for_all_and_a_missing_file_is_no_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("f");
+        std::fs::write(&file, b"x").unwrap();
+        let syncer = Syncer::default();
+        syncer.submit(SyncJob { first: vec![file, dir.path().to_owned()], then: vec![dir.path().join("gone")] });
+        syncer.flush().unwrap();
+        assert_eq!(syncer.shared.state.lock().unwrap().done, 1);
+        syncer.close().unwrap();
+    }
+}
