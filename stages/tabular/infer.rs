@@ -1,0 +1,171 @@
+//! Finds the types of JSON rows without keeping their values.
+
+use std::fmt;
+
+use indexmap::IndexMap;
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::types::ColumnType;
+
+/// The most fields an object may have before its keys are taken for data.
+const MAX_FIELDS: usize = 2_000;
+
+/// Two types without an upper bound, and where they met.
+#[derive(Debug, Default)]
+pub struct Clash {
+    /// Field names, innermost first.
+    pub path: Vec<String>,
+    /// The new value's type and the type so far.
+    pub types: Option<(ColumnType, ColumnType)>,
+}
+
+impl Clash {
+    /// `meta.tags`, outermost first.
+    pub fn column(&self) -> String {
+        self.path.iter().rev().map(String::as_str).collect::<Vec<_>>().join(".")
+    }
+}
+
+/// Widens the types of a table's columns until they hold one more row.
+pub struct InferRow<'a> {
+    /// The columns so far, in order of first appearance.
+    pub columns: &'a mut IndexMap<String, ColumnType>,
+    /// Whether a column's type is to be found; those declared or not selected are skipped.
+    pub wanted: &'a dyn Fn(&str) -> bool,
+    /// Filled on a type error.
+    pub clash: &'a mut Clash,
+}
+
+impl<'de> DeserializeSeed<'de> for InferRow<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for InferRow<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a row: a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(name) = map.next_key::<String>()? {
+            if (self.wanted)(&name) {
+                infer_field(self.columns, name, &mut map, self.clash)?;
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn infer_field<'de, A: MapAccess<'de>>(
+    fields: &mut IndexMap<String, ColumnType>,
+    name: String,
+    map: &mut A,
+    clash: &mut Clash,
+) -> Result<(), A::Error> {
+    if fields.len() == MAX_FIELDS && !fields.contains_key(&name) {
+        return Err(A::Error::custom(format!("more than {MAX_FIELDS} different fields; declare the column as `json`")));
+    }
+    let entry = fields.entry(name);
+    let index = entry.index();
+    entry.or_default();
+    let outcome = map.next_value_seed(InferValue { ty: &mut fields[index], clash });
+    if outcome.is_err() {
+        clash.path.extend(fields.get_index(index).map(|(name, _)| name.clone()));
+    }
+    outcome
+}
+
+/// Widens a type until it holds one more value.
+struct InferValue<'a> {
+    ty: &'a mut ColumnType,
+    clash: &'a mut Clash,
+}
+
+impl InferValue<'_> {
+    fn widen<E: Error>(self, found: ColumnType) -> Result<(), E> {
+        let so_far = std::mem::take(self.ty);
+        match so_far.join(found) {
+            Ok(joined) => *self.ty = joined,
+            Err((so_far, found)) => {
+                let error = E::custom(format!("{found} after {so_far}"));
+                self.clash.types = Some((found, so_far));
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for InferValue<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for InferValue<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {
+        self.widen(ColumnType::Bool)
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<(), E> {
+        self.widen(ColumnType::Int)
+    }
+
+    fn visit_u64<E: Error>(self, n: u64) -> Result<(), E> {
+        if i64::try_from(n).is_err() {
+            return Err(E::custom(format!("{n} does not fit 64 bits with a sign; declare the column as `float` or `json`")));
+        }
+        self.widen(ColumnType::Int)
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
+        self.widen(ColumnType::Float)
+    }
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<(), E> {
+        self.widen(ColumnType::Text)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        if matches!(self.ty, ColumnType::Unknown) {
+            *self.ty = ColumnType::List(Box::default());
+        }
+        let ColumnType::List(item) = self.ty else {
+            return self.widen(ColumnType::List(Box::default()));
+        };
+        while seq.next_element_seed(InferValue { ty: item, clash: self.clash })?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        if matches!(self.ty, ColumnType::Unknown) {
+            *self.ty = ColumnType::Struct(IndexMap::new());
+        }
+        let ColumnType::Struct(fields) = self.ty else {
+            return self.widen(ColumnType::Struct(IndexMap::new()));
+        };
+        while let Some(name) = map.next_key::<String>()? {
+            infer_field(fields, name, &mut map, self.clash)?;
+        }
+        Ok(())
+    }
+}

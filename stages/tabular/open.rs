@@ -1,0 +1,180 @@
+//! Which format a file has, and its bytes: decompressed, and cut into blocks of whole lines.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::error::TabularError;
+
+/// How rows are written in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// One JSON object per line (`.jsonl`, `.ndjson`).
+    Jsonl,
+    /// One JSON document: an array of objects, or an object whose values are the rows (`.json`).
+    Json,
+    /// Comma-separated values with a header (`.csv`).
+    Csv,
+    /// Tab-separated values with a header (`.tsv`).
+    Tsv,
+    /// Parquet (`.parquet`).
+    Parquet,
+    /// Plain text (`.txt`, `.md`).
+    Text,
+}
+
+impl Format {
+    /// The format that a file name's extension stands for; `.gz` and `.zst` are looked through.
+    pub fn of(path: &Path) -> Option<Self> {
+        let name = path.file_name()?.to_str()?.to_lowercase();
+        let name = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(&name);
+        Some(match name.rsplit_once('.')?.1 {
+            "jsonl" | "ndjson" => Self::Jsonl,
+            "json" => Self::Json,
+            "csv" => Self::Csv,
+            "tsv" => Self::Tsv,
+            "parquet" => Self::Parquet,
+            "txt" | "md" => Self::Text,
+            _ => return None,
+        })
+    }
+}
+
+/// Opens a file, decompressing `.gz` and `.zst` on the way.
+pub fn open(path: &Path) -> Result<Box<dyn Read + Send>, TabularError> {
+    let io = |source| TabularError::Io { path: path.to_owned(), source };
+    let file = File::open(path).map_err(io)?;
+    Ok(match path.extension().and_then(|e| e.to_str()) {
+        Some("gz") => Box::new(flate2::read::MultiGzDecoder::new(io::BufReader::new(file))),
+        Some("zst") => Box::new(zstd::Decoder::new(file).map_err(io)?),
+        _ => Box::new(file),
+    })
+}
+
+/// The whole of a file, decompressed.
+pub fn read_all(path: &Path) -> Result<Vec<u8>, TabularError> {
+    let mut bytes = Vec::new();
+    open(path)?.read_to_end(&mut bytes).map_err(|source| TabularError::Io { path: path.to_owned(), source })?;
+    if bytes.starts_with(BOM) {
+        bytes.drain(..BOM.len());
+    }
+    Ok(bytes)
+}
+
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// Some whole lines of one file.
+#[derive(Debug)]
+pub struct Block {
+    /// The file they are from.
+    pub path: PathBuf,
+    /// The number of the first of them, from 1.
+    pub first_line: u64,
+    /// Their bytes; every line but perhaps the last ends with a newline.
+    pub bytes: Vec<u8>,
+}
+
+/// Reads one file as blocks of about `block_size` bytes.
+pub struct Blocks {
+    path: PathBuf,
+    reader: Box<dyn Read + Send>,
+    block_size: usize,
+    /// The beginning of a line whose end was not in the last block.
+    carry: Vec<u8>,
+    next_line: u64,
+    ended: bool,
+}
+
+impl Blocks {
+    /// Opens `path`.
+    pub fn open(path: &Path, block_size: usize) -> Result<Self, TabularError> {
+        let reader = open(path)?;
+        Ok(Self { path: path.to_owned(), reader, block_size, carry: Vec::new(), next_line: 1, ended: false })
+    }
+
+    fn read_block(&mut self) -> io::Result<Option<Block>> {
+        let mut bytes = std::mem::take(&mut self.carry);
+        bytes.reserve(self.block_size);
+        // A line longer than a block makes the block longer: read on until there is a newline or the file ends.
+        let cut = loop {
+            let fresh = bytes.len();
+            let wanted = self.block_size.saturating_sub(fresh).max(64 << 10);
+            let read = self.reader.by_ref().take(wanted as u64).read_to_end(&mut bytes)?;
+            if read < wanted {
+                self.ended = true;
+                break bytes.len();
+            }
+            if let Some(newline) = memchr::memrchr(b'\n', &bytes[fresh..]) {
+                break fresh + newline + 1;
+            }
+        };
+        self.carry = bytes.split_off(cut);
+        let first_line = self.next_line;
+        if first_line == 1 && bytes.starts_with(BOM) {
+            bytes.drain(..BOM.len());
+        }
+        self.next_line += memchr::memchr_iter(b'\n', &bytes).count() as u64;
+        Ok((!bytes.is_empty()).then(|| Block { path: self.path.clone(), first_line, bytes }))
+    }
+}
+
+impl Iterator for Blocks {
+    type Item = Result<Block, TabularError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let path = &self.path.clone();
+        self.read_block().map_err(|source| TabularError::Io { path: path.clone(), source }).transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn formats_by_extension() {
+        let check = |name: &str, expect| assert_eq!(Format::of(Path::new(name)), expect, "{name}");
+        check("a/b.jsonl", Some(Format::Jsonl));
+        check("a/b.jsonl.gz", Some(Format::Jsonl));
+        check("B.CSV.zst", Some(Format::Csv));
+        check("corpus/*.parquet", Some(Format::Parquet));
+        check("b.gz", None);
+        check("b", None);
+    }
+
+    #[test]
+    fn blocks_hold_whole_lines_whatever_their_size() {
+        let text: String = (0..50_000).map(|i| format!("line {i} {}\n", "x".repeat(i % 97))).collect::<String>() + "the end";
+        let long = "y".repeat(300_000);
+        for (text, suffix) in [(text.as_str(), ".txt"), (text.as_str(), ".zst"), (long.as_str(), ".gz")] {
+            let mut file = tempfile::Builder::new().suffix(suffix).tempfile().unwrap();
+            match suffix {
+                ".gz" => {
+                    let mut gz = flate2::write::GzEncoder::new(&mut file, flate2::Compression::fast());
+                    gz.write_all(text.as_bytes()).unwrap();
+                    gz.finish().unwrap();
+                }
+                ".zst" => zstd::stream::copy_encode(text.as_bytes(), &mut file, 1).unwrap(),
+                _ => file.write_all(text.as_bytes()).unwrap(),
+            }
+            let mut joined = Vec::new();
+            for block in Blocks::open(file.path(), 100_000).unwrap() {
+                let block = block.unwrap();
+                assert_eq!(block.first_line, 1 + joined.iter().filter(|b| **b == b'\n').count() as u64);
+                assert!(joined.is_empty() || joined.ends_with(b"\n"));
+                joined.extend(block.bytes);
+            }
+            assert!(joined == text.as_bytes());
+        }
+    }
+}
