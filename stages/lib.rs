@@ -1,1 +1,20 @@
 //! The stage kinds that ship with pipe, one file each, and the registry that lists them.
+
+pub mod tabular;
+
+/// One file per kind.
+pub mod kinds {
+    pub mod command;
+    pub mod seed_subset;
+    pub mod table;
+}
+
+use pipe_engine::kind::Registry;
+
+/// All kinds, in the order in which `pipe kinds` lists them.
+pub fn registry() -> Registry {
+    Registry::default()
+        .with(kinds::table::Table)
+        .with(kinds::seed_subset::SeedSubset)
+        .with(kinds::command::Command)
+}

@@ -4,14 +4,16 @@ use std::{collections::HashMap, fmt, sync::Arc};
 
 use arrow::{
     array::{
-        ArrayBuilder, ArrayRef, BooleanBuilder, Float64Builder, Int64Builder, ListArray, NullBufferBuilder, RecordBatch, StringBuilder,
-        StructArray,
+        ArrayBuilder, ArrayRef, BooleanBuilder, Float64Builder, Int64Builder, ListArray, NullBufferBuilder,
+        RecordBatch, StringBuilder, StructArray,
     },
     buffer::OffsetBuffer,
     datatypes::{Field, SchemaRef},
 };
 use indexmap::IndexMap;
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor};
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor,
+};
 use serde_json::value::RawValue;
 
 use super::types::{ColumnType, arrow_schema};
@@ -28,7 +30,11 @@ enum Data {
     /// Declared `string`: text as it is, anything else as its JSON.
     Coerced(StringBuilder),
     Json(StringBuilder),
-    List { item: Box<Data>, offsets: Vec<i32>, valid: NullBufferBuilder },
+    List {
+        item: Box<Data>,
+        offsets: Vec<i32>,
+        valid: NullBufferBuilder,
+    },
     Struct(Object),
 }
 
@@ -75,9 +81,11 @@ impl Data {
             ColumnType::Text => Self::Text(StringBuilder::new()),
             ColumnType::Json => Self::Json(StringBuilder::new()),
             ColumnType::Struct(fields) if fields.is_empty() => Self::Json(StringBuilder::new()),
-            ColumnType::List(item) => {
-                Self::List { item: Box::new(Self::new(item, declared)), offsets: vec![0], valid: NullBufferBuilder::new(0) }
-            }
+            ColumnType::List(item) => Self::List {
+                item: Box::new(Self::new(item, declared)),
+                offsets: vec![0],
+                valid: NullBufferBuilder::new(0),
+            },
             ColumnType::Struct(fields) => Self::Struct(Object::new(fields, &|_| declared)),
         }
     }
@@ -121,7 +129,8 @@ impl Data {
             Self::Struct(mut object) => {
                 let valid = object.valid.finish();
                 let arrays: Vec<ArrayRef> = object.fields.into_iter().map(Data::finish).collect();
-                let fields = object.names.iter().zip(&arrays).map(|(n, a)| Field::new(n, a.data_type().clone(), true)).collect();
+                let fields =
+                    object.names.iter().zip(&arrays).map(|(n, a)| Field::new(n, a.data_type().clone(), true)).collect();
                 Arc::new(StructArray::new(fields, arrays, valid))
             }
         }
@@ -149,6 +158,31 @@ impl RowBuilder {
         row.deserialize_any(RowVisitor(self))
     }
 
+    /// Appends a row of delimited cells, one per column; an empty cell is null.
+    pub fn push_cells<'c>(&mut self, cells: impl Iterator<Item = &'c str>) -> Result<(), String> {
+        for (index, cell) in cells.enumerate() {
+            self.current = Some(index);
+            let data = &mut self.row.fields[index];
+            if cell.is_empty() {
+                data.push_null();
+                continue;
+            }
+            let expected = |what: &str| format!("found `{cell}`, expected {what}");
+            match data {
+                Data::Text(b) | Data::Coerced(b) => b.append_value(cell),
+                Data::Int(b) => b.append_value(cell.parse().map_err(|_| expected("int"))?),
+                Data::Float(b) => b.append_value(cell.parse().map_err(|_| expected("float"))?),
+                Data::Bool(b) => b.append_value(cell.to_ascii_lowercase().parse().map_err(|_| expected("bool"))?),
+                Data::Null(_) => return Err(expected("null")),
+                nested => ValueSeed(nested)
+                    .deserialize(&mut serde_json::Deserializer::from_str(cell))
+                    .map_err(|error| format!("found `{cell}`, expected JSON: {error}"))?,
+            }
+        }
+        self.row.end(true);
+        Ok(())
+    }
+
     /// Sets a text column of the row about to be pushed (the key of an object of rows).
     pub fn set_text(&mut self, column: &str, text: &str) {
         if let Some(&index) = self.row.index.get(column)
@@ -161,11 +195,6 @@ impl RowBuilder {
     /// The column in which the last error was.
     pub fn current_column(&self) -> Option<&str> {
         self.current.map(|index| self.row.names[index].as_str())
-    }
-
-    /// Rows so far.
-    pub fn len(&self) -> usize {
-        self.row.len
     }
 
     /// All rows.

@@ -5,7 +5,10 @@ use std::fmt;
 use indexmap::IndexMap;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::types::ColumnType;
+use super::{
+    read::{ReadOptions, Wanted},
+    types::ColumnType,
+};
 
 /// The most fields an object may have before its keys are taken for data.
 const MAX_FIELDS: usize = 2_000;
@@ -30,8 +33,8 @@ impl Clash {
 pub struct InferRow<'a> {
     /// The columns so far, in order of first appearance.
     pub columns: &'a mut IndexMap<String, ColumnType>,
-    /// Whether a column's type is to be found; those declared or not selected are skipped.
-    pub wanted: &'a dyn Fn(&str) -> bool,
+    /// Which columns are wanted, and what for.
+    pub options: &'a ReadOptions,
     /// Filled on a type error.
     pub clash: &'a mut Clash,
 }
@@ -53,10 +56,14 @@ impl<'de> Visitor<'de> for InferRow<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(name) = map.next_key::<String>()? {
-            if (self.wanted)(&name) {
-                infer_field(self.columns, name, &mut map, self.clash)?;
-            } else {
-                map.next_value::<IgnoredAny>()?;
+            match self.options.wanted(&name) {
+                Wanted::Infer => infer_field(self.columns, name, &mut map, self.clash)?,
+                wanted => {
+                    map.next_value::<IgnoredAny>()?;
+                    if wanted == Wanted::Declared {
+                        self.columns.entry(name).or_default();
+                    }
+                }
             }
         }
         Ok(())
@@ -132,7 +139,9 @@ impl<'de> Visitor<'de> for InferValue<'_> {
 
     fn visit_u64<E: Error>(self, n: u64) -> Result<(), E> {
         if i64::try_from(n).is_err() {
-            return Err(E::custom(format!("{n} does not fit 64 bits with a sign; declare the column as `float` or `json`")));
+            return Err(E::custom(format!(
+                "{n} does not fit 64 bits with a sign; declare the column as `float` or `json`"
+            )));
         }
         self.widen(ColumnType::Int)
     }

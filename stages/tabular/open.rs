@@ -9,7 +9,7 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::error::TabularError;
+use super::error::{Place, TabularError};
 
 /// How rows are written in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -67,6 +67,8 @@ pub fn read_all(path: &Path) -> Result<Vec<u8>, TabularError> {
     Ok(bytes)
 }
 
+/// Arrow's text columns count bytes in 32 bits; half of that leaves room for the rest of the block.
+const MAX_LINE: usize = 1 << 30;
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// Some whole lines of one file.
@@ -78,6 +80,42 @@ pub struct Block {
     pub first_line: u64,
     /// Their bytes; every line but perhaps the last ends with a newline.
     pub bytes: Vec<u8>,
+}
+
+impl Block {
+    /// The text, if it is UTF-8.
+    pub fn text(&self) -> Result<&str, TabularError> {
+        std::str::from_utf8(&self.bytes).map_err(|error| {
+            let before = &self.bytes[..error.valid_up_to()];
+            let line_start = memchr::memrchr(b'\n', before).map_or(0, |newline| newline + 1);
+            let line = self.first_line + memchr::memchr_iter(b'\n', before).count() as u64;
+            let column = (before.len() - line_start) as u64 + 1;
+            TabularError::NotUtf8 { place: Place { path: self.path.clone(), line, column } }
+        })
+    }
+
+    /// The lines with their numbers, without their ends.
+    pub fn lines(&self) -> Result<impl Iterator<Item = (u64, &str)>, TabularError> {
+        let lines = Lines(self.text()?).map(|line| line.strip_suffix('\r').unwrap_or(line));
+        Ok((self.first_line..).zip(lines))
+    }
+}
+
+/// Lines of a text by `memchr`, which `str::lines` does not use.
+struct Lines<'a>(&'a str);
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let end = memchr::memchr(b'\n', self.0.as_bytes()).unwrap_or(self.0.len());
+        let line = &self.0[..end];
+        self.0 = self.0.get(end + 1..).unwrap_or("");
+        Some(line)
+    }
 }
 
 /// Reads one file as blocks of about `block_size` bytes.
@@ -98,6 +136,17 @@ impl Blocks {
         Ok(Self { path: path.to_owned(), reader, block_size, carry: Vec::new(), next_line: 1, ended: false })
     }
 
+    /// The blocks of several files, one after the other.
+    pub fn of_files(
+        files: &[PathBuf],
+        block_size: usize,
+    ) -> impl Iterator<Item = Result<Block, TabularError>> + Send + '_ {
+        files.iter().flat_map(move |path| match Self::open(path, block_size) {
+            Ok(blocks) => Box::new(blocks) as Box<dyn Iterator<Item = _> + Send>,
+            Err(error) => Box::new(std::iter::once(Err(error))),
+        })
+    }
+
     fn read_block(&mut self) -> io::Result<Option<Block>> {
         let mut bytes = std::mem::take(&mut self.carry);
         bytes.reserve(self.block_size);
@@ -109,6 +158,9 @@ impl Blocks {
             if read < wanted {
                 self.ended = true;
                 break bytes.len();
+            }
+            if bytes.len() > MAX_LINE {
+                return Err(io::Error::other("a line is longer than 1 GiB"));
             }
             if let Some(newline) = memchr::memrchr(b'\n', &bytes[fresh..]) {
                 break fresh + newline + 1;
@@ -154,7 +206,8 @@ mod tests {
 
     #[test]
     fn blocks_hold_whole_lines_whatever_their_size() {
-        let text: String = (0..50_000).map(|i| format!("line {i} {}\n", "x".repeat(i % 97))).collect::<String>() + "the end";
+        let text: String =
+            (0..50_000).map(|i| format!("line {i} {}\n", "x".repeat(i % 97))).collect::<String>() + "the end";
         let long = "y".repeat(300_000);
         for (text, suffix) in [(text.as_str(), ".txt"), (text.as_str(), ".zst"), (long.as_str(), ".gz")] {
             let mut file = tempfile::Builder::new().suffix(suffix).tempfile().unwrap();

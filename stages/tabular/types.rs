@@ -187,7 +187,9 @@ mod tests {
         for value in [json!("int"), json!(["string"]), json!({"a": "int", "b": [{"c": "json"}]})] {
             assert_eq!(serde_json::to_value(ty(value.clone())).unwrap(), value);
         }
-        for (bad, message) in [(json!("text"), "unknown variant `text`"), (json!([]), "invalid length 0"), (json!(3), "a type")] {
+        for (bad, message) in
+            [(json!("text"), "unknown variant `text`"), (json!([]), "invalid length 0"), (json!(3), "a type")]
+        {
             let error = serde_json::from_value::<ColumnType>(bad).unwrap_err().to_string();
             assert!(error.contains(message), "{error}");
         }

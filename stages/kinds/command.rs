@@ -1,0 +1,384 @@
+//! `command`: any program as a stage.
+
+mod handover;
+mod process;
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::Write,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    process::{Command as Program, Stdio},
+};
+
+use indexmap::IndexMap;
+use pipe_engine::{
+    context::StageContext,
+    kind::{OutputPort, ParamProblem, PortType, Ports, Source, StageError, StageKind},
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::tabular::ColumnType;
+
+/// Runs a program on tables and directories.
+///
+/// Every input is handed over as a file or a directory, every output is a path that the program must write to. In `argv`,
+/// `{inputs.NAME}` and `{outputs.NAME}` stand for those paths; programs and shell scripts also find them in the
+/// environment variables `PIPE_INPUT_NAME` and `PIPE_OUTPUT_NAME`. The program runs in the pipeline file's folder, with an empty
+/// standard input; what it prints goes to the stage's log. It fails when its exit code is not 0, or when an
+/// output is missing or cannot be read; `retries`, `backoff` and `timeout` of the stage apply. On a timeout and on
+/// Ctrl-C it gets SIGTERM together with all its children, and five seconds later SIGKILL.
+///
+/// The key holds the command, the inputs, the content of `sources` and the values of `env`. Of the environment the
+/// program sees `env`, `pass_env`, and what every program needs (PATH, HOME, LANG, TMPDIR and the like), so
+/// that a result does not depend on variables that nobody declared.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CommandParams {
+    /// The program and its arguments; no shell looks at them.
+    #[serde(default)]
+    pub argv: Vec<String>,
+    /// A script for `sh`, in place of `argv`. It stops at the first command that fails (`set -e`).
+    #[serde(default)]
+    pub shell: Option<String>,
+    /// What the program writes. The first one is what the stage's bare name refers to.
+    pub outputs: IndexMap<String, OutputSpec>,
+    /// How tables are handed over: one format for all inputs, or one per input (`parquet` for those not named).
+    #[serde(default)]
+    pub input_format: InputFormats,
+    /// Scripts and other files that the program reads, relative to the pipeline file's folder; patterns are allowed.
+    #[serde(default)]
+    pub sources: Vec<String>,
+    /// Environment variables that the result depends on.
+    #[serde(default)]
+    pub env: Vec<String>,
+    /// Environment variables that the program needs and that do not change its result: `CUDA_VISIBLE_DEVICES`, a token.
+    #[serde(default)]
+    #[schemars(extend("x-operational" = true))]
+    pub pass_env: Vec<String>,
+    /// Change it to run again when something has changed that the key does not know: an installed program, a service.
+    #[serde(default)]
+    pub version: String,
+}
+
+/// What the program writes to one output.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OutputSpec {
+    /// A table in this format, or a directory of files.
+    pub format: OutputFormat,
+    /// Columns that the table must have, with their types.
+    #[serde(default)]
+    pub columns: IndexMap<String, ColumnType>,
+}
+
+/// How an output is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OutputFormat {
+    /// A Parquet file.
+    Parquet,
+    /// One JSON object per line.
+    Jsonl,
+    /// Comma-separated values with a header.
+    Csv,
+    /// A directory; it exists, and is empty, when the program starts.
+    Files,
+}
+
+/// How a table is handed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum InputFormat {
+    /// A Parquet file.
+    #[default]
+    Parquet,
+    /// One JSON object per line.
+    Jsonl,
+    /// Comma-separated values with a header; for tables without lists and objects.
+    Csv,
+}
+
+/// How tables are handed over.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum InputFormats {
+    /// All in the same way.
+    All(InputFormat),
+    /// By input.
+    Each(BTreeMap<String, InputFormat>),
+}
+
+impl Default for InputFormats {
+    fn default() -> Self {
+        Self::All(InputFormat::default())
+    }
+}
+
+impl InputFormats {
+    fn of(&self, input: &str) -> InputFormat {
+        match self {
+            Self::All(format) => *format,
+            Self::Each(formats) => formats.get(input).copied().unwrap_or_default(),
+        }
+    }
+}
+
+/// The kind.
+pub struct Command;
+
+/// Passed on if they are set: without them common programs do not start, or write elsewhere.
+const BASIC_ENV: [&str; 12] =
+    ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV"];
+/// Lines of the log that an error shows.
+const TAIL_LINES: usize = 12;
+const TAIL_BYTES: u64 = 8 << 10;
+
+impl StageKind for Command {
+    type Params = CommandParams;
+    const NAME: &'static str = "command";
+    const VERSION: u32 = 1;
+
+    fn ports(&self, params: &CommandParams) -> Ports {
+        let outputs = params.outputs.iter().map(|(name, spec)| OutputPort {
+            name: name.clone().into(),
+            produces: if spec.format == OutputFormat::Files { PortType::Files } else { PortType::Table },
+        });
+        Ports { inputs: Vec::new(), open_inputs: true, outputs: outputs.collect() }
+    }
+
+    fn check(&self, params: &CommandParams) -> Vec<ParamProblem> {
+        let mut problems = Vec::new();
+        let mut problem = |pointer: String, message: String, help: &str| {
+            problems.push(ParamProblem { pointer, message, help: Some(help.into()) });
+        };
+        match (&params.shell, params.argv.is_empty()) {
+            (None, true) => problem(String::new(), "there is nothing to run".into(), "give `argv: [program, argument, ...]` or `shell: ...`"),
+            (Some(_), false) => problem("/shell".into(), "`argv` and `shell` exclude each other".into(), "keep one of them"),
+            (Some(script), true) if placeholders(script).next().is_some() => {
+                let help = "in a shell script use the variables \"$PIPE_INPUT_NAME\" and \"$PIPE_OUTPUT_NAME\", in quotes";
+                problem("/shell".into(), "`{inputs...}` and `{outputs...}` are for `argv`".into(), help);
+            }
+            _ => {}
+        }
+        if params.outputs.is_empty() {
+            problem("/outputs".into(), "a stage has at least one output".into(), "for example `outputs: { rows: { format: jsonl } }`");
+        }
+        for (name, spec) in &params.outputs {
+            if !is_name(name) {
+                let help = "use letters, digits and `_`: it becomes part of an environment variable's name";
+                problem(format!("/outputs/{name}"), format!("`{name}` cannot name an output"), help);
+            }
+            if spec.format == OutputFormat::Files && !spec.columns.is_empty() {
+                problem(format!("/outputs/{name}/columns"), "a directory has no columns".into(), "leave them out");
+            }
+        }
+        for (i, argument) in params.argv.iter().enumerate() {
+            for (_, group, name) in placeholders(argument) {
+                if group == "outputs" && !params.outputs.contains_key(name) {
+                    let known = params.outputs.keys().cloned().collect::<Vec<_>>().join(", ");
+                    problem(format!("/argv/{i}"), format!("there is no output `{name}`"), &format!("the outputs are: {known}"));
+                }
+            }
+        }
+        problems
+    }
+
+    fn sources(&self, params: &CommandParams) -> Result<Vec<Source>, StageError> {
+        let files = params.sources.iter().map(|path| {
+            if path.contains(['*', '?', '[']) {
+                Source::Glob { label: path.clone(), pattern: path.clone(), names: true }
+            } else {
+                Source::Path { label: path.clone(), path: path.into() }
+            }
+        });
+        Ok(files.chain(params.env.iter().map(|name| Source::Env { name: name.clone() })).collect())
+    }
+
+    fn run(&self, params: &CommandParams, cx: &mut StageContext) -> Result<(), StageError> {
+        let cx: &StageContext = cx;
+        let workdir = cx.workdir()?;
+        let mut paths = Paths::default();
+        for (name, kind) in cx.inputs() {
+            let path = match kind {
+                PortType::Files => handover::files(cx, name, &workdir)?,
+                _ => handover::table(cx, name, params.input_format.of(name), &workdir)?,
+            };
+            paths.inputs.insert(name.to_owned(), path);
+        }
+        for (name, spec) in &params.outputs {
+            let path = match spec.format {
+                OutputFormat::Files => cx.output_dir(name)?,
+                format => workdir.join(format!("{name}.{}", handover::extension(format))),
+            };
+            paths.outputs.insert(name.clone(), path);
+        }
+        let mut program = self.program(params, cx, &paths)?;
+        execute(&mut program, cx)?;
+        for (name, spec) in &params.outputs {
+            handover::collect(cx, name, spec, &paths.outputs[name])?;
+        }
+        Ok(())
+    }
+}
+
+/// Where inputs and outputs lie.
+#[derive(Default)]
+struct Paths {
+    inputs: BTreeMap<String, PathBuf>,
+    outputs: BTreeMap<String, PathBuf>,
+}
+
+impl Command {
+    /// The program with its arguments, folder, environment and log.
+    fn program(&self, params: &CommandParams, cx: &StageContext, paths: &Paths) -> Result<Program, StageError> {
+        let argv: Vec<String> = match &params.shell {
+            Some(script) => ["sh", "-e", "-c", script].map(str::to_owned).to_vec(),
+            None => params.argv.iter().map(|argument| fill(argument, paths)).collect::<Result<_, _>>()?,
+        };
+        let path = cx.env("PATH").unwrap_or("/usr/local/bin:/usr/bin:/bin");
+        let mut program = Program::new(find_program(&argv[0], cx.base_dir(), path)?);
+        program.args(&argv[1..]).current_dir(cx.base_dir()).env_clear();
+        for name in BASIC_ENV.into_iter().chain(params.env.iter().chain(&params.pass_env).map(String::as_str)) {
+            if let Some(value) = cx.env(name) {
+                program.env(name, value);
+            }
+        }
+        program.env("PIPE_THREADS", cx.threads().to_string());
+        for (prefix, group) in [("PIPE_INPUT_", &paths.inputs), ("PIPE_OUTPUT_", &paths.outputs)] {
+            for (name, path) in group {
+                program.env(format!("{prefix}{}", name.replace('-', "_")), path);
+            }
+        }
+        let log = |e| StageError::other("hand the log to the program", e);
+        program.stdin(Stdio::null()).stdout(cx.log()?.try_clone().map_err(log)?).stderr(cx.log()?.try_clone().map_err(log)?);
+        for argument in &params.argv {
+            let undeclared = !params.sources.contains(argument) && cx.base_dir().join(argument).is_file();
+            if undeclared && !Path::new(argument).is_absolute() {
+                cx.warn(format!("the command reads `{argument}`, which is not among its `sources`: edits to it go unnoticed"));
+            }
+        }
+        Ok(program)
+    }
+}
+
+/// Runs the program to its end.
+fn execute(program: &mut Program, cx: &StageContext) -> Result<(), StageError> {
+    let mut log = cx.log()?;
+    let start = log.metadata().map_or(0, |m| m.len());
+    writeln!(log, "$ {}", shown(program)).map_err(|e| StageError::other("write to the stage's log", e))?;
+    let status = process::run(program, cx.cancel_token()).map_err(|e| match e.kind() {
+        std::io::ErrorKind::PermissionDenied => {
+            StageError::user_help(format!("failed to start {}: {e}", shown(program)), "make the file executable (`chmod +x`)")
+        }
+        _ => StageError::other(format!("start {}", shown(program)), e),
+    })?;
+    cx.check_cancelled()?;
+    if status.success() {
+        return Ok(());
+    }
+    let tail = tail(log, start);
+    let message = if tail.is_empty() { format!("the program printed nothing; {status}") } else { format!("{status}; it printed:\n{tail}") };
+    Err(StageError::transient(message))
+}
+
+fn shown(program: &Program) -> String {
+    let words = std::iter::once(program.get_program()).chain(program.get_args());
+    words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+}
+
+/// The last lines that the program printed.
+fn tail(log: &File, start: u64) -> String {
+    let end = log.metadata().map_or(start, |m| m.len());
+    let from = start.max(end.saturating_sub(TAIL_BYTES));
+    let mut bytes = vec![0; (end - from) as usize];
+    if log.read_exact_at(&mut bytes, from).is_err() {
+        return String::new();
+    }
+    let text = String::from_utf8_lossy(&bytes);
+    // The first line is the command itself, or the rest of a line that was cut.
+    let lines: Vec<&str> = text.lines().skip(1).collect();
+    lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
+}
+
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+/// The `{inputs.NAME}` and `{outputs.NAME}` of a text: the whole, the group, the name. Other braces are plain text.
+fn placeholders(text: &str) -> impl Iterator<Item = (&str, &str, &str)> {
+    text.match_indices('{').filter_map(|(start, _)| {
+        let end = start + text[start..].find('}')?;
+        let (group, name) = text[start + 1..end].split_once('.')?;
+        (matches!(group, "inputs" | "outputs") && !name.is_empty()).then(|| (&text[start..=end], group, name))
+    })
+}
+
+/// The argument with paths in place of placeholders.
+fn fill(argument: &str, paths: &Paths) -> Result<String, StageError> {
+    let mut filled = argument.to_owned();
+    for (whole, group, name) in placeholders(argument) {
+        let path = if group == "inputs" { paths.inputs.get(name) } else { paths.outputs.get(name) };
+        let path = path.ok_or_else(|| {
+            let known = paths.inputs.keys().cloned().collect::<Vec<_>>().join(", ");
+            StageError::user_help(
+                format!("`{whole}` in `argv`: nothing is connected under that name"),
+                if known.is_empty() { "connect it under `inputs:`".to_owned() } else { format!("the inputs are: {known}") },
+            )
+        })?;
+        let path = path.to_str().ok_or_else(|| StageError::user(format!("the path {} is not UTF-8", path.display())))?;
+        filled = filled.replace(whole, path);
+    }
+    Ok(filled)
+}
+
+/// The program's file: as given when it has a `/` (relative to the pipeline file's folder), otherwise from PATH.
+fn find_program(name: &str, base_dir: &Path, path: &str) -> Result<PathBuf, StageError> {
+    if name.contains('/') {
+        let file = base_dir.join(name);
+        return if file.is_file() { Ok(file) } else { Err(StageError::user(format!("there is no program {}", file.display()))) };
+    }
+    std::env::split_paths(path).map(|dir| dir.join(name)).find(|file| file.is_file()).ok_or_else(|| {
+        StageError::user_help(format!("there is no program `{name}` in PATH ({path})"), "install it, or give its path")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_are_told_from_other_braces() {
+        let check = |text: &str, expect: &[&str]| {
+            assert_eq!(placeholders(text).map(|(whole, ..)| whole).collect::<Vec<_>>(), expect, "{text}");
+        };
+        check("{inputs.a} {outputs.b}.gz", &["{inputs.a}", "{outputs.b}"]);
+        check("awk '{print $1}' ${x} {} {inputs} {other.x}", &[]);
+    }
+
+    #[test]
+    fn parameters_that_make_no_sense() {
+        let check = |json: serde_json::Value, expect: &[&str]| {
+            let params: CommandParams = serde_json::from_value(json).unwrap();
+            let found: Vec<_> = StageKind::check(&Command, &params).into_iter().map(|p| format!("{}: {}", p.pointer, p.message)).collect();
+            assert_eq!(found, expect);
+        };
+        use serde_json::json;
+        let outputs = json!({ "rows": { "format": "jsonl" } });
+        check(json!({ "outputs": outputs }), &[": there is nothing to run"]);
+        check(json!({ "argv": ["x"], "shell": "y", "outputs": outputs }), &["/shell: `argv` and `shell` exclude each other"]);
+        check(json!({ "argv": ["x", "{outputs.z}"], "outputs": outputs }), &["/argv/1: there is no output `z`"]);
+        check(json!({ "argv": ["x"], "outputs": {} }), &["/outputs: a stage has at least one output"]);
+        check(
+            json!({ "shell": "cat {inputs.x}", "outputs": { "a b": { "format": "files", "columns": { "x": "int" } } } }),
+            &[
+                "/shell: `{inputs...}` and `{outputs...}` are for `argv`",
+                "/outputs/a b: `a b` cannot name an output",
+                "/outputs/a b/columns: a directory has no columns",
+            ],
+        );
+        check(json!({ "argv": ["x", "{inputs.a}", "{outputs.rows}"], "outputs": outputs }), &[]);
+    }
+}

@@ -1,0 +1,183 @@
+//! `seed_subset`: nested subsets of the seed instructions, of declared quality.
+
+mod corrupt;
+mod order;
+
+use arrow::array::RecordBatch;
+use pipe_engine::{
+    context::StageContext,
+    kind::{InputPort, OutputPort, ParamProblem, PortType, Ports, StageError, StageKind},
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::tabular::TabularError;
+
+/// Draws the first `count` rows of a fixed random order, so that 20 ⊂ 40 ⊂ 80 ⊂ 160 for the same `seed`, and the
+/// smaller subset is the beginning of the larger one.
+///
+/// `quality` says what the seeds are worth: as they are (`expert`), with words dropped, doubled, moved and misspelt (`noisy`), with
+/// the answers of other rows (`shuffled`), or from another domain (`off_domain`). Corruption is nested as well: a row is
+/// corrupted in the same way whatever `count` is, and of the first n rows `fraction` · n are corrupted, to the nearest whole. The output
+/// `corruptions` lists what was done to which row.
+///
+/// The order is that of blake3(seed, row): a row's place does not depend on where it stands in the input. With
+/// `stratify_by` every task is represented in every subset according to `allocation`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SeedSubsetParams {
+    /// How many rows.
+    #[schemars(range(min = 1))]
+    pub count: usize,
+    /// Which of the many orders.
+    #[serde(default)]
+    pub seed: u64,
+    /// What the seeds are worth.
+    #[serde(default)]
+    pub quality: Quality,
+    /// The share of rows that are not `expert`.
+    #[serde(default = "one")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub fraction: f64,
+    /// The columns that `noisy` and `shuffled` corrupt.
+    #[serde(default = "output")]
+    pub columns: Vec<String>,
+    /// For `noisy`: the share of words that are changed; at least one in every corrupted text.
+    #[serde(default = "third")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub noise_rate: f64,
+    /// The column that names a row's task.
+    #[serde(default)]
+    pub stratify_by: Option<String>,
+    /// How many rows each task gets.
+    #[serde(default)]
+    pub allocation: Allocation,
+    /// The column that identifies rows in `corruptions`; `id` where there is one.
+    #[serde(default)]
+    pub id_column: Option<String>,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+fn third() -> f64 {
+    0.3
+}
+
+fn output() -> Vec<String> {
+    vec!["output".into()]
+}
+
+/// What the seeds are worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Quality {
+    /// As they are.
+    #[default]
+    Expert,
+    /// Words of `columns` are dropped, doubled, moved and misspelt.
+    Noisy,
+    /// `columns` are those of another row of the pool.
+    Shuffled,
+    /// Rows of the input `off_domain` in their place.
+    OffDomain,
+}
+
+/// How many rows each task gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Allocation {
+    /// As many as its share of the pool.
+    #[default]
+    Proportional,
+    /// The same number, as long as there are that many.
+    Balanced,
+}
+
+/// The kind.
+pub struct SeedSubset;
+
+impl StageKind for SeedSubset {
+    type Params = SeedSubsetParams;
+    const NAME: &'static str = "seed_subset";
+    const VERSION: u32 = 1;
+
+    fn ports(&self, _: &SeedSubsetParams) -> Ports {
+        let input = |name: &'static str, required| InputPort { name: name.into(), accepts: PortType::Table, required };
+        let output = |name: &'static str| OutputPort { name: name.into(), produces: PortType::Table };
+        Ports {
+            inputs: vec![input("pool", true), input("off_domain", false)],
+            open_inputs: false,
+            outputs: vec![output("rows"), output("corruptions")],
+        }
+    }
+
+    fn check(&self, params: &SeedSubsetParams) -> Vec<ParamProblem> {
+        let mut problems = Vec::new();
+        let mut problem = |pointer: &str, message: &str, help: &str| {
+            problems.push(ParamProblem { pointer: pointer.into(), message: message.into(), help: Some(help.into()) });
+        };
+        if params.count == 0 {
+            problem("/count", "a subset has at least one row", "give the number of seeds");
+        }
+        for (pointer, value) in [("/fraction", params.fraction), ("/noise_rate", params.noise_rate)] {
+            if !(0.0..=1.0).contains(&value) {
+                problem(pointer, "a share lies between 0 and 1", "0.25 is a quarter");
+            }
+        }
+        if params.columns.is_empty() && matches!(params.quality, Quality::Noisy | Quality::Shuffled) {
+            problem("/columns", "there is nothing to corrupt", "name the columns of the answers");
+        }
+        problems
+    }
+
+    fn run(&self, params: &SeedSubsetParams, cx: &mut StageContext) -> Result<(), StageError> {
+        let pool = cx.table("pool")?.read()?;
+        let off_domain = match params.quality {
+            Quality::OffDomain => Some(cx.optional_table("off_domain")?.ok_or_else(no_off_domain)?.read()?),
+            _ => None,
+        };
+        cx.check_cancelled()?;
+        let subset = draw(params, &pool, off_domain.as_ref())?;
+        cx.write_batches("rows", subset.rows.schema_ref(), [&subset.rows])?;
+        cx.write_batches("corruptions", subset.corruptions.schema_ref(), [&subset.corruptions])?;
+        cx.counter("rows_corrupted", subset.corrupted);
+        Ok(())
+    }
+}
+
+fn no_off_domain() -> StageError {
+    StageError::user_help("quality `off_domain` needs a table of rows of another domain", "connect it: `inputs: { pool: ..., off_domain: ... }`")
+}
+
+/// A subset and what was done to it.
+struct Subset {
+    rows: RecordBatch,
+    corruptions: RecordBatch,
+    corrupted: u64,
+}
+
+fn draw(params: &SeedSubsetParams, pool: &RecordBatch, off_domain: Option<&RecordBatch>) -> Result<Subset, StageError> {
+    if params.count > pool.num_rows() {
+        return Err(StageError::user_help(
+            format!("{} rows are asked for, and the input `pool` has {}", params.count, pool.num_rows()),
+            "ask for fewer, or add rows to the pool",
+        ));
+    }
+    let strata = params.stratify_by.as_ref().map(|name| column(pool, "pool", name)).transpose()?;
+    let mut drawn = order::order(pool, params.seed, strata, params.allocation, params.fraction)?;
+    drawn.truncate(params.count);
+    corrupt::apply(params, pool, off_domain, &drawn)
+}
+
+/// The index of a column, or an error that names those there are.
+fn column(table: &RecordBatch, port: &str, name: &str) -> Result<usize, StageError> {
+    table.schema_ref().index_of(name).map_err(|_| {
+        let known: Vec<String> = table.schema_ref().fields().iter().map(|f| f.name().clone()).collect();
+        TabularError::MissingColumn { path: format!("the input `{port}`").into(), column: name.to_owned(), known }.into()
+    })
+}
+
+#[cfg(test)]
+mod tests;
