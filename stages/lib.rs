@@ -13,8 +13,5 @@ use pipe_engine::kind::Registry;
 
 /// All kinds, in the order in which `pipe kinds` lists them.
 pub fn registry() -> Registry {
-    Registry::default()
-        .with(kinds::table::Table)
-        .with(kinds::seed_subset::SeedSubset)
-        .with(kinds::command::Command)
+    Registry::default().with(kinds::table::Table).with(kinds::seed_subset::SeedSubset).with(kinds::command::Command)
 }

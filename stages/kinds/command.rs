@@ -71,7 +71,7 @@ pub struct OutputSpec {
     pub format: OutputFormat,
     /// Columns that the table must have, with their types.
     #[serde(default)]
-    pub columns: IndexMap<String, ColumnType>,
+    pub columns: BTreeMap<String, ColumnType>,
 }
 
 /// How an output is written.
@@ -130,8 +130,20 @@ impl InputFormats {
 pub struct Command;
 
 /// Passed on if they are set: without them common programs do not start, or write elsewhere.
-const BASIC_ENV: [&str; 12] =
-    ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV"];
+const BASIC_ENV: [&str; 12] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TZ",
+    "TMPDIR",
+    "LD_LIBRARY_PATH",
+    "VIRTUAL_ENV",
+];
 /// Lines of the log that an error shows.
 const TAIL_LINES: usize = 12;
 const TAIL_BYTES: u64 = 8 << 10;
@@ -155,16 +167,27 @@ impl StageKind for Command {
             problems.push(ParamProblem { pointer, message, help: Some(help.into()) });
         };
         match (&params.shell, params.argv.is_empty()) {
-            (None, true) => problem(String::new(), "there is nothing to run".into(), "give `argv: [program, argument, ...]` or `shell: ...`"),
-            (Some(_), false) => problem("/shell".into(), "`argv` and `shell` exclude each other".into(), "keep one of them"),
+            (None, true) => problem(
+                String::new(),
+                "there is nothing to run".into(),
+                "give `argv: [program, argument, ...]` or `shell: ...`",
+            ),
+            (Some(_), false) => {
+                problem("/shell".into(), "`argv` and `shell` exclude each other".into(), "keep one of them")
+            }
             (Some(script), true) if placeholders(script).next().is_some() => {
-                let help = "in a shell script use the variables \"$PIPE_INPUT_NAME\" and \"$PIPE_OUTPUT_NAME\", in quotes";
+                let help =
+                    "in a shell script use the variables \"$PIPE_INPUT_NAME\" and \"$PIPE_OUTPUT_NAME\", in quotes";
                 problem("/shell".into(), "`{inputs...}` and `{outputs...}` are for `argv`".into(), help);
             }
             _ => {}
         }
         if params.outputs.is_empty() {
-            problem("/outputs".into(), "a stage has at least one output".into(), "for example `outputs: { rows: { format: jsonl } }`");
+            problem(
+                "/outputs".into(),
+                "a stage has at least one output".into(),
+                "for example `outputs: { rows: { format: jsonl } }`",
+            );
         }
         for (name, spec) in &params.outputs {
             if !is_name(name) {
@@ -179,7 +202,11 @@ impl StageKind for Command {
             for (_, group, name) in placeholders(argument) {
                 if group == "outputs" && !params.outputs.contains_key(name) {
                     let known = params.outputs.keys().cloned().collect::<Vec<_>>().join(", ");
-                    problem(format!("/argv/{i}"), format!("there is no output `{name}`"), &format!("the outputs are: {known}"));
+                    problem(
+                        format!("/argv/{i}"),
+                        format!("there is no output `{name}`"),
+                        &format!("the outputs are: {known}"),
+                    );
                 }
             }
         }
@@ -189,7 +216,7 @@ impl StageKind for Command {
     fn sources(&self, params: &CommandParams) -> Result<Vec<Source>, StageError> {
         let files = params.sources.iter().map(|path| {
             if path.contains(['*', '?', '[']) {
-                Source::Glob { label: path.clone(), pattern: path.clone(), names: true }
+                Source::Glob { label: path.clone(), pattern: path.clone() }
             } else {
                 Source::Path { label: path.clone(), path: path.into() }
             }
@@ -253,11 +280,16 @@ impl Command {
             }
         }
         let log = |e| StageError::other("hand the log to the program", e);
-        program.stdin(Stdio::null()).stdout(cx.log()?.try_clone().map_err(log)?).stderr(cx.log()?.try_clone().map_err(log)?);
+        program
+            .stdin(Stdio::null())
+            .stdout(cx.log()?.try_clone().map_err(log)?)
+            .stderr(cx.log()?.try_clone().map_err(log)?);
         for argument in &params.argv {
             let undeclared = !params.sources.contains(argument) && cx.base_dir().join(argument).is_file();
             if undeclared && !Path::new(argument).is_absolute() {
-                cx.warn(format!("the command reads `{argument}`, which is not among its `sources`: edits to it go unnoticed"));
+                cx.warn(format!(
+                    "the command reads `{argument}`, which is not among its `sources`: edits to it go unnoticed"
+                ));
             }
         }
         Ok(program)
@@ -270,9 +302,10 @@ fn execute(program: &mut Program, cx: &StageContext) -> Result<(), StageError> {
     let start = log.metadata().map_or(0, |m| m.len());
     writeln!(log, "$ {}", shown(program)).map_err(|e| StageError::other("write to the stage's log", e))?;
     let status = process::run(program, cx.cancel_token()).map_err(|e| match e.kind() {
-        std::io::ErrorKind::PermissionDenied => {
-            StageError::user_help(format!("failed to start {}: {e}", shown(program)), "make the file executable (`chmod +x`)")
-        }
+        std::io::ErrorKind::PermissionDenied => StageError::user_help(
+            format!("failed to start {}: {e}", shown(program)),
+            "make the file executable (`chmod +x`)",
+        ),
         _ => StageError::other(format!("start {}", shown(program)), e),
     })?;
     cx.check_cancelled()?;
@@ -280,7 +313,11 @@ fn execute(program: &mut Program, cx: &StageContext) -> Result<(), StageError> {
         return Ok(());
     }
     let tail = tail(log, start);
-    let message = if tail.is_empty() { format!("the program printed nothing; {status}") } else { format!("{status}; it printed:\n{tail}") };
+    let message = if tail.is_empty() {
+        format!("the program printed nothing; {status}")
+    } else {
+        format!("{status}; it printed:\n{tail}")
+    };
     Err(StageError::transient(message))
 }
 
@@ -325,10 +362,15 @@ fn fill(argument: &str, paths: &Paths) -> Result<String, StageError> {
             let known = paths.inputs.keys().cloned().collect::<Vec<_>>().join(", ");
             StageError::user_help(
                 format!("`{whole}` in `argv`: nothing is connected under that name"),
-                if known.is_empty() { "connect it under `inputs:`".to_owned() } else { format!("the inputs are: {known}") },
+                if known.is_empty() {
+                    "connect it under `inputs:`".to_owned()
+                } else {
+                    format!("the inputs are: {known}")
+                },
             )
         })?;
-        let path = path.to_str().ok_or_else(|| StageError::user(format!("the path {} is not UTF-8", path.display())))?;
+        let path =
+            path.to_str().ok_or_else(|| StageError::user(format!("the path {} is not UTF-8", path.display())))?;
         filled = filled.replace(whole, path);
     }
     Ok(filled)
@@ -338,7 +380,11 @@ fn fill(argument: &str, paths: &Paths) -> Result<String, StageError> {
 fn find_program(name: &str, base_dir: &Path, path: &str) -> Result<PathBuf, StageError> {
     if name.contains('/') {
         let file = base_dir.join(name);
-        return if file.is_file() { Ok(file) } else { Err(StageError::user(format!("there is no program {}", file.display()))) };
+        return if file.is_file() {
+            Ok(file)
+        } else {
+            Err(StageError::user(format!("there is no program {}", file.display())))
+        };
     }
     std::env::split_paths(path).map(|dir| dir.join(name)).find(|file| file.is_file()).ok_or_else(|| {
         StageError::user_help(format!("there is no program `{name}` in PATH ({path})"), "install it, or give its path")
@@ -362,13 +408,19 @@ mod tests {
     fn parameters_that_make_no_sense() {
         let check = |json: serde_json::Value, expect: &[&str]| {
             let params: CommandParams = serde_json::from_value(json).unwrap();
-            let found: Vec<_> = StageKind::check(&Command, &params).into_iter().map(|p| format!("{}: {}", p.pointer, p.message)).collect();
+            let found: Vec<_> = StageKind::check(&Command, &params)
+                .into_iter()
+                .map(|p| format!("{}: {}", p.pointer, p.message))
+                .collect();
             assert_eq!(found, expect);
         };
         use serde_json::json;
         let outputs = json!({ "rows": { "format": "jsonl" } });
         check(json!({ "outputs": outputs }), &[": there is nothing to run"]);
-        check(json!({ "argv": ["x"], "shell": "y", "outputs": outputs }), &["/shell: `argv` and `shell` exclude each other"]);
+        check(
+            json!({ "argv": ["x"], "shell": "y", "outputs": outputs }),
+            &["/shell: `argv` and `shell` exclude each other"],
+        );
         check(json!({ "argv": ["x", "{outputs.z}"], "outputs": outputs }), &["/argv/1: there is no output `z`"]);
         check(json!({ "argv": ["x"], "outputs": {} }), &["/outputs: a stage has at least one output"]);
         check(

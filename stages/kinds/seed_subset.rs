@@ -148,7 +148,10 @@ impl StageKind for SeedSubset {
 }
 
 fn no_off_domain() -> StageError {
-    StageError::user_help("quality `off_domain` needs a table of rows of another domain", "connect it: `inputs: { pool: ..., off_domain: ... }`")
+    StageError::user_help(
+        "quality `off_domain` needs a table of rows of another domain",
+        "connect it: `inputs: { pool: ..., off_domain: ... }`",
+    )
 }
 
 /// A subset and what was done to it.
@@ -175,7 +178,8 @@ fn draw(params: &SeedSubsetParams, pool: &RecordBatch, off_domain: Option<&Recor
 fn column(table: &RecordBatch, port: &str, name: &str) -> Result<usize, StageError> {
     table.schema_ref().index_of(name).map_err(|_| {
         let known: Vec<String> = table.schema_ref().fields().iter().map(|f| f.name().clone()).collect();
-        TabularError::MissingColumn { path: format!("the input `{port}`").into(), column: name.to_owned(), known }.into()
+        TabularError::MissingColumn { path: format!("the input `{port}`").into(), column: name.to_owned(), known }
+            .into()
     })
 }
 

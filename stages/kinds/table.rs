@@ -1,8 +1,10 @@
 //! `table`: rows from files.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
-use indexmap::IndexMap;
 use pipe_engine::{
     context::StageContext,
     kind::{OutputPort, ParamProblem, PortType, Ports, Source, StageError, StageKind},
@@ -33,14 +35,17 @@ pub struct TableParams {
     #[serde(default)]
     #[schemars(extend("x-operational" = true))]
     pub format: Option<Format>,
-    /// The columns to keep: a list of names, or `new name: name in the file`.
+    /// The columns to keep, in this order, by the name in the file; all when left out.
     #[serde(default)]
-    pub columns: Option<Columns>,
+    pub columns: Option<Vec<String>>,
+    /// New names of columns: `name in the file: new name`.
+    #[serde(default)]
+    pub rename: BTreeMap<String, String>,
     /// Types of columns, by the name in the file: `string`, `int`, `float`, `bool`, `json`, `[type]`, `{field: type}`.
     /// `string` and `json` take any value (as its JSON text); the others are checked.
     #[serde(default)]
-    pub schema: IndexMap<String, ColumnType>,
-    /// A column that must have a different value in every row.
+    pub schema: BTreeMap<String, ColumnType>,
+    /// A column (by its new name) that must have a different value in every row.
     #[serde(default)]
     pub id: Option<String>,
     /// Read at most this many rows.
@@ -80,16 +85,6 @@ impl OneOrMany {
     }
 }
 
-/// Which columns to keep.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum Columns {
-    /// These, in this order.
-    Keep(Vec<String>),
-    /// These, in this order: new name, name in the file.
-    Rename(IndexMap<String, String>),
-}
-
 /// What makes a row of plain text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -116,7 +111,8 @@ impl TableParams {
         }
         let mut found = None;
         for path in self.path.as_slice() {
-            let format = Format::of(Path::new(path)).ok_or_else(|| format!("the extension of `{path}` does not tell the format"))?;
+            let format = Format::of(Path::new(path))
+                .ok_or_else(|| format!("the extension of `{path}` does not tell the format"))?;
             if *found.get_or_insert(format) != format {
                 return Err(format!("`{path}` is of another format than the files before it"));
             }
@@ -126,10 +122,8 @@ impl TableParams {
 
     fn options(&self) -> ReadOptions {
         ReadOptions {
-            columns: self.columns.as_ref().map(|columns| match columns {
-                Columns::Keep(names) => names.iter().map(|name| (name.clone(), name.clone())).collect(),
-                Columns::Rename(names) => names.clone(),
-            }),
+            columns: self.columns.clone(),
+            rename: self.rename.clone(),
             schema: self.schema.clone(),
             id: self.id.clone(),
             limit: self.limit,
@@ -143,7 +137,8 @@ impl TableParams {
         let mut files = Vec::new();
         for path in self.path.as_slice() {
             if is_pattern(path) {
-                let found = sources::expand(base_dir, path).map_err(|problem| StageError::user(format!("`{path}` {problem}")))?;
+                let found = sources::expand(base_dir, path)
+                    .map_err(|problem| StageError::user(format!("`{path}` {problem}")))?;
                 files.extend(found);
             } else {
                 files.push(base_dir.join(path));
@@ -170,7 +165,11 @@ impl StageKind for Table {
         };
         let format = params.resolved_format();
         if let Err(message) = &format {
-            problem("/path", message.clone(), "give `format: jsonl`, `json`, `csv`, `tsv`, `parquet` or `text`; one table, one format");
+            problem(
+                "/path",
+                message.clone(),
+                "give `format: jsonl`, `json`, `csv`, `tsv`, `parquet` or `text`; one table, one format",
+            );
         }
         if params.rows_at.as_ref().is_some_and(|pointer| !pointer.starts_with('/')) {
             problem("/rows_at", "a JSON pointer begins with `/`".into(), "for example `/data/items`");
@@ -179,7 +178,11 @@ impl StageKind for Table {
             problem("/rows_at", "only `.json` documents have rows somewhere inside".into(), "leave it out");
         }
         if params.rows == TextRows::File && format.as_ref().is_ok_and(|f| *f != Format::Text) {
-            problem("/rows", "only plain text can be read as one row per file".into(), "leave it out, or give `format: text`");
+            problem(
+                "/rows",
+                "only plain text can be read as one row per file".into(),
+                "leave it out, or give `format: text`",
+            );
         }
         if format.as_ref().is_ok_and(|f| *f == Format::Parquet) && !params.schema.is_empty() {
             problem("/schema", "Parquet files bring their own types".into(), "leave it out");
@@ -194,7 +197,7 @@ impl StageKind for Table {
         for path in params.path.as_slice() {
             let label = "path".to_owned();
             if is_pattern(path) {
-                sources.push(Source::Glob { label, pattern: path.clone(), names: whole_files });
+                sources.push(Source::Glob { label, pattern: path.clone() });
                 continue;
             }
             if whole_files {

@@ -19,6 +19,8 @@ use super::{
 /// Records that are typed and built together.
 const RECORDS_PER_CHUNK: usize = 4096;
 
+type Reader = csv::Reader<Box<dyn Read + Send>>;
+
 /// Files with the same columns, in whatever order.
 pub struct Delimited<'a> {
     files: &'a [PathBuf],
@@ -33,7 +35,7 @@ pub struct Records {
     path: PathBuf,
     /// For each of the table's columns its place in a record.
     order: Arc<Vec<usize>>,
-    records: Vec<StringRecord>,
+    rows: Vec<StringRecord>,
 }
 
 impl<'a> Delimited<'a> {
@@ -46,7 +48,7 @@ impl<'a> Delimited<'a> {
         Ok(this)
     }
 
-    fn open(&self, path: &Path) -> Result<(csv::Reader<Box<dyn Read + Send>>, Vec<String>), TabularError> {
+    fn open(&self, path: &Path) -> Result<(Reader, Vec<String>), TabularError> {
         let mut reader =
             csv::ReaderBuilder::new().delimiter(self.delimiter).buffer_capacity(1 << 20).from_reader(open(path)?);
         let header = reader.headers().map_err(|e| record_error(path, e))?;
@@ -87,7 +89,7 @@ impl<'a> Delimited<'a> {
             let chunk: Result<Vec<_>, _> = records.by_ref().take(RECORDS_PER_CHUNK).collect();
             match chunk {
                 Ok(chunk) if chunk.is_empty() => None,
-                Ok(records) => Some(Ok(Records { path: path.to_owned(), order: order.clone(), records })),
+                Ok(records) => Some(Ok(Records { path: path.to_owned(), order: order.clone(), rows: records })),
                 Err(error) => Some(Err(record_error(path, error))),
             }
         }))
@@ -148,11 +150,11 @@ impl RowFormat for Delimited<'_> {
     }
 
     fn rows(&self, chunk: &Records) -> u64 {
-        chunk.records.len() as u64
+        chunk.rows.len() as u64
     }
 
     fn truncate(&self, chunk: &mut Records, rows: u64) {
-        chunk.records.truncate(rows as usize);
+        chunk.rows.truncate(rows as usize);
     }
 
     fn infer(&self, chunk: &Records) -> Result<Columns, TabularError> {
@@ -160,7 +162,7 @@ impl RowFormat for Delimited<'_> {
         for (name, wanted, at) in self.wanted(chunk) {
             let mut ty = ColumnType::Unknown;
             if wanted == Wanted::Infer {
-                for record in &chunk.records {
+                for record in &chunk.rows {
                     ty = join(ty, cell_type(&record[at]));
                     if ty == ColumnType::Text {
                         break;
@@ -177,15 +179,15 @@ impl RowFormat for Delimited<'_> {
     }
 
     fn place(&self, chunk: &Records) -> Place {
-        let line = chunk.records.first().and_then(StringRecord::position).map_or(0, csv::Position::line);
+        let line = chunk.rows.first().and_then(StringRecord::position).map_or(0, csv::Position::line);
         Place { path: chunk.path.clone(), line, column: 0 }
     }
 
     fn build(&self, chunk: &Records, types: &Columns) -> Result<Built, TabularError> {
         let mut builder = RowBuilder::new(types, &|name| self.options.schema.contains_key(name), false);
         let places: Vec<usize> = self.wanted(chunk).map(|(_, _, at)| at).collect();
-        let mut lines = Vec::with_capacity(chunk.records.len());
-        for record in &chunk.records {
+        let mut lines = Vec::with_capacity(chunk.rows.len());
+        for record in &chunk.rows {
             let line = record.position().map_or(0, csv::Position::line);
             builder.push_cells(places.iter().map(|&at| &record[at])).map_err(|message| TabularError::Value {
                 place: Place { path: chunk.path.clone(), line, column: 0 },

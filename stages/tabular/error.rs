@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use pipe_engine::diag::one_of;
+
 use super::types::ColumnType;
 
 /// Where a value stands.
@@ -72,9 +74,9 @@ pub enum TabularError {
         /// The column.
         column: String,
         /// The type of the later row.
-        found: ColumnType,
+        found: Box<ColumnType>,
         /// The type of the rows above it.
-        expected: ColumnType,
+        expected: Box<ColumnType>,
     },
     /// A column that was asked for does not exist.
     #[error("no column `{column}` in {}", path.display())]
@@ -125,10 +127,9 @@ impl TabularError {
             Self::Clash { column, .. } => format!(
                 "declare one type for it, for example `schema: {{ {column}: json }}` (or `string`), or leave it out with `columns:`"
             ),
-            Self::MissingColumn { column, known, .. } => match closest(column, known) {
-                Some(name) => format!("did you mean `{name}`? The columns are: {}", known.join(", ")),
-                None => format!("the columns are: {}", known.join(", ")),
-            },
+            Self::MissingColumn { column, known, .. } => {
+                return one_of(column, "columns", known.iter().map(String::as_str));
+            }
             _ => return None,
         })
     }
@@ -142,31 +143,4 @@ impl From<TabularError> for pipe_engine::kind::StageError {
             error => Self::User { help: error.help(), message: error.to_string() },
         }
     }
-}
-
-/// The known name nearest to `name`, if it is near enough to be a slip of the pen.
-pub fn closest<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {
-    let lower = name.to_lowercase();
-    known
-        .iter()
-        .map(|candidate| (edit_distance(&lower, &candidate.to_lowercase()), candidate))
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.len().min(name.len()) / 4)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate.as_str())
-}
-
-/// Levenshtein distance over characters.
-fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }

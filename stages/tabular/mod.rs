@@ -25,7 +25,7 @@ mod sink;
 mod text;
 mod types;
 
-pub use error::{TabularError, closest};
+pub use error::TabularError;
 pub use open::Format;
 pub use read::{ReadOptions, Sink, read};
 pub use sink::OutputSink;

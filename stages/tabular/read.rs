@@ -1,7 +1,7 @@
 //! Drives a format: finds the types, builds batches in parallel and in order, checks ids, selects and renames columns.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
 };
@@ -31,10 +31,12 @@ pub type Columns = IndexMap<String, ColumnType>;
 /// What to make of the files.
 #[derive(Debug, Clone)]
 pub struct ReadOptions {
-    /// New name -> name in the file; `None` takes all columns as they are.
-    pub columns: Option<IndexMap<String, String>>,
+    /// The columns to keep, in this order, by the name in the file; `None` keeps all.
+    pub columns: Option<Vec<String>>,
+    /// Name in the file -> new name.
+    pub rename: BTreeMap<String, String>,
     /// Declared types, by the name in the file.
-    pub schema: Columns,
+    pub schema: BTreeMap<String, ColumnType>,
     /// A column (by its new name) that must be there, without gaps or repeats.
     pub id: Option<String>,
     /// The most rows to read, over all files.
@@ -51,7 +53,8 @@ impl Default for ReadOptions {
     fn default() -> Self {
         Self {
             columns: None,
-            schema: Columns::new(),
+            rename: BTreeMap::new(),
+            schema: BTreeMap::new(),
             id: None,
             limit: None,
             key_column: "key".into(),
@@ -76,7 +79,7 @@ impl ReadOptions {
     /// What the column of that name in the file is wanted for.
     pub fn wanted(&self, name: &str) -> Wanted {
         match &self.columns {
-            Some(columns) if !columns.values().any(|old| old == name) => Wanted::Skip,
+            Some(columns) if !columns.iter().any(|kept| kept == name) => Wanted::Skip,
             _ if self.schema.contains_key(name) => Wanted::Declared,
             _ => Wanted::Infer,
         }
@@ -207,8 +210,8 @@ fn infer<F: RowFormat>(format: &F, options: &ReadOptions, max_chunks: usize) -> 
                 *seen = format.join(std::mem::take(seen), ty).map_err(|(expected, found)| TabularError::Clash {
                     place: format.place(chunk),
                     column: name,
-                    found,
-                    expected,
+                    found: Box::new(found),
+                    expected: Box::new(expected),
                 })?;
             }
         }
@@ -230,7 +233,7 @@ fn with_declared(found: &Inferred, files: &[PathBuf], options: &ReadOptions) -> 
             columns.insert(name.clone(), ty.clone());
         }
     }
-    let asked = options.columns.iter().flat_map(IndexMap::values).chain(options.schema.keys());
+    let asked = options.columns.iter().flatten().chain(options.schema.keys()).chain(options.rename.keys());
     for column in asked {
         if !columns.contains_key(column) {
             let known = columns.keys().cloned().collect();
@@ -299,16 +302,25 @@ impl<'a> Output<'a> {
             column: column.clone(),
             known: schema.fields().iter().map(|f| f.name().clone()).collect(),
         };
-        let mut projection: Vec<usize> = (0..schema.fields().len()).collect();
-        let mut selected = schema.clone();
-        if let Some(columns) = &options.columns {
-            projection = columns
-                .values()
-                .map(|old| schema.index_of(old).map_err(|_| missing(old, schema)))
-                .collect::<Result<_, _>>()?;
-            let fields: Vec<_> =
-                columns.keys().zip(&projection).map(|(new, &i)| schema.field(i).clone().with_name(new)).collect();
-            selected = Arc::new(Schema::new(fields));
+        let index_of = |name: &String| schema.index_of(name).map_err(|_| missing(name, schema));
+        let projection: Vec<usize> = match &options.columns {
+            Some(columns) => columns.iter().map(index_of).collect::<Result<_, _>>()?,
+            None => (0..schema.fields().len()).collect(),
+        };
+        options.rename.keys().try_for_each(|old| index_of(old).map(|_| ()))?;
+        let fields = projection.iter().map(|&i| {
+            let field = schema.field(i).clone();
+            match options.rename.get(field.name()) {
+                Some(new) => field.with_name(new),
+                None => field,
+            }
+        });
+        let selected = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        for (i, field) in selected.fields().iter().enumerate() {
+            if selected.fields()[..i].iter().any(|other| other.name() == field.name()) {
+                let message = format!("two columns would be called `{}`; check `columns` and `rename`", field.name());
+                return Err(TabularError::Other { path: path.to_owned(), message });
+            }
         }
         let ids =
             options.id.as_ref().map(|id| Ids::new(id, &selected).ok_or_else(|| missing(id, &selected))).transpose()?;
@@ -383,7 +395,9 @@ impl Ids {
 pub fn clash_error(clash: Clash, place: Place, message: String) -> TabularError {
     let column = clash.column();
     match clash.types {
-        Some((found, expected)) => TabularError::Clash { place, column, found, expected },
+        Some((found, expected)) => {
+            TabularError::Clash { place, column, found: Box::new(found), expected: Box::new(expected) }
+        }
         None if column.is_empty() => TabularError::Syntax { place, message },
         None => TabularError::Value { place, column, message },
     }

@@ -28,7 +28,7 @@ pub enum ColumnType {
     Json,
     /// A list of values of one type.
     List(Box<ColumnType>),
-    /// An object with known fields, in order of first appearance.
+    /// An object with known fields: in order of first appearance, or sorted when declared.
     Struct(IndexMap<String, ColumnType>),
 }
 
@@ -128,7 +128,9 @@ impl<'de> Deserialize<'de> for ColumnType {
             }
 
             fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<ColumnType, A::Error> {
-                let fields = IndexMap::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                let mut fields = IndexMap::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                // The order of keys in a pipeline file means nothing.
+                fields.sort_keys();
                 if fields.is_empty() {
                     return Err(de::Error::invalid_length(0, &"at least one field"));
                 }

@@ -6,7 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use arrow::{array::RecordBatch, compute::cast, csv, datatypes::{DataType, Field, Schema, SchemaRef}, json};
+use arrow::{
+    array::RecordBatch,
+    compute::cast,
+    csv,
+    datatypes::{DataType, Field, Schema, SchemaRef},
+    json,
+};
 use parquet::arrow::ArrowWriter;
 use pipe_engine::{
     context::{StageContext, TableInput},
@@ -158,7 +164,9 @@ fn not_written(name: &str, what: &str) -> StageError {
 /// Says which output was at fault.
 fn named(name: &str, error: StageError) -> StageError {
     match error {
-        StageError::User { message, help } => StageError::User { message: format!("the output `{name}`: {message}"), help },
+        StageError::User { message, help } => {
+            StageError::User { message: format!("the output `{name}`: {message}"), help }
+        }
         other => other,
     }
 }
@@ -175,7 +183,9 @@ fn declared_type(declared: &ColumnType, found: &DataType) -> Option<DataType> {
     let wanted = declared.to_arrow();
     let fits = match declared {
         ColumnType::Int => found.is_integer() && *found != DataType::UInt64,
-        ColumnType::Float => found.is_numeric() && !matches!(found, DataType::Decimal128(..) | DataType::Decimal256(..)),
+        ColumnType::Float => {
+            found.is_numeric() && !matches!(found, DataType::Decimal128(..) | DataType::Decimal256(..))
+        }
         _ => wanted.equals_datatype(found),
     };
     fits.then_some(wanted)
@@ -201,7 +211,8 @@ impl Sink for Typed<'_, '_> {
 
     fn write(&mut self, batch: &RecordBatch) -> Result<(), StageError> {
         let schema = self.schema.clone().ok_or_else(|| StageError::contract("rows before their schema"))?;
-        let columns = batch.columns().iter().zip(schema.fields()).map(|(column, field)| cast(column, field.data_type()));
+        let columns =
+            batch.columns().iter().zip(schema.fields()).map(|(column, field)| cast(column, field.data_type()));
         let batch = columns
             .collect::<Result<_, _>>()
             .and_then(|columns| RecordBatch::try_new(schema.clone(), columns))

@@ -23,7 +23,9 @@ pub fn run(command: &mut Command, cancel: &CancelToken) -> io::Result<ExitStatus
     let pid = Pid::from_child(&child);
     let (ended, wait) = mpsc::channel();
     // NOWAIT leaves the child a zombie, so that its process group's number stays taken until it is reaped below.
-    std::thread::spawn(move || ended.send(waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT).map(|_| ())));
+    std::thread::spawn(move || {
+        ended.send(waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT).map(|_| ()))
+    });
     let mut terminated: Option<Instant> = None;
     loop {
         match wait.recv_timeout(CANCEL_LATENCY) {

@@ -38,7 +38,8 @@ pub fn apply(
             }
         }
         Quality::Shuffled => {
-            let touched: Vec<usize> = params.columns.iter().map(|name| column(pool, "pool", name)).collect::<Result<_, _>>()?;
+            let touched: Vec<usize> =
+                params.columns.iter().map(|name| column(pool, "pool", name)).collect::<Result<_, _>>()?;
             let partners = partners(params, pool, &touched, drawn)?;
             let indices = partners.iter().map(|&row| row as u64).collect::<arrow::array::UInt64Array>();
             for (&at, name) in touched.iter().zip(&params.columns) {
@@ -54,7 +55,11 @@ pub fn apply(
             let foreign = order::order(other, params.seed, None, Allocation::Proportional, 0.0)?;
             if corrupt.len() > foreign.len() {
                 return Err(StageError::user_help(
-                    format!("{} rows of the input `off_domain` are needed, and it has {}", corrupt.len(), foreign.len()),
+                    format!(
+                        "{} rows of the input `off_domain` are needed, and it has {}",
+                        corrupt.len(),
+                        foreign.len()
+                    ),
                     "ask for a smaller `fraction` or `count`, or add rows",
                 ));
             }
@@ -94,14 +99,22 @@ fn foreign_column(other: &RecordBatch, field: &Field) -> Result<ArrayRef, StageE
             found.data_type(),
             field.data_type()
         );
-        return Err(StageError::user_help(message, "declare the same type for both with `schema:` of the `table` stages"));
+        return Err(StageError::user_help(
+            message,
+            "declare the same type for both with `schema:` of the `table` stages",
+        ));
     }
     Ok(found.clone())
 }
 
 /// For every drawn row the row whose answer it gets: itself, or for corrupted ones the next row of the pool, from a place of the
 /// seed on, whose answer is another one. It depends on seed, row and pool, and not on the subset's size.
-fn partners(params: &SeedSubsetParams, pool: &RecordBatch, touched: &[usize], drawn: &[Drawn]) -> Result<Vec<usize>, StageError> {
+fn partners(
+    params: &SeedSubsetParams,
+    pool: &RecordBatch,
+    touched: &[usize],
+    drawn: &[Drawn],
+) -> Result<Vec<usize>, StageError> {
     let answers = pipe_cache::row_digests(&pool.project(touched).map_err(arrow_error)?)?;
     // The circle is ordered by seed and content, so that the pool's own order does not matter.
     let circle = order::order(pool, params.seed, None, Allocation::Proportional, 0.0)?;
@@ -115,7 +128,10 @@ fn partners(params: &SeedSubsetParams, pool: &RecordBatch, touched: &[usize], dr
             let mut around = circle[start..].iter().chain(&circle[..start]);
             around.find(|other| answers[other.row] != answers[d.row]).map(|other| other.row).ok_or_else(|| {
                 StageError::user_help(
-                    format!("all rows of `pool` hold the same in {}, so there is nothing to exchange", params.columns.join(", ")),
+                    format!(
+                        "all rows of `pool` hold the same in {}, so there is nothing to exchange",
+                        params.columns.join(", ")
+                    ),
                     "name other `columns`",
                 )
             })
@@ -126,7 +142,10 @@ fn partners(params: &SeedSubsetParams, pool: &RecordBatch, touched: &[usize], dr
 /// The column with the corrupted rows' texts made noisy.
 fn noisy_column(array: &ArrayRef, name: &str, drawn: &[Drawn], rate: f64) -> Result<ArrayRef, StageError> {
     let Some(texts) = array.as_string_opt::<i32>() else {
-        return Err(StageError::user(format!("column `{name}` is {} and not text, so it cannot be made noisy", array.data_type())));
+        return Err(StageError::user(format!(
+            "column `{name}` is {} and not text, so it cannot be made noisy",
+            array.data_type()
+        )));
     };
     let noisy = texts.iter().zip(drawn).map(|(text, d)| {
         text.map(|text| if d.corrupt { noisy(text, rate, &mut Random::new(&d.digest, name)) } else { text.to_owned() })

@@ -80,7 +80,8 @@ fn the_declared_fraction_is_met_and_logged() {
 #[test]
 fn the_order_of_the_pool_does_not_matter_and_the_seed_does() {
     let pool = pool();
-    let reversed = arrow::compute::take_record_batch(&pool, &(0..200u64).rev().collect::<arrow::array::UInt64Array>()).unwrap();
+    let reversed =
+        arrow::compute::take_record_batch(&pool, &(0..200u64).rev().collect::<arrow::array::UInt64Array>()).unwrap();
     let subset = |pool: &RecordBatch, seed: u64| {
         let params = params(serde_json::json!({ "count": 50, "seed": seed, "quality": "shuffled", "fraction": 0.5 }));
         draw(&params, pool, None).unwrap().rows
@@ -134,11 +135,15 @@ fn shuffled_answers_are_other_rows_answers() {
 #[test]
 fn mistakes_are_explained() {
     let check = |json: serde_json::Value, expect: &str| {
-        let error = draw(&params(json), &pool(), Some(&table([].into_iter()))).err().map(|e| e.to_string()).unwrap_or_default();
+        let error =
+            draw(&params(json), &pool(), Some(&table([].into_iter()))).err().map(|e| e.to_string()).unwrap_or_default();
         assert_eq!(error, expect);
     };
     check(serde_json::json!({"count": 201}), "201 rows are asked for, and the input `pool` has 200");
     check(serde_json::json!({"count": 2, "stratify_by": "tsk"}), "no column `tsk` in the input `pool`");
     check(serde_json::json!({"count": 2, "quality": "noisy", "columns": ["x"]}), "no column `x` in the input `pool`");
-    check(serde_json::json!({"count": 4, "quality": "off_domain"}), "4 rows of the input `off_domain` are needed, and it has 0");
+    check(
+        serde_json::json!({"count": 4, "quality": "off_domain"}),
+        "4 rows of the input `off_domain` are needed, and it has 0",
+    );
 }
