@@ -173,7 +173,7 @@ impl StageKind for Command {
                 "give `argv: [program, argument, ...]` or `shell: ...`",
             ),
             (Some(_), false) => {
-                problem("/shell".into(), "`argv` and `shell` exclude each other".into(), "keep one of them")
+                problem("/shell".into(), "`argv` and `shell` exclude each other".into(), "keep one of them");
             }
             (Some(script), true) if placeholders(script).next().is_some() => {
                 let help =
@@ -216,7 +216,7 @@ impl StageKind for Command {
     fn sources(&self, params: &CommandParams) -> Result<Vec<Source>, StageError> {
         let files = params.sources.iter().map(|path| {
             if path.contains(['*', '?', '[']) {
-                Source::Glob { label: path.clone(), pattern: path.clone() }
+                Source::Glob { label: path.clone(), pattern: path.clone(), names: true }
             } else {
                 Source::Path { label: path.clone(), path: path.into() }
             }
@@ -242,7 +242,7 @@ impl StageKind for Command {
             };
             paths.outputs.insert(name.clone(), path);
         }
-        let mut program = self.program(params, cx, &paths)?;
+        let mut program = program(params, cx, &paths)?;
         execute(&mut program, cx)?;
         for (name, spec) in &params.outputs {
             handover::collect(cx, name, spec, &paths.outputs[name])?;
@@ -258,42 +258,40 @@ struct Paths {
     outputs: BTreeMap<String, PathBuf>,
 }
 
-impl Command {
-    /// The program with its arguments, folder, environment and log.
-    fn program(&self, params: &CommandParams, cx: &StageContext, paths: &Paths) -> Result<Program, StageError> {
-        let argv: Vec<String> = match &params.shell {
-            Some(script) => ["sh", "-e", "-c", script].map(str::to_owned).to_vec(),
-            None => params.argv.iter().map(|argument| fill(argument, paths)).collect::<Result<_, _>>()?,
-        };
-        let path = cx.env("PATH").unwrap_or("/usr/local/bin:/usr/bin:/bin");
-        let mut program = Program::new(find_program(&argv[0], cx.base_dir(), path)?);
-        program.args(&argv[1..]).current_dir(cx.base_dir()).env_clear();
-        for name in BASIC_ENV.into_iter().chain(params.env.iter().chain(&params.pass_env).map(String::as_str)) {
-            if let Some(value) = cx.env(name) {
-                program.env(name, value);
-            }
+/// The program with its arguments, folder, environment and log.
+fn program(params: &CommandParams, cx: &StageContext, paths: &Paths) -> Result<Program, StageError> {
+    let argv: Vec<String> = match &params.shell {
+        Some(script) => ["sh", "-e", "-c", script].map(str::to_owned).to_vec(),
+        None => params.argv.iter().map(|argument| fill(argument, paths)).collect::<Result<_, _>>()?,
+    };
+    let path = cx.env("PATH").unwrap_or("/usr/local/bin:/usr/bin:/bin");
+    let mut program = Program::new(find_program(&argv[0], cx.base_dir(), path)?);
+    program.args(&argv[1..]).current_dir(cx.base_dir()).env_clear();
+    for name in BASIC_ENV.into_iter().chain(params.env.iter().chain(&params.pass_env).map(String::as_str)) {
+        if let Some(value) = cx.env(name) {
+            program.env(name, value);
         }
-        program.env("PIPE_THREADS", cx.threads().to_string());
-        for (prefix, group) in [("PIPE_INPUT_", &paths.inputs), ("PIPE_OUTPUT_", &paths.outputs)] {
-            for (name, path) in group {
-                program.env(format!("{prefix}{}", name.replace('-', "_")), path);
-            }
-        }
-        let log = |e| StageError::other("hand the log to the program", e);
-        program
-            .stdin(Stdio::null())
-            .stdout(cx.log()?.try_clone().map_err(log)?)
-            .stderr(cx.log()?.try_clone().map_err(log)?);
-        for argument in &params.argv {
-            let undeclared = !params.sources.contains(argument) && cx.base_dir().join(argument).is_file();
-            if undeclared && !Path::new(argument).is_absolute() {
-                cx.warn(format!(
-                    "the command reads `{argument}`, which is not among its `sources`: edits to it go unnoticed"
-                ));
-            }
-        }
-        Ok(program)
     }
+    program.env("PIPE_THREADS", cx.threads().to_string());
+    for (prefix, group) in [("PIPE_INPUT_", &paths.inputs), ("PIPE_OUTPUT_", &paths.outputs)] {
+        for (name, path) in group {
+            program.env(format!("{prefix}{}", name.replace('-', "_")), path);
+        }
+    }
+    let log = |e| StageError::other("hand the log to the program", e);
+    program
+        .stdin(Stdio::null())
+        .stdout(cx.log()?.try_clone().map_err(log)?)
+        .stderr(cx.log()?.try_clone().map_err(log)?);
+    for argument in &params.argv {
+        let undeclared = !params.sources.contains(argument) && cx.base_dir().join(argument).is_file();
+        if undeclared && !Path::new(argument).is_absolute() {
+            cx.warn(format!(
+                "the command reads `{argument}`, which is not among its `sources`: edits to it go unnoticed"
+            ));
+        }
+    }
+    Ok(program)
 }
 
 /// Runs the program to its end.
@@ -394,6 +392,7 @@ fn find_program(name: &str, base_dir: &Path, path: &str) -> Result<PathBuf, Stag
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn placeholders_are_told_from_other_braces() {
@@ -414,7 +413,6 @@ mod tests {
                 .collect();
             assert_eq!(found, expect);
         };
-        use serde_json::json;
         let outputs = json!({ "rows": { "format": "jsonl" } });
         check(json!({ "outputs": outputs }), &[": there is nothing to run"]);
         check(

@@ -197,7 +197,7 @@ impl StageKind for Table {
         for path in params.path.as_slice() {
             let label = "path".to_owned();
             if is_pattern(path) {
-                sources.push(Source::Glob { label, pattern: path.clone() });
+                sources.push(Source::Glob { label, pattern: path.clone(), names: whole_files });
                 continue;
             }
             if whole_files {

@@ -174,7 +174,7 @@ impl RowFormat for Delimited<'_> {
         Ok(columns)
     }
 
-    fn join(&self, a: ColumnType, b: ColumnType) -> Result<ColumnType, (ColumnType, ColumnType)> {
+    fn join(&self, a: ColumnType, b: ColumnType) -> Result<ColumnType, Box<(ColumnType, ColumnType)>> {
         Ok(join(a, b))
     }
 

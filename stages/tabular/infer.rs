@@ -100,7 +100,8 @@ impl InferValue<'_> {
         let so_far = std::mem::take(self.ty);
         match so_far.join(found) {
             Ok(joined) => *self.ty = joined,
-            Err((so_far, found)) => {
+            Err(clash) => {
+                let (so_far, found) = *clash;
                 let error = E::custom(format!("{found} after {so_far}"));
                 self.clash.types = Some((found, so_far));
                 return Err(error);

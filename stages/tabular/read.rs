@@ -118,7 +118,7 @@ pub trait RowFormat: Sync {
     /// The types of the chunk's columns.
     fn infer(&self, chunk: &Self::Chunk) -> Result<Columns, TabularError>;
     /// The smallest type of both.
-    fn join(&self, a: ColumnType, b: ColumnType) -> Result<ColumnType, (ColumnType, ColumnType)> {
+    fn join(&self, a: ColumnType, b: ColumnType) -> Result<ColumnType, Box<(ColumnType, ColumnType)>> {
         a.join(b)
     }
     /// Where a chunk begins.
@@ -207,11 +207,11 @@ fn infer<F: RowFormat>(format: &F, options: &ReadOptions, max_chunks: usize) -> 
             found.rows += format.rows(chunk);
             for (name, ty) in columns? {
                 let seen = found.columns.entry(name.clone()).or_default();
-                *seen = format.join(std::mem::take(seen), ty).map_err(|(expected, found)| TabularError::Clash {
+                *seen = format.join(std::mem::take(seen), ty).map_err(|clash| TabularError::Clash {
                     place: format.place(chunk),
                     column: name,
-                    found: Box::new(found),
-                    expected: Box::new(expected),
+                    found: clash.1.into(),
+                    expected: clash.0.into(),
                 })?;
             }
         }
@@ -396,7 +396,7 @@ pub fn clash_error(clash: Clash, place: Place, message: String) -> TabularError 
     let column = clash.column();
     match clash.types {
         Some((found, expected)) => {
-            TabularError::Clash { place, column, found: Box::new(found), expected: Box::new(expected) }
+            TabularError::Clash { place, column, found: found.into(), expected: expected.into() }
         }
         None if column.is_empty() => TabularError::Syntax { place, message },
         None => TabularError::Value { place, column, message },

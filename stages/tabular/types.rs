@@ -34,7 +34,7 @@ pub enum ColumnType {
 
 impl ColumnType {
     /// The smallest type that holds values of both, or the clashing pair of types.
-    pub fn join(self, other: Self) -> Result<Self, (Self, Self)> {
+    pub fn join(self, other: Self) -> Result<Self, Box<(Self, Self)>> {
         use ColumnType::{Float, Int, List, Struct, Unknown};
         match (self, other) {
             (a, b) if a == b => Ok(a),
@@ -48,7 +48,7 @@ impl ColumnType {
                 }
                 Ok(Struct(a))
             }
-            (a, b) => Err((a, b)),
+            (a, b) => Err(Box::new((a, b))),
         }
     }
 
@@ -200,7 +200,8 @@ mod tests {
     #[test]
     fn join_is_the_least_upper_bound() {
         let check = |a, b, expect: &str| {
-            let joined = ColumnType::join(ty(a), ty(b)).map_or_else(|(a, b)| format!("{a} | {b}"), |t| t.to_string());
+            let joined = ColumnType::join(ty(a), ty(b))
+                .map_or_else(|clash| format!("{} | {}", clash.0, clash.1), |t| t.to_string());
             assert_eq!(joined, expect);
         };
         check(json!("int"), json!("float"), "float");

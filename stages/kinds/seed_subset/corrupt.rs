@@ -168,10 +168,7 @@ fn noisy(text: &str, rate: f64, random: &mut Random) -> String {
         }
         // A text of one word can only be misspelt: the other changes would empty it or leave its meaning.
         match if words.len() == 1 { 3 } else { random.below(4) } {
-            0 => {
-                words.remove(at);
-                continue;
-            }
+            0 => drop(words.remove(at)),
             1 => {
                 words.insert(at, words[at].clone());
                 at += 2;
