@@ -1,0 +1,135 @@
+//! OpenAI-compatible servers (vLLM, llama.cpp, Ollama) as a backend.
+//!
+//! Rows are sent one request each, a bounded number at a time; the server batches them. Passing failures (429, 5xx, cut
+//! connections, time-outs, damaged answers) are tried again with growing, jittered pauses, `Retry-After` is honoured by
+//! all rows; anything else ends the call with the row's name.
+
+mod client;
+mod config;
+mod error;
+mod protocol;
+
+use std::{
+    ops::ControlFlow,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{self, RecvTimeoutError},
+    },
+    thread,
+    time::Duration,
+};
+
+pub use config::{ApiKey, EndpointConfig, Server};
+pub use error::EndpointError;
+
+use super::{Backend, Completion, GenerateError, Request, SamplingParams, Sink, Usage};
+use client::Client;
+
+/// A server.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    client: Arc<Client>,
+}
+
+impl Endpoint {
+    /// A server at an address. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// An address that is none.
+    pub fn new(config: EndpointConfig) -> Result<Self, EndpointError> {
+        Ok(Self { client: Arc::new(Client::new(config)?) })
+    }
+
+    /// How it is reached.
+    pub fn config(&self) -> &EndpointConfig {
+        &self.client.config
+    }
+}
+
+type Outcome = Result<Option<Completion>, EndpointError>;
+
+/// Ends the workers when the call ends, however it ends.
+struct CancelOnDrop(Arc<AtomicBool>);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Backend for Endpoint {
+    fn complete(
+        &self,
+        requests: &mut (dyn Iterator<Item = Request> + Send),
+        params: &SamplingParams,
+        sink: &mut dyn Sink,
+    ) -> Result<Usage, GenerateError> {
+        if let Some(problem) = params.problem() {
+            return Err(GenerateError::Params(problem));
+        }
+        protocol::check(self.config(), params)?;
+        let cancel = CancelOnDrop(Arc::default());
+        let (jobs, queue) = mpsc::channel::<Request>();
+        let (done, outcomes) = mpsc::channel::<Outcome>();
+        let queue = Arc::new(Mutex::new(queue));
+        let limit = self.config().concurrency.max(1);
+        let (mut in_flight, mut workers) = (0, 0);
+        let mut requests = requests.fuse();
+        let mut usage = Usage::default();
+        loop {
+            while in_flight < limit
+                && let Some(request) = requests.next()
+            {
+                // Workers are threads of their own: where a call ends early, they finish their request unattended.
+                if workers == in_flight {
+                    let (client, queue, done) = (self.client.clone(), queue.clone(), done.clone());
+                    let (params, cancelled) = (params.clone(), cancel.0.clone());
+                    let work = move || work(&client, &queue, &done, &params, &cancelled);
+                    let worker = thread::Builder::new().name("endpoint".to_owned()).spawn(work);
+                    worker.map_err(EndpointError::Worker)?;
+                    workers += 1;
+                }
+                in_flight += 1;
+                jobs.send(request).map_err(|_| worker_died())?;
+            }
+            if in_flight == 0 {
+                return Ok(usage);
+            }
+            match outcomes.recv_timeout(Duration::from_millis(50)) {
+                Ok(outcome) => {
+                    in_flight -= 1;
+                    let Some(completion) = outcome? else { continue };
+                    usage += completion.usage;
+                    if let ControlFlow::Break(()) = sink.completed(completion) {
+                        return Ok(usage);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) if sink.cancelled() => return Ok(usage),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Err(worker_died().into()),
+            }
+        }
+    }
+}
+
+fn worker_died() -> EndpointError {
+    EndpointError::Worker(std::io::Error::other("a worker ended unexpectedly"))
+}
+
+/// Completes rows until there are no more or the call ended.
+fn work(
+    client: &Client,
+    queue: &Mutex<mpsc::Receiver<Request>>,
+    done: &mpsc::Sender<Outcome>,
+    params: &SamplingParams,
+    cancelled: &AtomicBool,
+) {
+    loop {
+        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(request) = next else { return };
+        if done.send(client.complete(&request, params, cancelled)).is_err() {
+            return;
+        }
+    }
+}
