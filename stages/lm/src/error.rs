@@ -28,4 +28,7 @@ pub enum Error {
     /// Building or running a model.
     #[error(transparent)]
     Model(#[from] crate::model::ModelError),
+    /// Generation, here or on a server.
+    #[error(transparent)]
+    Generate(#[from] crate::generate::GenerateError),
 }

@@ -9,6 +9,7 @@ pub mod chat;
 pub mod config;
 mod error;
 pub mod export;
+pub mod generate;
 pub mod model;
 pub mod ops;
 pub mod quant;

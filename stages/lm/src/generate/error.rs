@@ -62,7 +62,9 @@ pub enum GenerateError {
     #[error("use the sampling parameters: {0}")]
     Params(String),
     /// The model computed something that is not a number.
-    #[error("complete row `{row}`: the model's logits at position {position} are not finite; its weights are damaged or overflow")]
+    #[error(
+        "complete row `{row}`: the model's logits at position {position} are not finite; its weights are damaged or overflow"
+    )]
     NotFinite {
         /// The row.
         row: String,

@@ -192,10 +192,7 @@ impl Generator {
         Ok(Completion {
             id: std::mem::take(&mut row.id),
             text,
-            usage: Usage {
-                prompt_tokens: row.prompt as u64,
-                completion_tokens: tokens.len() as u64 + ended_by_token,
-            },
+            usage: Usage { prompt_tokens: row.prompt as u64, completion_tokens: tokens.len() as u64 + ended_by_token },
             tokens,
             logprobs: params.logprobs.then(|| std::mem::take(&mut row.logprobs)),
             finish,
@@ -214,7 +211,7 @@ impl Backend for Generator {
             return Err(GenerateError::Params(problem));
         }
         let stops = StopStrings::new(&self.tokenizer, &params.stop, self.model.config().vocab_size);
-        let mut waiting = requests.by_ref().map(|request| self.row(request, params)).fuse().peekable();
+        let mut waiting = requests.map(|request| self.row(request, params)).fuse().peekable();
         let mut usage = Usage::default();
         let vocab = self.model.config().vocab_size;
         let (mut batch, mut wanted, mut owners) = (CachedBatch::default(), Vec::new(), Vec::new());

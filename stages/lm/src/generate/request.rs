@@ -27,7 +27,6 @@ pub enum Prompt {
     Chat(Vec<crate::chat::Message>),
 }
 
-
 /// How to continue. The same parameters hold for all rows of a call.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SamplingParams {

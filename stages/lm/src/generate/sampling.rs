@@ -34,11 +34,7 @@ impl Sampler {
         let log_normaliser = if params.logprobs { Some(self.log_sum_exp(logits)?) } else { None };
         let raw = params.logprobs.then(|| seen.iter().map(|&t| logits[t as usize]).collect::<Vec<_>>());
         penalise(logits, seen, params.repetition_penalty);
-        let token = if params.temperature == 0.0 {
-            argmax(logits)?
-        } else {
-            self.draw(logits, params, uniform)?
-        };
+        let token = if params.temperature == 0.0 { argmax(logits)? } else { self.draw(logits, params, uniform)? };
         let logprob = log_normaliser.map(|normaliser| {
             let unpenalised = raw.and_then(|raw| seen.iter().position(|&t| t == token).map(|i| raw[i]));
             (f64::from(unpenalised.unwrap_or(logits[token as usize])) - normaliser) as f32
@@ -71,9 +67,7 @@ impl Sampler {
         let by_mass = (f64::from(1.0 - params.top_p) * total / (2.0 * weights.len() as f64)) as f32;
         let smallest = if params.top_p < 1.0 { by_mass.max(params.min_p) } else { params.min_p };
         self.order.retain(|&t| weights[t as usize] >= smallest);
-        self.order.sort_unstable_by(|&a, &b| {
-            weights[b as usize].total_cmp(&weights[a as usize]).then(a.cmp(&b))
-        });
+        self.order.sort_unstable_by(|&a, &b| weights[b as usize].total_cmp(&weights[a as usize]).then(a.cmp(&b)));
         let mut kept = 0.0;
         let mut count = 0;
         for &token in &self.order {

@@ -48,9 +48,10 @@ impl<'a> StopStrings<'a> {
                 let text = self.tokenizer.decode(&[token], true)?;
                 // Parts of a character decode to U+FFFD, and white space may be stripped from a token that stands alone.
                 let ends = text.contains('\u{fffd}')
-                    || self.strings.iter().any(|stop| {
-                        stop.chars().next_back().is_some_and(|end| end == ' ' || text.contains(end))
-                    });
+                    || self
+                        .strings
+                        .iter()
+                        .any(|stop| stop.chars().next_back().is_some_and(|end| end == ' ' || text.contains(end)));
                 cell.store(1 + u8::from(ends), Ordering::Relaxed);
                 Ok(ends)
             }

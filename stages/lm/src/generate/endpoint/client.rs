@@ -228,9 +228,8 @@ mod tests {
         };
         let client = Client::new(config).unwrap();
         for (attempt, full) in [(1, 100.0), (2, 200.0), (3, 400.0), (10, 1000.0)] {
-            let pauses: Vec<f64> = (0..50)
-                .map(|row| client.backoff(&row.to_string(), attempt).as_secs_f64() * 1e3)
-                .collect();
+            let pauses: Vec<f64> =
+                (0..50).map(|row| client.backoff(&row.to_string(), attempt).as_secs_f64() * 1e3).collect();
             assert!(pauses.iter().all(|p| (full * 0.5..=full).contains(p)), "{attempt}: {pauses:?}");
             assert!(pauses.iter().any(|p| *p < full * 0.7) && pauses.iter().any(|p| *p > full * 0.8));
         }

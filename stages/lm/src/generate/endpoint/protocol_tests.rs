@@ -114,6 +114,8 @@ fn usage_and_logprobs_of_both_interfaces() {
     let completion = plain.unwrap();
     assert_eq!(completion.logprobs, Some(vec![-0.5, -1.5]));
     assert_eq!(completion.usage, Usage { prompt_tokens: 3, completion_tokens: 2 });
-    assert!(read_with(json!({ "choices": [{ "text": "", "finish_reason": "length" }] }), |p| p.logprobs = true).is_err());
+    assert!(
+        read_with(json!({ "choices": [{ "text": "", "finish_reason": "length" }] }), |p| p.logprobs = true).is_err()
+    );
     assert!(read_with(json!({ "choices": [] }), |_| {}).is_err());
 }

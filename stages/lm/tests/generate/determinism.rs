@@ -1,0 +1,126 @@
+//! The same rows whatever the batch size, slot, order, thread count, sharing, or point of resume: to the last bit.
+
+use std::collections::BTreeMap;
+
+use candle_core::DType;
+use pipe_lm::generate::{Completion, Generator, GeneratorOptions, Request, SamplingParams};
+
+use crate::{
+    common::{decoder, generator, run, tokens},
+    local::adapter,
+};
+
+/// Rows with prompts of many lengths, most of which begin alike.
+fn requests() -> Vec<Request> {
+    let shared: Vec<u32> = (0..40).map(|i| 4 + (i * 31) % 90).collect();
+    (0..90u32)
+        .map(|i| {
+            let own = (0..1 + i % 13).map(|j| 4 + (i * 17 + j * 5) % 90);
+            let common = match i % 4 {
+                0 => &shared[..0],
+                1 => &shared[..20],
+                _ => &shared[..],
+            };
+            tokens(&format!("row {i}"), &common.iter().copied().chain(own).collect::<Vec<_>>())
+        })
+        .collect()
+}
+
+fn params() -> SamplingParams {
+    SamplingParams {
+        temperature: 0.9,
+        top_p: 0.95,
+        repetition_penalty: 1.1,
+        max_new_tokens: 20,
+        logprobs: true,
+        seed: [3; 32],
+        ..SamplingParams::default()
+    }
+}
+
+/// Everything that a completion is, floats by their bits.
+fn bits(done: BTreeMap<String, Completion>) -> Vec<(String, Vec<u32>, Vec<u32>, String)> {
+    done.into_values()
+        .map(|c| {
+            let logprobs = c.logprobs.unwrap().into_iter().map(f32::to_bits).collect();
+            (c.id, c.tokens, logprobs, c.text)
+        })
+        .collect()
+}
+
+fn with(generator: &Generator, change: impl FnOnce(&mut GeneratorOptions)) -> Generator {
+    let mut options = GeneratorOptions::default();
+    change(&mut options);
+    generator.clone().with_options(options)
+}
+
+fn on_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(work)
+}
+
+fn assert_same_rows(generator: &Generator) {
+    let reference = bits(run(generator, requests(), &params()).unwrap());
+    assert_eq!(reference.len(), 90);
+    let distinct: std::collections::BTreeSet<_> = reference.iter().map(|row| &row.1).collect();
+    assert!(distinct.len() > 60, "rows must differ for this to mean anything");
+    let check = |what: &str, generator: Generator, requests: Vec<Request>, threads| {
+        let found = on_threads(threads, || bits(run(&generator, requests, &params()).unwrap()));
+        for row in &found {
+            let expected = reference.iter().find(|expected| expected.0 == row.0).unwrap();
+            assert_eq!(row, expected, "{what}");
+        }
+        found.len()
+    };
+    let reversed = || requests().into_iter().rev().collect::<Vec<_>>();
+    let shuffled = || {
+        let mut all = requests();
+        all.sort_by_key(|request| *blake3::hash(request.id.as_bytes()).as_bytes());
+        all
+    };
+    check("one thread", generator.clone(), requests(), 1);
+    check("one slot", with(generator, |o| o.slots = 1), requests(), 2);
+    check("three slots, reversed, one thread", with(generator, |o| o.slots = 3), reversed(), 1);
+    check("64 slots, shuffled", generator.clone(), shuffled(), 2);
+    check("nothing shared", with(generator, |o| o.share_prefixes = false), shuffled(), 2);
+    check("prompts in pieces of five", with(generator, |o| o.prompt_tokens_per_step = 5), shuffled(), 2);
+    check("little memory", with(generator, |o| o.max_cache_bytes = 200_000), shuffled(), 2);
+    // What a run interrupted after 50 rows would have left to do.
+    let rest = check("the rest", generator.clone(), requests().split_off(50), 2);
+    assert_eq!(rest, 40);
+}
+
+#[test]
+fn llama() {
+    assert_same_rows(&generator(&decoder("llama2_gqa", DType::F32), &[]));
+}
+
+#[test]
+fn sliding_window() {
+    assert_same_rows(&generator(&decoder("mistral_window", DType::F32), &[]));
+}
+
+#[test]
+fn alibi_in_sixteen_bits() {
+    assert_same_rows(&generator(&decoder("mpt_6_heads", DType::F16), &[]));
+}
+
+#[test]
+fn qk_norm_with_an_adapter() {
+    let mut decoder = decoder("qwen3", DType::BF16);
+    let adapter = adapter(&decoder, 1);
+    decoder.add_adapter("a", &adapter).unwrap();
+    assert_same_rows(&generator(&decoder, &[]).with_adapter(Some("a")).unwrap());
+}
+
+#[test]
+fn another_seed_gives_other_rows() {
+    let generator = generator(&decoder("llama2_gqa", DType::F32), &[]);
+    let draw = |seed| {
+        let params = SamplingParams { seed: [seed; 32], ..params() };
+        bits(run(&generator, requests(), &params).unwrap())
+    };
+    assert_eq!(draw(1), draw(1));
+    let (first, second) = (draw(1), draw(2));
+    let equal = first.iter().zip(&second).filter(|(a, b)| a.1 == b.1).count();
+    assert!(equal < 5, "{equal} of 90 rows are the same under two seeds");
+}

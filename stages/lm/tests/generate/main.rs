@@ -1,0 +1,8 @@
+//! Generation: the local backend on tiny random models and on a real checkpoint, endpoints on fake and real servers.
+
+mod common;
+mod determinism;
+mod endpoint;
+mod fake_server;
+mod local;
+mod stories;

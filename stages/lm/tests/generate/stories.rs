@@ -1,0 +1,44 @@
+//! The real checkpoint of the acceptance data.
+
+use std::{path::PathBuf, sync::Arc};
+
+use candle_core::{DType, Device};
+use pipe_lm::{
+    config::{DecoderConfig, GenerationDefaults, stop_tokens},
+    generate::{Generator, Request, SamplingParams},
+    model::{Decoder, Inference},
+    tokenizer::Tokenizer,
+    weights::Weights,
+};
+
+use crate::common::run;
+
+/// 200 greedy tokens of three prompts are those of `transformers` (tests/golden/make_logits.py --stories).
+#[test]
+fn greedy_stories_equal_transformers() {
+    let Some(data) = std::env::var_os("PIPE_TEST_DATA") else {
+        eprintln!("skipped: PIPE_TEST_DATA is not set");
+        return;
+    };
+    let dir = PathBuf::from(data).join("tinystories-656k");
+    let config = DecoderConfig::from_dir(&dir).unwrap();
+    let weights = Weights::from_dir(&dir, &config).unwrap();
+    let decoder = Decoder::load(&config, &weights, &Device::Cpu, DType::F32).unwrap();
+    let eos = stop_tokens(&config, &GenerationDefaults::from_dir(&dir).unwrap());
+    let tokenizer = Arc::new(Tokenizer::from_dir(&dir).unwrap());
+    let generator = Generator::new(Arc::new(Inference::new(&decoder).unwrap()), tokenizer, &eos);
+    let golden: serde_json::Value = serde_json::from_str(include_str!("../golden/greedy_stories.json")).unwrap();
+    let rows = golden.as_array().unwrap();
+    let requests = rows.iter().map(|row| {
+        let prompt = row["prompt"].as_str().unwrap();
+        Request::text(prompt, prompt)
+    });
+    let params = SamplingParams { max_new_tokens: 200, ignore_eos: true, ..SamplingParams::default() };
+    let done = run(&generator, requests.collect(), &params).unwrap();
+    assert_eq!(done.len(), rows.len());
+    for row in rows {
+        let expected: Vec<u32> = serde_json::from_value(row["greedy"].clone()).unwrap();
+        assert_eq!(expected.len(), 200);
+        assert_eq!(done[row["prompt"].as_str().unwrap()].tokens, expected, "{}", row["prompt"]);
+    }
+}
