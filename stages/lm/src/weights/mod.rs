@@ -126,7 +126,8 @@ impl Weights {
 
     fn checked(backend: Backend, config: &DecoderConfig) -> Result<Self, WeightsError> {
         let found = backend.shapes();
-        let renamed = without_prefix(&found, config);
+        let mut renamed = without_prefix(&found, config);
+        tied_under_the_heads_name(&found, config, &mut renamed);
         let mut unknown: BTreeMap<&str, &Vec<usize>> = found.iter().map(|(n, s)| (n.as_str(), s)).collect();
         let mut missing = Vec::new();
         for param in Param::all(config) {
@@ -158,6 +159,19 @@ impl Weights {
             return Err(WeightsError::Unexpected { file, name: first.clone(), more: extra.len() - 1 });
         }
         Ok(Self { family: config.family, backend, renamed })
+    }
+}
+
+/// Of two tied matrices a checkpoint may hold either; some hold the head's.
+fn tied_under_the_heads_name(
+    found: &BTreeMap<String, Vec<usize>>,
+    config: &DecoderConfig,
+    renamed: &mut BTreeMap<String, String>,
+) {
+    let (embedding, head) = (Param::Embedding.name(config.family), Param::LmHead.name(config.family));
+    let stored = renamed.get(&embedding).unwrap_or(&embedding);
+    if config.tie_word_embeddings && !found.contains_key(stored) && found.contains_key(&head) {
+        renamed.insert(embedding, head);
     }
 }
 
