@@ -2,9 +2,15 @@
 
 use std::{fmt, ops::Range, sync::Arc};
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Shape, Tensor};
+use rayon::prelude::*;
 
-use super::{composed, gemm::PackedWeight};
+use super::{
+    autograd::{Grads, Input, Op, View, apply, fused},
+    composed,
+    gemm::{Lhs, PackedWeight, Rhs, Store, gemm},
+    scratch::filled,
+};
 
 /// A frozen weight matrix `[out, in]` in any encoding (bf16, NF4, GGUF blocks), expanded to f32 a few rows at a time.
 pub trait WeightTile: Send + Sync {
@@ -71,5 +77,172 @@ impl fmt::Debug for Weight {
 ///
 /// The backward pass computes the gradient of `x`, and those of `w` and `bias` only where autograd tracks them.
 pub fn linear(x: &Tensor, weight: &Weight, bias: Option<&Tensor>) -> Result<Tensor> {
-    composed::linear(x, &weight.to_tensor(x.device())?, bias)
+    let (_, columns) = x.dims2()?;
+    let (out, inner) = weight.shape()?;
+    if columns != inner {
+        candle_core::bail!("linear of [{out}, {inner}] applied to rows of {columns}");
+    }
+    let trained_bias = bias.is_some_and(Tensor::track_op);
+    match weight {
+        _ if !fused(&[x]) || bias.is_some_and(|b| !fused(&[b])) => {
+            composed::linear(x, &weight.to_tensor(x.device())?, bias)
+        }
+        Weight::Dense(w) if fused(&[w]) && w.track_op() => match bias {
+            Some(b) => apply(Trained, [x, w, b]),
+            None => apply(Trained, [x, w]),
+        },
+        _ => {
+            let frozen = Frozen::new(weight)?;
+            match bias {
+                // A trained bias beside a frozen weight: its gradient comes from the sum.
+                Some(b) if trained_bias => apply(FrozenLinear { frozen, bias: None }, [x])?.broadcast_add(b),
+                _ => {
+                    let bias = bias.map(|b| b.flatten_all()?.to_vec1()).transpose()?;
+                    apply(FrozenLinear { frozen, bias }, [x])
+                }
+            }
+        }
+    }
+}
+
+/// A weight that gets no gradient, in a form that the kernels read.
+pub(super) enum Frozen {
+    /// Row-major f32.
+    Dense(Tensor),
+    Tiles(Arc<dyn WeightTile>),
+    Packed(Arc<PackedWeight>),
+}
+
+impl Frozen {
+    /// Dense weights of other dtypes are widened for as long as the op lives; hand in [`Weight::Tiles`] to avoid that.
+    pub(super) fn new(weight: &Weight) -> Result<Self> {
+        Ok(match weight {
+            Weight::Dense(w) => Self::Dense(w.detach().to_dtype(DType::F32)?.contiguous()?),
+            Weight::Tiles(w) => Self::Tiles(w.clone()),
+            Weight::Packed(w) => Self::Packed(w.clone()),
+        })
+    }
+
+    /// `y (+)= x wᵀ` for `m` rows.
+    pub(super) fn forward(
+        &self,
+        x: &[f32],
+        m: usize,
+        (n, k): (usize, usize),
+        store: Store,
+        y: &mut [f32],
+    ) -> Result<()> {
+        match self {
+            Self::Dense(w) => gemm(m, n, k, Lhs::Rows(x), &Rhs::Transposed(&View::of(w)?), store, y),
+            Self::Tiles(w) => gemm(m, n, k, Lhs::Rows(x), &Rhs::TilesTransposed(&**w), store, y),
+            Self::Packed(w) => gemm(m, n, k, Lhs::Rows(x), &Rhs::Packed(w), store, y),
+        }
+        Ok(())
+    }
+
+    /// `dx (+)= dy w` for `m` rows.
+    pub(super) fn backward(
+        &self,
+        dy: &[f32],
+        m: usize,
+        (n, k): (usize, usize),
+        store: Store,
+        dx: &mut [f32],
+    ) -> Result<()> {
+        match self {
+            Self::Dense(w) => gemm(m, k, n, Lhs::Rows(dy), &Rhs::Rows(&View::of(w)?), store, dx),
+            Self::Tiles(w) => gemm(m, k, n, Lhs::Rows(dy), &Rhs::Tiles(&**w), store, dx),
+            Self::Packed(w) => gemm(m, k, n, Lhs::Rows(dy), &Rhs::Tiles(&**w), store, dx),
+        }
+        Ok(())
+    }
+
+    /// `[out, in]`.
+    pub(super) fn shape(&self) -> Result<(usize, usize)> {
+        match self {
+            Self::Dense(w) => w.dims2(),
+            Self::Tiles(w) => Ok((w.out_features(), w.in_features())),
+            Self::Packed(w) => Ok((w.out_features(), w.in_features())),
+        }
+    }
+}
+
+/// Every row of `out` becomes `bias`; says how a product is then to be stored.
+pub(super) fn start_with(bias: Option<&[f32]>, out: &mut [f32]) -> Store {
+    let Some(bias) = bias else { return Store::Overwrite };
+    out.par_chunks_mut(bias.len()).for_each(|row| row.copy_from_slice(bias));
+    Store::Add
+}
+
+/// `dw = dyᵀ x` for `dy [m, n]`, `x [m, k]`.
+pub(super) fn weight_grad(dy: &[f32], x: &[f32], m: usize, n: usize, k: usize) -> Vec<f32> {
+    filled(n * k, |dw| gemm(n, k, m, Lhs::Transposed(dy), &Rhs::Rows(x), Store::Overwrite, dw))
+}
+
+/// Inputs: x.
+struct FrozenLinear {
+    frozen: Frozen,
+    bias: Option<Vec<f32>>,
+}
+
+impl Op for FrozenLinear {
+    fn name(&self) -> &'static str {
+        "linear (frozen)"
+    }
+
+    fn forward(&self, inputs: &[Input]) -> Result<(Vec<f32>, Shape)> {
+        let (m, shape) = (inputs[0].dims[0], self.frozen.shape()?);
+        let mut done = Ok(());
+        let y = filled(m * shape.0, |y| {
+            let store = start_with(self.bias.as_deref(), y);
+            done = self.frozen.forward(inputs[0].data, m, shape, store, y);
+        });
+        done.map(|()| (y, (m, shape.0).into()))
+    }
+
+    fn backward(&self, inputs: &[Tensor], _result: &Tensor, grad: &Tensor) -> Result<Grads> {
+        let (m, shape) = (grad.dim(0)?, self.frozen.shape()?);
+        let dy = View::of(grad)?;
+        let mut done = Ok(());
+        let dx = filled(m * shape.1, |dx| done = self.frozen.backward(&dy, m, shape, Store::Overwrite, dx));
+        done?;
+        Ok([Some(Tensor::from_vec(dx, inputs[0].shape(), grad.device())?), None, None])
+    }
+}
+
+/// Inputs: x, w and perhaps a bias.
+struct Trained;
+
+impl Op for Trained {
+    fn name(&self) -> &'static str {
+        "linear"
+    }
+
+    fn forward(&self, inputs: &[Input]) -> Result<(Vec<f32>, Shape)> {
+        let (m, n, k) = (inputs[0].dims[0], inputs[1].dims[0], inputs[1].dims[1]);
+        let y = filled(m * n, |y| {
+            let store = start_with(inputs.get(2).map(|b| b.data), y);
+            gemm(m, n, k, Lhs::Rows(inputs[0].data), &Rhs::Transposed(inputs[1].data), store, y);
+        });
+        Ok((y, (m, n).into()))
+    }
+
+    fn backward(&self, inputs: &[Tensor], _result: &Tensor, grad: &Tensor) -> Result<Grads> {
+        let ((m, n), (_, k)) = (grad.dims2()?, inputs[1].dims2()?);
+        let (x, w, dy) = (View::of(&inputs[0])?, View::of(&inputs[1])?, View::of(grad)?);
+        let device = grad.device();
+        let dx = inputs[0].track_op().then(|| {
+            let dx = filled(m * k, |dx| gemm(m, k, n, Lhs::Rows(&dy), &Rhs::Rows(&w), Store::Overwrite, dx));
+            Tensor::from_vec(dx, (m, k), device)
+        });
+        let dw = inputs[1].track_op().then(|| Tensor::from_vec(weight_grad(&dy, &x, m, n, k), (n, k), device));
+        let db = inputs.get(2).filter(|b| b.track_op()).map(|b| {
+            let mut db = vec![0.0; n];
+            for row in dy.chunks_exact(n) {
+                db.iter_mut().zip(row).for_each(|(sum, dy)| *sum += dy);
+            }
+            Tensor::from_vec(db, b.shape(), device)
+        });
+        Ok([dx.transpose()?, dw.transpose()?, db.transpose()?])
+    }
 }

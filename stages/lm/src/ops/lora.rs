@@ -1,8 +1,22 @@
 //! A linear layer with a low-rank adapter (Hu et al. 2021, arXiv:2106.09685), as one op.
 
-use candle_core::{Result, Tensor};
+use std::{
+    borrow::Cow,
+    sync::{Mutex, PoisonError},
+};
 
-use super::{Weight, linear};
+use candle_core::{Result, Shape, Tensor};
+use rayon::prelude::*;
+
+use super::{
+    Weight,
+    autograd::{Grads, Input, Op, View, apply, fused},
+    composed,
+    gemm::{Lhs, Rhs, Store, gemm},
+    linear::{Frozen, start_with, weight_grad},
+    scratch::filled,
+    slices,
+};
 
 /// The adapter of one linear layer: `ΔW = scale · B A`.
 #[derive(Clone, Copy, Debug)]
@@ -41,20 +55,113 @@ impl Dropout {
 
 /// `y = x wᵀ + bias + scale · (dropout(x) aᵀ) bᵀ` for `x [T, in]`.
 ///
-/// The backward pass gives the gradients of `x`, `a` and `b`; the base weight is frozen, whatever its type.
+/// The backward pass gives the gradients of `x`, `a` and `b`; the base weight and bias are frozen, whatever their type.
 pub fn lora_linear(x: &Tensor, weight: &Weight, bias: Option<&Tensor>, lora: &Lora) -> Result<Tensor> {
-    let base = match weight {
-        Weight::Dense(w) => linear(x, &Weight::Dense(w.detach()), bias)?,
-        other => linear(x, other, bias)?,
-    };
-    let input = match lora.dropout {
-        Some(dropout) if dropout.p > 0.0 => {
+    let ((_, columns), (out, inner)) = (x.dims2()?, weight.shape()?);
+    let ((r, a_in), (b_out, b_r)) = (lora.a.dims2()?, lora.b.dims2()?);
+    if columns != inner || a_in != inner || b_out != out || r != b_r {
+        candle_core::bail!("lora of A [{r}, {a_in}], B [{b_out}, {b_r}] on [{out}, {inner}], rows of {columns}");
+    }
+    let dropout = lora.dropout.filter(|d| d.p > 0.0);
+    if fused(&[x, lora.a, lora.b]) && bias.is_none_or(|b| fused(&[b])) {
+        let bias = bias.map(|b| b.flatten_all()?.to_vec1()).transpose()?;
+        let op = LoraLinear { frozen: Frozen::new(weight)?, bias, scale: lora.scale, dropout, low: Mutex::default() };
+        return apply(op, [x, lora.a, lora.b]);
+    }
+    let bias = bias.map(Tensor::detach);
+    let base = composed::linear(x, &weight.to_tensor(x.device())?.detach(), bias.as_ref())?;
+    let input = match dropout {
+        Some(dropout) => {
             let mask: Vec<f32> = (0..x.elem_count() as u64).map(|i| dropout.factor(i)).collect();
             (x * Tensor::from_vec(mask, x.shape(), x.device())?.to_dtype(x.dtype())?)?
         }
-        _ => x.clone(),
+        None => x.clone(),
     };
-    let low = linear(&input, &Weight::Dense(lora.a.clone()), None)?;
-    let delta = linear(&low, &Weight::Dense(lora.b.clone()), None)?;
+    let delta = composed::linear(&composed::linear(&input, lora.a, None)?, lora.b, None)?;
     base + (delta * f64::from(lora.scale))?
+}
+
+/// Inputs: x, a, b.
+struct LoraLinear {
+    frozen: Frozen,
+    bias: Option<Vec<f32>>,
+    scale: f32,
+    dropout: Option<Dropout>,
+    /// `scale · dropout(x) aᵀ [T, r]`, kept for the backward pass.
+    low: Mutex<Vec<f32>>,
+}
+
+impl LoraLinear {
+    /// The adapter's input: `x`, or a copy with dropout.
+    fn dropped<'a>(&self, x: &'a [f32]) -> Cow<'a, [f32]> {
+        let Some(dropout) = self.dropout else { return Cow::Borrowed(x) };
+        Cow::Owned(filled(x.len(), |out| {
+            out.par_chunks_mut(TASK).zip(x.par_chunks(TASK)).enumerate().for_each(|(task, (out, x))| {
+                for (i, (out, x)) in out.iter_mut().zip(x).enumerate() {
+                    *out = x * dropout.factor((task * TASK + i) as u64);
+                }
+            });
+        }))
+    }
+}
+
+/// Elements of one task of the dropout.
+const TASK: usize = 1 << 14;
+
+impl Op for LoraLinear {
+    fn name(&self) -> &'static str {
+        "lora_linear"
+    }
+
+    fn forward(&self, inputs: &[Input]) -> Result<(Vec<f32>, Shape)> {
+        let [x, a, b] = inputs else { unreachable!("applied to three inputs") };
+        let (m, r, (n, k)) = (x.dims[0], a.dims[0], self.frozen.shape()?);
+        let input = self.dropped(x.data);
+        let mut low =
+            filled(m * r, |low| gemm(m, r, k, Lhs::Rows(&input), &Rhs::Transposed(a.data), Store::Overwrite, low));
+        slices::scale(&mut low, self.scale);
+        let mut done = Ok(());
+        let y = filled(m * n, |y| {
+            let store = start_with(self.bias.as_deref(), y);
+            done = self.frozen.forward(x.data, m, (n, k), store, y);
+            gemm(m, n, r, Lhs::Rows(&low), &Rhs::Transposed(b.data), Store::Add, y);
+        });
+        *self.low.lock().unwrap_or_else(PoisonError::into_inner) = low;
+        done.map(|()| (y, (m, n).into()))
+    }
+
+    fn backward(&self, inputs: &[Tensor], _result: &Tensor, grad: &Tensor) -> Result<Grads> {
+        let [x, a, b] = inputs else { unreachable!("applied to three inputs") };
+        let (m, r, (n, k)) = (x.dim(0)?, a.dim(0)?, self.frozen.shape()?);
+        let (x_data, a_data, b_data, dy) = (View::of(x)?, View::of(a)?, View::of(b)?, View::of(grad)?);
+        let device = grad.device();
+        // d low = scale · dy b
+        let mut d_low = filled(m * r, |d| gemm(m, r, n, Lhs::Rows(&dy), &Rhs::Rows(&b_data), Store::Overwrite, d));
+        slices::scale(&mut d_low, self.scale);
+        let da = a.track_op().then(|| weight_grad(&d_low, &self.dropped(&x_data), m, r, k));
+        let db = b.track_op().then(|| {
+            let low = self.low.lock().unwrap_or_else(PoisonError::into_inner);
+            weight_grad(&dy, &low, m, n, r)
+        });
+        let dx = x.track_op().then(|| -> Result<Tensor> {
+            let mut done = Ok(());
+            let mut dx = filled(m * k, |dx| {
+                done = self.frozen.backward(&dy, m, (n, k), Store::Overwrite, dx);
+            });
+            done?;
+            let (lhs, rhs) = (Lhs::Rows(&d_low), Rhs::Rows(&a_data));
+            match self.dropout {
+                None => gemm(m, k, r, lhs, &rhs, Store::Add, &mut dx),
+                Some(_) => {
+                    let through = filled(m * k, |d| gemm(m, k, r, lhs, &rhs, Store::Overwrite, d));
+                    slices::add(&mut dx, &self.dropped(&through));
+                }
+            }
+            Tensor::from_vec(dx, (m, k), device)
+        });
+        let tensor = |data: Option<Vec<f32>>, like: &Tensor| {
+            data.map(|data| Tensor::from_vec(data, like.shape(), device)).transpose()
+        };
+        Ok([dx.transpose()?, tensor(da, a)?, tensor(db, b)?])
+    }
 }

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use candle_core::{Result, Tensor};
+use candle_core::{Result, Shape, Tensor};
 
-use super::composed;
+use super::{
+    autograd::{Grads, Input, Op, View, apply, fused},
+    composed, slices,
+};
 
 /// Cosines and sines of every position, made once per model from its inverse frequencies (where scalings live).
 #[derive(Clone, Debug)]
@@ -46,9 +49,52 @@ impl Rope {
 
 /// Rotates every head of `x [T, heads * head_dim]` by its row's position.
 pub fn rope(x: &Tensor, table: &Rope, positions: &[u32]) -> Result<Tensor> {
+    let (rows, width) = x.dims2()?;
+    if rows != positions.len() || !width.is_multiple_of(2 * table.half) {
+        candle_core::bail!(
+            "rope of {rows} x {width} with {} positions and heads of {}",
+            positions.len(),
+            2 * table.half
+        );
+    }
+    if let Some(position) = positions.iter().find(|&&p| p as usize >= table.positions) {
+        candle_core::bail!("position {position} is beyond the rotary table's {}", table.positions);
+    }
+    if fused(&[x]) {
+        return apply(Rotation { table: table.clone(), positions: positions.into() }, [x]);
+    }
     let rows = |pick: fn(&Rope, usize) -> &[f32]| {
         let data: Vec<f32> = positions.iter().flat_map(|&p| pick(table, p as usize)).copied().collect();
         Tensor::from_vec(data, (positions.len(), table.half), x.device())
     };
     composed::rope(x, &rows(|t, p| t.at(p).0)?, &rows(|t, p| t.at(p).1)?)
+}
+
+struct Rotation {
+    table: Rope,
+    positions: Box<[u32]>,
+}
+
+impl Rotation {
+    fn rotated(&self, x: &[f32], sign: f32) -> Vec<f32> {
+        let mut out = x.to_vec();
+        slices::rotate_rows(&mut out, x.len() / self.positions.len().max(1), &self.table, &self.positions, sign);
+        out
+    }
+}
+
+impl Op for Rotation {
+    fn name(&self) -> &'static str {
+        "rope"
+    }
+
+    fn forward(&self, inputs: &[Input]) -> Result<(Vec<f32>, Shape)> {
+        Ok((self.rotated(inputs[0].data, 1.0), inputs[0].dims.into()))
+    }
+
+    fn backward(&self, _inputs: &[Tensor], _result: &Tensor, grad: &Tensor) -> Result<Grads> {
+        // A rotation's transpose turns back (and keeps the attention factor).
+        let dx = self.rotated(&*View::of(grad)?, -1.0);
+        Ok([Some(Tensor::from_vec(dx, grad.shape(), grad.device())?), None, None])
+    }
 }

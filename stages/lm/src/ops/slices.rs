@@ -1,49 +1,161 @@
-//! The forward passes over plain f32 slices, for inference without candle in between.
+//! The elementwise and row-wise kernels over plain f32 slices: what the ops run, and what inference calls directly.
+//! All run on the current rayon pool, cut by rows, so the number of threads changes no bit.
 
-use super::Rope;
+use rayon::prelude::*;
 
-/// RMS norm of every row of `x [T, d]` into `out`, `d` being the length of `weight`.
+use super::{
+    Rope,
+    math::{self, mla, sigmoid, simd},
+};
+
+/// Elements of one task: large enough that waking a thread costs little, small enough to stay in cache.
+const TASK: usize = 1 << 14;
+
+/// Rows of `width` elements that make one task.
+pub(super) fn rows_per_task(width: usize) -> usize {
+    TASK.div_ceil(width.max(1))
+}
+
+simd! {
+    fn add_task(to: &mut [f32], from: &[f32]) {
+        for (to, from) in to.iter_mut().zip(from) {
+            *to += from;
+        }
+    }
+}
+
+/// `to += from`.
+pub fn add(to: &mut [f32], from: &[f32]) {
+    assert_eq!(to.len(), from.len(), "both operands of a sum must have one length");
+    to.par_chunks_mut(TASK).zip(from.par_chunks(TASK)).for_each(|(to, from)| add_task(to, from));
+}
+
+simd! {
+    fn sum_task(a: &[f32], b: &[f32], out: &mut [f32]) {
+        for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
+            *out = a + b;
+        }
+    }
+}
+
+/// `out = a + b`.
+pub fn sum(a: &[f32], b: &[f32], out: &mut [f32]) {
+    assert!(a.len() == out.len() && b.len() == out.len(), "the operands of a sum must have one length");
+    let parts = a.par_chunks(TASK).zip(b.par_chunks(TASK)).zip(out.par_chunks_mut(TASK));
+    parts.for_each(|((a, b), out)| sum_task(a, b, out));
+}
+
+simd! {
+    fn scale_task(x: &mut [f32], factor: f32) {
+        for x in x {
+            *x *= factor;
+        }
+    }
+}
+
+/// `x *= factor`.
+pub fn scale(x: &mut [f32], factor: f32) {
+    x.par_chunks_mut(TASK).for_each(|x| scale_task(x, factor));
+}
+
+simd! {
+    fn rms_norm_task(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
+        let d = weight.len();
+        for (x, out) in x.chunks_exact(d).zip(out.chunks_exact_mut(d)) {
+            let square = math::sum(d, |i| x[i] * x[i]);
+            let scale = 1.0 / (square / d as f32 + eps).sqrt();
+            for ((o, x), w) in out.iter_mut().zip(x).zip(weight) {
+                *o = x * scale * w;
+            }
+        }
+    }
+}
+
+/// RMS norm of every row of `x [rows, d]` into `out`, `d` being the length of `weight`.
 pub fn rms_norm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
-    let d = weight.len();
-    for (x, out) in x.chunks_exact(d).zip(out.chunks_exact_mut(d)) {
-        let square: f32 = x.iter().map(|v| v * v).sum();
-        let scale = 1.0 / (square / d as f32 + eps).sqrt();
-        for ((o, x), w) in out.iter_mut().zip(x).zip(weight) {
-            *o = x * scale * w;
+    let size = rows_per_task(weight.len()) * weight.len();
+    let parts = x.par_chunks(size).zip(out.par_chunks_mut(size));
+    parts.for_each(|(x, out)| rms_norm_task(x, weight, eps, out));
+}
+
+simd! {
+    fn layer_norm_task(x: &[f32], weight: &[f32], bias: Option<&[f32]>, eps: f32, out: &mut [f32]) {
+        let d = weight.len();
+        for (x, out) in x.chunks_exact(d).zip(out.chunks_exact_mut(d)) {
+            let mean = math::sum(d, |i| x[i]) / d as f32;
+            let variance = math::sum(d, |i| (x[i] - mean) * (x[i] - mean)) / d as f32;
+            let scale = 1.0 / (variance + eps).sqrt();
+            for ((o, x), w) in out.iter_mut().zip(x).zip(weight) {
+                *o = (x - mean) * scale * w;
+            }
+            if let Some(bias) = bias {
+                for (o, b) in out.iter_mut().zip(bias) {
+                    *o += b;
+                }
+            }
         }
     }
 }
 
-/// Layer norm of every row of `x [T, d]` into `out`.
+/// Layer norm of every row of `x [rows, d]` into `out`.
 pub fn layer_norm(x: &[f32], weight: &[f32], bias: Option<&[f32]>, eps: f32, out: &mut [f32]) {
-    let d = weight.len();
-    for (x, out) in x.chunks_exact(d).zip(out.chunks_exact_mut(d)) {
-        let mean = x.iter().sum::<f32>() / d as f32;
-        let variance = x.iter().map(|v| (v - mean) * (v - mean)).sum::<f32>() / d as f32;
-        let scale = 1.0 / (variance + eps).sqrt();
-        for (i, (o, x)) in out.iter_mut().zip(x).enumerate() {
-            *o = (x - mean) * scale * weight[i] + bias.map_or(0.0, |b| b[i]);
-        }
-    }
+    let size = rows_per_task(weight.len()) * weight.len();
+    let parts = x.par_chunks(size).zip(out.par_chunks_mut(size));
+    parts.for_each(|(x, out)| layer_norm_task(x, weight, bias, eps, out));
 }
 
-/// Rotates every head of `x [T, heads * head_dim]` in place.
-pub fn rope(x: &mut [f32], width: usize, table: &Rope, positions: &[u32]) {
-    let half = table.half();
-    for (row, &position) in x.chunks_exact_mut(width).zip(positions) {
-        let (cos, sin) = table.at(position as usize);
+simd! {
+    fn rotate(row: &mut [f32], cos: &[f32], sin: &[f32], sign: f32) {
+        let half = cos.len();
         for head in row.chunks_exact_mut(2 * half) {
             let (a, b) = head.split_at_mut(half);
             for i in 0..half {
-                (a[i], b[i]) = (a[i] * cos[i] - b[i] * sin[i], b[i] * cos[i] + a[i] * sin[i]);
+                let s = sin[i] * sign;
+                (a[i], b[i]) = (mla::<FMA>(a[i], cos[i], -b[i] * s), mla::<FMA>(b[i], cos[i], a[i] * s));
             }
+        }
+    }
+}
+
+/// Rotates every head of the rows of `x [rows, width]` in place, by the row's position; `sign` -1 rotates back.
+pub(super) fn rotate_rows(x: &mut [f32], width: usize, table: &Rope, positions: &[u32], sign: f32) {
+    let rows = rows_per_task(width);
+    x.par_chunks_mut(rows * width).zip(positions.par_chunks(rows)).for_each(|(x, positions)| {
+        for (row, &position) in x.chunks_exact_mut(width).zip(positions) {
+            let (cos, sin) = table.at(position as usize);
+            rotate(row, cos, sin, sign);
+        }
+    });
+}
+
+/// Rotates every head of the rows of `x [rows, width]` in place, by the row's position.
+pub fn rope(x: &mut [f32], width: usize, table: &Rope, positions: &[u32]) {
+    rotate_rows(x, width, table, positions, 1.0);
+}
+
+simd! {
+    fn swiglu_task(gate: &[f32], up: &[f32], out: &mut [f32]) {
+        for ((out, &g), u) in out.iter_mut().zip(gate).zip(up) {
+            *out = g * sigmoid::<FMA>(g) * u;
+        }
+    }
+}
+
+/// `out = silu(gate) * up`.
+pub(super) fn swiglu_into(gate: &[f32], up: &[f32], out: &mut [f32]) {
+    let parts = gate.par_chunks(TASK).zip(up.par_chunks(TASK)).zip(out.par_chunks_mut(TASK));
+    parts.for_each(|((gate, up), out)| swiglu_task(gate, up, out));
+}
+
+simd! {
+    fn swiglu_in_place(gate: &mut [f32], up: &[f32]) {
+        for (g, u) in gate.iter_mut().zip(up) {
+            *g = *g * sigmoid::<FMA>(*g) * u;
         }
     }
 }
 
 /// `gate = silu(gate) * up`, in place.
 pub fn swiglu(gate: &mut [f32], up: &[f32]) {
-    for (g, u) in gate.iter_mut().zip(up) {
-        *g = *g / (1.0 + (-*g).exp()) * u;
-    }
+    gate.par_chunks_mut(TASK).zip(up.par_chunks(TASK)).for_each(|(gate, up)| swiglu_in_place(gate, up));
 }

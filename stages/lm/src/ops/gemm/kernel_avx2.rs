@@ -35,7 +35,7 @@ pub unsafe fn kernel<const ROWS: usize, const PANELS: usize>(t: &Tile) {
                 }
             }
             a = a.add(t.a_k_stride);
-            b = b.add(NR);
+            b = b.add(t.b_k_stride);
         }
         for (i, acc) in acc.iter().enumerate() {
             for (p, halves) in acc.iter().enumerate() {

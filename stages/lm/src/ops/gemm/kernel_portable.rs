@@ -12,7 +12,7 @@ pub unsafe fn kernel<const ROWS: usize, const PANELS: usize>(t: &Tile) {
     unsafe {
         for k in 0..t.k {
             for p in 0..PANELS {
-                let b = &*t.b.add(p * t.panel_stride + k * NR).cast::<[f32; NR]>();
+                let b = &*t.b.add(p * t.panel_stride + k * t.b_k_stride).cast::<[f32; NR]>();
                 for (i, acc) in acc.iter_mut().enumerate() {
                     let x = *t.a.add(i * t.a_row_stride + k * t.a_k_stride);
                     for (sum, &b) in acc[p].iter_mut().zip(b) {

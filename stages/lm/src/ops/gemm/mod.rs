@@ -18,7 +18,7 @@ use rayon::prelude::*;
 
 pub use packed::PackedWeight;
 
-use super::{WeightTile, scratch};
+use super::{WeightTile, math, scratch};
 
 /// Rows of a micro-tile: with `NR`, 12 accumulators, 2 values of B and a broadcast of A fill the 16 AVX2 registers.
 const MR: usize = 6;
@@ -30,6 +30,8 @@ const KC: usize = 320;
 const MC: usize = 96;
 /// Packed bytes of B at a time, when a call packs it.
 const PACK_BYTES: usize = 8 << 20;
+/// With no more rows than this, B is read where it is: packing would cost more than the product.
+const UNPACKED_ROWS: usize = 24;
 /// Products below this number of multiply-adds are not worth waking another thread.
 const PARALLEL_FROM: usize = 1 << 18;
 
@@ -66,14 +68,15 @@ pub enum Store {
     Add,
 }
 
-/// Operands of one call of a micro-kernel: `k` steps over rows of A at `a_row_stride` and panels of B at `panel_stride`,
-/// into rows of C at `c_stride`.
+/// Operands of one call of a micro-kernel: `k` steps over rows of A at `a_row_stride` and panels of B at `panel_stride`
+/// (whose rows are `b_k_stride` apart), into rows of C at `c_stride`.
 struct Tile {
     k: usize,
     a: *const f32,
     a_row_stride: usize,
     a_k_stride: usize,
     b: *const f32,
+    b_k_stride: usize,
     panel_stride: usize,
     c: *mut f32,
     c_stride: usize,
@@ -110,15 +113,9 @@ static AVX2: Kernels = {
     }
 };
 
-/// Whether the CPU has AVX2 and FMA (the answer is cached by the standard library).
-#[cfg(target_arch = "x86_64")]
-fn has_avx2() -> bool {
-    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
-}
-
 fn kernels() -> &'static Kernels {
     #[cfg(target_arch = "x86_64")]
-    if has_avx2() {
+    if math::has_avx2() {
         return &AVX2;
     }
     &PORTABLE
@@ -144,11 +141,24 @@ pub fn gemm(m: usize, n: usize, k: usize, a: Lhs, b: &Rhs, store: Store, c: &mut
     unsafe { gemm_into(m, n, k, a, b, store, c.as_mut_ptr()) }
 }
 
+/// [`gemm`] on the calling thread alone, for callers that are tasks themselves. The same bits.
+pub fn gemm_serial(m: usize, n: usize, k: usize, a: Lhs, b: &Rhs, store: Store, c: &mut [f32]) {
+    assert_eq!(c.len(), m * n, "C must hold m * n elements");
+    // SAFETY: `c` holds m * n initialised elements.
+    unsafe { product(m, n, k, a, b, store, c.as_mut_ptr(), true) }
+}
+
 /// [`gemm`] into memory that need not be initialised where the product overwrites it.
 ///
 /// # Safety
 /// `c` must be valid for writes of `m * n` elements, and for reads of them with [`Store::Add`].
 pub unsafe fn gemm_into(m: usize, n: usize, k: usize, a: Lhs, b: &Rhs, store: Store, c: *mut f32) {
+    // SAFETY: the same contract.
+    unsafe { product(m, n, k, a, b, store, c, false) }
+}
+
+#[expect(clippy::too_many_arguments, reason = "the BLAS signature, behind three narrower ones")]
+unsafe fn product(m: usize, n: usize, k: usize, a: Lhs, b: &Rhs, store: Store, c: *mut f32, serial: bool) {
     let (Lhs::Rows(data) | Lhs::Transposed(data)) = a;
     assert_eq!(data.len(), m * k, "A must hold m * k elements");
     match b {
@@ -167,10 +177,19 @@ pub unsafe fn gemm_into(m: usize, n: usize, k: usize, a: Lhs, b: &Rhs, store: St
         }
         return;
     }
-    let job = Job { m, n, k, a, c: SharedMut(c) };
+    let job = Job { m, n, k, a, c: SharedMut(c), serial };
     if let Rhs::Packed(w) = b {
         // SAFETY: the packed weight holds all panels over all of k; C is the caller's.
-        unsafe { job.run(0..k, 0..panels(n), w.data.as_ptr(), k, store) };
+        unsafe { job.run(0..k, 0..panels(n), Panels::packed(&w.data, k), store) };
+        return;
+    }
+    if let Rhs::Rows(data) = b
+        && m <= UNPACKED_ROWS
+        && n.is_multiple_of(NR)
+    {
+        let b = Panels { at: data.as_ptr(), k_stride: n, panel_stride: NR };
+        // SAFETY: whole panels lie side by side in the rows of B; C is the caller's.
+        unsafe { job.run(0..k, 0..panels(n), b, store) };
         return;
     }
     let block = block_len(k);
@@ -184,17 +203,17 @@ pub unsafe fn gemm_into(m: usize, n: usize, k: usize, a: Lhs, b: &Rhs, store: St
         for start in (0..k).step_by(deep) {
             let range = start..k.min(start + deep);
             scratch::with(group.len() * NR * range.len(), |packed| {
-                pack_panels(b, n, k, range.clone(), group.clone(), packed);
+                pack_panels(b, n, k, range.clone(), group.clone(), serial, packed);
                 let store = if start == 0 { store } else { Store::Add };
                 // SAFETY: `packed` holds the panels `group` over `range`; C is the caller's.
-                unsafe { job.run(range.clone(), group.clone(), packed.as_ptr(), range.len(), store) };
+                unsafe { job.run(range.clone(), group.clone(), Panels::packed(packed, range.len()), store) };
             });
         }
     }
 }
 
-/// Packs the panels `group` of B over rows `range` into `out`, in parallel over panels.
-fn pack_panels(b: &Rhs, n: usize, k: usize, range: Range<usize>, group: Range<usize>, out: &mut [f32]) {
+/// Packs the panels `group` of B over rows `range` into `out`, in parallel over panels unless `serial`.
+fn pack_panels(b: &Rhs, n: usize, k: usize, range: Range<usize>, group: Range<usize>, serial: bool, out: &mut [f32]) {
     let size = range.len() * NR;
     let pack = |first: usize, count: usize, out: &mut [f32]| match b {
         Rhs::Rows(data) => {
@@ -230,7 +249,7 @@ fn pack_panels(b: &Rhs, n: usize, k: usize, range: Range<usize>, group: Range<us
                 pack::pack_rows(rows, n, (group.start + p) * NR, panel);
             });
         });
-    } else if out.len() < PARALLEL_FROM / 16 {
+    } else if serial || out.len() < PARALLEL_FROM / 16 {
         pack(group.start, group.len(), out);
     } else {
         let each = (1_usize << 14).div_ceil(size);
@@ -248,13 +267,24 @@ unsafe impl Send for SharedMut {}
 // SAFETY: as above.
 unsafe impl Sync for SharedMut {}
 
-/// As [`SharedMut`], for packed operands that tasks only read.
+/// Panels of B that tasks read: the first one's start, and the distances of its rows and of the panels.
 #[derive(Clone, Copy)]
-struct Shared(*const f32);
+struct Panels {
+    at: *const f32,
+    k_stride: usize,
+    panel_stride: usize,
+}
 // SAFETY: nobody writes behind the pointer while tasks read it.
-unsafe impl Send for Shared {}
+unsafe impl Send for Panels {}
 // SAFETY: as above.
-unsafe impl Sync for Shared {}
+unsafe impl Sync for Panels {}
+
+impl Panels {
+    /// Packed panels of `depth` rows each.
+    fn packed(data: &[f32], depth: usize) -> Self {
+        Self { at: data.as_ptr(), k_stride: NR, panel_stride: depth * NR }
+    }
+}
 
 /// A product whose B is packed by parts.
 struct Job<'a> {
@@ -263,27 +293,33 @@ struct Job<'a> {
     k: usize,
     a: Lhs<'a>,
     c: SharedMut,
+    serial: bool,
 }
 
 impl Job<'_> {
-    /// Multiplies columns `range` of A with the panels `group`, packed at `b` with `depth` rows each.
+    /// Multiplies columns `range` of A with the panels `group`, which start at `b`.
     ///
     /// # Safety
-    /// `b` must hold `group.len()` panels of `depth` rows, and C must be writable (readable too with [`Store::Add`]).
-    unsafe fn run(&self, range: Range<usize>, group: Range<usize>, b: *const f32, depth: usize, store: Store) {
-        let b = Shared(b);
-        let blocks = self.m.div_ceil(MC);
+    /// `b` must hold `group.len()` panels of `range.len()` rows, and C must be writable (readable with [`Store::Add`]).
+    unsafe fn run(&self, range: Range<usize>, group: Range<usize>, b: Panels, store: Store) {
         let work = self.m * range.len() * group.len() * NR;
-        let threads = if work < PARALLEL_FROM { 1 } else { rayon::current_num_threads() };
+        let threads = if self.serial || work < PARALLEL_FROM { 1 } else { rayon::current_num_threads() };
+        // Rows of a task: fewer than MC where a narrow C would otherwise leave threads idle.
+        let height = if threads > 1 && group.len() < 8 {
+            MC.min(self.m.div_ceil(4 * threads).next_multiple_of(MR).max(4 * MR))
+        } else {
+            MC
+        };
+        let blocks = self.m.div_ceil(height);
         // Few rows: cut the columns as well, so that every thread has a few tasks.
         let cuts = if threads == 1 { 1 } else { (4 * threads).div_ceil(blocks).min(group.len().div_ceil(4)) };
         let each = group.len().div_ceil(cuts);
         let task = |index: usize| {
             let (block, cut) = (index / cuts, index % cuts);
-            let rows = block * MC..self.m.min((block + 1) * MC);
+            let rows = block * height..self.m.min((block + 1) * height);
             let panels = cut * each..group.len().min((cut + 1) * each);
             // SAFETY: as this function's contract; tasks differ in rows or panels, so their tiles of C are disjoint.
-            unsafe { self.task(rows, range.clone(), panels, group.start, { b }.0, depth, store) }
+            unsafe { self.task(rows, range.clone(), panels, group.start, b, store) }
         };
         if threads == 1 {
             (0..blocks * cuts).for_each(task);
@@ -300,8 +336,7 @@ impl Job<'_> {
         range: Range<usize>,
         panels: Range<usize>,
         first_panel: usize,
-        b: *const f32,
-        depth: usize,
+        b: Panels,
         store: Store,
     ) {
         let kernels = kernels();
@@ -309,8 +344,8 @@ impl Job<'_> {
         for start in range.clone().step_by(block) {
             let len = block.min(range.end - start);
             let add = store == Store::Add || start != range.start;
-            // SAFETY: the panel lies within the packed part, whose rows are counted from `range.start`.
-            let b = unsafe { b.add((start - range.start) * NR) };
+            // SAFETY: the row lies within the panels, whose rows are counted from `range.start`.
+            let b = Panels { at: unsafe { b.at.add((start - range.start) * b.k_stride) }, ..b };
             let multiply = |a: *const f32, tile_stride: usize, row_stride: usize, k_stride: usize| {
                 let mut panel = panels.clone();
                 let few = rows.len() <= WIDE.len();
@@ -329,8 +364,9 @@ impl Job<'_> {
                                 a: a.add((row - rows.start) / MR * tile_stride),
                                 a_row_stride: row_stride,
                                 a_k_stride: k_stride,
-                                b: b.add(panel.start * depth * NR),
-                                panel_stride: depth * NR,
+                                b: b.at.add(panel.start * b.panel_stride),
+                                b_k_stride: b.k_stride,
+                                panel_stride: b.panel_stride,
                                 c: { self.c }.0.add(row * self.n + (first_panel + panel.start) * NR),
                                 c_stride: self.n,
                                 add,
@@ -357,15 +393,12 @@ impl Job<'_> {
             };
             match self.a {
                 Lhs::Rows(a) => multiply(a[rows.start * self.k + start..].as_ptr(), MR * self.k, self.k, 1),
+                // Copying A into order pays only where several panels use the copy.
+                Lhs::Transposed(a) if panels.len() <= 2 => {
+                    multiply(a[start * self.m + rows.start..].as_ptr(), MR, 1, self.m);
+                }
                 Lhs::Transposed(a) => scratch::with(rows.len().div_ceil(MR) * MR * len, |packed| {
-                    for (i, tile) in packed.chunks_exact_mut(MR * len).enumerate() {
-                        pack::pack_columns(
-                            &a[start * self.m..(start + len) * self.m],
-                            self.m,
-                            rows.start + i * MR,
-                            tile,
-                        );
-                    }
+                    pack::pack_columns(&a[start * self.m..(start + len) * self.m], self.m, rows.clone(), packed);
                     multiply(packed.as_ptr(), MR * len, 1, MR);
                 }),
             }

@@ -15,7 +15,7 @@ pub fn pack_transposed(rows: &[f32], width: usize, k: Range<usize>, panel: &mut 
     assert!(panel.len() == depth * NR && k.end <= width);
     let mut done = 0;
     #[cfg(target_arch = "x86_64")]
-    if count == NR && super::has_avx2() {
+    if count == NR && crate::ops::math::has_avx2() {
         while done + 8 <= depth {
             for half in [0, 8] {
                 // SAFETY: AVX2 was detected; 16 rows of `width` floats are in `rows`, of which columns up to `k.end`
@@ -48,14 +48,17 @@ pub fn pack_rows(rows: &[f32], n: usize, first: usize, panel: &mut [f32]) {
     }
 }
 
-/// Packs rows `[first, first + MR)` of `A = aᵀ` for row-major `a [k, m]`, `rows` being the rows of `a` that are wanted.
-pub fn pack_columns(rows: &[f32], m: usize, first: usize, tile: &mut [f32]) {
-    let count = (m - first).min(MR);
-    for (from, to) in rows.chunks_exact(m).zip(tile.chunks_exact_mut(MR)) {
-        if let (MR, Some(from)) = (count, from[first..].first_chunk::<MR>()) {
-            to.copy_from_slice(from);
-        } else {
-            to[..count].copy_from_slice(&from[first..]);
+/// Packs rows `wanted` of `A = aᵀ` for row-major `a [k, m]`, `rows` being the rows of `a` that are wanted, into tiles
+/// one after the other. Runs along the rows of `a`, whose stride may be a power of two, unkind to the cache.
+pub fn pack_columns(rows: &[f32], m: usize, wanted: Range<usize>, tiles: &mut [f32]) {
+    let depth = rows.len() / m;
+    for (k, from) in rows.chunks_exact(m).enumerate() {
+        let (whole, rest) = from[wanted.clone()].as_chunks::<MR>();
+        for (i, from) in whole.iter().enumerate() {
+            tiles[(i * depth + k) * MR..][..MR].copy_from_slice(from);
+        }
+        if !rest.is_empty() {
+            tiles[(whole.len() * depth + k) * MR..][..rest.len()].copy_from_slice(rest);
         }
     }
 }

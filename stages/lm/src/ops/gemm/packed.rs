@@ -2,7 +2,7 @@
 
 use std::{fmt, ops::Range};
 
-use super::{Lhs, NR, Rhs, Store, gemm, pack_panels, panels};
+use super::{super::WeightTile, Lhs, NR, Rhs, Store, gemm, pack_panels, panels};
 
 /// A frozen weight `[out, in]` in the order in which the kernels read it, for inference.
 #[derive(Clone)]
@@ -21,28 +21,16 @@ impl PackedWeight {
     pub fn pack(w: &[f32], out_features: usize, in_features: usize) -> Self {
         assert_eq!(w.len(), out_features * in_features, "the length of a weight must be out * in");
         let mut data = vec![0.0; panels(out_features) * in_features * NR];
-        pack_panels(&Rhs::Transposed(w), out_features, in_features, 0..in_features, 0..panels(out_features), &mut data);
+        pack_panels(
+            &Rhs::Transposed(w),
+            out_features,
+            in_features,
+            0..in_features,
+            0..panels(out_features),
+            false,
+            &mut data,
+        );
         Self { out_features, in_features, data }
-    }
-
-    /// Number of rows.
-    pub fn out_features(&self) -> usize {
-        self.out_features
-    }
-
-    /// Number of columns.
-    pub fn in_features(&self) -> usize {
-        self.in_features
-    }
-
-    /// Writes `rows` as f32, row-major, into `out`.
-    pub fn read_rows(&self, rows: Range<usize>, out: &mut [f32]) {
-        for (row, out) in rows.zip(out.chunks_exact_mut(self.in_features)) {
-            let panel = &self.data[row / NR * NR * self.in_features..];
-            for (k, value) in out.iter_mut().enumerate() {
-                *value = panel[k * NR + row % NR];
-            }
-        }
     }
 
     /// `out = x wᵀ (+ bias)` for row-major `x [m, in]`, `out [m, out]`. The bits of a row of `out` depend on its row of
@@ -59,6 +47,26 @@ impl PackedWeight {
             None => Store::Overwrite,
         };
         gemm(m, self.out_features, self.in_features, Lhs::Rows(x), &Rhs::Packed(self), store, out);
+    }
+}
+
+/// Read back row by row, where a kernel wants the matrix and not its transpose.
+impl WeightTile for PackedWeight {
+    fn out_features(&self) -> usize {
+        self.out_features
+    }
+
+    fn in_features(&self) -> usize {
+        self.in_features
+    }
+
+    fn read_rows(&self, rows: Range<usize>, out: &mut [f32]) {
+        for (row, out) in rows.zip(out.chunks_exact_mut(self.in_features)) {
+            let panel = &self.data[row / NR * NR * self.in_features..];
+            for (k, value) in out.iter_mut().enumerate() {
+                *value = panel[k * NR + row % NR];
+            }
+        }
     }
 }
 

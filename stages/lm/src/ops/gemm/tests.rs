@@ -83,6 +83,8 @@ fn products_agree_with_f64_in_every_operand_form() {
         (97, 31, 650),
         (130, 80, 24),
         (13, 100, 1),
+        (16, 64, 600),
+        (100, 16, 600),
     ] {
         check(m, n, k);
     }
@@ -140,6 +142,7 @@ fn portable_kernel_agrees_with_the_detected_one() {
             a_row_stride: k,
             a_k_stride: 1,
             b: b.as_ptr(),
+            b_k_stride: NR,
             panel_stride: k * NR,
             c: c.as_mut_ptr(),
             c_stride: NR,

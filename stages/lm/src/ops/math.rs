@@ -1,0 +1,143 @@
+//! Elementary functions in f32 that compilers vectorise, and loops compiled twice: for any CPU, and for AVX2 with FMA.
+
+/// Defines a function whose body is also compiled for AVX2 and FMA, and runs that version where the CPU has them. Inside,
+/// `FMA` says which version it is, for [`mla`] and the functions built on it.
+macro_rules! simd {
+    ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
+        $(#[$meta])*
+        $vis fn $name($($arg: $type),*) $(-> $ret)? {
+            #[inline(always)]
+            fn body<const FMA: bool>($($arg: $type),*) $(-> $ret)? $body
+
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx2,fma")]
+                fn fused($($arg: $type),*) $(-> $ret)? {
+                    body::<true>($($arg),*)
+                }
+                if $crate::ops::math::has_avx2() {
+                    // SAFETY: AVX2 and FMA were detected.
+                    return unsafe { fused($($arg),*) };
+                }
+            }
+            body::<{ cfg!(target_arch = "aarch64") }>($($arg),*)
+        }
+    };
+}
+pub(crate) use simd;
+
+/// Whether the CPU has AVX2 and FMA (the answer is cached by the standard library).
+#[cfg(target_arch = "x86_64")]
+#[inline]
+pub fn has_avx2() -> bool {
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+}
+
+/// `a * b + c`, fused where `FMA` says that this is one instruction (elsewhere it would be a call into libm).
+#[inline(always)]
+pub fn mla<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
+    if FMA { a.mul_add(b, c) } else { a * b + c }
+}
+
+/// `e^x` with a relative error below 2e-7; 0 below -87.3, saturating above 88.
+///
+/// Cody and Waite's reduction to `|r| <= ln(2)/2`, then the polynomial of Cephes' `expf` (Moshier 1992).
+#[inline(always)]
+pub fn exp<const FMA: bool>(x: f32) -> f32 {
+    /// Adding 1.5 * 2^23 rounds to an integer, which is then in the low bits of the sum.
+    const ROUND: f32 = 12_582_912.0;
+    const LOWEST: f32 = -87.3;
+    let clamped = x.clamp(LOWEST, 88.0);
+    let rounded = mla::<FMA>(clamped, std::f32::consts::LOG2_E, ROUND);
+    let n = rounded - ROUND;
+    // ln 2 in two parts, the first exact in few bits.
+    let r = mla::<FMA>(n, 2.121_944_4e-4, mla::<FMA>(n, -0.693_359_4, clamped));
+    let mut p = 1.987_569_1e-4;
+    for c in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_66, 0.5] {
+        p = mla::<FMA>(p, r, c);
+    }
+    let y = mla::<FMA>(p * r, r, r + 1.0);
+    let power = f32::from_bits((rounded.to_bits() << 23).wrapping_add(1.0f32.to_bits()));
+    if x < LOWEST { 0.0 } else { y * power }
+}
+
+/// `1 / (1 + e^-x)`.
+#[inline(always)]
+pub fn sigmoid<const FMA: bool>(x: f32) -> f32 {
+    1.0 / (1.0 + exp::<FMA>(-x))
+}
+
+/// Number of partial sums in reductions: enough to fill the pipelines of two vector units.
+const LANES: usize = 32;
+
+/// `Σ term(i)` in an order fixed by `len` alone.
+#[inline(always)]
+pub fn sum(len: usize, term: impl Fn(usize) -> f32) -> f32 {
+    let mut lanes = [0.0; LANES];
+    let whole = len / LANES * LANES;
+    for start in (0..whole).step_by(LANES) {
+        for (lane, sum) in lanes.iter_mut().enumerate() {
+            *sum += term(start + lane);
+        }
+    }
+    for i in whole..len {
+        lanes[i - whole] += term(i);
+    }
+    let mut width = LANES / 2;
+    while width > 0 {
+        for i in 0..width {
+            lanes[i] += lanes[i + width];
+        }
+        width /= 2;
+    }
+    lanes[0]
+}
+
+/// The largest of `x`, -∞ if there is none.
+#[inline(always)]
+pub fn max(x: &[f32]) -> f32 {
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let (whole, rest) = x.as_chunks::<LANES>();
+    for chunk in whole {
+        for (lane, &value) in lanes.iter_mut().zip(chunk) {
+            *lane = if value > *lane { value } else { *lane };
+        }
+    }
+    rest.iter().chain(&lanes).fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a })
+}
+
+#[cfg(test)]
+mod tests {
+    simd! {
+        fn exp_all(x: &mut [f32]) {
+            for x in x {
+                *x = super::exp::<FMA>(*x);
+            }
+        }
+    }
+
+    #[test]
+    fn exp_is_accurate_over_its_range() {
+        let xs: Vec<f32> = (-87_000..88_000).map(|i| i as f32 * 1e-3).collect();
+        let mut ys = xs.clone();
+        exp_all(&mut ys);
+        for (x, y) in xs.iter().zip(ys) {
+            let exact = f64::from(*x).exp();
+            assert!((f64::from(y) / exact - 1.0).abs() < 2e-7, "exp({x}) = {y}, not {exact}");
+            let portable = f64::from(super::exp::<false>(*x));
+            assert!((portable / exact - 1.0).abs() < 2e-7, "portable exp({x}) = {portable}, not {exact}");
+        }
+        let mut edges = [f32::NEG_INFINITY, -1000.0, 0.0];
+        exp_all(&mut edges);
+        assert_eq!(edges, [0.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn reductions_cover_every_length() {
+        for len in [0, 1, 31, 32, 33, 100] {
+            let x: Vec<f32> = (0..len).map(|i| i as f32).collect();
+            assert!((super::sum(len, |i| x[i]) - x.iter().sum::<f32>()).abs() < 1e-3);
+            assert_eq!(super::max(&x), len.checked_sub(1).map_or(f32::NEG_INFINITY, |last| last as f32));
+        }
+    }
+}
