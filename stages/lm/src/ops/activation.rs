@@ -114,7 +114,7 @@ impl GeluOp {
         let x = f64::from(x);
         let (value, slope) = match self.0 {
             Gelu::Erf => {
-                let phi = 0.5 * (1.0 + candle_core::cpu::erf::erf(x * FRAC_1_SQRT_2));
+                let phi = 0.5 * (1.0 + candle_core::cpu::erf::erf_f64(x * FRAC_1_SQRT_2));
                 let density = 0.5 * FRAC_1_SQRT_2 * FRAC_2_SQRT_PI * (-0.5 * x * x).exp();
                 (x * phi, phi + x * density)
             }

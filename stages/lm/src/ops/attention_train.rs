@@ -221,7 +221,7 @@ impl Op for Attention {
         let (y_data, dy_data) = (View::of(result)?, View::of(grad)?);
         let (q_data, k_data, v_data, y_data, dy_data, log_sums) =
             (&*q_data, &*k_data, &*v_data, &*y_data, &*dy_data, &**log_sums);
-        let (mut dq, mut dk, mut dv) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut dk, mut dv) = (Vec::new(), Vec::new());
         let task = |rows: Range<usize>, kv_head: usize, dq: Output, dk: Output, dv: Output| {
             let len = rows.len();
             let strip_len = STRIP.min(len);
@@ -288,7 +288,7 @@ impl Op for Attention {
                 }
             });
         };
-        dq = filled(total * q_width, |dq| {
+        let dq = filled(total * q_width, |dq| {
             dk = filled(total * kv_width, |dk| {
                 dv = filled(total * kv_width, |dv| {
                     let (dq, dk, dv) = (Output::new(dq, q_width), Output::new(dk, kv_width), Output::new(dv, kv_width));

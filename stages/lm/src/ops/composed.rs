@@ -59,7 +59,7 @@ pub fn cross_entropy(hidden: &Tensor, head: &Tensor, targets: &[u32], weights: &
     let device = hidden.device();
     let rows: Vec<u32> = (0..weights.len() as u32).filter(|&i| weights[i as usize] != 0.0).collect();
     if rows.is_empty() {
-        return (hidden.sum_all()? * 0.0)?.to_dtype(DType::F32);
+        return widen(hidden)?.sum_all()? * 0.0;
     }
     let picked: Vec<u32> = rows.iter().map(|&i| targets[i as usize]).collect();
     let factors: Vec<f32> = rows.iter().map(|&i| weights[i as usize]).collect();
@@ -79,7 +79,7 @@ pub fn cross_entropy(hidden: &Tensor, head: &Tensor, targets: &[u32], weights: &
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, spec: &AttentionSpec, cu_seqlens: &[u32]) -> Result<Tensor> {
     let (heads, kv_heads, dim) = (spec.n_heads, spec.n_kv_heads, spec.head_dim);
     let mut outputs = Vec::new();
-    for range in sequences(cu_seqlens) {
+    for range in sequences(cu_seqlens).filter(|range| !range.is_empty()) {
         let (start, len) = (range.start, range.len());
         let split = |t: &Tensor, heads: usize| {
             t.narrow(0, start, len)?.reshape((len, heads, dim))?.transpose(0, 1)?.contiguous()

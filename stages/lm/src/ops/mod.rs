@@ -31,3 +31,6 @@ pub use linear::{Weight, WeightTile, linear};
 pub use lora::{Dropout, Lora, lora_linear};
 pub use norm::{layer_norm, rms_norm};
 pub use rope::{Rope, rope};
+
+#[cfg(test)]
+mod tests;
