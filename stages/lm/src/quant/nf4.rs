@@ -1,6 +1,7 @@
 //! NF4: sixteen codes at the quantiles of a normal distribution, one scale per block of 64.
 
 use super::{QuantError, Scales};
+use rayon::prelude::*;
 
 /// Values that share one scale.
 pub const BLOCK: usize = 64;
@@ -115,6 +116,19 @@ impl Nf4Tensor {
     }
 }
 
+/// Quantises one block into `packed`, two codes per byte; returns its scale.
+fn encode(values: &[f32], packed: &mut [u8]) -> f32 {
+    let absmax = values.iter().fold(0f32, |max, x| max.max(x.abs()));
+    // Multiplying by the reciprocal, not dividing, is what the reference does; the bits depend on it.
+    let inverse = 1.0 / absmax.max(1e-38);
+    let code = |x: f32| nearest((x * inverse).clamp(-1.0, 1.0));
+    for (byte, pair) in packed.iter_mut().zip(values.chunks(2)) {
+        // The reference pads an odd tail with the value 0.
+        *byte = (code(pair[0]) << 4) | pair.get(1).map_or(nearest(0.0), |&x| code(x));
+    }
+    absmax
+}
+
 /// Writes `out[i] = codebook[code_i] * scale` for codes packed from the first nibble of `packed`.
 fn decode(packed: &[u8], scale: f32, out: &mut [f32]) {
     #[cfg(target_arch = "x86_64")]
@@ -196,24 +210,22 @@ impl Nf4Builder {
             let block = std::mem::take(&mut self.pending);
             self.block(&block);
         }
-        let mut blocks = values.chunks_exact(BLOCK);
-        for block in &mut blocks {
-            self.block(block);
-        }
-        self.pending.extend_from_slice(blocks.remainder());
+        let (blocks, rest) = values.as_chunks::<BLOCK>();
+        self.pending.extend_from_slice(rest);
+        let (at, scale_at) = (self.packed.len(), self.absmax.len());
+        self.packed.resize(at + blocks.len() * BLOCK / 2, 0);
+        self.absmax.resize(scale_at + blocks.len(), 0.0);
+        // Blocks are independent, so the bytes do not depend on the number of threads.
+        let out = self.packed[at..].par_chunks_mut(BLOCK / 2).zip(&mut self.absmax[scale_at..]);
+        out.zip(blocks).with_min_len(256).for_each(|((codes, absmax), values)| *absmax = encode(values, codes));
         Ok(())
     }
 
     fn block(&mut self, values: &[f32]) {
-        let absmax = values.iter().fold(0f32, |max, x| max.max(x.abs()));
+        let at = self.packed.len();
+        self.packed.resize(at + values.len().div_ceil(2), 0);
+        let absmax = encode(values, &mut self.packed[at..]);
         self.absmax.push(absmax);
-        // Multiplying by the reciprocal, not dividing, is what the reference does; the bits depend on it.
-        let inverse = 1.0 / absmax.max(1e-38);
-        let code = |x: f32| nearest((x * inverse).clamp(-1.0, 1.0));
-        self.packed.extend(values.chunks(2).map(|pair| {
-            // The reference pads an odd tail with the value 0.
-            (code(pair[0]) << 4) | pair.get(1).map_or(nearest(0.0), |&x| code(x))
-        }));
     }
 
     /// Quantises the scales and returns the weight.

@@ -1,6 +1,6 @@
 //! A decoder's weights in NF4, quantised as they are read.
 
-use super::{Nf4Builder, Nf4Tensor};
+use super::{Nf4Builder, Nf4Tensor, QuantError};
 use crate::{
     config::DecoderConfig,
     model::{ModelError, WeightSource},
@@ -37,6 +37,9 @@ pub struct Quantized<'a> {
     pub dtype: DType,
 }
 
+/// Rows read at once.
+const ROWS: usize = 64;
+
 impl WeightSource for Quantized<'_> {
     fn matrix(&mut self, param: Param) -> Result<Weight, ModelError> {
         if !matches!(param, Param::Layer(..)) {
@@ -45,12 +48,13 @@ impl WeightSource for Quantized<'_> {
         }
         let shape = param.shape(self.config);
         let mut builder = Nf4Builder::new([shape[0], shape[1]]);
-        let tensor = self.weights.load(param, DType::F32, &Device::Cpu)?;
-        let values = tensor
-            .flatten_all()
-            .and_then(|t| t.to_vec1::<f32>())
-            .map_err(|source| ModelError::Tensor { what: param.name(self.weights.family()), source })?;
-        let quantized = builder.push(&values).and_then(|()| builder.finish());
+        let mut result: Result<(), QuantError> = Ok(());
+        self.weights.for_each_rows(param, ROWS, &mut |_, values| {
+            if result.is_ok() {
+                result = builder.push(values);
+            }
+        })?;
+        let quantized = result.and_then(|()| builder.finish());
         let name = || param.name(self.weights.family());
         Ok(Weight::Tiles(Arc::new(quantized.map_err(|e| ModelError::Unsupported(format!("{}: {e}", name())))?)))
     }

@@ -45,22 +45,37 @@ pub(super) fn gradients<M: Trainable + ?Sized>(
     checkpointing: bool,
 ) -> Result<Gradients> {
     let mut grads = Collector { params, grads: vec![None; params.len()] };
-    let loss = if checkpointing {
-        recomputed(model, micro, dropout, &mut grads)?
-    } else {
-        let mut x = model.embed(&micro.batch)?;
-        for layer in 0..model.num_layers() {
-            x = model.layer(layer, &x, &micro.batch, Some(dropout.layer(layer)))?;
-        }
-        let loss = model.loss(&x, &micro.targets, &micro.weights)?;
-        drop(x);
-        let value = scalar(&loss)?;
-        if value.is_finite() {
-            grads.take(&mut ops::backward(&loss)?)?;
-        }
-        value
-    };
+    let pass = if checkpointing { recomputed } else { plain };
+    let loss = pass(model, micro, dropout, &mut grads)?;
     Ok(Gradients { loss, grads: grads.grads })
+}
+
+/// Keeps all activations.
+fn plain<M: Trainable + ?Sized>(
+    model: &M,
+    micro: &MicroBatch,
+    dropout: &DropoutSeeds,
+    grads: &mut Collector,
+) -> Result<f64> {
+    let embedded = model.embed(&micro.batch)?;
+    // Cut off the embedding, as in the recomputed pass: a tied weight gets the sums of its two uses in the same order.
+    let input = cut(&embedded, embedded.track_op())?;
+    let mut x = input.clone();
+    for layer in 0..model.num_layers() {
+        x = model.layer(layer, &x, &micro.batch, Some(dropout.layer(layer)))?;
+    }
+    let loss = model.loss(&x, &micro.targets, &micro.weights)?;
+    drop(x);
+    let value = scalar(&loss)?;
+    if value.is_finite() {
+        let mut store = ops::backward(&loss)?;
+        let upstream = store.remove(&input);
+        grads.take(&mut store)?;
+        if let Some(gradient) = upstream {
+            grads.take(&mut backward_from(&embedded, &gradient)?)?;
+        }
+    }
+    Ok(value)
 }
 
 /// Keeps only the input of each layer, and runs each layer forward again when its gradient is due (Chen et al. 2016,
@@ -77,13 +92,13 @@ fn recomputed<M: Trainable + ?Sized>(
     let mut inputs: Vec<Tensor> = Vec::with_capacity(model.num_layers());
     let mut x = embedded.detach();
     for layer in 0..model.num_layers() {
-        let input = if tracked { Var::from_tensor(&x)?.into_inner() } else { x };
+        let input = cut(&x, tracked)?;
         let output = model.layer(layer, &input, &micro.batch, Some(dropout.layer(layer)))?;
         tracked = output.track_op();
         x = output.detach();
         inputs.push(input);
     }
-    let last = if tracked { Var::from_tensor(&x)?.into_inner() } else { x };
+    let last = cut(&x, tracked)?;
     let loss = model.loss(&last, &micro.targets, &micro.weights)?;
     let value = scalar(&loss)?;
     if !value.is_finite() {
@@ -104,6 +119,11 @@ fn recomputed<M: Trainable + ?Sized>(
         grads.take(&mut backward_from(&embedded, &gradient)?)?;
     }
     Ok(value)
+}
+
+/// The values of `x` as the start of a graph of its own, at which gradients arrive if `tracked`.
+fn cut(x: &Tensor, tracked: bool) -> candle_core::Result<Tensor> {
+    if tracked { Ok(Var::from_tensor(&x.detach())?.into_inner()) } else { Ok(x.detach()) }
 }
 
 /// Gradients of everything below `output`, given the gradient of `output`.

@@ -4,7 +4,7 @@
 //! renamed, so that a folder with that name is whole. Since the order of the data and all randomness are functions
 //! of the step, weights, moments, step and log are the entire state.
 
-use super::{Optimizer, Params, TrainError, TrainLog, host};
+use super::{EvalRecord, Optimizer, Params, StepRecord, TrainError, TrainLog, host};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -44,16 +44,12 @@ struct State {
     identity: Identity,
     /// blake3 of `state.safetensors`.
     tensors: String,
-    log: TrainLog,
 }
 
 const FORMAT: u32 = 1;
 
-/// What a checkpoint brings back, beside the weights and moments already put in place.
-pub(super) struct Resumed {
-    pub step: u64,
-    pub log: TrainLog,
-}
+/// Beginning of the names of checkpoints that are being written.
+const STAGING: &str = ".writing-";
 
 impl Checkpoints {
     /// Writes a checkpoint after `step` steps, then removes those beyond `keep`.
@@ -71,16 +67,15 @@ impl Checkpoints {
             return Ok(()); // A resumed training passes its own checkpoint again: same step, same bytes.
         }
         let staging = tempfile::Builder::new()
-            .prefix(".writing-")
+            .prefix(STAGING)
             .tempdir_in(&self.dir)
             .map_err(|e| failed(&self.dir, "written", e))?;
-        let bytes = serialize(params, optimizer)?;
+        let bytes = serialize(params, optimizer, log)?;
         let state = State {
             format: FORMAT,
             step,
             identity: identity.clone(),
             tensors: blake3::hash(&bytes).to_hex().to_string(),
-            log: log.clone(),
         };
         let json = serde_json::to_vec(&state).map_err(|e| failed(&place, "written", e.into()))?;
         write_synced(&staging.path().join("state.safetensors"), &bytes)?;
@@ -91,15 +86,16 @@ impl Checkpoints {
         self.prune()
     }
 
-    /// Puts the newest whole checkpoint back into `params` and `optimizer`. A damaged one is passed over for the one
-    /// before it.
+    /// Puts the newest whole checkpoint back into `params`, `optimizer` and `log`, and returns its step. A damaged one is
+    /// passed over for the one before it.
     pub(super) fn resume(
         &self,
         identity: &Identity,
         params: &Params,
         optimizer: &mut Optimizer,
-    ) -> Result<Option<Resumed>, TrainError> {
-        for place in self.places()?.into_iter().rev() {
+        log: &mut TrainLog,
+    ) -> Result<Option<u64>, TrainError> {
+        for place in self.places("step-")?.into_iter().rev() {
             let (state, bytes) = match read(&place) {
                 Ok(read) => read,
                 Err(error) => {
@@ -110,14 +106,14 @@ impl Checkpoints {
             if let Some(what) = difference(&state.identity, identity) {
                 return Err(TrainError::CheckpointMismatch { dir: self.dir.clone(), what: what.to_owned() });
             }
-            restore(&bytes, state.step, params, optimizer).map_err(|e| failed(&place, "read", e))?;
-            return Ok(Some(Resumed { step: state.step, log: state.log }));
+            restore(&bytes, state.step, params, optimizer, log).map_err(|e| failed(&place, "read", e))?;
+            return Ok(Some(state.step));
         }
         Ok(None)
     }
 
-    /// Folders of finished checkpoints, oldest first.
-    fn places(&self) -> Result<Vec<PathBuf>, TrainError> {
+    /// Folders whose names begin with `prefix`, in order of their names: those of checkpoints, oldest first.
+    fn places(&self, prefix: &str) -> Result<Vec<PathBuf>, TrainError> {
         let entries = match fs::read_dir(&self.dir) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -126,7 +122,7 @@ impl Checkpoints {
         let mut places = Vec::new();
         for entry in entries {
             let path = entry.map_err(|e| failed(&self.dir, "listed", e))?.path();
-            if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("step-")) {
+            if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix)) {
                 places.push(path);
             }
         }
@@ -135,9 +131,12 @@ impl Checkpoints {
     }
 
     fn prune(&self) -> Result<(), TrainError> {
-        let places = self.places()?;
-        for old in &places[..places.len().saturating_sub(self.keep.max(1))] {
-            fs::remove_dir_all(old).map_err(|e| failed(old, "removed", e))?;
+        let mut old = self.places("step-")?;
+        old.truncate(old.len().saturating_sub(self.keep.max(1)));
+        // Left behind by a process that was killed while writing: the folder belongs to this training alone.
+        old.extend(self.places(STAGING)?);
+        for path in old {
+            fs::remove_dir_all(&path).map_err(|e| failed(&path, "removed", e))?;
         }
         Ok(())
     }
@@ -154,14 +153,20 @@ fn difference(found: &Identity, expected: &Identity) -> Option<&'static str> {
     .find_map(|(what, same)| (!same).then_some(what))
 }
 
-fn serialize(params: &Params, optimizer: &Optimizer) -> Result<Vec<u8>, TrainError> {
-    let mut tensors: Vec<(String, Vec<u8>)> = Vec::new();
+fn serialize(params: &Params, optimizer: &Optimizer, log: &TrainLog) -> Result<Vec<u8>, TrainError> {
+    let mut tensors: Vec<(String, Dtype, Vec<u8>)> = Vec::new();
     for (name, var) in params {
-        tensors.push((format!("param/{name}"), host::with_values(var, to_bytes)?));
+        tensors.push((format!("param/{name}"), Dtype::F32, host::with_values(var, to_bytes)?));
     }
-    tensors.extend(optimizer.state(params).map(|(name, values)| (name, to_bytes(values))));
-    let views = tensors.iter().map(|(name, bytes)| {
-        let view = TensorView::new(Dtype::F32, vec![bytes.len() / 4], bytes).expect("four bytes per value");
+    tensors.extend(optimizer.state(params).map(|(name, values)| (name, Dtype::F32, to_bytes(values))));
+    // The log is kept as numbers, not as JSON, whose readers may round the last bit.
+    let steps = log.steps.iter().flat_map(|s| s.to_row()).flat_map(f64::to_le_bytes).collect();
+    let evals = log.evals.iter().flat_map(|e| [e.step as f64, e.loss]).flat_map(f64::to_le_bytes).collect();
+    tensors.push(("log/steps".to_owned(), Dtype::F64, steps));
+    tensors.push(("log/evals".to_owned(), Dtype::F64, evals));
+    let views = tensors.iter().map(|(name, dtype, bytes)| {
+        let width = if *dtype == Dtype::F64 { 8 } else { 4 };
+        let view = TensorView::new(*dtype, vec![bytes.len() / width], bytes).expect("whole values");
         (name.as_str(), view)
     });
     safetensors::serialize(views, None)
@@ -180,15 +185,17 @@ fn read(place: &Path) -> io::Result<(State, Vec<u8>)> {
     Ok((state, bytes))
 }
 
-fn restore(bytes: &[u8], step: u64, params: &Params, optimizer: &mut Optimizer) -> io::Result<()> {
+fn restore(bytes: &[u8], step: u64, params: &Params, optimizer: &mut Optimizer, log: &mut TrainLog) -> io::Result<()> {
     let tensors = SafeTensors::deserialize(bytes).map_err(io::Error::other)?;
+    let tensor = |name: &str| tensors.tensor(name).map_err(io::Error::other);
     let fill = |name: &str, out: &mut [f32]| -> io::Result<()> {
-        let data = tensors.tensor(name).map_err(io::Error::other)?;
-        if data.data().len() != out.len() * 4 {
+        let data = tensor(name)?;
+        let (values, rest) = data.data().as_chunks::<4>();
+        if values.len() != out.len() || !rest.is_empty() {
             return Err(io::Error::other(format!("`{name}` has the wrong size")));
         }
-        for (value, bytes) in out.iter_mut().zip(data.data().chunks_exact(4)) {
-            *value = f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        for (value, bytes) in out.iter_mut().zip(values) {
+            *value = f32::from_le_bytes(*bytes);
         }
         Ok(())
     };
@@ -197,7 +204,14 @@ fn restore(bytes: &[u8], step: u64, params: &Params, optimizer: &mut Optimizer) 
         host::update(var, |values| result = fill(&format!("param/{name}"), values)).map_err(io::Error::other)?;
         result?;
     }
-    optimizer.restore(params, step, fill)
+    optimizer.restore(params, step, fill)?;
+    let numbers = |name: &str| -> io::Result<Vec<f64>> {
+        Ok(tensor(name)?.data().as_chunks::<8>().0.iter().map(|b| f64::from_le_bytes(*b)).collect())
+    };
+    log.steps = numbers("log/steps")?.as_chunks::<7>().0.iter().map(|row| StepRecord::from_row(*row)).collect();
+    let evals = numbers("log/evals")?;
+    log.evals = evals.as_chunks::<2>().0.iter().map(|&[step, loss]| EvalRecord { step: step as u64, loss }).collect();
+    Ok(())
 }
 
 fn to_bytes(values: &[f32]) -> Vec<u8> {

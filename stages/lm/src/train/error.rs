@@ -111,6 +111,9 @@ pub enum TrainError {
         /// Last parts of the paths of all linear layers.
         known: Vec<String>,
     },
+    /// The adapter's configuration does not fit the model.
+    #[error(transparent)]
+    Adapter(#[from] crate::adapter::AdapterProblem),
     /// A checkpoint belongs to a different training.
     #[error(
         "the checkpoints in {dir} belong to a training with a different {what}; choose another directory or remove them"

@@ -36,8 +36,11 @@ pub(super) fn check_flow(params: &Params, grads: &[Vec<f32>], half: Half, step: 
     }
 }
 
-/// Fails if the mean loss of the last `window` steps is not below that of the first `window`. Looks once per window,
-/// when two of them are over.
+/// Relative fall of the mean loss below which a training does not count as getting anywhere.
+const LEAST_FALL: f64 = 1e-3;
+
+/// Fails if the mean loss of the last `window` steps is not at least 0.1% below that of the first `window`. Looks once
+/// per window, when two of them are over.
 pub(super) fn check_falling(losses: &[f64], window: u64) -> Result<(), TrainError> {
     let n = window as usize;
     if losses.len() < 2 * n || !losses.len().is_multiple_of(n) {
@@ -45,7 +48,7 @@ pub(super) fn check_falling(losses: &[f64], window: u64) -> Result<(), TrainErro
     }
     let mean = |part: &[f64]| part.iter().sum::<f64>() / n as f64;
     let (first, last) = (mean(&losses[..n]), mean(&losses[losses.len() - n..]));
-    if last < first {
+    if last < first * (1.0 - LEAST_FALL) {
         Ok(())
     } else {
         Err(TrainError::LossNotFalling { step: losses.len() as u64, window, first, last })

@@ -22,6 +22,19 @@ pub struct StepRecord {
     pub target_tokens: u64,
 }
 
+impl StepRecord {
+    /// All fields as numbers, in order. Counts stay exact below 2^53.
+    pub(super) fn to_row(self) -> [f64; 7] {
+        let Self { step, epoch, loss, learning_rate, grad_norm, tokens, target_tokens } = self;
+        [step as f64, epoch, loss, learning_rate, grad_norm, tokens as f64, target_tokens as f64]
+    }
+
+    pub(super) fn from_row([step, epoch, loss, learning_rate, grad_norm, tokens, target_tokens]: [f64; 7]) -> Self {
+        let (step, tokens, target_tokens) = (step as u64, tokens as u64, target_tokens as u64);
+        Self { step, epoch, loss, learning_rate, grad_norm, tokens, target_tokens }
+    }
+}
+
 /// One evaluation on held-out rows.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct EvalRecord {

@@ -30,7 +30,7 @@ pub use config::{Budget, TrainConfig};
 pub use data::{DataReport, Dataset, Example, Segment, TooLong, concat_blocks};
 pub use error::TrainError;
 pub use log::{EvalRecord, Flow, Observer, Progress, StepRecord, TrainLog};
-pub use lora::{LoraConfig, TargetModules, attach_lora};
+pub use lora::attach_lora;
 pub use optim::{AdamWConfig, MuonConfig, Optimizer, OptimizerConfig};
 pub use rng::Stream;
 pub use run::{Evaluation, Outcome, Surroundings, evaluate, train};

@@ -92,14 +92,10 @@ impl<'a, M: Trainable + ?Sized> Loop<'a, M> {
 
     fn run(mut self, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
         let identity = self.identity();
-        let resumed = match self.around.checkpoints {
-            Some(checkpoints) => checkpoints.resume(&identity, &self.params, &mut self.optimizer)?,
+        let resumed_from = match self.around.checkpoints {
+            Some(checkpoints) => checkpoints.resume(&identity, &self.params, &mut self.optimizer, &mut self.log)?,
             None => None,
         };
-        let resumed_from = resumed.as_ref().map(|r| r.step);
-        if let Some(resumed) = resumed {
-            self.log = resumed.log;
-        }
         let (start, mut tokens) = (Instant::now(), 0);
         let mut finished = true;
         for step in resumed_from.unwrap_or(0)..self.total_steps {
