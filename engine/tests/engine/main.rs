@@ -1,0 +1,7 @@
+//! The executor on small kinds and a real store.
+
+mod incremental;
+mod kinds;
+mod lab;
+mod mutations;
+mod running;
