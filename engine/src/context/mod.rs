@@ -10,7 +10,11 @@ use std::{
     collections::BTreeMap,
     fs::{self, File},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, OnceLock, mpsc},
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     time::{Duration, Instant},
 };
 
@@ -66,11 +70,14 @@ pub struct StageContext {
     stats: Mutex<NodeStats>,
     /// Objects of inputs that turned out damaged.
     damaged: Arc<Mutex<Vec<Digest>>>,
+    /// The memo is to be forgotten when it is first opened.
+    fresh: AtomicBool,
 }
 
 impl StageContext {
     pub(crate) fn new(parts: ContextParts) -> Self {
         Self {
+            fresh: AtomicBool::new(parts.fresh),
             parts,
             log: OnceLock::new(),
             progress: Mutex::default(),
@@ -181,13 +188,13 @@ impl StageContext {
 
     /// An empty directory to work in, removed when the stage ends.
     pub fn workdir(&self) -> Result<PathBuf, StageError> {
-        unimplemented!("lands next")
+        Ok(self.parts.publication.scratch_dir()?)
     }
 
     /// A directory for checkpoints. It belongs to the key: what a killed, failed or cancelled run left there is there
     /// again in the next one. It is removed when the result is published.
     pub fn checkpoint_dir(&self) -> Result<PathBuf, StageError> {
-        unimplemented!("lands next")
+        Ok(self.parts.publication.work_dir()?)
     }
 
     /// Where the log is, if the stage wrote one.
@@ -206,9 +213,9 @@ impl StageContext {
         if !matches!(self.parts.increment, Increment::RowWise { .. }) {
             return Err(StageError::contract("map_rows is for kinds whose INCREMENT is RowWise"));
         }
-        let memo = self.parts.store.row_memo(&self.parts.memo, SchemaRef::clone(schema))?;
-        if self.parts.fresh {
-            unimplemented!("lands next");
+        let mut memo = self.parts.store.row_memo(&self.parts.memo, SchemaRef::clone(schema))?;
+        if self.fresh.swap(false, Ordering::Relaxed) {
+            memo.clear()?;
         }
         Ok(memo)
     }
@@ -217,9 +224,9 @@ impl StageContext {
         if !matches!(self.parts.increment, Increment::Stream { .. }) {
             return Err(StageError::contract("stream is for kinds whose INCREMENT is Stream"));
         }
-        let memo = self.parts.store.stream_memo(&self.parts.memo, SchemaRef::clone(schema))?;
-        if self.parts.fresh {
-            unimplemented!("lands next");
+        let mut memo = self.parts.store.stream_memo(&self.parts.memo, SchemaRef::clone(schema))?;
+        if self.fresh.swap(false, Ordering::Relaxed) {
+            memo.clear()?;
         }
         Ok(memo)
     }

@@ -79,6 +79,7 @@ impl<'a> Coordinator<'a> {
     /// Runs until nothing is left to do.
     pub(super) fn work(&mut self, executor: &mut dyn Executor) {
         loop {
+            self.cancelled |= self.options.cancel.is_cancelled();
             while let Some(node) = self.keyable.pop_front() {
                 self.settle(node);
             }

@@ -173,6 +173,11 @@ impl ComputeJob {
             Ok(publication) => publication,
             Err(e) => return Failure::early(e),
         };
+        if self.force
+            && let Err(e) = publication.clear_work_dir()
+        {
+            return Failure::early(e);
+        }
         let started_ms = now_ms();
         let started = Instant::now();
         let cancel = self.run.cancel.child(self.timeout);

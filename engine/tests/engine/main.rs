@@ -1,5 +1,7 @@
 //! The executor on small kinds and a real store.
 
+mod explain;
+mod golden;
 mod incremental;
 mod kinds;
 mod lab;

@@ -2,10 +2,7 @@
 
 use std::fs;
 
-use crate::{
-    kinds::versioned,
-    lab::Lab,
-};
+use crate::{kinds::versioned, lab::Lab};
 
 const BASE: &str = "
 pipeline: p
@@ -137,7 +134,8 @@ fn input_disconnected_and_swapped() {
 
 #[test]
 fn kind_version() {
-    check_world(|lab| lab.registry = versioned::<2>(&lab.probe), &["both", "loud"]);
+    // It yields the same rows here, so nothing below it runs.
+    check_world(|lab| lab.registry = versioned::<2>(&lab.probe), &["loud"]);
 }
 
 #[test]
