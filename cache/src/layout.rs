@@ -9,6 +9,7 @@
 //!     manifests/ab/<key>.json    what a key's outputs are, and where they come from; the truth
 //!     index                      a checksummed log of what lookups need of the manifests; only a cache of them
 //!     memo/<recipe>/             shards of the row and stream memos, named by digest
+//!     work/<key>/                  checkpoints of a computation that has not ended
 //!     leases/<key>               locked by the process that computes the key
 //!     refs/<pipeline>.json       variant -> stage -> key
 //!     sources                    a checksummed log of (path, stat) -> digest
@@ -115,6 +116,11 @@ impl Layout {
     /// Where the lease of a key lies.
     pub(crate) fn lease(&self, key: &Digest) -> PathBuf {
         self.dir.join(format!("leases/{key}"))
+    }
+
+    /// Where a computation of the key keeps its checkpoints.
+    pub(crate) fn work(&self, key: &Digest) -> PathBuf {
+        self.dir.join(format!("work/{key}"))
     }
 
     /// Where the shards of a recipe lie.

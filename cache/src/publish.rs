@@ -73,24 +73,47 @@ impl Publication {
             let declared = self.ports.join("`, `");
             StoreError::misuse("publish output", port, format!("only `{declared}` are declared"))
         })?;
-        let path = self.scratch.0.join(index.to_string());
-        if path.exists() {
-            return Err(StoreError::misuse("publish output", port, "it is being written already"));
-        }
-        Ok((index, path))
+        Ok((index, self.scratch.0.join(index.to_string())))
     }
 
-    /// A writer for the table of a port. It may move to another thread.
+    /// A writer for the table of a port. It may move to another thread. Asked for again, the table starts over: what was
+    /// written before is gone, and its writer, if it still lives, fails to finish.
     pub fn table_writer(&self, port: &str, schema: SchemaRef) -> Result<TableWriter, StoreError> {
         let (index, path) = self.place(port)?;
+        fsio::remove(&path).at("remove", &path)?;
+        self.outputs.lock().expect("no panic while locked")[index] = None;
         Ok(TableWriter::new(TableFile::create(&path, schema)?, (index, port.to_owned()), self.outputs.clone()))
     }
 
     /// An empty directory for the files of a port; the regular files in it at [`Publication::commit`] are the artifact.
     pub fn files_dir(&self, port: &str) -> Result<PathBuf, StoreError> {
         let (_, path) = self.place(port)?;
+        if path.exists() {
+            return Err(StoreError::misuse("publish output", port, "it is being written already"));
+        }
         fs::create_dir(&path).at("create", &path)?;
         Ok(path)
+    }
+
+    /// A directory for files that are no output; removed with the publication, whatever becomes of it.
+    pub fn scratch_dir(&self) -> Result<PathBuf, StoreError> {
+        let path = self.scratch.0.join("scratch");
+        fs::create_dir_all(&path).at("create", &path)?;
+        Ok(path)
+    }
+
+    /// A directory that belongs to the key rather than to this attempt at it: what is left there by a process that died is
+    /// there again for the next one. [`Publication::commit`] removes it.
+    pub fn work_dir(&self) -> Result<PathBuf, StoreError> {
+        let path = self.store.layout().work(self.lease.key());
+        fs::create_dir_all(&path).at("create", &path)?;
+        Ok(path)
+    }
+
+    /// Forgets what earlier attempts left in [`Publication::work_dir`].
+    pub fn clear_work_dir(&self) -> Result<(), StoreError> {
+        let path = self.store.layout().work(self.lease.key());
+        fsio::remove(&path).at("remove", &path)
     }
 
     /// Verifies and publishes. Every port must have its output. From its return on, the result survives the death of this
@@ -114,6 +137,7 @@ impl Publication {
         fsio::rename(&temp, &path).at("write", &path)?;
         let entry = self.store.index_entry(manifest.entry())?;
         drop(lock);
+        self.clear_work_dir()?;
         with_parents(&mut job.then, &path);
         self.store.submit_sync(job);
         Ok(entry)

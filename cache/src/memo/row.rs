@@ -218,6 +218,15 @@ impl RowMemo {
         Ok(())
     }
 
+    /// Forgets everything, on disk too.
+    pub fn clear(&mut self) -> Result<(), StoreError> {
+        self.shards.remove(&self.shards.list("")?)?;
+        self.known.clear();
+        self.files.clear();
+        self.pending.clear();
+        Ok(())
+    }
+
     /// Writes few large shards instead of many small ones. Each row goes along once.
     fn merge(&mut self) -> Result<(), StoreError> {
         let old = self.files.clone();

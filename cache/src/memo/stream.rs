@@ -170,6 +170,13 @@ impl StreamMemo {
         Ok(())
     }
 
+    /// Forgets everything, on disk too.
+    pub fn clear(&mut self) -> Result<(), StoreError> {
+        self.shards.remove(&self.shards.list("")?)?;
+        self.pending.clear();
+        self.load()
+    }
+
     fn write(&mut self, span: &Range<u64>, rows: &RecordBatch) -> Result<PathBuf, StoreError> {
         self.shards.write(&format!("{:012}-{:012}-", span.start, span.end), rows)
     }
