@@ -4,6 +4,7 @@
 //! equal logits the lower token id counts as the more likely. Everything is computed within the row in a fixed order.
 
 use super::SamplingParams;
+use crate::ops::math::{exp, simd};
 
 /// The chosen token.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -50,9 +51,8 @@ impl Sampler {
 
     /// Fills `weights` with `exp((logit - max) / temperature)` and returns their sum.
     fn exponentials(&mut self, logits: &[f32], max: f32, temperature: f32) -> f64 {
-        let inverse = 1.0 / temperature;
-        self.weights.clear();
-        self.weights.extend(logits.iter().map(|l| exp((l - max) * inverse)));
+        self.weights.resize(logits.len(), 0.0);
+        exponentials(logits, max, 1.0 / temperature, &mut self.weights);
         self.weights.chunks(BLOCK).map(block_sum).sum()
     }
 
@@ -163,28 +163,13 @@ fn penalise(logits: &mut [f32], seen: &[u32], penalty: f32) {
     }
 }
 
-/// `e^x` for `x <= 0` to about 2 ulp, in plain arithmetic that vectorises and gives the same bits everywhere.
-///
-/// Cody and Waite's reduction `x = n ln 2 + r`, then a Taylor polynomial of degree 7 on `|r| <= ln 2 / 2`, whose
-/// remainder is below 5e-9 relative.
-#[inline]
-fn exp(x: f32) -> f32 {
-    const LN_2_HIGH: f32 = 0.693_359_4;
-    const LN_2_LOW: f32 = -2.121_944_4e-4;
-    /// Adding and subtracting 1.5 · 2^23 rounds to an integer.
-    const ROUND: f32 = 12_582_912.0;
-    let x = x.max(-87.0);
-    let n = (x * std::f32::consts::LOG2_E + ROUND) - ROUND;
-    let r = (x - n * LN_2_HIGH) - n * LN_2_LOW;
-    let p = 1.0 / 5040.0;
-    let p = p * r + 1.0 / 720.0;
-    let p = p * r + 1.0 / 120.0;
-    let p = p * r + 1.0 / 24.0;
-    let p = p * r + 1.0 / 6.0;
-    let p = p * r + 0.5;
-    let p = p * r + 1.0;
-    let p = p * r + 1.0;
-    p * f32::from_bits(((n as i32 + 127) << 23) as u32)
+simd! {
+    /// `out = exp((logits - max) · factor)`
+    fn exponentials(logits: &[f32], max: f32, factor: f32, out: &mut [f32]) {
+        for (out, logit) in out.iter_mut().zip(logits) {
+            *out = exp::<FMA>((logit - max) * factor);
+        }
+    }
 }
 
 #[cfg(test)]

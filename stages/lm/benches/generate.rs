@@ -1,0 +1,66 @@
+//! New tokens per second of batched generation.
+//!
+//!     cargo bench -p pipe-lm --bench generate -- MODEL_DIR [rows [new_tokens [prompt_tokens [repeats]]]]
+//!
+//! Prints one line of JSON per repeat. `benches/peers/generate.py` runs this and `transformers` in turns on one checkpoint.
+#![expect(clippy::print_stdout, reason = "a benchmark reports")]
+
+use std::{ops::ControlFlow, path::PathBuf, sync::Arc, time::Instant};
+
+use candle_core::{DType, Device};
+use pipe_lm::{
+    config::DecoderConfig,
+    generate::{Backend, Completion, Generator, Prompt, Request, SamplingParams},
+    model::{Decoder, Inference},
+    tokenizer::{SpecialTokens, Tokenizer},
+    weights::Weights,
+};
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
+    let Some(dir) = arguments.first().map(PathBuf::from) else { return };
+    let number = |i: usize, default: usize| arguments.get(i).map_or(default, |a| a.parse().unwrap());
+    let (rows, new, prompt, repeats) = (number(1, 64), number(2, 128), number(3, 16), number(4, 3));
+
+    let config = DecoderConfig::from_dir(&dir).unwrap();
+    let weights = Weights::from_dir(&dir, &config).unwrap();
+    let decoder = Decoder::load(&config, &weights, &Device::Cpu, DType::F32).unwrap();
+    let inference = Arc::new(Inference::new(&decoder).unwrap());
+    drop(decoder);
+    let generator = Generator::new(inference, Arc::new(tokenizer(config.vocab_size)), &[]);
+    for repeat in 0..repeats {
+        for temperature in [0.0, 0.9] {
+            let params = SamplingParams {
+                max_new_tokens: new,
+                ignore_eos: true,
+                temperature,
+                top_p: if temperature > 0.0 { 0.95 } else { 1.0 },
+                ..SamplingParams::default()
+            };
+            let mut requests = (0..rows).map(|row| {
+                // The prompts of peers/generate.py.
+                let ids = (0..prompt).map(|i| (3 + (row * 131 + i * 31 + repeat) % (config.vocab_size - 3)) as u32);
+                Request { id: row.to_string(), prompt: Prompt::Tokens(ids.collect()) }
+            });
+            let begin = Instant::now();
+            let keep = &mut |_: Completion| ControlFlow::Continue(());
+            let usage = generator.complete(&mut requests, &params, keep).unwrap();
+            let seconds = begin.elapsed().as_secs_f64();
+            assert_eq!(usage.completion_tokens as usize, rows * new);
+            let rate = usage.completion_tokens as f64 / seconds;
+            println!("{{\"temperature\": {temperature}, \"seconds\": {seconds:.4}, \"tokens_per_second\": {rate:.0}}}");
+        }
+    }
+}
+
+/// One word per id: random checkpoints have no tokenizer, and generation ends in decoding.
+fn tokenizer(vocab: usize) -> Tokenizer {
+    let words: serde_json::Map<_, _> = (0..vocab).map(|id| (format!("w{id}"), id.into())).collect();
+    let json = serde_json::json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
+        "pre_tokenizer": { "type": "Whitespace" }, "post_processor": null, "decoder": null,
+        "model": { "type": "WordLevel", "vocab": words, "unk_token": "w0" },
+    });
+    let inner = tokenizers::Tokenizer::from_bytes(json.to_string()).unwrap();
+    Tokenizer::new(inner, SpecialTokens::default(), PathBuf::from("words")).unwrap()
+}
