@@ -15,7 +15,7 @@ mod embedding;
 pub mod gemm;
 mod linear;
 mod lora;
-mod math;
+pub(crate) mod math;
 mod norm;
 mod rope;
 mod scratch;
