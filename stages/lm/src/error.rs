@@ -22,6 +22,9 @@ pub enum Error {
     /// An export.
     #[error(transparent)]
     Export(#[from] crate::export::ExportError),
+    /// A GGUF file.
+    #[error(transparent)]
+    Gguf(#[from] crate::gguf::GgufError),
     /// The weights.
     #[error(transparent)]
     Weights(#[from] crate::weights::WeightsError),

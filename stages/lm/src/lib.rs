@@ -10,6 +10,7 @@ pub mod config;
 mod error;
 pub mod export;
 pub mod generate;
+pub mod gguf;
 pub mod model;
 pub mod ops;
 pub mod quant;

@@ -7,7 +7,6 @@
 
 use candle_core::{DType, Device, Tensor};
 
-use super::AdapterError;
 use crate::{
     config::DecoderConfig,
     model::Adapter,
@@ -39,15 +38,11 @@ impl<'a> Merged<'a> {
         self.config
     }
 
-    /// One parameter of the merged model in f32.
+    /// One parameter of the merged model in f32 on the CPU.
     ///
     /// # Errors
     /// It cannot be read, or the adapter does not fit.
-    pub fn load(&self, param: Param) -> Result<Tensor, AdapterError> {
-        Ok(self.tensor_of(param)?)
-    }
-
-    fn tensor_of(&self, param: Param) -> Result<Tensor, WeightsError> {
+    pub fn load_f32(&self, param: Param) -> Result<Tensor, WeightsError> {
         let weight = self.base.load(param, DType::F32, &Device::Cpu)?;
         let Param::Layer(layer, LayerParam::Weight(linear)) = param else { return Ok(weight) };
         let module = linear.path(self.config.family, layer);
@@ -77,6 +72,6 @@ impl TensorSource for Merged<'_> {
         let missing = || WeightsError::Missing { place: "the model".into(), names: vec![name.to_owned()], more: 0 };
         let (_, param) = self.params().into_iter().find(|(n, _)| n == name).ok_or_else(missing)?;
         let dtype = self.dtype.map_or_else(|| self.base.dtype(param), Ok)?;
-        self.tensor_of(param)?.to_dtype(dtype).map_err(|source| WeightsError::Tensor { name: name.to_owned(), source })
+        self.load_f32(param)?.to_dtype(dtype).map_err(|source| WeightsError::Tensor { name: name.to_owned(), source })
     }
 }

@@ -44,6 +44,11 @@ pub enum RopeScaling {
         /// Context of pretraining, in tokens.
         original_max_position_embeddings: usize,
     },
+    /// Each frequency divided by a factor of its own (how GGUF stores Llama 3's scaling); `head_dim / 2` of them.
+    Factors {
+        /// Divisors, in the order of the frequencies.
+        factors: Vec<f32>,
+    },
     /// YaRN (Peng et al. 2023).
     Yarn {
         /// How many times longer the context is.
@@ -79,6 +84,9 @@ impl Rope {
                 let stretch = factor * (seq_len as f64).max(longest) / longest - (factor - 1.0);
                 let exponent = head_dim as f64 / (head_dim as f64 - 2.0);
                 (plain(self.theta * stretch.powf(exponent)), 1.0)
+            }
+            RopeScaling::Factors { ref factors } => {
+                (plain(self.theta).into_iter().zip(factors).map(|(f, by)| f / by).collect(), 1.0)
             }
             RopeScaling::Llama3 {
                 factor,

@@ -104,7 +104,7 @@ pub enum WeightsError {
         expected: Vec<usize>,
     },
     /// Tensors that the configuration asks for are not there.
-    #[error("find {} in {place}{}", names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", "), if *more > 0 { format!(" (and {more} more)") } else { String::new() })]
+    #[error("find {}{} in {place}", quoted(names), and_more(*more, ""))]
     Missing {
         /// Where they should be.
         place: String,
@@ -114,7 +114,7 @@ pub enum WeightsError {
         more: usize,
     },
     /// A tensor that the configuration does not know.
-    #[error("use {file}: config.json describes a model without `{name}`{}", if *more > 0 { format!(" (and {more} other tensors)") } else { String::new() })]
+    #[error("use {file}: config.json describes a model without `{name}`{}", and_more(*more, " tensors"))]
     Unexpected {
         /// The file.
         file: String,
@@ -131,4 +131,12 @@ pub enum WeightsError {
         /// What candle said.
         source: candle_core::Error,
     },
+}
+
+fn quoted(names: &[String]) -> String {
+    names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")
+}
+
+fn and_more(more: usize, what: &str) -> String {
+    if more == 0 { String::new() } else { format!(" (and {more} more{what})") }
 }

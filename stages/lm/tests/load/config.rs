@@ -128,7 +128,7 @@ fn what_cannot_be_run_is_refused_by_name() {
     check(&llama(r#"{"hidden_size": null}"#), "use DIR/config.json: `hidden_size` is missing");
     check(
         &llama(r#"{"hidden_size": "big"}"#),
-        "use DIR/config.json: hidden_size: invalid type: string \"big\", expected usize at line 1 column 64",
+        "use DIR/config.json: hidden_size: invalid type: string \"big\", expected usize at line 1 column 57",
     );
     check(
         &llama(r#"{"quantization_config": {"quant_method": "gptq"}}"#),

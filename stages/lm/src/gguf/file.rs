@@ -1,0 +1,171 @@
+//! An opened GGUF file.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use candle_core::{
+    DType, Device, Tensor,
+    quantized::{QTensor, gguf_file::Content},
+};
+
+use super::{
+    GgufError, config,
+    metadata::Metadata,
+    names,
+    tensors::{GgufTile, RowOrder},
+    tokenizer_read,
+};
+use crate::{
+    config::{DecoderConfig, RopeScaling},
+    model::{ModelError, WeightSource},
+    ops::Weight,
+    tokenizer::Tokenizer,
+    weights::{Param, WeightsError},
+};
+
+/// A GGUF file with its configuration: a source of weights for [`crate::model::Decoder::build`].
+pub struct GgufModel {
+    path: PathBuf,
+    content: Content,
+    config: DecoderConfig,
+}
+
+impl std::fmt::Debug for GgufModel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GgufModel").field("path", &self.path).field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+const ROPE_FACTORS: &str = "rope_freqs.weight";
+
+impl GgufModel {
+    /// Reads header and metadata, and checks that every tensor is there with the right shape. No tensor is read but the rotary factors.
+    ///
+    /// # Errors
+    /// The file is missing, truncated or malformed, its architecture is not supported, or tensors are missing or of the wrong shape.
+    pub fn open(path: &Path) -> Result<Self, GgufError> {
+        let io = |source| GgufError::Io { action: "open", path: path.to_owned(), source };
+        let mut file = File::open(path).map_err(io)?;
+        let format = |source| GgufError::Format { path: path.to_owned(), source };
+        let content = Content::read(&mut file).map_err(format)?;
+        let found = file.metadata().map_err(io)?.len();
+        let end = |t: &candle_core::quantized::gguf_file::TensorInfo| {
+            let blocks = t.shape.elem_count().div_ceil(t.ggml_dtype.block_size());
+            content.tensor_data_offset + t.offset + (blocks * t.ggml_dtype.type_size()) as u64
+        };
+        let expected = content.tensor_infos.values().map(end).max().unwrap_or(0);
+        if found < expected {
+            return Err(GgufError::Truncated { path: path.to_owned(), found, expected });
+        }
+        let metadata = Metadata { path, pairs: &content.metadata };
+        let rope_factors = content
+            .tensor_infos
+            .contains_key(ROPE_FACTORS)
+            .then(|| content.tensor(&mut file, ROPE_FACTORS, &Device::Cpu)?.dequantize(&Device::Cpu)?.to_vec1::<f32>())
+            .transpose()
+            .map_err(format)?;
+        let embedding = content.tensor_infos.get(&names::name(Param::Embedding));
+        let vocab_size = embedding.and_then(|t| t.shape.dims().first().copied()).unwrap_or(0);
+        let has = |name: &str| content.tensor_infos.contains_key(name);
+        let config = config::read(&metadata, config::Tensors { has: &has, rope_factors, vocab_size })?;
+        let model = Self { path: path.to_owned(), content, config };
+        model.check()?;
+        Ok(model)
+    }
+
+    fn check(&self) -> Result<(), GgufError> {
+        let place = || self.path.display().to_string();
+        for param in Param::all(&self.config) {
+            let name = names::name(param);
+            let Some(info) = self.content.tensor_infos.get(&name) else {
+                return Err(WeightsError::Missing { place: place(), names: vec![name], more: 0 }.into());
+            };
+            let (found, expected) = (info.shape.dims().to_vec(), param.shape(&self.config));
+            if found != expected {
+                return Err(WeightsError::Shape { file: place(), name, found, expected }.into());
+            }
+        }
+        if let crate::config::Position::Rope(rope) = &self.config.position
+            && let RopeScaling::Factors { factors } = &rope.scaling
+            && factors.len() != self.config.head_dim / 2
+        {
+            let problem =
+                format!("`{ROPE_FACTORS}` has {} entries for heads of {}", factors.len(), self.config.head_dim);
+            return Err(GgufError::invalid(&self.path, problem));
+        }
+        Ok(())
+    }
+
+    /// What the metadata say of the model.
+    pub fn config(&self) -> &DecoderConfig {
+        &self.config
+    }
+
+    /// The tokenizer inside.
+    ///
+    /// # Errors
+    /// It is of a kind that is not supported, or its lists do not belong together.
+    pub fn tokenizer(&self) -> Result<Tokenizer, GgufError> {
+        tokenizer_read::read(&self.metadata())
+    }
+
+    /// The chat template inside, in Jinja.
+    ///
+    /// # Errors
+    /// The entry is not a text.
+    pub fn chat_template(&self) -> Result<Option<String>, GgufError> {
+        Ok(self.metadata().text("tokenizer.chat_template")?.map(str::to_owned))
+    }
+
+    fn metadata(&self) -> Metadata<'_> {
+        Metadata { path: &self.path, pairs: &self.content.metadata }
+    }
+
+    fn stored(&self, param: Param) -> Result<QTensor, WeightsError> {
+        let name = names::name(param);
+        let io = |source| WeightsError::Io { action: "open", path: self.path.clone(), source };
+        let mut file = File::open(&self.path).map_err(io)?;
+        self.content.tensor(&mut file, &name, &Device::Cpu).map_err(|source| WeightsError::Tensor { name, source })
+    }
+
+    fn order(&self, param: Param) -> RowOrder {
+        if names::is_interleaved(self.config.family, param) {
+            RowOrder::Interleaved { head_dim: self.config.head_dim }
+        } else {
+            RowOrder::Plain
+        }
+    }
+
+    /// A parameter in f32 on the CPU, in the order of Hugging Face.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn load(&self, param: Param) -> Result<Tensor, WeightsError> {
+        let stored = self.stored(param)?;
+        let order = self.order(param);
+        let expand = || {
+            let plain = stored.dequantize(&Device::Cpu)?;
+            let RowOrder::Interleaved { head_dim } = order else { return Ok(plain) };
+            let rows: Vec<u32> = (0..plain.dims()[0]).map(|row| names::interleaved_row(row, head_dim) as u32).collect();
+            plain.index_select(&Tensor::new(rows, &Device::Cpu)?, 0)
+        };
+        expand().map_err(|source| WeightsError::Tensor { name: names::name(param), source })
+    }
+}
+
+impl WeightSource for &GgufModel {
+    fn matrix(&mut self, param: Param) -> Result<Weight, ModelError> {
+        if param == Param::Embedding {
+            return Ok(Weight::Dense(self.load(param)?));
+        }
+        Ok(Weight::Tiles(Arc::new(GgufTile::new(self.stored(param)?, self.order(param)))))
+    }
+
+    fn vector(&mut self, param: Param) -> Result<Tensor, ModelError> {
+        let tensor = self.load(param)?;
+        tensor.to_dtype(DType::F32).map_err(|source| WeightsError::Tensor { name: names::name(param), source }.into())
+    }
+}

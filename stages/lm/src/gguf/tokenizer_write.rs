@@ -1,0 +1,128 @@
+//! A tokenizer as GGUF metadata.
+
+use serde_json::Value;
+
+use super::{
+    GgufError,
+    tokenizer_read::{SPLITS, kind},
+    write::Entry,
+};
+use crate::tokenizer::Tokenizer;
+
+/// The entries that llama.cpp needs to build the tokenizer. `rows` is the size of the embedding table: ids without a token are filled up.
+pub(super) fn entries(tokenizer: &Tokenizer, rows: usize) -> Result<Vec<(String, Entry)>, GgufError> {
+    let text = tokenizer.inner().to_string(false).map_err(|e| GgufError::Unsupported(format!("its tokenizer: {e}")))?;
+    let json: Value = serde_json::from_str(&text).map_err(|e| GgufError::Unsupported(format!("its tokenizer: {e}")))?;
+    if json["model"]["type"] != "BPE" {
+        return Err(GgufError::Unsupported(format!(
+            "a tokenizer of type {} has no counterpart",
+            json["model"]["type"]
+        )));
+    }
+    let merges = merges(&json)?;
+    let byte_fallback = json["model"]["byte_fallback"] == true;
+    let tokens: Vec<String> =
+        (0..rows).map(|id| tokenizer.token(id as u32).unwrap_or_else(|| format!("[PAD{id}]"))).collect();
+    let mut found = vec![("tokenizer.ggml.tokens".to_owned(), Entry::Texts(tokens.clone()))];
+    let mut add = |key: &str, entry| found.push((format!("tokenizer.ggml.{key}"), entry));
+    if byte_fallback {
+        add("model", Entry::Text("llama".into()));
+        add("pre", Entry::Text("default".into()));
+        add("scores", Entry::Numbers(scores(&tokens, &merges)));
+        add("add_space_prefix", Entry::Flag(adds_space(&json)));
+    } else {
+        add("model", Entry::Text("gpt2".into()));
+        add("pre", Entry::Text(split_name(&json)?.into()));
+        add("merges", Entry::Texts(merges.iter().map(|(l, r)| format!("{l} {r}")).collect()));
+    }
+    add("token_type", Entry::Kinds(kinds(tokenizer, &json, &tokens, byte_fallback)));
+    let special = [("bos", tokenizer.bos()), ("eos", tokenizer.eos()), ("padding", tokenizer.pad())];
+    let unknown = tokenizer.special().unk_token.as_deref().or(json["model"]["unk_token"].as_str());
+    for (role, id) in special.into_iter().chain([("unknown", unknown.and_then(|t| tokenizer.id(t)))]) {
+        if let Some(id) = id {
+            add(&format!("{role}_token_id"), Entry::Count(id));
+        }
+    }
+    let around = tokenizer.encode("", true)?;
+    add("add_bos_token", Entry::Flag(tokenizer.bos().is_some_and(|bos| around.first() == Some(&bos))));
+    add("add_eos_token", Entry::Flag(tokenizer.eos().is_some_and(|eos| around.last() == Some(&eos))));
+    Ok(found)
+}
+
+/// Both spellings of the list: pairs, and texts with a space between.
+fn merges(json: &Value) -> Result<Vec<(String, String)>, GgufError> {
+    let pair = |merge: &Value| match merge {
+        Value::String(text) => text.split_once(' ').map(|(l, r)| (l.to_owned(), r.to_owned())),
+        Value::Array(parts) => Some((parts.first()?.as_str()?.to_owned(), parts.get(1)?.as_str()?.to_owned())),
+        _ => None,
+    };
+    let list = json["model"]["merges"].as_array();
+    list.and_then(|list| list.iter().map(pair).collect())
+        .ok_or_else(|| GgufError::Unsupported("its tokenizer's merges are not a list of pairs".into()))
+}
+
+/// llama.cpp merges the pair whose whole scores highest, so a whole scores the lower the later it is merged.
+fn scores(tokens: &[String], merges: &[(String, String)]) -> Vec<f32> {
+    let mut rank = std::collections::HashMap::new();
+    for (i, (left, right)) in merges.iter().enumerate() {
+        rank.entry(format!("{left}{right}")).or_insert(i);
+    }
+    tokens.iter().map(|token| rank.get(token).map_or(0.0, |rank| -(*rank as f32) - 1.0)).collect()
+}
+
+fn adds_space(json: &Value) -> bool {
+    let prepends = |n: &Value| n["type"] == "Prepend";
+    let normalizer = &json["normalizer"];
+    let in_normalizer =
+        prepends(normalizer) || normalizer["normalizers"].as_array().is_some_and(|all| all.iter().any(prepends));
+    let metaspace = &json["pre_tokenizer"];
+    in_normalizer || (metaspace["type"] == "Metaspace" && metaspace["prepend_scheme"] != "never")
+}
+
+/// llama.cpp's name for how the tokenizer splits a text before it merges.
+fn split_name(json: &Value) -> Result<&'static str, GgufError> {
+    let pre = &json["pre_tokenizer"];
+    let steps = match pre["type"].as_str() {
+        Some("Sequence") => pre["pretokenizers"].as_array().cloned().unwrap_or_default(),
+        _ => vec![pre.clone()],
+    };
+    let unknown = || GgufError::Unsupported("llama.cpp knows no pre-tokenizer like its own".into());
+    match steps.as_slice() {
+        [bytes] if bytes["type"] == "ByteLevel" && bytes["use_regex"] == true && bytes["add_prefix_space"] == false => {
+            Ok("gpt-2")
+        }
+        [split, bytes] if split["type"] == "Split" && bytes["type"] == "ByteLevel" => {
+            let regex = split["pattern"]["Regex"].as_str().unwrap_or_default();
+            SPLITS.iter().find(|(_, known)| *known == regex).map(|(name, _)| *name).ok_or_else(unknown)
+        }
+        _ => Err(unknown()),
+    }
+}
+
+fn kinds(tokenizer: &Tokenizer, json: &Value, tokens: &[String], byte_fallback: bool) -> Vec<i32> {
+    let added = json["added_tokens"].as_array().cloned().unwrap_or_default();
+    let unknown = json["model"]["unk_token"].as_str();
+    let mut kinds: Vec<usize> = tokens
+        .iter()
+        .enumerate()
+        .map(|(id, token)| {
+            let is_byte = token.len() == 6 && token.starts_with("<0x") && token.ends_with('>');
+            if tokenizer.token(id as u32).is_none() {
+                kind::USER_DEFINED
+            } else if byte_fallback && is_byte {
+                kind::BYTE
+            } else {
+                kind::NORMAL
+            }
+        })
+        .collect();
+    for token in added {
+        if let Some(slot) = token["id"].as_u64().and_then(|id| kinds.get_mut(id as usize)) {
+            *slot = if token["special"] == true { kind::CONTROL } else { kind::USER_DEFINED };
+        }
+    }
+    if let Some(slot) = unknown.and_then(|t| tokenizer.id(t)).and_then(|id| kinds.get_mut(id as usize)) {
+        *slot = kind::UNKNOWN;
+    }
+    kinds.into_iter().map(|k| k as i32).collect()
+}

@@ -1,0 +1,281 @@
+//! Writing GGUF version 3, one tensor in memory at a time.
+//!
+//! Layout: magic, version, counts; the metadata; name, shape (fastest dimension first), type and offset of each tensor; then, aligned to 32 bytes, the
+//! tensors, each aligned again.
+
+use std::{
+    io::{BufWriter, Write},
+    path::Path,
+};
+
+use candle_core::quantized::{GgmlDType, QTensor};
+
+use super::{GgufError, names, tokenizer_write};
+use crate::{
+    adapter::Merged,
+    config::{DecoderConfig, Position, RopeScaling},
+    tokenizer::Tokenizer,
+    weights::{Param, WeightsError},
+};
+
+/// How the matrices of an export are stored. Norms and biases are always f32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GgufType {
+    /// 32-bit floats.
+    F32,
+    /// 16-bit floats.
+    F16,
+    /// 8-bit integers in blocks of 32 with an f16 scale; matrices whose rows are not a multiple of 32 are stored as f16.
+    Q8_0,
+}
+
+/// A value of the metadata.
+pub(super) enum Entry {
+    Count(u32),
+    Number(f32),
+    Flag(bool),
+    Text(String),
+    Texts(Vec<String>),
+    Numbers(Vec<f32>),
+    Kinds(Vec<i32>),
+}
+
+const ALIGNMENT: usize = 32;
+const Q_TYPES: [(GgmlDType, u32); 3] = [(GgmlDType::F32, 0), (GgmlDType::F16, 1), (GgmlDType::Q8_0, 8)];
+
+/// Writes a model, with its adapter folded in, and its tokenizer as one GGUF file that llama.cpp runs. The file appears under its name only
+/// when it is complete.
+///
+/// # Errors
+/// The architecture, its rope scaling or the tokenizer has no counterpart in llama.cpp, a tensor cannot be computed, or the file cannot be
+/// written.
+pub fn export_gguf(
+    path: &Path,
+    model: &Merged<'_>,
+    tokenizer: &Tokenizer,
+    chat_template: Option<&str>,
+    stored: GgufType,
+) -> Result<(), GgufError> {
+    let config = model.config();
+    let mut entries = describe(config, stored)?;
+    entries.extend(tokenizer_write::entries(tokenizer, config.vocab_size)?);
+    entries.extend(chat_template.map(|t| ("tokenizer.chat_template".to_owned(), Entry::Text(t.to_owned()))));
+    let factors = rope_factors(config);
+    let mut tensors: Vec<(String, Vec<usize>, GgmlDType, Option<Param>)> = Param::all(config)
+        .into_iter()
+        .map(|param| {
+            let shape = param.shape(config);
+            let dtype = match (stored, shape.as_slice()) {
+                (GgufType::F32, _) | (_, [_]) => GgmlDType::F32,
+                (GgufType::Q8_0, [_, columns]) if columns % 32 == 0 => GgmlDType::Q8_0,
+                _ => GgmlDType::F16,
+            };
+            (names::name(param), shape, dtype, Some(param))
+        })
+        .collect();
+    tensors.extend(factors.as_ref().map(|f| ("rope_freqs.weight".to_owned(), vec![f.len()], GgmlDType::F32, None)));
+
+    let io = |source| GgufError::Io { action: "write", path: path.to_owned(), source };
+    let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let temporary = tempfile::NamedTempFile::new_in(dir).map_err(io)?;
+    let mut out = Counted { out: BufWriter::new(temporary.as_file()), written: 0 };
+    out.header(&entries, &tensors).map_err(io)?;
+    for (name, _, dtype, param) in &tensors {
+        let bytes = match param {
+            Some(param) => encode(model, *param, *dtype)?,
+            None => factors.iter().flatten().flat_map(|f| f.to_le_bytes()).collect(),
+        };
+        tracing::trace!(name, bytes = bytes.len(), "tensor written");
+        out.bytes(&bytes).and_then(|()| out.pad()).map_err(io)?;
+    }
+    out.out.flush().map_err(io)?;
+    drop(out);
+    temporary.as_file().sync_all().map_err(io)?;
+    temporary.persist(path).map_err(|e| io(e.error))?;
+    Ok(())
+}
+
+fn encode(model: &Merged<'_>, param: Param, dtype: GgmlDType) -> Result<Vec<u8>, GgufError> {
+    let name = names::name(param);
+    let head_dim = model.config().head_dim;
+    let tensor = model.load_f32(param)?;
+    let encode = || {
+        let tensor = if names::is_interleaved(model.config().family, param) {
+            // The file's row `interleaved_row(r)` is the model's row `r`: invert.
+            let rows = tensor.dims()[0];
+            let mut order = vec![0u32; rows];
+            for row in 0..rows {
+                order[names::interleaved_row(row, head_dim)] = row as u32;
+            }
+            tensor.index_select(&candle_core::Tensor::new(order, tensor.device())?, 0)?
+        } else {
+            tensor
+        };
+        Ok(QTensor::quantize(&tensor, dtype)?.data()?.into_owned())
+    };
+    encode().map_err(|source| WeightsError::Tensor { name, source }.into())
+}
+
+/// `general.*` and the architecture's own keys.
+fn describe(config: &DecoderConfig, stored: GgufType) -> Result<Vec<(String, Entry)>, GgufError> {
+    let unsupported = |what: String| GgufError::Unsupported(what);
+    let architecture = names::architecture(config.family)
+        .ok_or_else(|| unsupported(format!("the architecture {} is not supported", config.family.architecture())))?;
+    let Position::Rope(rope) = &config.position else { return Err(unsupported("it has no rotary embedding".into())) };
+    if config.layers.iter().any(|l| l.sliding_window.is_some_and(|w| w < config.max_position_embeddings)) {
+        return Err(unsupported("llama.cpp would ignore its sliding window".into()));
+    }
+    if config.mlp_bias || config.o_bias {
+        return Err(unsupported("biases on the MLP or the attention output are not supported".into()));
+    }
+    // llama.cpp's file types: all f32, mostly f16, mostly Q8_0.
+    let file_type = match stored {
+        GgufType::F32 => 0,
+        GgufType::F16 => 1,
+        GgufType::Q8_0 => 7,
+    };
+    let count = |n: usize| Entry::Count(n as u32);
+    let mut entries = vec![
+        ("general.architecture".to_owned(), Entry::Text(architecture.into())),
+        ("general.file_type".to_owned(), Entry::Count(file_type)),
+        ("general.quantization_version".to_owned(), Entry::Count(2)),
+    ];
+    let mut add = |tail: &str, entry| entries.push((format!("{architecture}.{tail}"), entry));
+    add("block_count", count(config.num_layers()));
+    add("context_length", count(config.max_position_embeddings));
+    add("embedding_length", count(config.hidden_size));
+    add("feed_forward_length", count(config.intermediate_size));
+    add("attention.head_count", count(config.num_attention_heads));
+    add("attention.head_count_kv", count(config.num_key_value_heads));
+    add("attention.key_length", count(config.head_dim));
+    add("attention.value_length", count(config.head_dim));
+    add("attention.layer_norm_rms_epsilon", Entry::Number(config.norm_eps as f32));
+    add("rope.dimension_count", count(config.head_dim));
+    add("rope.freq_base", Entry::Number(rope.theta as f32));
+    add("vocab_size", count(config.vocab_size));
+    match &rope.scaling {
+        RopeScaling::Default | RopeScaling::Llama3 { .. } | RopeScaling::Factors { .. } => {}
+        RopeScaling::Linear { factor } => {
+            add("rope.scaling.type", Entry::Text("linear".into()));
+            add("rope.scaling.factor", Entry::Number(*factor as f32));
+        }
+        RopeScaling::Yarn { factor, original_max_position_embeddings, .. } => {
+            add("rope.scaling.type", Entry::Text("yarn".into()));
+            add("rope.scaling.factor", Entry::Number(*factor as f32));
+            add("rope.scaling.original_context_length", count(*original_max_position_embeddings));
+        }
+        RopeScaling::Dynamic { .. } => return Err(unsupported("dynamic rope scaling has no counterpart".into())),
+    }
+    Ok(entries)
+}
+
+/// Llama 3's scaling as divisors of the plain frequencies.
+fn rope_factors(config: &DecoderConfig) -> Option<Vec<f32>> {
+    let Position::Rope(rope) = &config.position else { return None };
+    if !matches!(rope.scaling, RopeScaling::Llama3 { .. } | RopeScaling::Factors { .. }) {
+        return None;
+    }
+    let plain = crate::config::Rope { theta: rope.theta, scaling: RopeScaling::Default };
+    let (plain, _) = plain.inverse_frequencies(config.head_dim, 1);
+    let (scaled, _) = rope.inverse_frequencies(config.head_dim, 1);
+    Some(plain.into_iter().zip(scaled).map(|(plain, scaled)| plain / scaled).collect())
+}
+
+/// A writer that knows its position, for alignment.
+struct Counted<W> {
+    out: W,
+    written: usize,
+}
+
+impl<W: Write> Counted<W> {
+    fn bytes(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.written += bytes.len();
+        self.out.write_all(bytes)
+    }
+
+    fn u32(&mut self, n: u32) -> std::io::Result<()> {
+        self.bytes(&n.to_le_bytes())
+    }
+
+    fn u64(&mut self, n: usize) -> std::io::Result<()> {
+        self.bytes(&(n as u64).to_le_bytes())
+    }
+
+    fn text(&mut self, text: &str) -> std::io::Result<()> {
+        self.u64(text.len())?;
+        self.bytes(text.as_bytes())
+    }
+
+    fn pad(&mut self) -> std::io::Result<()> {
+        self.bytes(&vec![0; self.written.next_multiple_of(ALIGNMENT) - self.written])
+    }
+
+    fn header(
+        &mut self,
+        entries: &[(String, Entry)],
+        tensors: &[(String, Vec<usize>, GgmlDType, Option<Param>)],
+    ) -> std::io::Result<()> {
+        self.bytes(b"GGUF")?;
+        self.u32(3)?;
+        self.u64(tensors.len())?;
+        self.u64(entries.len())?;
+        for (key, entry) in entries {
+            self.text(key)?;
+            self.entry(entry)?;
+        }
+        let mut offset: usize = 0;
+        for (name, shape, dtype, _) in tensors {
+            self.text(name)?;
+            self.u32(shape.len() as u32)?;
+            for size in shape.iter().rev() {
+                self.u64(*size)?;
+            }
+            let code = Q_TYPES.iter().find(|(known, _)| known == dtype).map(|(_, code)| *code);
+            self.u32(code.expect("exports use these types only"))?;
+            self.u64(offset)?;
+            let count: usize = shape.iter().product();
+            offset = (offset + count / dtype.block_size() * dtype.type_size()).next_multiple_of(ALIGNMENT);
+        }
+        self.pad()
+    }
+
+    fn entry(&mut self, entry: &Entry) -> std::io::Result<()> {
+        const ARRAY: u32 = 9;
+        match entry {
+            Entry::Count(n) => {
+                self.u32(4)?;
+                self.u32(*n)
+            }
+            Entry::Number(x) => {
+                self.u32(6)?;
+                self.bytes(&x.to_le_bytes())
+            }
+            Entry::Flag(flag) => {
+                self.u32(7)?;
+                self.bytes(&[u8::from(*flag)])
+            }
+            Entry::Text(text) => {
+                self.u32(8)?;
+                self.text(text)
+            }
+            Entry::Texts(texts) => {
+                self.u32(ARRAY)?;
+                self.u32(8)?;
+                self.u64(texts.len())?;
+                texts.iter().try_for_each(|t| self.text(t))
+            }
+            Entry::Numbers(numbers) => {
+                self.u32(ARRAY)?;
+                self.u32(6)?;
+                self.u64(numbers.len())?;
+                numbers.iter().try_for_each(|x| self.bytes(&x.to_le_bytes()))
+            }
+            Entry::Kinds(kinds) => {
+                self.u32(ARRAY)?;
+                self.u32(5)?;
+                self.u64(kinds.len())?;
+                kinds.iter().try_for_each(|k| self.bytes(&k.to_le_bytes()))
+            }
+        }
+    }
+}
