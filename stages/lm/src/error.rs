@@ -25,6 +25,9 @@ pub enum Error {
     /// A GGUF file.
     #[error(transparent)]
     Gguf(#[from] crate::gguf::GgufError),
+    /// A model source.
+    #[error(transparent)]
+    Source(#[from] crate::source::SourceError),
     /// The weights.
     #[error(transparent)]
     Weights(#[from] crate::weights::WeightsError),
