@@ -51,8 +51,13 @@ pub struct HubModel {
 
 /// Files that a model may have besides its weights.
 const COMPANIONS: &[&str] = &[
-    "added_tokens.json", "chat_template.jinja", "config.json", "generation_config.json", "special_tokens_map.json",
-    "tokenizer.json", "tokenizer_config.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "config.json",
+    "generation_config.json",
+    "special_tokens_map.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
 ];
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
@@ -72,11 +77,14 @@ impl HubSettings {
         let variable = |name| variable(name).filter(|v| !v.is_empty());
         let home = variable("HF_HOME").map(PathBuf::from).unwrap_or_else(|| {
             let cache = variable("XDG_CACHE_HOME").map(PathBuf::from);
-            cache.unwrap_or_else(|| PathBuf::from(variable("HOME").unwrap_or_default()).join(".cache")).join("huggingface")
+            cache
+                .unwrap_or_else(|| PathBuf::from(variable("HOME").unwrap_or_default()).join(".cache"))
+                .join("huggingface")
         });
         let token_file = variable("HF_TOKEN_PATH").map_or_else(|| home.join("token"), PathBuf::from);
         let stored = || fs::read_to_string(token_file).ok().map(|t| t.trim().to_owned()).filter(|t| !t.is_empty());
-        let yes = |name| variable(name).is_some_and(|v| ["1", "true", "yes", "on"].contains(&v.to_lowercase().as_str()));
+        let yes =
+            |name| variable(name).is_some_and(|v| ["1", "true", "yes", "on"].contains(&v.to_lowercase().as_str()));
         let endpoint = variable("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".to_owned());
         Self {
             endpoint: endpoint.trim_end_matches('/').to_owned(),

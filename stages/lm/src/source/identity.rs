@@ -37,8 +37,17 @@ pub struct FileDigest {
 
 /// Files besides the weights that decide what a model computes. Readmes, licences and pictures do not.
 const MATTERS: &[&str] = &[
-    "adapter_config.json", "added_tokens.json", "chat_template.jinja", "config.json", "generation_config.json", "merges.txt",
-    "special_tokens_map.json", "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json",
+    "adapter_config.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "config.json",
+    "generation_config.json",
+    "merges.txt",
+    "special_tokens_map.json",
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "vocab.json",
 ];
 
 impl Identity {
@@ -70,7 +79,8 @@ impl Identity {
         for entry in fs::read_dir(dir).map_err(read)? {
             let path = entry.map_err(read)?.path();
             let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-            let matters = MATTERS.contains(&name) || name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json");
+            let matters =
+                MATTERS.contains(&name) || name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json");
             if matters && path.is_file() {
                 files.push(path);
             }

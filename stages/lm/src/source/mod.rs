@@ -45,7 +45,9 @@ impl ModelSource {
         if let Some(id) = text.strip_prefix("hf:") {
             let (repo, revision) = id.split_once('@').unwrap_or((id, "main"));
             let part = |s: &str| {
-                !s.is_empty() && !s.starts_with('.') && s.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+                !s.is_empty()
+                    && !s.starts_with('.')
+                    && s.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
             };
             let named = repo.split_once('/').is_some_and(|(org, name)| part(org) && part(name));
             if !named || revision.is_empty() || revision.split('/').any(|s| !part(s)) {
@@ -121,7 +123,9 @@ impl LocalModel {
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// An empty text.
-    #[error("find a model: `model` is empty; give a directory, a .gguf file, hf:org/name@revision, or the URL of a server")]
+    #[error(
+        "find a model: `model` is empty; give a directory, a .gguf file, hf:org/name@revision, or the URL of a server"
+    )]
     Empty,
     /// `hf:` with something else than a repository behind it.
     #[error("read the model `{text}`: it is not of the form hf:org/name or hf:org/name@revision")]

@@ -1,7 +1,10 @@
 //! Loading: configurations, weights, tokenizers, chat templates, adapters, GGUF, model sources.
 
+mod adapter;
 mod chat;
 mod config;
+mod gguf;
+mod source;
 mod support;
 mod tokenizer;
 mod weights;

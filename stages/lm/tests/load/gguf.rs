@@ -1,0 +1,213 @@
+//! GGUF: every encoding against the `gguf` package, logits and ids against `transformers`, and our own exports read back.
+
+use std::{collections::BTreeMap, fs, path::PathBuf};
+
+use candle_core::{DType, Device};
+use pipe_lm::{
+    adapter::Merged,
+    config::DecoderConfig,
+    gguf::{GgufModel, GgufType, export_gguf},
+    model::{Decoder, PackedBatch},
+    tokenizer::Tokenizer,
+    weights::{LayerParam, Linear, Param, Weights},
+};
+use serde::Deserialize;
+
+use crate::support::{chain, golden, golden_text};
+
+#[derive(Deserialize)]
+struct Expected {
+    tensors: BTreeMap<String, Moments>,
+    prompt: Vec<u32>,
+    logits: Vec<Vec<f32>>,
+    texts: Vec<Text>,
+}
+
+#[derive(Deserialize)]
+struct Moments {
+    sum: f64,
+    squares: f64,
+}
+
+#[derive(Deserialize)]
+struct Text {
+    text: String,
+    ids: Vec<u32>,
+}
+
+fn mixed() -> (GgufModel, Expected) {
+    let expected = serde_json::from_str(&golden_text("gguf/expected.json")).unwrap();
+    (GgufModel::open(&golden("gguf/mixed.gguf")).unwrap(), expected)
+}
+
+fn logits(decoder: &Decoder, prompt: &[u32]) -> Vec<Vec<f32>> {
+    let hidden = decoder.forward_train(&PackedBatch::new([prompt.to_vec()]), None).unwrap();
+    decoder.logits(&hidden).unwrap().to_vec2().unwrap()
+}
+
+fn build(model: &GgufModel) -> Decoder {
+    let mut source = model;
+    Decoder::build(model.config(), &mut source, &Device::Cpu, DType::F32).unwrap()
+}
+
+fn distance(a: &[Vec<f32>], b: &[Vec<f32>]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    let rows = a.iter().zip(b).flat_map(|(a, b)| a.iter().zip(b));
+    rows.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+#[test]
+fn every_encoding_means_what_the_gguf_package_says() {
+    let (model, expected) = mixed();
+    let layer = |linear| Param::Layer(0, LayerParam::Weight(linear));
+    let params = [
+        ("token_embd", Param::Embedding),
+        ("output", Param::LmHead),
+        ("blk.0.attn_q", layer(Linear::Q)),
+        ("blk.0.attn_k", layer(Linear::K)),
+        ("blk.0.attn_v", layer(Linear::V)),
+        ("blk.0.attn_output", layer(Linear::O)),
+        ("blk.0.ffn_gate", layer(Linear::Gate)),
+        ("blk.0.ffn_up", layer(Linear::Up)),
+        ("blk.0.ffn_down", layer(Linear::Down)),
+    ];
+    assert_eq!(params.len(), expected.tensors.len());
+    for (name, param) in params {
+        let values: Vec<f32> = model.load(param).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+        let sum: f64 = values.iter().map(|x| f64::from(*x)).sum();
+        let squares: f64 = values.iter().map(|x| f64::from(*x).powi(2)).sum();
+        let expect = &expected.tensors[name];
+        assert!((sum - expect.sum).abs() < 1e-3 * (1.0 + expect.sum.abs()), "{name}: {sum} is not {}", expect.sum);
+        assert!((squares / expect.squares - 1.0).abs() < 1e-5, "{name}: {squares} is not {}", expect.squares);
+    }
+}
+
+#[test]
+fn logits_of_a_quantised_model_are_those_of_transformers() {
+    let (model, expected) = mixed();
+    let found = logits(&build(&model), &expected.prompt);
+    let d = distance(&found, &expected.logits);
+    assert!(d < 1e-4, "{d}");
+    let largest = expected.logits.iter().flatten().fold(0.0f32, |m, x| m.max(x.abs()));
+    assert!(largest > 0.1, "the logits say nothing: {largest}");
+}
+
+#[test]
+fn the_tokenizer_inside_gives_the_ids_of_transformers() {
+    let (model, expected) = mixed();
+    let tokenizer = model.tokenizer().unwrap();
+    for text in &expected.texts {
+        assert_eq!(tokenizer.encode(&text.text, true).unwrap(), text.ids, "{:?}", text.text);
+    }
+    tokenizer.check_fits(model.config()).unwrap();
+    assert!(model.chat_template().unwrap().unwrap().contains("m.content"));
+}
+
+/// A golden checkpoint with a golden tokenizer, its vocabulary padded to the tokenizer's size.
+struct Source {
+    config: DecoderConfig,
+    weights: Weights,
+    tokenizer: Tokenizer,
+}
+
+fn source(checkpoint: &str, tokenizer: &str) -> Source {
+    let dir = golden("logits").join(checkpoint);
+    let small = DecoderConfig::from_dir(&dir).unwrap();
+    let tokenizer = Tokenizer::from_dir(&golden("tokenizers").join(tokenizer)).unwrap();
+    let config = DecoderConfig { vocab_size: tokenizer.len(), ..small.clone() };
+    let from = Weights::from_dir(&dir, &small).unwrap();
+    let grow = |param: Param| {
+        let tensor = from.load(param, DType::F32, &Device::Cpu).unwrap();
+        let more = config.vocab_size - small.vocab_size;
+        match param {
+            Param::Embedding | Param::LmHead => tensor.pad_with_zeros(0, 0, more).unwrap(),
+            _ => tensor,
+        }
+    };
+    let tensors = Param::all(&small).into_iter().map(|p| (p.name(small.family), grow(p))).collect();
+    Source { weights: Weights::from_tensors(tensors, &config).unwrap(), config, tokenizer }
+}
+
+#[test]
+fn our_exports_are_the_same_model_again() {
+    // (checkpoint, tokenizer, encoding, tolerance of the logits)
+    let cases = [
+        ("llama2_gqa", "sentencepiece_bpe", GgufType::F32, 1e-5),
+        ("llama2_gqa", "sentencepiece_bpe", GgufType::F16, 2e-2),
+        ("llama2_gqa", "sentencepiece_bpe", GgufType::Q8_0, 1e-1),
+        ("llama_rope_llama3", "byte_level", GgufType::F32, 1e-5),
+        ("llama_rope_linear", "byte_level", GgufType::F32, 1e-5),
+        ("qwen2", "byte_level", GgufType::F32, 1e-5),
+        ("qwen3", "byte_level", GgufType::F32, 1e-5),
+    ];
+    for (checkpoint, tokenizer, stored, tolerance) in cases {
+        let Source { config, weights, tokenizer } = source(checkpoint, tokenizer);
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("m.gguf");
+        let merged = Merged::new(&weights, &config, None, None);
+        export_gguf(&path, &merged, &tokenizer, Some("{{ 1 }}"), stored).unwrap();
+        let read = GgufModel::open(&path).unwrap();
+        let prompt = [3, 17, 5, 9, 1, 12, 30, 4];
+        let plain = Decoder::load(&config, &weights, &Device::Cpu, DType::F32).unwrap();
+        let d = distance(&logits(&build(&read), &prompt), &logits(&plain, &prompt));
+        assert!(d <= tolerance, "{checkpoint} as {stored:?}: {d}");
+        assert_eq!(read.chat_template().unwrap().as_deref(), Some("{{ 1 }}"));
+        let again = read.tokenizer().unwrap();
+        for text in ["The patient was given 250 mg.", " two  spaces\n\tand 日本 🦀", "<s>x</s><|im_end|>", ""] {
+            let (ours, theirs) = (again.encode(text, true).unwrap(), tokenizer.encode(text, true).unwrap());
+            assert_eq!(ours, theirs, "{checkpoint}: {text:?}");
+            assert_eq!(again.decode(&ours, true).unwrap(), tokenizer.decode(&theirs, true).unwrap());
+        }
+    }
+}
+
+#[test]
+fn what_llama_cpp_could_not_run_is_not_written() {
+    let check = |checkpoint: &str, expect: &str| {
+        let Source { config, weights, tokenizer } = source(checkpoint, "byte_level");
+        let dir = tempfile::tempdir().unwrap();
+        let merged = Merged::new(&weights, &config, None, None);
+        let error = export_gguf(&dir.path().join("m.gguf"), &merged, &tokenizer, None, GgufType::F16).unwrap_err();
+        assert_eq!(error.to_string(), format!("write a GGUF file of this model: {expect}"));
+        assert!(fs::read_dir(dir.path()).unwrap().next().is_none());
+    };
+    check("mpt", "the architecture MptForCausalLM is not supported");
+    check("smollm3_nope", "the architecture SmolLM3ForCausalLM is not supported");
+    check("mistral_window", "llama.cpp would ignore its sliding window");
+}
+
+#[test]
+fn damaged_files_are_reported() {
+    let bytes = fs::read(golden("gguf/mixed.gguf")).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path: PathBuf = dir.path().join("m.gguf");
+    let check = |bytes: &[u8], expect: &str| {
+        fs::write(&path, bytes).unwrap();
+        let found = chain(&GgufModel::open(&path).unwrap_err(), dir.path());
+        assert!(found.starts_with(expect), "{found}");
+    };
+    let half = bytes.len() / 2;
+    check(
+        &bytes[..half],
+        &format!(
+            "read DIR/m.gguf: the file is truncated, {half} of {} bytes are there; download it again",
+            bytes.len()
+        ),
+    );
+    check(&bytes[..100], "read DIR/m.gguf as GGUF");
+    check(b"<html>", "read DIR/m.gguf as GGUF");
+    let renamed = |from: &[u8], to: &[u8]| {
+        let at = bytes.windows(from.len()).position(|w| w == from).unwrap();
+        let mut changed = bytes.clone();
+        changed[at..at + to.len()].copy_from_slice(to);
+        changed
+    };
+    check(&renamed(b"blk.0.ffn_up.weight", b"blk.0.ffn_ux"), "find `blk.0.ffn_up.weight` in DIR/m.gguf");
+    check(
+        &renamed(
+            b"general.architecture\x08\0\0\0\x05\0\0\0\0\0\0\0llama",
+            b"general.architecture\x08\0\0\0\x05\0\0\0\0\0\0\0bloom",
+        ),
+        "use DIR/m.gguf: the architecture `bloom` is not supported (supported: llama, qwen2, qwen3)",
+    );
+}
