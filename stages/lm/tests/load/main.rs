@@ -5,6 +5,7 @@ mod chat;
 mod config;
 mod gguf;
 mod source;
+mod stories;
 mod support;
 mod tokenizer;
 mod weights;
