@@ -36,16 +36,23 @@ pub(super) fn entries(tokenizer: &Tokenizer, rows: usize) -> Result<Vec<(String,
         add("merges", Entry::Texts(merges.iter().map(|(l, r)| format!("{l} {r}")).collect()));
     }
     add("token_type", Entry::Kinds(kinds(tokenizer, &json, &tokens, byte_fallback)));
-    let special = [("bos", tokenizer.bos()), ("eos", tokenizer.eos()), ("padding", tokenizer.pad())];
+    // What stands around a text is decided by the post-processor, whether or not the tokens are named.
+    let (bare, full) = (tokenizer.encode("a", false)?, tokenizer.encode("a", true)?);
+    let at = full.windows(bare.len().max(1)).position(|w| w == bare).unwrap_or(0);
+    let (before, after) = (&full[..at], full.get(at + bare.len()..).unwrap_or_default());
+    if before.len() > 1 || after.len() > 1 {
+        return Err(GgufError::Unsupported("its tokenizer surrounds a text with more than one token".into()));
+    }
+    let (bos, eos) = (before.first().copied().or(tokenizer.bos()), after.first().copied().or(tokenizer.eos()));
     let unknown = tokenizer.special().unk_token.as_deref().or(json["model"]["unk_token"].as_str());
-    for (role, id) in special.into_iter().chain([("unknown", unknown.and_then(|t| tokenizer.id(t)))]) {
+    let unknown = unknown.and_then(|t| tokenizer.id(t));
+    for (role, id) in [("bos", bos), ("eos", eos), ("padding", tokenizer.pad()), ("unknown", unknown)] {
         if let Some(id) = id {
             add(&format!("{role}_token_id"), Entry::Count(id));
         }
     }
-    let around = tokenizer.encode("", true)?;
-    add("add_bos_token", Entry::Flag(tokenizer.bos().is_some_and(|bos| around.first() == Some(&bos))));
-    add("add_eos_token", Entry::Flag(tokenizer.eos().is_some_and(|eos| around.last() == Some(&eos))));
+    add("add_bos_token", Entry::Flag(!before.is_empty()));
+    add("add_eos_token", Entry::Flag(!after.is_empty()));
     Ok(found)
 }
 

@@ -90,7 +90,7 @@ fn what_we_write_is_the_same_adapter_again() {
         let theirs: BTreeMap<String, Tensor> = read(golden("adapters").join(name).join("adapter_model.safetensors"));
         assert_eq!(ours.keys().collect::<Vec<_>>(), theirs.keys().collect::<Vec<_>>());
 
-        let merged = Merged::new(&case.weights, &case.config, Some(&adapter), None);
+        let merged = Merged::new(&case.weights, &case.config, Some(&adapter), Some(DType::F32));
         export_hf(&dir.join("merged"), &case.base, &merged, MAX_SHARD_BYTES).unwrap();
         let ours = serde_json::json!({"base": case.expected.base, "ids": case.expected.ids, "logits": logits});
         fs::write(dir.join("ours.json"), ours.to_string()).unwrap();
@@ -102,7 +102,7 @@ fn a_merged_model_is_a_model_of_its_own() {
     for name in CASES {
         let case = Case::open(name);
         let out = tempfile::tempdir().unwrap();
-        let merged = Merged::new(&case.weights, &case.config, Some(&case.adapter), None);
+        let merged = Merged::new(&case.weights, &case.config, Some(&case.adapter), Some(DType::F32));
         let files = export_hf(out.path(), &case.base, &merged, 20_000).unwrap();
         assert!(files.len() > 2, "{name}: {files:?}");
         let config = DecoderConfig::from_dir(out.path()).unwrap();
