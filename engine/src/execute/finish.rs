@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use pipe_cache::{ArtifactKind, Digest, Hasher, RefEntry, ResultLink, StoreError};
 
-use super::coordinator::Coordinator;
+use super::{coordinator::Coordinator, stamp::Stamp};
 use crate::{
     events::{EventKind, Outcome, RunSummary, SkipReason},
     journal::{Journal, State},
@@ -48,35 +48,24 @@ impl Coordinator<'_> {
     }
 
     fn publish_state(&mut self) -> Result<Option<Digest>, StoreError> {
-        let store = &self.run.store;
         let _span = tracing::info_span!("references").entered();
         let (variants, stages) = (&self.pipeline.variants, &self.pipeline.stages);
-        let mut refs = Vec::new();
-        let mut links = Vec::new();
         let mut h = Hasher::new("pipe.state.v1");
         for (v, s, node) in self.placements() {
-            let (variant, stage) = (&variants[v].name, &stages[s].name);
-            let key = self.key_of(node);
-            h.str(variant).str(stage).digest(&key);
-            refs.push(RefEntry { variant: variant.clone(), stage: stage.clone(), key });
-            if self.options.results.is_some() {
-                self.links(v, s, NodeId::new(node), &mut links);
-            }
+            h.str(&variants[v].name).str(&stages[s].name).digest(&self.key_of(node));
         }
-        store.set_refs(&self.pipeline.name, &refs)?;
-        if let Some(results) = &self.options.results {
-            store.link_results(results, &links)?;
-        }
-        store.flush()?;
         let digest = h.finish();
+        self.point_at_results(digest)?;
+        self.run.store.flush()?;
         let state = || {
             let mut state = State::new();
-            for entry in refs {
-                state.entry(entry.variant).or_default().insert(entry.stage, entry.key);
+            for (v, s, node) in self.placements() {
+                let key = self.key_of(node);
+                state.entry(variants[v].name.clone()).or_default().insert(stages[s].name.clone(), key);
             }
             state
         };
-        match Journal::new(store).keep_state(&digest, state) {
+        match Journal::new(&self.run.store).keep_state(&digest, state) {
             Ok(()) => Ok(Some(digest)),
             Err(error) => {
                 self.emitter.emit(EventKind::Warning { node: None, message: error.to_string() });
@@ -85,19 +74,48 @@ impl Coordinator<'_> {
         }
     }
 
+    /// References and links, unless the last run left them in this very state.
+    fn point_at_results(&self, state: Digest) -> Result<(), StoreError> {
+        let (store, pipeline) = (&self.run.store, &self.pipeline.name);
+        let (variants, stages) = (&self.pipeline.variants, &self.pipeline.stages);
+        let results = self.options.results.as_deref();
+        let folders: Vec<PathBuf> = (0..variants.len()).map(|v| self.folder(v)).collect();
+        let stamp = || Stamp::now(store, pipeline, state, results, &folders);
+        if stamp().is_kept(store, pipeline) {
+            return Ok(());
+        }
+        let mut refs = Vec::new();
+        let mut links = Vec::new();
+        for (v, s, node) in self.placements() {
+            let (variant, stage) = (variants[v].name.clone(), stages[s].name.clone());
+            refs.push(RefEntry { variant, stage, key: self.key_of(node) });
+            self.links(v, s, NodeId::new(node), &mut links);
+        }
+        store.set_refs(pipeline, &refs)?;
+        if let Some(results) = results {
+            store.link_results(results, &links)?;
+        }
+        stamp().keep(store, pipeline);
+        Ok(())
+    }
+
+    /// Where the links of a variant lie, below the results folder.
+    fn folder(&self, variant: usize) -> PathBuf {
+        Path::new(&file_name(&self.pipeline.name)).join(file_name(&self.pipeline.variants[variant].name))
+    }
+
     /// The links of one stage of one variant: `<pipeline>/<variant>/<stage>.parquet` for the first output,
     /// `<stage>.<port>.parquet` for the others; directories have no extension.
     fn links(&self, variant: usize, stage: usize, node: NodeId, links: &mut Vec<ResultLink>) {
         let stage = &self.pipeline.stages[stage].name;
         let entry = self.nodes[node.index()].entry.as_ref().expect("only nodes with results are asked");
-        let mut dir = PathBuf::from(file_name(&self.pipeline.name));
-        dir.push(file_name(&self.pipeline.variants[variant].name));
+        let dir = self.folder(variant);
         for (i, (port, artifact)) in entry.outputs.iter().enumerate() {
             let mut name = if i == 0 { stage.clone() } else { format!("{stage}.{port}") };
             if artifact.kind == ArtifactKind::Table {
                 name.push_str(".parquet");
             }
-            links.push(ResultLink { path: dir.join(Path::new(&file_name(&name))), artifact: *artifact });
+            links.push(ResultLink { path: dir.join(file_name(&name)), artifact: *artifact });
         }
     }
 }

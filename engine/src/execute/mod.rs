@@ -13,6 +13,7 @@ mod pool;
 mod retry;
 mod settle;
 mod slots;
+mod stamp;
 mod state;
 mod worker;
 
