@@ -2,7 +2,7 @@
 
 use std::{
     fs, io,
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -56,16 +56,25 @@ impl Found {
 /// All files below a directory, sorted by name. Symbolic links are followed where `follow`, else refused.
 pub(crate) fn walk(dir: &Path, follow: bool) -> io::Result<Vec<Found>> {
     let mut found = Vec::new();
-    walk_into(dir, "", follow, 0, &mut found)?;
+    walk_into(dir, "", follow, &mut Vec::new(), &mut found)?;
     found.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(found)
 }
 
-fn walk_into(dir: &Path, prefix: &str, follow: bool, depth: usize, found: &mut Vec<Found>) -> io::Result<()> {
-    // Deeper than any sane tree: a symbolic link that leads back up.
-    if depth > 64 {
-        return Err(io::Error::other(format!("{} is nested deeper than 64 directories", dir.display())));
+/// `above` are the device and inode of the directories that this one is in: a link that leads back up is refused.
+fn walk_into(
+    dir: &Path,
+    prefix: &str,
+    follow: bool,
+    above: &mut Vec<(u64, u64)>,
+    found: &mut Vec<Found>,
+) -> io::Result<()> {
+    let meta = fs::metadata(dir)?;
+    let here = (meta.dev(), meta.ino());
+    if above.contains(&here) {
+        return Err(io::Error::other(format!("{} is a symbolic link to a directory that it is in", dir.display())));
     }
+    above.push(here);
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
         let Some(name) = path.file_name().and_then(|n| n.to_str()) else {
@@ -74,7 +83,7 @@ fn walk_into(dir: &Path, prefix: &str, follow: bool, depth: usize, found: &mut V
         let name = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
         let meta = if follow { fs::metadata(&path)? } else { fs::symlink_metadata(&path)? };
         if meta.is_dir() {
-            walk_into(&path, &name, follow, depth + 1, found)?;
+            walk_into(&path, &name, follow, above, found)?;
         } else if meta.is_file() {
             found.push(Found { name, path, meta });
         } else {
@@ -82,6 +91,7 @@ fn walk_into(dir: &Path, prefix: &str, follow: bool, depth: usize, found: &mut V
             return Err(io::Error::other(format!("`{name}` is {what}; artifacts hold only regular files")));
         }
     }
+    above.pop();
     Ok(())
 }
 

@@ -51,7 +51,6 @@ pub(crate) struct Index {
 /// The records of the log.
 enum Record {
     Put(Entry, u32),
-    Remove(Digest),
     Used(Digest, u32),
 }
 
@@ -76,10 +75,6 @@ impl Record {
                     out.extend_from_slice(&a.bytes.to_le_bytes());
                     out.extend_from_slice(&a.rows.to_le_bytes());
                 }
-            }
-            Self::Remove(key) => {
-                out.push(b'R');
-                out.extend_from_slice(key.as_bytes());
             }
             Self::Used(key, day) => {
                 out.push(b'U');
@@ -115,7 +110,6 @@ impl Record {
                 }
                 Self::Put(Entry { key, outputs, seconds }, day)
             }
-            b'R' => Self::Remove(key),
             b'U' => Self::Used(key, u32::from_le_bytes(cursor.array()?)),
             _ => return None,
         })
@@ -157,9 +151,6 @@ impl Index {
             Record::Put(entry, day) => {
                 self.entries.insert(entry.key, Indexed::new(entry, day));
             }
-            Record::Remove(key) => {
-                self.entries.remove(&key);
-            }
             Record::Used(key, day) => {
                 if let Some(indexed) = self.entries.get(&key) {
                     indexed.logged_day.store(day, Ordering::Relaxed);
@@ -182,13 +173,6 @@ impl Index {
     pub(crate) fn log_put(layout: &Layout, entry: &Entry, day: u32) -> Result<(), StoreError> {
         let path = layout.join("index");
         record_log::append(&path, [Record::Put(entry.clone(), day).encode().as_slice()]).at("write", &path)
-    }
-
-    /// Adds a removal to the log.
-    pub(crate) fn log_remove(layout: &Layout, keys: &[Digest]) -> Result<(), StoreError> {
-        let path = layout.join("index");
-        let records: Vec<_> = keys.iter().map(|key| Record::Remove(*key).encode()).collect();
-        record_log::append(&path, records.iter().map(Vec::as_slice)).at("write", &path)
     }
 
     /// Logs the uses of this process that the log does not know to the day.

@@ -9,7 +9,7 @@
 //!     manifests/ab/<key>.json    what a key's outputs are, and where they come from; the truth
 //!     index                      a checksummed log of what lookups need of the manifests; only a cache of them
 //!     memo/<recipe>/             shards of the row and stream memos, named by digest
-//!     work/<key>/                  checkpoints of a computation that has not ended
+//!     work/<key>/                checkpoints of a computation that has not ended
 //!     leases/<key>               locked by the process that computes the key
 //!     refs/<pipeline>.json       variant -> stage -> key
 //!     sources                    a checksummed log of (path, stat) -> digest
@@ -19,8 +19,8 @@
 //!     lock                       shared by publishers, exclusive for gc
 //! ```
 //!
-//! Every file but the logs, leases and `lock` is written under `tmp/` and renamed into place, so that it is there whole or
-//! not at all.
+//! Every file but logs, work directories, leases and `lock` is written under `tmp/` and renamed into place, so that it is
+//! there whole or not at all.
 
 use std::path::{Path, PathBuf};
 

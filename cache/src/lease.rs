@@ -214,3 +214,33 @@ pub(crate) fn remove_if_free(path: &Path) -> Result<bool, StoreError> {
 pub(crate) fn no_locks(e: &io::Error) -> bool {
     e.kind() == io::ErrorKind::Unsupported || e.raw_os_error() == Some(37)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: fn(u64) -> Duration = Duration::from_millis;
+
+    #[test]
+    fn without_locks_a_lease_is_held_as_long_as_it_is_touched() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lease");
+        let take = || take_by_existence(&path, MS(20), MS(400)).unwrap();
+        let hold = take().unwrap();
+        std::thread::sleep(MS(600));
+        assert!(take().is_none(), "its heart beats");
+        assert_eq!(owner(&path).unwrap().pid, std::process::id());
+        drop(Lease { key: Digest::of_bytes(b""), path: path.clone(), hold: Some(hold) });
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn without_locks_a_stale_lease_is_taken_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lease");
+        fs::write(&path, "{}").unwrap();
+        assert!(take_by_existence(&path, MS(20), MS(400)).unwrap().is_none());
+        std::thread::sleep(MS(450));
+        assert!(take_by_existence(&path, MS(20), MS(400)).unwrap().is_some());
+    }
+}

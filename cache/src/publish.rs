@@ -135,9 +135,12 @@ impl Publication {
             self.store.quarantine(&path, &format!("its format {format} is newer than {MANIFEST_FORMAT}"))?;
         }
         fsio::rename(&temp, &path).at("write", &path)?;
-        let entry = self.store.index_entry(manifest.entry())?;
+        let entry = self.store.index_entry(manifest.entry());
         drop(lock);
-        self.clear_work_dir()?;
+        // The result is published, whatever becomes of this; gc removes the work directories of published keys.
+        if let Err(error) = self.clear_work_dir() {
+            tracing::warn!(%error, "the work directory of a published key was not removed");
+        }
         with_parents(&mut job.then, &path);
         self.store.submit_sync(job);
         Ok(entry)

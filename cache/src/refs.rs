@@ -142,35 +142,36 @@ impl Store {
             if fs::read_link(&at).is_ok_and(|current| current == target) {
                 continue;
             }
-            made += usize::from(self.link(&at, &target, &object, link.artifact.kind)?);
+            made += usize::from(make_link(&at, &target, &object, link.artifact.kind)?);
         }
         Ok(made)
     }
+}
 
-    fn link(&self, at: &Path, target: &Path, object: &Path, kind: ArtifactKind) -> Result<bool, StoreError> {
-        let parent = at.parent().unwrap_or(at);
-        fs::create_dir_all(parent).at("create", parent)?;
-        let name = at.file_name().unwrap_or_default().to_string_lossy();
-        let temp = parent.join(format!(".{name}.{}", std::process::id()));
-        fsio::remove(&temp).at("remove", &temp)?;
-        match std::os::unix::fs::symlink(target, &temp) {
-            Ok(()) => {}
-            Err(e) if no_links(&e) && is_copy(at, object) => return Ok(false),
-            Err(e) if no_links(&e) => copy(object, &temp, kind).at("copy", at)?,
-            Err(e) => return Err(StoreError::io("link", at, e)),
-        }
-        // A directory cannot be replaced by renaming.
-        if fs::symlink_metadata(at).is_ok_and(|m| m.is_dir()) {
-            if !at.join(COPY_OF).exists() {
-                fsio::remove(&temp).at("remove", &temp)?;
-                let message = "a directory that was not made here is in its place; move it away";
-                return Err(StoreError::misuse("link result", at.display().to_string(), message));
-            }
-            fsio::remove(at).at("replace", at)?;
-        }
-        fs::rename(&temp, at).at("link", at)?;
-        Ok(true)
+/// Makes or replaces one link. Returns whether it did: a copy that stands in for a link may be right already.
+fn make_link(at: &Path, target: &Path, object: &Path, kind: ArtifactKind) -> Result<bool, StoreError> {
+    let parent = at.parent().unwrap_or(at);
+    fs::create_dir_all(parent).at("create", parent)?;
+    let name = at.file_name().unwrap_or_default().to_string_lossy();
+    let temp = parent.join(format!(".{name}.{}", std::process::id()));
+    fsio::remove(&temp).at("remove", &temp)?;
+    match std::os::unix::fs::symlink(target, &temp) {
+        Ok(()) => {}
+        Err(e) if no_links(&e) && is_copy(at, object) => return Ok(false),
+        Err(e) if no_links(&e) => copy(object, &temp, kind).at("copy", at)?,
+        Err(e) => return Err(StoreError::io("link", at, e)),
     }
+    // A directory cannot be replaced by renaming.
+    if fs::symlink_metadata(at).is_ok_and(|m| m.is_dir()) {
+        if !at.join(COPY_OF).exists() {
+            fsio::remove(&temp).at("remove", &temp)?;
+            let message = "a directory that was not made here is in its place; move it away";
+            return Err(StoreError::misuse("link result", at.display().to_string(), message));
+        }
+        fsio::remove(at).at("replace", at)?;
+    }
+    fs::rename(&temp, at).at("link", at)?;
+    Ok(true)
 }
 
 /// Reads a references file; none is the same as an empty one.

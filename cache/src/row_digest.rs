@@ -22,7 +22,9 @@ pub fn row_digests(batch: &RecordBatch) -> Result<Vec<Digest>, StoreError> {
     let mut digests = Vec::with_capacity(batch.num_rows());
     for row in 0..batch.num_rows() {
         buffer.clear();
-        columns.iter().for_each(|column| column.encode(row, &mut buffer));
+        for column in &columns {
+            column.encode(row, &mut buffer);
+        }
         digests.push(Digest::from_bytes(*blake3::keyed_hash(schema.as_bytes(), &buffer).as_bytes()));
     }
     Ok(digests)

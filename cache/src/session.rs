@@ -88,7 +88,7 @@ pub(crate) fn is_dead(dir: &Path) -> bool {
 /// A directory without a marker may be a session that begins just now.
 fn is_old(dir: &Path) -> bool {
     let age = fs::metadata(dir).and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok());
-    age.is_some_and(|age| age > Duration::from_secs(24 * 3600))
+    age.is_some_and(|age| age > Duration::from_hours(24))
 }
 
 /// The session of a process that died.

@@ -123,8 +123,13 @@ impl Store {
     pub fn source_digest(&self, path: &Path) -> Result<SourceDigest, StoreError> {
         let path = std::path::absolute(path).at("hash", path)?;
         let meta = fs::metadata(&path).at("hash", &path)?;
-        if !meta.is_dir() {
+        if meta.is_file() {
             return self.digest_of_file(&path, &meta);
+        }
+        if !meta.is_dir() {
+            // A pipe would be waited for without end, and be empty the next time.
+            let name = path.display().to_string();
+            return Err(StoreError::misuse("hash", name, "it is neither a file nor a directory"));
         }
         let found = files::walk(&path, true).at("hash", &path)?;
         let digests: Vec<SourceDigest> =

@@ -139,7 +139,7 @@ impl Store {
                 Err(other) => return Err(other),
             }
         }
-        Ok(Lookup::Hit(self.index_entry(manifest.entry())?))
+        Ok(Lookup::Hit(self.index_entry(manifest.entry())))
     }
 
     /// The whole manifest of a key, or `None` where it has none that can be read.
@@ -160,9 +160,7 @@ impl Store {
     /// Waits until all that was published is on the disk. Publishing returns when a result survives the death of this
     /// process; from here on it survives the death of the machine. Dropping the last clone of the store does it, too.
     pub fn flush(&self) -> Result<(), StoreError> {
-        if !self.read_only() {
-            self.inner.log_uses()?;
-        }
+        self.inner.log_uses();
         self.inner.syncer.flush()
     }
 
@@ -211,13 +209,16 @@ impl Store {
         change(&mut self.inner.index.write().expect("no panic while locked"))
     }
 
-    /// Adds an entry to the index, in memory and in the log.
-    pub(crate) fn index_entry(&self, entry: Entry) -> Result<Arc<Entry>, StoreError> {
+    /// Adds an entry to the index, in memory and in the log. The log is only a cache, so failing to write it (the disk is
+    /// full, or read-only) fails nothing else.
+    pub(crate) fn index_entry(&self, entry: Entry) -> Arc<Entry> {
         let day = index::today();
-        if !self.read_only() {
-            Index::log_put(self.layout(), &entry, day)?;
+        if !self.read_only()
+            && let Err(error) = Index::log_put(self.layout(), &entry, day)
+        {
+            tracing::warn!(%error, "the index was not written");
         }
-        Ok(self.index_mut(|index| index.insert(entry, day)))
+        self.index_mut(|index| index.insert(entry, day))
     }
 
     /// Builds the index from the manifests.
@@ -227,7 +228,7 @@ impl Store {
             if let Ok(manifest) = manifest::read(&path) {
                 let modified = std::fs::metadata(&path).and_then(|m| m.modified()).ok();
                 let age = modified.and_then(|t| t.elapsed().ok()).unwrap_or_default();
-                index.insert(manifest.entry(), index::today() - (age.as_secs() / 86_400) as u32);
+                index.insert(manifest.entry(), index::today().saturating_sub((age.as_secs() / 86_400) as u32));
             }
         }
         if index.entries.is_empty() {
@@ -243,19 +244,20 @@ impl Store {
 }
 
 impl Inner {
-    fn log_uses(&self) -> Result<(), StoreError> {
-        self.index.read().expect("no panic while locked").log_uses(&self.layout)
+    /// Notes the uses of results, for gc.
+    fn log_uses(&self) {
+        if self.options.read_only {
+            return;
+        }
+        if let Err(error) = self.index.read().expect("no panic while locked").log_uses(&self.layout) {
+            tracing::warn!(%error, "the last uses of results were not noted");
+        }
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        if self.options.read_only {
-            return;
-        }
-        if let Err(error) = self.log_uses() {
-            tracing::warn!(%error, "the last uses of results were not noted");
-        }
+        self.log_uses();
         if let Err(error) = self.syncer.close() {
             // The marker stays, so that what was published is checked after a crash of the machine.
             tracing::error!(%error, "published results may not survive a power failure");

@@ -37,6 +37,8 @@ struct State {
     submitted: u64,
     done: u64,
     closing: bool,
+    /// Threads in [`Syncer::flush`]: there is no lingering while one waits.
+    flushing: usize,
     failed: Option<(PathBuf, io::Error)>,
 }
 
@@ -72,9 +74,12 @@ impl Syncer {
     pub(crate) fn flush(&self) -> Result<(), StoreError> {
         let mut state = self.shared.state.lock().expect("no panic while locked");
         let target = state.submitted;
+        state.flushing += 1;
+        self.shared.changed.notify_all();
         while state.done < target {
             state = self.shared.changed.wait(state).expect("no panic while locked");
         }
+        state.flushing -= 1;
         match state.failed.take() {
             Some((path, e)) => Err(StoreError::io("sync", &path, e)),
             None => Ok(()),
@@ -103,10 +108,8 @@ fn work(shared: &Shared) {
             state = shared.changed.wait(state).expect("no panic while locked");
             continue;
         }
-        if !state.closing {
-            let closing = |s: &mut State| !s.closing;
-            state = shared.changed.wait_timeout_while(state, LINGER, closing).expect("no panic while locked").0;
-        }
+        let unhurried = |s: &mut State| !s.closing && s.flushing == 0;
+        state = shared.changed.wait_timeout_while(state, LINGER, unhurried).expect("no panic while locked").0;
         let jobs = std::mem::take(&mut state.waiting);
         drop(state);
         let result =

@@ -19,7 +19,9 @@ use proptest::prelude::*;
 
 fn digest(batches: &[RecordBatch]) -> Digest {
     let mut digest = TableDigest::new(&batches[0].schema()).unwrap();
-    batches.iter().for_each(|b| digest.update(b).unwrap());
+    for batch in batches {
+        digest.update(batch).unwrap();
+    }
     digest.finish()
 }
 
@@ -32,15 +34,17 @@ fn of(array: impl Array + 'static) -> Digest {
     // Whatever tells tables apart must tell their rows apart, too; so both digests are compared at once.
     let mut both = pipe_cache::Hasher::new("test");
     both.digest(&digest(std::slice::from_ref(&batch)));
-    row_digests(&batch).unwrap().iter().for_each(|row| {
-        both.digest(row);
-    });
+    for row in row_digests(&batch).unwrap() {
+        both.digest(&row);
+    }
     both.finish()
 }
 
 fn list(rows: Vec<Option<Vec<Option<i32>>>>) -> impl Array + 'static {
     let mut builder = ListBuilder::new(Int32Builder::new());
-    rows.into_iter().for_each(|row| builder.append_option(row));
+    for row in rows {
+        builder.append_option(row);
+    }
     builder.finish()
 }
 

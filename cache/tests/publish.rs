@@ -104,7 +104,7 @@ fn the_publishing_protocol_is_enforced() {
     let p = begin(&["a", "b"]).unwrap();
     check(p.files_dir("c").map(drop), "failed to publish output `c`: only `a`, `b` are declared");
     p.files_dir("a").unwrap();
-    check(p.table_writer("a", schema()).map(drop), "failed to publish output `a`: it is being written already");
+    check(p.files_dir("a").map(drop), "failed to publish output `a`: it is being written already");
     let mut writer = p.table_writer("b", schema()).unwrap();
     check(
         writer.write(&rows(0, 1).project(&[0]).unwrap()),
@@ -118,6 +118,22 @@ fn the_publishing_protocol_is_enforced() {
     let p = begin(&["a"]).unwrap();
     std::os::unix::fs::symlink("/etc/hosts", p.files_dir("a").unwrap().join("link")).unwrap();
     assert!(p.commit(provenance("")).is_err());
+}
+
+#[test]
+fn a_table_can_be_begun_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let publication = store.begin(acquired(store.try_lease(&key(1)).unwrap()), &["rows"]).unwrap();
+    let mut first = publication.table_writer("rows", schema()).unwrap();
+    first.write(&rows(0, 10)).unwrap();
+    let wider = rows(0, 5).project(&[0]).unwrap();
+    let mut second = publication.table_writer("rows", wider.schema()).unwrap();
+    second.write(&wider).unwrap();
+    second.finish().unwrap();
+    assert!(first.finish().is_err());
+    let entry = publication.commit(provenance("run")).unwrap();
+    assert_eq!(read(&store, &entry.outputs[0].1).unwrap(), wider);
 }
 
 #[test]

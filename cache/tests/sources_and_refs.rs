@@ -88,6 +88,20 @@ fn a_missing_source_is_named() {
     assert_eq!(error.to_string(), "failed to hash /no/such/file");
 }
 
+#[test]
+fn sources_without_an_end_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("store"));
+    let tree = dir.path().join("tree");
+    fs::create_dir_all(tree.join("sub")).unwrap();
+    std::os::unix::fs::symlink(&tree, tree.join("sub/up")).unwrap();
+    let error = store.source_digest(&tree).unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.ends_with("sub/up is a symbolic link to a directory that it is in"), "{cause}");
+    let error = store.source_digest(Path::new("/dev/null")).unwrap_err().to_string();
+    assert_eq!(error, "failed to hash `/dev/null`: it is neither a file nor a directory");
+}
+
 fn entry(variant: &str, stage: &str, n: u64) -> RefEntry {
     RefEntry { variant: variant.to_owned(), stage: stage.to_owned(), key: key(n) }
 }

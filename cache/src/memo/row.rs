@@ -3,7 +3,11 @@
 //! A shard has one row per input row: its digest, and the list of its output rows as structs. Programs that read Parquet
 //! can look into it.
 
-use std::{collections::HashMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, FixedSizeBinaryArray, ListArray, RecordBatch, StructArray, UInt32Array},
@@ -146,9 +150,9 @@ impl RowMemo {
             let (source, start, count) = match *place {
                 Place::Pending { batch, start, count } => (batch, start, count as usize),
                 Place::Shard { file, at } => {
-                    if !opened.contains_key(&file) {
+                    if let Entry::Vacant(vacant) = opened.entry(file) {
                         let Some((_, lists)) = self.read(&self.files[file].clone())? else { return Ok(None) };
-                        opened.insert(file, (sources.len(), lists.clone()));
+                        vacant.insert((sources.len(), lists.clone()));
                         sources.push(unwrap(&lists, &self.schema)?);
                     }
                     let (source, lists) = &opened[&file];

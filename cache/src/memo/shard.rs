@@ -31,7 +31,7 @@ pub(crate) struct ShardDir {
 
 /// Decoded shards are kept until they take more than this.
 const CACHE_BYTES: usize = 256 << 20;
-const LOCK: &str = "lock";
+pub(crate) const LOCK: &str = "lock";
 
 impl ShardDir {
     pub(crate) fn open(store: &Store, recipe: &Digest) -> Result<Self, StoreError> {

@@ -28,7 +28,7 @@ pub fn key(n: u64) -> Digest {
 pub fn rows(from: i64, to: i64) -> RecordBatch {
     let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(from..to));
     let texts: ArrayRef =
-        Arc::new(StringArray::from_iter((from..to).map(|i| (i % 7 != 0).then(|| format!("row {i}")))));
+        Arc::new((from..to).map(|i| (i % 7 != 0).then(|| format!("row {i}"))).collect::<StringArray>());
     RecordBatch::try_from_iter_with_nullable([("number", numbers, false), ("text", texts, true)]).unwrap()
 }
 
