@@ -18,7 +18,8 @@ use pipe_lm::{
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
-    let Some(dir) = arguments.first().map(PathBuf::from) else { return };
+    // Test runners start benchmarks too, without a model.
+    let Some(dir) = arguments.first().map(PathBuf::from).filter(|dir| dir.is_dir()) else { return };
     let number = |i: usize, default: usize| arguments.get(i).map_or(default, |a| a.parse().unwrap());
     let (rows, new, prompt, repeats) = (number(1, 64), number(2, 128), number(3, 16), number(4, 3));
 

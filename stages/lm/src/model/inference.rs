@@ -1,5 +1,7 @@
 //! A decoder prepared for generation, and the state of a generation in progress.
 
+use rayon::prelude::*;
+
 use super::{
     CachedBatch, Decoder, ModelError,
     adapters::adapter_index,
@@ -35,16 +37,33 @@ pub struct Session {
     slots: usize,
     capacity: usize,
     caches: Caches,
-    workspace: Workspace,
+    /// `[wanted, vocab]` of the last step.
+    logits: Vec<f32>,
 }
 
 #[derive(Debug)]
 enum Caches {
-    /// Per layer.
-    Cpu(Vec<KvCache>),
+    /// Slot `s` is slot `s / groups` of group `s % groups`.
+    Cpu(Vec<Group>),
     /// Per layer and slot.
     Tensors(Vec<Vec<Slot>>),
 }
+
+/// Slots that one thread computes from the embedding to the logits: threads then meet once per step, not at every layer.
+#[derive(Debug, Default)]
+struct Group {
+    /// Per layer.
+    layers: Vec<KvCache>,
+    workspace: Workspace,
+    /// The group's part of the step.
+    batch: CachedBatch,
+    wanted: Vec<usize>,
+    /// Where the logits of `wanted` belong in the whole step's.
+    places: Vec<usize>,
+}
+
+/// Fewer rows than this in a group would read all weights for too little work.
+const ROWS_PER_GROUP: usize = 16;
 
 impl Inference {
     /// Prepares `decoder` with all adapters that are loaded on it.
@@ -100,12 +119,14 @@ impl Inference {
         let c = &self.config;
         let caches = match self.engine {
             Engine::Cpu(_) => {
-                let cache = || KvCache::new(c.num_key_value_heads, c.head_dim, slots, capacity);
-                Caches::Cpu((0..c.num_layers()).map(|_| cache()).collect())
+                let groups = rayon::current_num_threads().min(slots / ROWS_PER_GROUP).max(1);
+                let cache = || KvCache::new(c.num_key_value_heads, c.head_dim, slots.div_ceil(groups), capacity);
+                let group = |_| Group { layers: (0..c.num_layers()).map(|_| cache()).collect(), ..Group::default() };
+                Caches::Cpu((0..groups).map(group).collect())
             }
             Engine::Composed(_) => Caches::Tensors(vec![vec![None; slots]; c.num_layers()]),
         };
-        Session { slots, capacity, caches, workspace: Workspace::default() }
+        Session { slots, capacity, caches, logits: Vec::new() }
     }
 
     /// Appends the tokens of `batch` to their slots, and returns the logits of the tokens `wanted` (indices into the
@@ -128,17 +149,51 @@ impl Inference {
             assert!(span.slot < session.slots && span.start + span.len <= session.capacity, "{span:?} does not fit");
         }
         let rope = self.rotary.table(&self.config, session.capacity)?;
-        let workspace = &mut session.workspace;
+        let logits = &mut session.logits;
         match (&self.engine, &mut session.caches) {
-            (Engine::Cpu(model), Caches::Cpu(caches)) => {
-                model.step(batch, wanted, adapter, rope.as_deref(), caches, workspace);
+            (Engine::Cpu(model), Caches::Cpu(groups)) => {
+                distribute(batch, wanted, groups);
+                groups.par_iter_mut().with_max_len(1).filter(|g| !g.batch.tokens.is_empty()).for_each(|g| {
+                    model.step(&g.batch, &g.wanted, adapter, rope.as_deref(), &mut g.layers, &mut g.workspace);
+                });
+                let vocab = self.config.vocab_size;
+                logits.resize(wanted.len() * vocab, 0.0);
+                for group in groups {
+                    for (&place, row) in group.places.iter().zip(group.workspace.logits.chunks_exact(vocab)) {
+                        logits[place * vocab..(place + 1) * vocab].copy_from_slice(row);
+                    }
+                }
             }
             (Engine::Composed(decoder), Caches::Tensors(caches)) => {
-                workspace.logits = composed::step(decoder, batch, wanted, adapter, rope.as_deref(), caches)?;
+                *logits = composed::step(decoder, batch, wanted, adapter, rope.as_deref(), caches)?;
             }
             _ => return Err(ModelError::Unsupported("the session belongs to another model".to_owned())),
         }
-        Ok(&mut workspace.logits)
+        Ok(logits)
+    }
+}
+
+/// Splits a step among the groups that hold its slots.
+fn distribute(batch: &CachedBatch, wanted: &[usize], groups: &mut [Group]) {
+    let count = groups.len();
+    for group in &mut *groups {
+        group.batch.clear();
+        group.wanted.clear();
+        group.places.clear();
+    }
+    // Group and index within it of every token.
+    let mut tokens = Vec::with_capacity(batch.tokens.len());
+    for span in &batch.spans {
+        let (group, first) = (span.slot % count, tokens.len());
+        let to = &mut groups[group].batch;
+        let local = to.tokens.len();
+        to.push(span.slot / count, span.start, &batch.tokens[first..first + span.len]);
+        tokens.extend((local..local + span.len).map(|index| (group, index)));
+    }
+    for (place, &token) in wanted.iter().enumerate() {
+        let (group, index) = tokens[token];
+        groups[group].wanted.push(index);
+        groups[group].places.push(place);
     }
 }
 
@@ -159,7 +214,20 @@ impl Session {
             return;
         }
         match &mut self.caches {
-            Caches::Cpu(layers) => layers.iter_mut().for_each(|cache| cache.copy_prefix(from, to, len)),
+            Caches::Cpu(groups) => {
+                let count = groups.len();
+                let (source, target) = (from % count, to % count);
+                let (from, to) = (from / count, to / count);
+                if source == target {
+                    groups[target].layers.iter_mut().for_each(|cache| cache.copy_prefix(from, to, len));
+                    return;
+                }
+                let [source, target] =
+                    groups.get_disjoint_mut([source, target]).expect("two different groups of the session");
+                for (target, source) in target.layers.iter_mut().zip(&source.layers) {
+                    target.copy_prefix_from(source, from, to, len);
+                }
+            }
             // Tensors are shared; a row that continues reads as many positions as are its own.
             Caches::Tensors(layers) => layers.iter_mut().for_each(|slots| slots[to] = slots[from].clone()),
         }

@@ -73,6 +73,16 @@ impl KvCache {
         }
     }
 
+    /// [`KvCache::copy_prefix`] from a slot of another cache of the same shape.
+    pub fn copy_prefix_from(&mut self, other: &Self, from: usize, to: usize, len: usize) {
+        let size = len.next_multiple_of(BLOCK) * self.head_dim;
+        for head in 0..self.n_kv_heads {
+            let (source, target) = (other.offset(from, head), self.offset(to, head));
+            self.keys[target..target + size].copy_from_slice(&other.keys[source..source + size]);
+            self.values[target..target + size].copy_from_slice(&other.values[source..source + size]);
+        }
+    }
+
     /// Copies the first `len` positions of slot `from` to slot `to` (a shared prompt prefix).
     pub fn copy_prefix(&mut self, from: usize, to: usize, len: usize) {
         // Whole blocks: positions from `len` on are overwritten before they are read.
