@@ -45,6 +45,17 @@ impl Decoder {
         Ok(())
     }
 
+    /// A loaded adapter with the values it has now, such as after training; later training does not change them.
+    pub fn adapter(&self, name: &str) -> Result<Adapter, ModelError> {
+        let index = self.adapter_index(name)?;
+        let copy = |weights: &LoraWeights| -> candle_core::Result<LoraWeights> {
+            Ok(LoraWeights { a: weights.a.copy()?.detach(), b: weights.b.copy()?.detach(), ..weights.clone() })
+        };
+        let modules = self.linears().filter_map(|linear| Some((linear.path().to_owned(), linear.adapter(index)?)));
+        let copied = modules.map(|(path, weights)| Ok((path, copy(weights)?))).collect::<candle_core::Result<_>>();
+        Ok(Adapter { modules: copied.what(|| format!("copy adapter {name}"))? })
+    }
+
     /// Names of the loaded adapters, in the order in which they came.
     pub fn adapter_names(&self) -> &[String] {
         &self.adapter_names

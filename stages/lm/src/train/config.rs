@@ -13,6 +13,16 @@ pub enum Budget {
     Steps(u64),
 }
 
+impl Budget {
+    /// `epochs` or `steps`, as results name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Epochs(_) => "epochs",
+            Self::Steps(_) => "steps",
+        }
+    }
+}
+
 /// Everything that decides the outcome of a training, given model and data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

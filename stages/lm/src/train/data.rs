@@ -188,3 +188,21 @@ pub fn concat_blocks(documents: impl IntoIterator<Item = Example>, length: usize
     }
     blocks
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_are_cut_across_documents_with_their_weights() {
+        let document = |first: u32, n: u32, weight| Example {
+            id: String::new(),
+            tokens: (first..first + n).collect(),
+            weights: vec![weight; n as usize],
+        };
+        let blocks = concat_blocks([document(0, 3, 1.0), document(10, 6, 0.5), document(20, 2, 1.0)], 4);
+        assert_eq!(blocks.iter().map(|b| b.tokens.clone()).collect::<Vec<_>>(), [[0, 1, 2, 10], [11, 12, 13, 14]]);
+        assert_eq!(blocks[0].weights, [1.0, 1.0, 1.0, 0.5]);
+        assert_eq!(blocks[1].id, "block-1");
+    }
+}

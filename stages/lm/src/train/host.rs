@@ -2,6 +2,7 @@
 //! slices are the tensors' own memory.
 
 use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Storage, Tensor, Var};
+use rayon::prelude::*;
 use std::cell::RefCell;
 
 /// Calls `f` with the values of `tensor` in row-major order, in f32.
@@ -48,9 +49,19 @@ impl<F: FnOnce(&mut [f32])> InplaceOp1 for Update<F> {
 /// Elements per parallel piece; fixed, so that sums do not depend on the number of threads.
 pub(super) const CHUNK: usize = 1 << 14;
 
+/// `sum += values`.
+pub(super) fn add_assign(sum: &mut [f32], values: &[f32]) {
+    let pieces = sum.par_chunks_mut(CHUNK).zip(values.par_chunks(CHUNK));
+    pieces.for_each(|(sum, values)| sum.iter_mut().zip(values).for_each(|(s, x)| *s += x));
+}
+
+/// `values *= factor`.
+pub(super) fn scale(values: &mut [f32], factor: f32) {
+    values.par_chunks_mut(CHUNK).for_each(|piece| piece.iter_mut().for_each(|x| *x *= factor));
+}
+
 /// Sum of squares in f64, over pieces of fixed size in fixed order.
 pub(super) fn sum_of_squares(values: &[f32]) -> f64 {
-    use rayon::prelude::*;
     let pieces: Vec<f64> = values
         .par_chunks(CHUNK)
         .map(|piece| {

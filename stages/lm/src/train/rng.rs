@@ -72,3 +72,35 @@ impl Stream {
 fn unit(word: u32) -> f64 {
     f64::from(word) / 4_294_967_296.0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_are_named_and_reproducible() {
+        let first = |seed, purpose, counters: &[u64]| Stream::new(seed, purpose, counters).next_u64();
+        assert_eq!(first(17, "shuffle", &[0]), first(17, "shuffle", &[0]));
+        let others = [first(18, "shuffle", &[0]), first(17, "dropout", &[0]), first(17, "shuffle", &[1])];
+        assert!(!others.contains(&first(17, "shuffle", &[0])));
+    }
+
+    #[test]
+    fn values_have_the_asked_distribution() {
+        let n = 100_000;
+        let moments = |values: &[f32]| {
+            let mean = values.iter().map(|&x| f64::from(x)).sum::<f64>() / f64::from(n);
+            (mean, values.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / f64::from(n))
+        };
+        let uniform = Stream::new(1, "u", &[]).uniform(n as usize, 0.5);
+        assert!(uniform.iter().all(|x| (-0.5..0.5).contains(x)));
+        let (mean, variance) = moments(&uniform);
+        assert!(mean.abs() < 0.005 && (variance - 1.0 / 12.0).abs() < 0.001, "{mean} {variance}");
+        let (mean, variance) = moments(&Stream::new(1, "n", &[]).normal(n as usize, 2.0));
+        assert!(mean.abs() < 0.03 && (variance - 4.0).abs() < 0.08, "{mean} {variance}");
+        let mut stream = Stream::new(1, "b", &[]);
+        let mut seen = [0; 3];
+        (0..3000).for_each(|_| seen[stream.below(3) as usize] += 1);
+        assert!(seen.iter().all(|n| (900..1100).contains(n)), "{seen:?}");
+    }
+}

@@ -1,8 +1,8 @@
 //! The training loop.
 
 use super::{
-    Budget, Checkpoints, Dataset, EvalRecord, Flow, MicroBatch, Observer, Optimizer, Order, Params, Progress,
-    StepRecord, TrainConfig, TrainError, TrainLog, Trainable, backprop, checkpoint::Identity, guard, host, schedule,
+    Checkpoints, Dataset, EvalRecord, Flow, MicroBatch, Observer, Optimizer, Order, Params, Progress, StepRecord,
+    TrainConfig, TrainError, TrainLog, Trainable, backprop, checkpoint::Identity, guard, host, schedule,
 };
 use std::time::Instant;
 
@@ -102,11 +102,11 @@ impl<'a, M: Trainable + ?Sized> Loop<'a, M> {
             let record = self.step(step, observer)?;
             self.log.steps.push(record);
             tokens += record.tokens;
-            if let Some(window) = self.config.stall_window {
+            let done = step + 1;
+            if let Some(window) = self.config.stall_window.filter(|window| done.is_multiple_of(*window)) {
                 let losses: Vec<f64> = self.log.steps.iter().map(|s| s.loss).collect();
                 guard::check_falling(&losses, window)?;
             }
-            let done = step + 1;
             self.evaluate(done, observer)?;
             let tokens_per_second = tokens as f64 / start.elapsed().as_secs_f64();
             let flow = observer.on_step(Progress { record: &record, total_steps: self.total_steps, tokens_per_second });
@@ -145,7 +145,7 @@ impl<'a, M: Trainable + ?Sized> Loop<'a, M> {
             && grad_norm > max
         {
             let scale = (max / (grad_norm + 1e-6)) as f32;
-            self.grads.iter_mut().flatten().for_each(|g| *g *= scale);
+            self.grads.iter_mut().for_each(|grad| host::scale(grad, scale));
         }
         let learning_rate = self.learning_rate(step);
         self.optimizer.step(&self.params, &self.grads, learning_rate)?;
@@ -170,7 +170,7 @@ impl<'a, M: Trainable + ?Sized> Loop<'a, M> {
         }
         for (sum, grad) in self.grads.iter_mut().zip(&result.grads) {
             if let Some(grad) = grad {
-                host::with_values(grad, |grad| sum.iter_mut().zip(grad).for_each(|(s, g)| *s += g))?;
+                host::with_values(grad, |grad| host::add_assign(sum, grad))?;
             }
         }
         Ok(result.loss)
@@ -246,14 +246,4 @@ pub fn evaluate<M: Trainable + ?Sized>(model: &M, data: &Dataset, micro_batch_si
         weight += micro.target_weight();
     }
     Ok(loss / weight)
-}
-
-impl Budget {
-    /// `epochs` or `steps`, as results name it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Epochs(_) => "epochs",
-            Self::Steps(_) => "steps",
-        }
-    }
 }
