@@ -1,0 +1,317 @@
+//! Commands and flags.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use pipe_engine::{
+    select::Selection,
+    spec::{parse_bytes, parse_duration},
+};
+
+use crate::exit;
+
+/// Declarative dataflow for ablation studies: runs a pipeline once per variant, and computes every shared piece once.
+#[derive(Debug, Parser)]
+#[command(name = "pipe", version, after_help = exit::HELP, max_term_width = 110)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags of every command.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// Where results are kept [default: `.pipe` in the project's root: the nearest folder above with `.pipe` or `.git`]
+    #[arg(long, value_name = "DIR", env = "PIPE_STORE", global = true)]
+    pub store: Option<PathBuf>,
+    /// Say more on stderr: -v what happens, -vv details, -vvv everything
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub verbose: u8,
+    /// Say only what went wrong
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Write a timeline that ui.perfetto.dev and chrome://tracing open
+    #[arg(long, value_name = "FILE", global = true)]
+    pub trace: Option<PathBuf>,
+    /// Colours and bars
+    #[arg(long, value_enum, default_value_t = Color::Auto, value_name = "WHEN", global = true)]
+    pub color: Color,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    Always,
+    Never,
+}
+
+/// Who reads the output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Format {
+    /// People.
+    #[default]
+    Text,
+    /// Scripts.
+    Json,
+}
+
+/// How a graph is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum DagFormat {
+    #[default]
+    Text,
+    /// Graphviz.
+    Dot,
+    Mermaid,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run what is not done yet
+    Run(Run),
+    /// Say what a run would do, why, and how long it may take
+    Plan(Plan),
+    /// Explain why a stage runs, or why it does not
+    Why(Why),
+    /// List results, or runs
+    Ls(Ls),
+    /// Show a result: schema, rows, statistics of every column
+    Show(Show),
+    /// Compare two variants, or two runs
+    Diff(Diff),
+    /// Draw the graph, variants collapsed
+    Dag(Dag),
+    /// Print what a stage wrote to its log
+    Logs(Logs),
+    /// Remove results that are no longer needed
+    Gc(Gc),
+    /// Check every byte of the store
+    Verify(Verify),
+    /// Print the JSON Schema of pipeline files
+    Schema,
+    /// List the stage kinds, or document one
+    Kinds(Kinds),
+    /// Write a starter pipeline with its data
+    Init(Init),
+    /// Print a completion script for a shell
+    Completions(Completions),
+}
+
+/// The pipeline and its variables.
+#[derive(Debug, Clone, Args)]
+pub struct PipelineArgs {
+    /// The pipeline file
+    pub pipeline: PathBuf,
+    /// Set a variable; the value is read as YAML
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// Which stages.
+#[derive(Debug, Clone, Default, Args)]
+pub struct SelectArgs {
+    /// Run only these stages (`stage` or `stage@variant`)
+    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// Run only these stages and what is downstream of them
+    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    pub from: Vec<String>,
+    /// Run only these stages and what is upstream of them
+    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    pub until: Vec<String>,
+    /// Run only the stages of these variants
+    #[arg(long, value_name = "VARIANT")]
+    pub variant: Vec<String>,
+    /// Run these stages even if they are done; without a name, all selected ones
+    #[arg(long, value_name = "STAGE", value_delimiter = ',', num_args = 0.., require_equals = true)]
+    pub force: Option<Vec<String>>,
+}
+
+impl From<SelectArgs> for Selection {
+    fn from(args: SelectArgs) -> Self {
+        let force_all = args.force.as_ref().is_some_and(Vec::is_empty);
+        let force = args.force.unwrap_or_default();
+        Self { only: args.only, from: args.from, until: args.until, variants: args.variant, force, force_all }
+    }
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Run {
+    #[command(flatten)]
+    pub pipeline: PipelineArgs,
+    #[command(flatten)]
+    pub select: SelectArgs,
+    #[command(flatten)]
+    pub limits: Limits,
+    /// Start further stages after one has failed, as far as they do not need it
+    #[arg(short, long)]
+    pub keep_going: bool,
+    /// Where links to results are made [default: `results` beside the store]
+    #[arg(long, value_name = "DIR")]
+    pub results: Option<PathBuf>,
+    /// `json` prints one event per line
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// What the machine has.
+#[derive(Debug, Clone, Args)]
+pub struct Limits {
+    /// Stages (or CPU slots of stages) at once [default: number of cores]
+    #[arg(short, long, value_name = "N")]
+    pub jobs: Option<u32>,
+    /// GPU slots; 0 does not count them
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub gpus: u32,
+    /// Memory that stages may reserve together (`16GB`); 0 does not count it
+    #[arg(long, value_name = "SIZE", default_value = "0", value_parser = bytes)]
+    pub memory: u64,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Plan {
+    #[command(flatten)]
+    pub pipeline: PipelineArgs,
+    #[command(flatten)]
+    pub select: SelectArgs,
+    /// List the stages that are done, too
+    #[arg(short, long)]
+    pub all: bool,
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Why {
+    #[command(flatten)]
+    pub pipeline: PipelineArgs,
+    /// `stage` or `stage@variant`
+    pub stage: String,
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Ls {
+    /// The name of a pipeline; all when left out
+    pub pipeline: Option<String>,
+    /// List runs instead of results
+    #[arg(long)]
+    pub runs: bool,
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Show {
+    /// `stage`, `stage@variant`, `stage.output@variant`, or the beginning of a key
+    pub target: String,
+    /// The pipeline, if several have such a stage
+    #[arg(long, value_name = "NAME")]
+    pub pipeline: Option<String>,
+    /// How many rows to print
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 5)]
+    pub head: usize,
+    /// Leave the statistics out
+    #[arg(long)]
+    pub no_stats: bool,
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Diff {
+    /// A variant, or a run: its id, `last`, or `last~1` for the one before
+    pub left: String,
+    /// The other
+    pub right: String,
+    /// The pipeline whose variants are meant, if there are several
+    #[arg(long, value_name = "NAME")]
+    pub pipeline: Option<String>,
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Dag {
+    #[command(flatten)]
+    pub pipeline: PipelineArgs,
+    #[arg(long, value_enum, default_value_t)]
+    pub format: DagFormat,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Logs {
+    /// `stage` or `stage@variant`; all stages of the run that wrote a log when left out
+    pub stage: Option<String>,
+    /// The run: its id, `last`, or `last~1` [default: the last one in which the stage ran]
+    #[arg(long, value_name = "RUN")]
+    pub run: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Gc {
+    /// Remove results, least recently used first, until the store is no larger (`20GB`)
+    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    pub max_size: Option<u64>,
+    /// Remove results that were not used for so long (`30d`)
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub max_age: Option<Duration>,
+    /// Remove results that no pipeline stands at any more
+    #[arg(long)]
+    pub unreachable: bool,
+    /// Let --max-size and --max-age remove also what pipelines stand at
+    #[arg(long)]
+    pub even_reachable: bool,
+    /// Only say what would be removed
+    #[arg(long)]
+    pub dry_run: bool,
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Verify {
+    /// Put damaged pieces aside, so that they are computed again
+    #[arg(long)]
+    pub repair: bool,
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Kinds {
+    /// The kind to document
+    pub kind: Option<String>,
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Init {
+    /// The folder to write to
+    #[arg(default_value = ".")]
+    pub dir: PathBuf,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Completions {
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+fn bytes(text: &str) -> Result<u64, String> {
+    text.parse()
+        .ok()
+        .or_else(|| parse_bytes(text))
+        .ok_or_else(|| "a size is a number with a unit: `500MB`, `20GB`".to_owned())
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).ok_or_else(|| "a time is a number with a unit: `90s`, `12h`, `30d`".to_owned())
+}

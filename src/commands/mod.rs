@@ -1,0 +1,45 @@
+//! One file per command. A command returns its exit code, or an error for [`crate::error`] to report.
+
+mod completions;
+mod dag;
+mod diff;
+mod gc;
+mod init;
+mod kinds;
+mod logs;
+mod ls;
+mod plan;
+mod run;
+mod runs;
+mod schema;
+mod show;
+mod stats;
+mod target;
+mod verify;
+mod why;
+
+use crate::{
+    cli::{Command, Global},
+    error::CliError,
+    exit::Exit,
+};
+
+/// Carries out a command.
+pub fn dispatch(global: &Global, command: Command) -> Result<Exit, CliError> {
+    match command {
+        Command::Run(args) => run::run(global, args),
+        Command::Plan(args) => plan::plan(global, args),
+        Command::Why(args) => why::why(global, &args),
+        Command::Ls(args) => ls::ls(global, &args),
+        Command::Show(args) => show::show(global, &args),
+        Command::Diff(args) => diff::diff(global, &args),
+        Command::Dag(args) => dag::dag(&args),
+        Command::Logs(args) => logs::logs(global, &args),
+        Command::Gc(args) => gc::gc(global, &args),
+        Command::Verify(args) => verify::verify(global, &args),
+        Command::Schema => schema::schema(),
+        Command::Kinds(args) => kinds::kinds(&args),
+        Command::Init(args) => init::init(&args),
+        Command::Completions(args) => completions::completions(&args),
+    }
+}

@@ -1,0 +1,89 @@
+//! `pipe plan`.
+
+use std::io::{self, Write};
+
+use pipe_engine::{
+    execute::RunOptions,
+    plan::{self, Action, Plan, PlanNode},
+};
+
+use super::run::options;
+use crate::{
+    cli::{self, Format},
+    error::CliError,
+    exit::Exit,
+    output::{self, color_on_stdout, paint, plural, seconds, style},
+    project,
+};
+
+pub fn plan(global: &cli::Global, args: cli::Plan) -> Result<Exit, CliError> {
+    let pipeline = project::load(&args.pipeline)?;
+    let store = project::open_store(global, &pipeline.base_dir)?;
+    let limits = cli::Limits { jobs: None, gpus: 0, memory: 0 };
+    let options = RunOptions { selection: args.select.into(), ..options(&limits) };
+    let plan = plan::plan(&pipeline, &store, &options)?;
+    match args.format {
+        Format::Json => output::json(&plan)?,
+        Format::Text => write(&plan, args.all, pipeline.variants.len(), &mut io::stdout().lock())?,
+    }
+    Ok(Exit::Success)
+}
+
+fn write(plan: &Plan, all: bool, variants: usize, out: &mut impl Write) -> Result<(), CliError> {
+    let color = color_on_stdout();
+    let count = |wanted: fn(&Action) -> bool| plan.nodes.iter().filter(|n| wanted(&n.action)).count() as u64;
+    let hits = count(|a| matches!(a, Action::Hit { .. }));
+    let runs = count(|a| matches!(a, Action::Run { .. }));
+    let pending = count(|a| matches!(a, Action::Pending { .. }));
+    writeln!(out, "{}", paint(&plan.pipeline, style::BOLD, color))?;
+    for node in &plan.nodes {
+        if all || !matches!(node.action, Action::Hit { .. } | Action::NotSelected) {
+            let (mark, what) = words(node, color);
+            let estimate = match node.action {
+                Action::Run { .. } | Action::Pending { .. } => {
+                    node.estimate.map_or_else(|| "unknown".to_owned(), |s| format!("~{}", seconds(s)))
+                }
+                _ => String::new(),
+            };
+            let text = format!("  {mark} {}  {}  {estimate}", node.node.label, paint(what, style::DIM, color));
+            writeln!(out, "{}", text.trim_end())?;
+        }
+    }
+    let shared: Vec<_> = plan.sharing.iter().filter(|s| s.nodes < s.placements).collect();
+    if !shared.is_empty() {
+        writeln!(out, "shared between {}:", plural(variants as u64, "variant"))?;
+        for stage in shared {
+            writeln!(
+                out,
+                "  {}: {} for {}",
+                stage.stage,
+                plural(stage.nodes as u64, "computation"),
+                plural(stage.placements as u64, "variant")
+            )?;
+        }
+    }
+    let estimate = match (runs + pending, plan.unknown as u64) {
+        (0, _) => String::new(),
+        (all, unknown) if all == unknown => "; time unknown, there is no history".to_owned(),
+        (_, 0) => format!("; about {} of work", seconds(plan.estimated_seconds)),
+        (_, unknown) => format!("; about {} of work, and {unknown} of unknown time", seconds(plan.estimated_seconds)),
+    };
+    writeln!(out, "{runs} to run, {pending} pending, {hits} done{estimate}")?;
+    Ok(())
+}
+
+fn words(node: &PlanNode, color: bool) -> (String, String) {
+    match &node.action {
+        Action::Hit { key } => (paint("✓", style::GOOD, color), format!("done ({})", key.short())),
+        Action::Run { reasons, .. } => (paint("▶", style::NEW, color), reasons.join("; ")),
+        Action::Pending { on } => {
+            let on: Vec<String> = on.iter().map(|label| format!("`{label}`")).collect();
+            (paint("?", style::WARNING, color), format!("pending on {}", on.join(", ")))
+        }
+        Action::Blocked { on } => {
+            (paint("✗", style::ERROR, color), format!("cannot run: `{on}` is not selected and not in the store"))
+        }
+        Action::NotSelected => ("-".to_owned(), "not selected".to_owned()),
+        Action::Error { message } => (paint("✗", style::ERROR, color), message.clone()),
+    }
+}

@@ -1,0 +1,206 @@
+//! `pipe show`.
+
+use std::io::{self, Write};
+
+use arrow::{
+    array::RecordBatch,
+    json::LineDelimitedWriter,
+    util::display::{ArrayFormatter, FormatOptions},
+};
+use pipe_cache::{ArtifactKind, Manifest, Output, ReadOptions, Store};
+use pipe_engine::diag::one_of;
+use serde_json::{Value, json};
+
+use super::{
+    stats::{ColumnStats, Stats},
+    target::{self, Target},
+};
+use crate::{
+    cli::{self, Format},
+    error::CliError,
+    exit::Exit,
+    output::{self, Table, ago, bytes, clip, color_on_stdout, count, paint, plural, seconds, style},
+    project,
+};
+
+const CELL_WIDTH: usize = 72;
+const TOP_WIDTH: usize = 24;
+
+pub fn show(global: &cli::Global, args: &cli::Show) -> Result<Exit, CliError> {
+    let store = project::existing_store(global)?;
+    let target = target::find(&store, args.pipeline.as_deref(), &args.target)?;
+    let manifest = store.manifest(&target.key)?.ok_or_else(|| CliError::NotFound {
+        message: format!("the result `{}` was deleted, or is damaged", target.label),
+        help: Some("run the pipeline again".to_owned()),
+    })?;
+    let output = chosen_output(&manifest, &target)?;
+    let table = match output.artifact.kind {
+        ArtifactKind::Table => Some(read_table(&store, output, args)?),
+        ArtifactKind::Files => None,
+    };
+    match args.format {
+        Format::Json => print_json(&store, &manifest, output, table.as_ref())?,
+        Format::Text => print_text(&store, &target, &manifest, output, table.as_ref(), &mut io::stdout().lock())?,
+    }
+    Ok(Exit::Success)
+}
+
+fn chosen_output<'a>(manifest: &'a Manifest, target: &Target) -> Result<&'a Output, CliError> {
+    let found = match &target.port {
+        None => manifest.outputs.first(),
+        Some(port) => manifest.outputs.iter().find(|output| output.port == *port),
+    };
+    found.ok_or_else(|| {
+        let port = target.port.as_deref().unwrap_or_default();
+        CliError::NotFound {
+            message: format!("`{}` has no output `{port}`", target.label),
+            help: one_of(port, "the outputs are", manifest.outputs.iter().map(|output| output.port.as_str())),
+        }
+    })
+}
+
+/// What is shown of a table.
+struct Shown {
+    head: RecordBatch,
+    stats: Option<Vec<ColumnStats>>,
+}
+
+fn read_table(store: &Store, output: &Output, args: &cli::Show) -> Result<Shown, CliError> {
+    let options = ReadOptions { limit: Some(args.head), ..ReadOptions::default() };
+    let head = store.open_table(&output.artifact, &options)?.read_all()?;
+    if args.no_stats {
+        return Ok(Shown { head, stats: None });
+    }
+    let reader = store.open_table(&output.artifact, &ReadOptions::default())?;
+    let mut stats = Stats::new(reader.schema());
+    for batch in reader {
+        stats.update(&batch?)?;
+    }
+    Ok(Shown { head, stats: Some(stats.finish()) })
+}
+
+fn print_json(store: &Store, manifest: &Manifest, output: &Output, table: Option<&Shown>) -> Result<(), CliError> {
+    let mut value = json!({
+        "key": manifest.key,
+        "output": output,
+        "path": store.layout().artifact(&output.artifact),
+        "provenance": manifest.provenance,
+    });
+    if let Some(table) = table {
+        value["head"] = rows_as_json(&table.head)?;
+        if let Some(stats) = &table.stats {
+            value["columns"] = json!(stats);
+        }
+    }
+    output::json(&value)
+}
+
+fn rows_as_json(batch: &RecordBatch) -> Result<Value, CliError> {
+    let mut lines = Vec::new();
+    LineDelimitedWriter::new(&mut lines).write(batch)?;
+    let rows: Result<Vec<Value>, _> = serde_json::Deserializer::from_slice(&lines).into_iter().collect();
+    Ok(Value::Array(rows.map_err(io::Error::from)?))
+}
+
+fn print_text(
+    store: &Store,
+    target: &Target,
+    manifest: &Manifest,
+    output: &Output,
+    table: Option<&Shown>,
+    out: &mut impl Write,
+) -> Result<(), CliError> {
+    let color = color_on_stdout();
+    let artifact = &output.artifact;
+    let amount = plural(artifact.rows, if artifact.kind == ArtifactKind::Table { "row" } else { "file" });
+    writeln!(out, "{}  {amount}, {}", paint(&target.label, style::BOLD, color), bytes(artifact.bytes))?;
+    let dim = |text: String| paint(text, style::DIM, color);
+    let provenance = &manifest.provenance;
+    writeln!(
+        out,
+        "{}",
+        dim(format!(
+            "key {}, computed {} in {}",
+            manifest.key.short(),
+            ago(provenance.started_ms),
+            seconds(provenance.seconds)
+        ))
+    )?;
+    writeln!(out, "{}", dim(store.layout().artifact(artifact).display().to_string()))?;
+    if manifest.outputs.len() > 1 {
+        let ports: Vec<String> =
+            manifest.outputs.iter().map(|o| format!("{} ({})", o.port, count(o.artifact.rows))).collect();
+        writeln!(out, "{}", dim(format!("outputs: {}; this is `{}`", ports.join(", "), output.port)))?;
+    }
+    for (name, n) in &provenance.counters {
+        writeln!(out, "{}", dim(format!("{name}: {}", count(*n))))?;
+    }
+    writeln!(out)?;
+    let Some(table) = table else {
+        let mut files = Table::new(&["file", ">size"]);
+        for file in &output.files {
+            files.row([file.path.clone(), bytes(file.bytes)]);
+        }
+        files.write(out, color)?;
+        return Ok(());
+    };
+    match &table.stats {
+        Some(stats) => stats_table(stats).write(out, color)?,
+        None => {
+            let mut columns = Table::new(&["column", "type"]);
+            for column in &output.columns {
+                columns.row([column.name.clone(), column.data_type.clone()]);
+            }
+            columns.write(out, color)?;
+        }
+    }
+    write_rows(&table.head, color, out)
+}
+
+fn stats_table(stats: &[ColumnStats]) -> Table {
+    let mut table =
+        Table::new(&["column", "type", ">nulls", ">distinct", ">min", ">mean", ">max", "length", "most frequent"]);
+    for column in stats {
+        let value = |value: &Option<String>| value.as_ref().map_or_else(String::new, |v| clip(v, TOP_WIDTH));
+        let lengths = column.lengths.map_or_else(String::new, |l| format!("{}..{} (mean {:.0})", l.min, l.max, l.mean));
+        let top: Vec<String> =
+            column.top.iter().map(|(value, n)| format!("{} ×{}", clip(value, TOP_WIDTH), count(*n))).collect();
+        table.row([
+            column.name.clone(),
+            column.data_type.clone(),
+            count(column.nulls),
+            count(column.distinct),
+            value(&column.min),
+            column.mean.map_or_else(String::new, |mean| format!("{mean:.4}")),
+            value(&column.max),
+            lengths,
+            top.join(", "),
+        ]);
+    }
+    table
+}
+
+/// Rows one under the other, one line per value: texts are long.
+fn write_rows(batch: &RecordBatch, color: bool, out: &mut impl Write) -> Result<(), CliError> {
+    let options = FormatOptions::new().with_null("null");
+    let formats = batch
+        .columns()
+        .iter()
+        .map(|column| ArrayFormatter::try_new(column, &options))
+        .collect::<Result<Vec<_>, _>>()?;
+    let schema = batch.schema();
+    let width = schema.fields().iter().map(|field| field.name().chars().count()).max().unwrap_or(0);
+    for row in 0..batch.num_rows() {
+        writeln!(out, "\n{}", paint(format!("row {row}"), style::DIM, color))?;
+        for (field, format) in schema.fields().iter().zip(&formats) {
+            let name = format!("{:width$}", field.name());
+            writeln!(
+                out,
+                "  {}  {}",
+                paint(name, style::NEW, color),
+                clip(&format.value(row).to_string(), CELL_WIDTH)
+            )?;
+        }
+    }
+    Ok(())
+}

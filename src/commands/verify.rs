@@ -1,0 +1,68 @@
+//! `pipe verify`.
+
+use std::io::{self, Write};
+
+use pipe_cache::{Finding, VerifyOptions};
+use serde_json::{Value, json};
+
+use crate::{
+    cli::{self, Format},
+    error::CliError,
+    exit::Exit,
+    output::{self, bytes, plural},
+    project,
+};
+
+pub fn verify(global: &cli::Global, args: &cli::Verify) -> Result<Exit, CliError> {
+    let store = project::existing_store(global)?;
+    let report = store.verify(&VerifyOptions { repair: args.repair })?;
+    match args.format {
+        Format::Json => output::json(&json!({
+            "sound": report.is_sound(), "results": report.manifests, "objects": report.objects, "memo_shards": report.shards,
+            "bytes": report.bytes, "findings": report.findings.iter().map(as_json).collect::<Vec<_>>(),
+        }))?,
+        Format::Text => {
+            let mut out = io::stdout().lock();
+            for finding in &report.findings {
+                writeln!(out, "{}", as_text(finding))?;
+            }
+            writeln!(
+                out,
+                "{}, {}, {}: {} checked, {}",
+                plural(report.manifests as u64, "result"),
+                plural(report.objects as u64, "object"),
+                plural(report.shards as u64, "memo shard"),
+                bytes(report.bytes),
+                if report.is_sound() { "all sound" } else { "DAMAGED" },
+            )?;
+        }
+    }
+    if !report.is_sound() && !args.repair {
+        output::say(
+            "damaged pieces are never served; `pipe verify --repair` puts them aside, and the next run computes them again",
+        );
+    }
+    Ok(if report.is_sound() { Exit::Success } else { Exit::Damaged })
+}
+
+fn as_text(finding: &Finding) -> String {
+    match finding {
+        Finding::Damaged { path, reason } => format!("damaged   {}: {reason}", path.display()),
+        Finding::Future { path, format } => {
+            format!("newer     {}: of format {format}, which this version cannot read", path.display())
+        }
+        Finding::Orphan { path } => format!("orphan    {}: no result names it; `pipe gc` removes it", path.display()),
+        Finding::Leftover { path } => {
+            format!("leftover  {}: of a process that died; `pipe gc` removes it", path.display())
+        }
+    }
+}
+
+fn as_json(finding: &Finding) -> Value {
+    match finding {
+        Finding::Damaged { path, reason } => json!({ "finding": "damaged", "path": path, "reason": reason }),
+        Finding::Future { path, format } => json!({ "finding": "future", "path": path, "format": format }),
+        Finding::Orphan { path } => json!({ "finding": "orphan", "path": path }),
+        Finding::Leftover { path } => json!({ "finding": "leftover", "path": path }),
+    }
+}

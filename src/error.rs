@@ -1,0 +1,115 @@
+//! Turns every failure into a message for people and an exit code; nothing else does.
+
+use std::{error::Error, path::PathBuf};
+
+use pipe_cache::StoreError;
+use pipe_engine::{
+    diag::{Diagnostics, one_of},
+    diff::DiffError,
+    execute::RunError,
+    journal::JournalError,
+    select::SelectError,
+};
+
+use crate::{diagnostics, exit::Exit, output};
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// Problems of the pipeline file.
+    #[error("the pipeline file is wrong")]
+    Pipeline(Diagnostics),
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A journal could not be read or written.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A file could not be read or written.
+    #[error("failed to {action} {}", path.display())]
+    Io {
+        action: &'static str,
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    /// A table could not be shown.
+    #[error("failed to show the table")]
+    Arrow(#[from] arrow::error::ArrowError),
+    /// A name that there is not.
+    #[error("{message}")]
+    NotFound { message: String, help: Option<String> },
+    /// A command line that makes no sense.
+    #[error("{message}")]
+    Usage { message: String, help: Option<String> },
+    /// Nobody reads our output any more (`pipe show x | head`).
+    #[error("the output was closed")]
+    BrokenPipe,
+}
+
+impl From<SelectError> for CliError {
+    fn from(error: SelectError) -> Self {
+        let help = one_of(&error.name, &format!("the {}s are", error.what), error.known.iter().map(String::as_str));
+        Self::NotFound { message: error.to_string(), help }
+    }
+}
+
+impl From<RunError> for CliError {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Select(error) => error.into(),
+            RunError::Store(error) => error.into(),
+            RunError::Journal(error) => error.into(),
+        }
+    }
+}
+
+impl From<DiffError> for CliError {
+    fn from(error: DiffError) -> Self {
+        match error {
+            DiffError::Unknown { what, ref name, ref known } => {
+                let help = one_of(name, "there are", known.iter().map(String::as_str));
+                Self::NotFound { message: format!("there is no {what} `{name}`"), help }
+            }
+            DiffError::Store(error) => error.into(),
+            DiffError::Journal(error) => error.into(),
+        }
+    }
+}
+
+/// What is written is written to stdout.
+impl From<std::io::Error> for CliError {
+    fn from(source: std::io::Error) -> Self {
+        match source.kind() {
+            std::io::ErrorKind::BrokenPipe => Self::BrokenPipe,
+            _ => Self::Io { action: "write to", path: "stdout".into(), source },
+        }
+    }
+}
+
+impl CliError {
+    /// Prints it to stderr; returns the exit code.
+    pub fn report(&self) -> Exit {
+        let (exit, help) = match self {
+            Self::Pipeline(problems) => {
+                diagnostics::print(problems);
+                return Exit::InvalidPipeline;
+            }
+            Self::BrokenPipe => return Exit::Success,
+            Self::Store(StoreError::Cancelled) => return Exit::Cancelled,
+            Self::Store(_) | Self::Journal(_) | Self::Io { .. } | Self::Arrow(_) => (Exit::Io, None),
+            Self::NotFound { help, .. } => (Exit::NotFound, help.as_deref()),
+            Self::Usage { help, .. } => (Exit::Usage, help.as_deref()),
+        };
+        let mut causes = vec![self.to_string()];
+        let mut source = self.source();
+        while let Some(cause) = source {
+            causes.push(cause.to_string());
+            source = cause.source();
+        }
+        // Transparent wrappers repeat their cause.
+        causes.dedup();
+        output::error(&causes, help);
+        exit
+    }
+}

@@ -1,0 +1,41 @@
+//! The exit codes; `pipe --help` and the README list them.
+
+use std::process::ExitCode;
+
+/// How the process ends. Clap's own usage errors end with [`Exit::Usage`]'s code, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// All is well.
+    Success = 0,
+    /// A stage failed.
+    StageFailed = 1,
+    /// The command line makes no sense.
+    Usage = 2,
+    /// The pipeline file is wrong.
+    InvalidPipeline = 3,
+    /// A file or the store could not be read or written.
+    Io = 4,
+    /// `verify` found damage.
+    Damaged = 5,
+    /// There is no stage, variant, run or result of that name.
+    NotFound = 6,
+    /// Cancelled by Ctrl-C or SIGTERM.
+    Cancelled = 130,
+}
+
+/// The table at the end of `pipe --help`.
+pub const HELP: &str = "Exit codes:
+    0  all is well
+    1  a stage failed
+    2  the command line makes no sense
+    3  the pipeline file is wrong
+    4  a file or the store could not be read or written
+    5  `verify` found damage
+    6  there is no stage, variant, run or result of that name
+  130  cancelled by Ctrl-C or SIGTERM";
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}

@@ -1,0 +1,38 @@
+//! Reporters: they listen to the events of a run, and do nothing else.
+
+mod bars;
+mod json;
+mod lines;
+mod summary;
+
+use std::io::{self, IsTerminal};
+
+use pipe_engine::events::Event;
+
+use crate::{
+    cli::{Format, Global},
+    output,
+};
+
+pub use summary::Summary;
+
+/// Takes the events of a run in order.
+pub trait Reporter {
+    /// The next event.
+    fn event(&mut self, event: &Event);
+}
+
+/// The reporter for the flags, and for where stderr goes.
+pub fn reporter(global: &Global, format: Format) -> Box<dyn Reporter> {
+    if format == Format::Json {
+        return Box::new(json::JsonLines::default());
+    }
+    if global.quiet {
+        return Box::new(lines::Lines::errors_only());
+    }
+    // Log lines and bars would overwrite each other.
+    if global.verbose == 0 && io::stderr().is_terminal() && output::color_on_stderr() {
+        return Box::new(bars::Bars::default());
+    }
+    Box::new(lines::Lines::default())
+}

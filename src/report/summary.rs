@@ -1,0 +1,62 @@
+//! The last words of a run.
+
+use pipe_engine::events::{Event, EventKind, Outcome, RunSummary, SkipReason};
+
+use crate::output::{color_on_stderr, count, paint, say, seconds, style};
+
+/// Gathers what the last words need.
+#[derive(Default)]
+pub struct Summary {
+    pipeline: String,
+    failed: Vec<String>,
+    not_selected: Vec<String>,
+}
+
+impl Summary {
+    /// Takes note of an event.
+    pub fn event(&mut self, event: &Event) {
+        match &event.kind {
+            EventKind::RunStarted { pipeline, .. } => self.pipeline.clone_from(pipeline),
+            EventKind::Failed { node, .. } => self.failed.push(node.label.to_string()),
+            EventKind::Skipped { node, reason: SkipReason::UpstreamNotSelected { upstream } } => {
+                self.not_selected.push(format!("{} (needs {upstream})", node.label));
+            }
+            _ => {}
+        }
+    }
+
+    /// Says what ran, what was reused, and the time that saved.
+    pub fn say(&self, summary: &RunSummary) {
+        let color = color_on_stderr();
+        let mut parts =
+            vec![format!("{} ran", count(summary.ran as u64)), format!("{} reused", count(summary.hits as u64))];
+        if summary.failed > 0 {
+            parts.push(paint(format!("{} failed", count(summary.failed as u64)), style::ERROR, color));
+        }
+        if summary.skipped > 0 {
+            parts.push(format!("{} skipped", count(summary.skipped as u64)));
+        }
+        let outcome = match summary.outcome {
+            Outcome::Succeeded => paint("done", style::GOOD, color),
+            Outcome::Failed => paint("failed", style::ERROR, color),
+            Outcome::Cancelled => paint("cancelled", style::WARNING, color),
+        };
+        let mut text = format!("{} {outcome}: {} in {}", self.pipeline, parts.join(", "), seconds(summary.seconds));
+        if summary.seconds_saved >= 0.1 {
+            text += &format!(", {} saved", seconds(summary.seconds_saved));
+        }
+        say(text);
+        for (label, names) in [("failed", &self.failed), ("skipped", &self.not_selected)] {
+            if names.len() > 1 || (label == "skipped" && !names.is_empty()) {
+                say(format_args!("  {label}: {}", listed(names)));
+            }
+        }
+    }
+}
+
+/// The first names, and how many more.
+fn listed(names: &[String]) -> String {
+    const SHOWN: usize = 8;
+    let shown = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    if names.len() > SHOWN { format!("{shown} and {} more", names.len() - SHOWN) } else { shown }
+}
