@@ -19,6 +19,7 @@ pub mod labels;
 pub mod pipeline;
 pub mod plan;
 pub mod resolve;
+pub mod schema;
 pub mod select;
 pub mod sources;
 pub mod spec;
