@@ -137,7 +137,10 @@ fn jsonl_types_hold_all_values() {
 #[test]
 fn declared_types_take_what_inference_refuses() {
     check(
-        &[("a.jsonl", "{\"v\": 1, \"j\": {\"a\": [1, \"x\"]}, \"f\": 2}\n{\"v\": \"two\", \"j\": \"s\", \"f\": null}\n{\"v\": [3], \"j\": null}")],
+        &[(
+            "a.jsonl",
+            "{\"v\": 1, \"j\": {\"a\": [1, \"x\"]}, \"f\": 2}\n{\"v\": \"two\", \"j\": \"s\", \"f\": null}\n{\"v\": [3], \"j\": null}",
+        )],
         json! { "schema": { "v": "string", "j": "json", "f": "float" } },
         r#"v: Utf8
            j: Utf8
@@ -151,16 +154,27 @@ fn declared_types_take_what_inference_refuses() {
 #[test]
 fn columns_are_selected_renamed_and_limited() {
     check(
-        &[("a.jsonl", "{\"a\": 1, \"b\": 2, \"mixed\": 1}\n{\"b\": 4, \"a\": 3, \"mixed\": \"x\"}\n"), ("b.jsonl", "{\"a\": 5, \"b\": 6}")],
+        &[
+            ("a.jsonl", "{\"a\": 1, \"b\": 2, \"mixed\": 1}\n{\"b\": 4, \"a\": 3, \"mixed\": \"x\"}\n"),
+            ("b.jsonl", "{\"a\": 5, \"b\": 6}"),
+        ],
         json! { "columns": ["b", "a"], "rename": { "a": "z" }, "limit": 3 },
         "b: Int64\nz: Int64\n{\"b\":2,\"z\":1}\n{\"b\":4,\"z\":3}\n{\"b\":6,\"z\":5}",
     );
-    check(&[("a.csv", "a,b\n1,x\n2,y\n3,z\n")], json! { "limit": 2 }, "a: Int64\nb: Utf8\n{\"a\":1,\"b\":\"x\"}\n{\"a\":2,\"b\":\"y\"}");
+    check(
+        &[("a.csv", "a,b\n1,x\n2,y\n3,z\n")],
+        json! { "limit": 2 },
+        "a: Int64\nb: Utf8\n{\"a\":1,\"b\":\"x\"}\n{\"a\":2,\"b\":\"y\"}",
+    );
 }
 
 #[test]
 fn a_limit_hides_what_comes_after_it() {
-    check(&[("a.jsonl", "{\"a\": 1}\n{\"a\": \"text\", \"b\": 2}\nnonsense")], json! { "limit": 1 }, "a: Int64\n{\"a\":1}");
+    check(
+        &[("a.jsonl", "{\"a\": 1}\n{\"a\": \"text\", \"b\": 2}\nnonsense")],
+        json! { "limit": 1 },
+        "a: Int64\n{\"a\":1}",
+    );
 }
 
 #[test]
@@ -171,14 +185,25 @@ fn documents_hold_rows_in_arrays_and_objects() {
         json! {},
         "key: Utf8\na: Int64\n{\"key\":\"k1\",\"a\":1}\n{\"key\":\"k2\",\"a\":2}",
     );
-    check(&[("a.json", r#"{"1": "yes", "2": "no"}"#)], json! {}, "key: Utf8\nvalue: Utf8\n{\"key\":\"1\",\"value\":\"yes\"}\n{\"key\":\"2\",\"value\":\"no\"}");
-    check(&[("a.json", r#"{"n": 2, "data": {"items": ["x", "y"]}}"#)], json! { "rows_at": "/data/items" }, "value: Utf8\n{\"value\":\"x\"}\n{\"value\":\"y\"}");
+    check(
+        &[("a.json", r#"{"1": "yes", "2": "no"}"#)],
+        json! {},
+        "key: Utf8\nvalue: Utf8\n{\"key\":\"1\",\"value\":\"yes\"}\n{\"key\":\"2\",\"value\":\"no\"}",
+    );
+    check(
+        &[("a.json", r#"{"n": 2, "data": {"items": ["x", "y"]}}"#)],
+        json! { "rows_at": "/data/items" },
+        "value: Utf8\n{\"value\":\"x\"}\n{\"value\":\"y\"}",
+    );
 }
 
 #[test]
 fn delimited_text_is_typed_without_losing_characters() {
     check(
-        &[("a.csv", "id,n,x,flag,code,note\n1,1,1.5,true,007,\"a \"\"b\"\", c\"\n2,,2,false,8,\n"), ("b.csv", "note,id,n,x,flag,code\nlast,3,7,3,True,9\n")],
+        &[
+            ("a.csv", "id,n,x,flag,code,note\n1,1,1.5,true,007,\"a \"\"b\"\", c\"\n2,,2,false,8,\n"),
+            ("b.csv", "note,id,n,x,flag,code\nlast,3,7,3,True,9\n"),
+        ],
         json! {},
         r#"id: Int64
            n: Int64
@@ -190,13 +215,25 @@ fn delimited_text_is_typed_without_losing_characters() {
            {"id":2,"x":2.0,"flag":false,"code":"8"}
            {"id":3,"n":7,"x":3.0,"flag":true,"code":"9","note":"last"}"#,
     );
-    check(&[("a.tsv", "\u{feff}a\tb\n1\tx,y\n")], json! { "schema": { "a": "string" } }, "a: Utf8\nb: Utf8\n{\"a\":\"1\",\"b\":\"x,y\"}");
+    check(
+        &[("a.tsv", "\u{feff}a\tb\n1\tx,y\n")],
+        json! { "schema": { "a": "string" } },
+        "a: Utf8\nb: Utf8\n{\"a\":\"1\",\"b\":\"x,y\"}",
+    );
 }
 
 #[test]
 fn text_is_read_by_line_or_by_file() {
-    check(&[("a.txt", "one\r\n\nthree"), ("b.txt", "four\n")], json! {}, "text: Utf8\n{\"text\":\"one\"}\n{\"text\":\"\"}\n{\"text\":\"three\"}\n{\"text\":\"four\"}");
-    check(&[("a.txt", "one\ntwo"), ("b.txt", "x")], json! { "whole_files": true }, "file: Utf8\ntext: Utf8\n{\"file\":\"a.txt\",\"text\":\"one\\ntwo\"}\n{\"file\":\"b.txt\",\"text\":\"x\"}");
+    check(
+        &[("a.txt", "one\r\n\nthree"), ("b.txt", "four\n")],
+        json! {},
+        "text: Utf8\n{\"text\":\"one\"}\n{\"text\":\"\"}\n{\"text\":\"three\"}\n{\"text\":\"four\"}",
+    );
+    check(
+        &[("a.txt", "one\ntwo"), ("b.txt", "x")],
+        json! { "whole_files": true },
+        "file: Utf8\ntext: Utf8\n{\"file\":\"a.txt\",\"text\":\"one\\ntwo\"}\n{\"file\":\"b.txt\",\"text\":\"x\"}",
+    );
 }
 
 #[test]
@@ -204,14 +241,18 @@ fn parquet_passes_through() {
     let files = Files::new(&[("a.jsonl", b"{\"a\": 1, \"b\": [\"x\"]}\n{\"a\": 2, \"b\": []}")]);
     let table = files.read(&ReadOptions::default()).unwrap().table();
     let path = files.dir.path().join("a.parquet");
-    let mut writer = parquet::arrow::ArrowWriter::try_new(fs::File::create(&path).unwrap(), table.schema(), None).unwrap();
+    let mut writer =
+        parquet::arrow::ArrowWriter::try_new(fs::File::create(&path).unwrap(), table.schema(), None).unwrap();
     writer.write(&table).unwrap();
     writer.close().unwrap();
     let mut kept = Kept::default();
     let paths = [path.clone(), path];
     let given = options(json! { "rename": { "a": "n" }, "limit": 3 });
     assert_eq!(read(&paths, Format::Parquet, &given, &mut kept).unwrap(), 3);
-    assert_eq!(kept.text(), "n: Int64\nb: List(Utf8)\n{\"n\":1,\"b\":[\"x\"]}\n{\"n\":2,\"b\":[]}\n{\"n\":1,\"b\":[\"x\"]}\n");
+    assert_eq!(
+        kept.text(),
+        "n: Int64\nb: List(Utf8)\n{\"n\":1,\"b\":[\"x\"]}\n{\"n\":2,\"b\":[]}\n{\"n\":1,\"b\":[\"x\"]}\n"
+    );
 }
 
 #[test]
@@ -241,7 +282,8 @@ fn a_late_surprise_widens_the_types_of_all_rows() {
     let kept = files.read(&ReadOptions::default()).unwrap();
     assert_eq!(kept.begun, 2, "the first guess was wrong");
     let table = kept.table();
-    let types: Vec<String> = table.schema().fields().iter().map(|f| format!("{}: {}", f.name(), f.data_type())).collect();
+    let types: Vec<String> =
+        table.schema().fields().iter().map(|f| format!("{}: {}", f.name(), f.data_type())).collect();
     assert_eq!(types, ["id: Int64", "text: Utf8", "x: Float64", "new: Boolean"]);
     assert_eq!(table.num_rows(), 40 * rayon::current_num_threads() + 1);
 }
@@ -251,7 +293,10 @@ fn a_late_mistake_is_found_where_it_is() {
     let line = 40 * rayon::current_num_threads() + 1;
     let files = Files::new(&[("a.jsonl", &long(r#"{"id": "seven"}"#))]);
     let error = files.error(&ReadOptions::default());
-    assert!(error.starts_with("a.jsonl, line ") && error.contains("column `id` holds string here and int above"), "{error}");
+    assert!(
+        error.starts_with("a.jsonl, line ") && error.contains("column `id` holds string here and int above"),
+        "{error}"
+    );
     let files = Files::new(&[("a.jsonl", &long(r#"{"id": 7"#))]);
     let error = files.error(&ReadOptions::default());
     assert_eq!(error, format!("a.jsonl, line {line}, column 8: EOF while parsing an object"));
@@ -259,38 +304,103 @@ fn a_late_mistake_is_found_where_it_is() {
 
 #[test]
 fn mistakes_are_named_with_file_line_and_column() {
-    let error = |name: &str, bytes: &[u8], given: serde_json::Value, expect: &str| {
-        assert_eq!(Files::new(&[(name, bytes)]).error(&options(given)), expect);
+    let mut wrong = Vec::new();
+    let mut error = |name: &str, bytes: &[u8], given: serde_json::Value, expect: &str| {
+        let found = Files::new(&[(name, bytes)]).error(&options(given));
+        if found != expect {
+            wrong.push(format!("found    {found}\nexpected {expect}\n"));
+        }
     };
-    error("a.jsonl", b"{\"a\": 1}\n{\"a\": }\n", json! {}, "a.jsonl, line 2, column 7: expected value");
+    error("a.jsonl", b"{\"a\": 1}\n{\"a\": }\n", json! {}, "a.jsonl, line 2, column 7: column `a`: expected value");
     error("a.jsonl", b"{\"a\": 1}\n{\"a\": 1} x\n", json! {}, "a.jsonl, line 2, column 10: trailing characters");
     error("a.jsonl", b"[1]\n", json! {}, "a.jsonl, line 1, column 0: found sequence, expected a row: a JSON object");
-    error("a.jsonl", b"{\"a\": 1}\n\n{\"b\": \"\xff\"}\n", json! {}, "a.jsonl, line 3, column 8: not UTF-8 text [convert the file to UTF-8 (`iconv -f latin1 -t utf8`)]");
+    error(
+        "a.jsonl",
+        b"{\"a\": 1}\n\n{\"b\": \"\xff\"}\n",
+        json! {},
+        "a.jsonl, line 3, column 8: not UTF-8 text [convert the file to UTF-8 (`iconv -f latin1 -t utf8`)]",
+    );
     error("a.jsonl", b"{\"a\": 1, \"a\": 2}", json! {}, "a.jsonl, line 1, column 12: duplicate key `a`");
-    error("a.jsonl", b"{\"a\": 18446744073709551615}", json! {}, "a.jsonl, line 1, column 26: column `a`: 18446744073709551615 does not fit 64 bits with a sign; declare the column as `float` or `json`");
+    error(
+        "a.jsonl",
+        b"{\"a\": 18446744073709551615}",
+        json! {},
+        "a.jsonl, line 1, column 26: column `a`: 18446744073709551615 does not fit 64 bits with a sign; declare the column as `float` or `json`",
+    );
     error(
         "a.jsonl",
         b"{\"m\": {\"t\": 1}}\n{\"m\": {\"t\": [1]}}",
         json! {},
         "a.jsonl, line 2, column 13: column `m.t` holds [null] here and int above [declare one type for it, for example `schema: { m.t: json }` (or `string`), or leave it out with `columns:`]",
     );
-    error("a.jsonl", b"{\"a\": 1}\n{\"a\": \"x\"}", json! { "schema": { "a": "int" } }, "a.jsonl, line 2, column 9: column `a`: found string \"x\", expected int");
-    error("a.jsonl", b"{\"name\": 1}", json! { "columns": ["nme"] }, "no column `nme` in a.jsonl [did you mean `name`?]");
+    error(
+        "a.jsonl",
+        b"{\"a\": 1}\n{\"a\": \"x\"}",
+        json! { "schema": { "a": "int" } },
+        "a.jsonl, line 2, column 9: column `a`: found string \"x\", expected int",
+    );
+    error(
+        "a.jsonl",
+        b"{\"name\": 1}",
+        json! { "columns": ["nme"] },
+        "no column `nme` in a.jsonl [did you mean `name`?]",
+    );
     error("a.jsonl", b"{\"a\": 1}", json! { "id": "key" }, "no column `key` in a.jsonl [columns: `a`]");
-    error("a.jsonl", b"{\"id\": 1}\n{\"id\": 2}\n\n{\"id\": 1}", json! { "id": "id" }, "a.jsonl, line 4: id `1` was seen before, in row 1");
-    error("a.jsonl", b"{\"id\": 1}\n{\"id\": null}", json! { "id": "id" }, "a.jsonl, line 2: the id column `id` is empty");
-    error("a.jsonl", b"{\"a\": 1, \"b\": 2}", json! { "rename": { "a": "b" } }, "a.jsonl: two columns would be called `b`; check `columns` and `rename`");
+    error(
+        "a.jsonl",
+        b"{\"id\": 1}\n{\"id\": 2}\n\n{\"id\": 1}",
+        json! { "id": "id" },
+        "a.jsonl, line 4: id `1` was seen before, in row 1",
+    );
+    error(
+        "a.jsonl",
+        b"{\"id\": 1}\n{\"id\": null}",
+        json! { "id": "id" },
+        "a.jsonl, line 2: the id column `id` is empty",
+    );
+    error(
+        "a.jsonl",
+        b"{\"a\": 1, \"b\": 2}",
+        json! { "rename": { "a": "b" } },
+        "a.jsonl: two columns would be called `b`; check `columns` and `rename`",
+    );
     error("a.jsonl", b"\n", json! {}, "a.jsonl: there are no rows, so the columns are not known; declare `schema:`");
-    error("a.csv", b"a,b\n1,2\n3\n", json! {}, "a.csv, line 3: the record has 1 fields, the header 2; is a delimiter or a quote missing?");
+    error(
+        "a.csv",
+        b"a,b\n1,2\n3\n",
+        json! {},
+        "a.csv, line 3: the record has 1 fields, the header 2; is a delimiter or a quote missing?",
+    );
     error("a.csv", b"a,a\n1,2\n", json! {}, "a.csv, line 1: the header names `a` twice");
     error("a.csv", b"a,\n1,2\n", json! {}, "a.csv, line 1: the header's column 2 has no name");
-    error("a.csv", b"a,b\n1,\xff\n", json! {}, "a.csv, line 2: field 2 is not UTF-8 text; convert the file with `iconv -f latin1 -t utf8`");
+    error(
+        "a.csv",
+        b"a,b\n1,\xff\n",
+        json! {},
+        "a.csv, line 2: field 2 is not UTF-8 text; convert the file with `iconv -f latin1 -t utf8`",
+    );
     error("a.csv", b"a\nx\n", json! { "schema": { "a": "int" } }, "a.csv, line 2: column `a`: found `x`, expected int");
-    error("a.json", b"{\"a\": 1,\n \"b\": {}}", json! {}, "a.json: some values are objects and some are not, so this is no list of rows; say where the rows are, for example `rows_at: /data`");
+    error(
+        "a.json",
+        b"{\"a\": 1,\n \"b\": {}}",
+        json! {},
+        "a.json: some values are objects and some are not, so this is no list of rows; say where the rows are, for example `rows_at: /data`",
+    );
     error("a.json", b"[{\"a\": 1},\n {\"a\": 1}\n {}]", json! {}, "a.json, line 3, column 2: expected `,` or `]`");
-    error("a.json", b"{}", json! { "rows_at": "/x" }, "a.json: `rows_at`: there is no object with a key `x` at that place");
-    error("a.parquet", b"PAR1", json! {}, "a.parquet: not a readable Parquet file: Parquet error: Invalid Parquet file. Size is smaller than footer");
+    error(
+        "a.json",
+        b"{}",
+        json! { "rows_at": "/x" },
+        "a.json: `rows_at`: there is no object with a key `x` at that place",
+    );
+    error(
+        "a.parquet",
+        b"PAR1",
+        json! {},
+        "a.parquet: not a readable Parquet file: Parquet error: Invalid Parquet file. Size is smaller than footer",
+    );
     error("a.txt.gz", b"no gzip", json! {}, "failed to read a.txt.gz");
+    assert!(wrong.is_empty(), "{}", wrong.concat());
 }
 
 #[test]

@@ -232,8 +232,8 @@ struct Log<'a> {
     quality: Quality,
     pool: &'a RecordBatch,
     id_column: Option<String>,
-    position: Vec<i64>,
-    texts: [Vec<Option<String>>; 6],
+    /// Position in the subset, and the values of [`LOG_COLUMNS`].
+    entries: Vec<(i64, [Option<String>; 6])>,
 }
 
 const LOG_COLUMNS: [&str; 6] = ["id", "corruption", "column", "before", "after", "source_id"];
@@ -244,7 +244,7 @@ impl<'a> Log<'a> {
             Some(name) => column(pool, "pool", name).map(|_| Some(name.clone()))?,
             None => pool.schema_ref().index_of("id").ok().map(|_| "id".to_owned()),
         };
-        Ok(Self { quality: params.quality, pool, id_column, position: Vec::new(), texts: Default::default() })
+        Ok(Self { quality: params.quality, pool, id_column, entries: Vec::new() })
     }
 
     /// One value of one row was replaced.
@@ -278,18 +278,21 @@ impl<'a> Log<'a> {
             show(after.0, after.1)?,
             source_text,
         ];
-        self.position.push(position as i64);
-        for (column, value) in self.texts.iter_mut().zip(values) {
-            column.push(value);
-        }
+        self.entries.push((position as i64, values));
         Ok(())
     }
 
-    fn finish(self) -> Result<RecordBatch, StageError> {
+    /// Row by row, so that the log of a smaller subset begins that of a larger one.
+    fn finish(mut self) -> Result<RecordBatch, StageError> {
+        self.entries.sort_by_key(|(position, _)| *position);
         let mut fields = vec![Field::new("position", DataType::Int64, false)];
         fields.extend(LOG_COLUMNS.map(|name| Field::new(name, DataType::Utf8, true)));
-        let mut columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(self.position))];
-        columns.extend(self.texts.into_iter().map(|texts| Arc::new(StringArray::from(texts)) as ArrayRef));
+        let positions = self.entries.iter().map(|(position, _)| *position);
+        let mut columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from_iter_values(positions))];
+        for column in 0..LOG_COLUMNS.len() {
+            let texts = self.entries.iter().map(|(_, values)| values[column].as_deref());
+            columns.push(Arc::new(texts.collect::<StringArray>()));
+        }
         RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(arrow_error)
     }
 }

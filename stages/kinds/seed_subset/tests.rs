@@ -54,7 +54,7 @@ fn smaller_subsets_begin_larger_ones_in_every_quality() {
                 let part = subset(count);
                 assert_eq!(part.rows, all.rows.slice(0, count), "{quality}");
                 let logged = part.corruptions.num_rows();
-                assert_eq!(part.corruptions, all.corruptions.slice(0, logged).clone(), "{quality}");
+                assert_eq!(part.corruptions, all.corruptions.slice(0, logged), "{quality}");
             }
         }
     }
