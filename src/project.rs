@@ -32,12 +32,21 @@ pub fn load(args: &PipelineArgs) -> Result<Pipeline, CliError> {
     if !resolved.warnings.items.is_empty() {
         diagnostics::print(&resolved.warnings);
     }
-    Ok(resolved.pipeline)
+    let mut pipeline = resolved.pipeline;
+    // Programs run in this folder, and `p.yaml` has none in its name.
+    pipeline.base_dir = absolute(&pipeline.base_dir);
+    Ok(pipeline)
+}
+
+/// The path from the root on; an empty one is the current folder.
+fn absolute(path: &Path) -> PathBuf {
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// The nearest folder from `start` upwards that has a store or is a repository's root; `start` itself if there is none.
 fn root(start: &Path) -> PathBuf {
-    let start = std::path::absolute(start).unwrap_or_else(|_| start.to_owned());
+    let start = absolute(start);
     let marked = |dir: &&Path| dir.join(STORE).is_dir() || dir.join(".git").exists();
     start.ancestors().find(marked).unwrap_or(&start).to_owned()
 }

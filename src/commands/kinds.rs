@@ -84,11 +84,12 @@ fn document(kind: &dyn DynKind, out: &mut impl Write) -> io::Result<()> {
 /// A parameter's type in words.
 fn type_name(schema: &Value, root: &Value) -> String {
     if let Some(name) = schema["$ref"].as_str() {
-        let target = name.strip_prefix('#').and_then(|pointer| root.pointer(pointer));
-        let target = target.filter(|target| {
-            target.get("type").is_some() || target.get("enum").is_some() || target.get("oneOf").is_some()
-        });
-        return target
+        // A type that contains itself is called by its name.
+        let recursive = |target: &Value| target.to_string().contains(name);
+        let target =
+            name.strip_prefix('#').and_then(|pointer| root.pointer(pointer)).filter(|target| !recursive(target));
+        let known = target.filter(|target| target["type"] != "object");
+        return known
             .map_or_else(|| name.rsplit('/').next().unwrap_or_default().to_owned(), |target| type_name(target, root));
     }
     if let Some(value) = schema.get("const") {
@@ -107,10 +108,13 @@ fn type_name(schema: &Value, root: &Value) -> String {
     if let Some(options) = schema["enum"].as_array() {
         return several(options, &Value::to_string);
     }
+    let plain = |name: &str| match name {
+        "array" => format!("[{}]", type_name(&schema["items"], root)),
+        name => name.to_owned(),
+    };
     match &schema["type"] {
-        Value::String(name) if name == "array" => format!("[{}]", type_name(&schema["items"], root)),
-        Value::String(name) => name.clone(),
-        Value::Array(names) => several(names, &|name| name.as_str().unwrap_or_default().to_owned()),
+        Value::String(name) => plain(name),
+        Value::Array(names) => several(names, &|name| plain(name.as_str().unwrap_or_default())),
         _ => "any".to_owned(),
     }
 }

@@ -95,13 +95,10 @@ impl<'a> Delimited<'a> {
         }))
     }
 
-    /// The wanted columns with their places in a record.
-    fn wanted<'b>(&'b self, chunk: &'b Records) -> impl Iterator<Item = (&'b String, Wanted, usize)> {
-        self.names
-            .iter()
-            .zip(chunk.order.iter())
-            .map(|(name, &at)| (name, self.options.wanted(name), at))
-            .filter(|(_, wanted, _)| *wanted != Wanted::Skip)
+    /// The places of the wanted columns in a record.
+    fn wanted<'b>(&'b self, chunk: &'b Records) -> impl Iterator<Item = usize> {
+        let columns = self.names.iter().zip(chunk.order.iter());
+        columns.filter(|(name, _)| self.options.wanted(name) != Wanted::Skip).map(|(_, &at)| at)
     }
 }
 
@@ -142,6 +139,10 @@ fn cell_type(cell: &str) -> ColumnType {
 impl RowFormat for Delimited<'_> {
     type Chunk = Records;
 
+    fn header(&self) -> Columns {
+        self.names.iter().map(|name| (name.clone(), ColumnType::Unknown)).collect()
+    }
+
     fn chunks(&self) -> Box<dyn Iterator<Item = Result<Records, TabularError>> + Send + '_> {
         Box::new(self.files.iter().flat_map(|path| match self.chunks_of(path) {
             Ok(chunks) => Box::new(chunks) as Box<dyn Iterator<Item = _> + Send>,
@@ -159,9 +160,9 @@ impl RowFormat for Delimited<'_> {
 
     fn infer(&self, chunk: &Records) -> Result<Columns, TabularError> {
         let mut columns = Columns::new();
-        for (name, wanted, at) in self.wanted(chunk) {
+        for (name, &at) in self.names.iter().zip(chunk.order.iter()) {
             let mut ty = ColumnType::Unknown;
-            if wanted == Wanted::Infer {
+            if self.options.wanted(name) == Wanted::Infer {
                 for record in &chunk.rows {
                     ty = join(ty, cell_type(&record[at]));
                     if ty == ColumnType::Text {
@@ -185,7 +186,7 @@ impl RowFormat for Delimited<'_> {
 
     fn build(&self, chunk: &Records, types: &Columns) -> Result<Built, TabularError> {
         let mut builder = RowBuilder::new(types, &|name| self.options.schema.contains_key(name), false);
-        let places: Vec<usize> = self.wanted(chunk).map(|(_, _, at)| at).collect();
+        let places: Vec<usize> = self.wanted(chunk).collect();
         let mut lines = Vec::with_capacity(chunk.rows.len());
         for record in &chunk.rows {
             let line = record.position().map_or(0, csv::Position::line);

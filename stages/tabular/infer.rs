@@ -58,11 +58,10 @@ impl<'de> Visitor<'de> for InferRow<'_> {
         while let Some(name) = map.next_key::<String>()? {
             match self.options.wanted(&name) {
                 Wanted::Infer => infer_field(self.columns, name, &mut map, self.clash)?,
-                wanted => {
+                // Its name is kept, for the message about another one that is missing.
+                Wanted::Declared | Wanted::Skip => {
                     map.next_value::<IgnoredAny>()?;
-                    if wanted == Wanted::Declared {
-                        self.columns.entry(name).or_default();
-                    }
+                    self.columns.entry(name).or_default();
                 }
             }
         }

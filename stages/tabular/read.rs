@@ -109,6 +109,10 @@ pub trait RowFormat: Sync {
     /// Some rows as they stand in the file.
     type Chunk: Send + Sync;
 
+    /// Columns that are known before any row is read.
+    fn header(&self) -> Columns {
+        Columns::new()
+    }
     /// All rows of all files, in order.
     fn chunks(&self) -> Box<dyn Iterator<Item = Result<Self::Chunk, TabularError>> + Send + '_>;
     /// Rows in the chunk.
@@ -195,7 +199,7 @@ fn limited<'a, F: RowFormat>(
 }
 
 fn infer<F: RowFormat>(format: &F, options: &ReadOptions, max_chunks: usize) -> Result<Inferred, TabularError> {
-    let mut found = Inferred { columns: Columns::new(), rows: 0 };
+    let mut found = Inferred { columns: format.header(), rows: 0 };
     let mut chunks = limited(format, options.limit).take(max_chunks);
     loop {
         let group: Vec<_> = chunks.by_ref().take(2 * rayon::current_num_threads()).collect::<Result<_, _>>()?;
@@ -221,7 +225,7 @@ fn infer<F: RowFormat>(format: &F, options: &ReadOptions, max_chunks: usize) -> 
 /// The types to build with: declared ones in place of inferred ones.
 fn with_declared(found: &Inferred, files: &[PathBuf], options: &ReadOptions) -> Result<Columns, TabularError> {
     let path = || files.first().cloned().unwrap_or_default();
-    if found.columns.is_empty() && options.schema.is_empty() {
+    if found.rows == 0 && found.columns.is_empty() && options.schema.is_empty() {
         return Err(TabularError::Other {
             path: path(),
             message: "there are no rows, so the columns are not known; declare `schema:`".into(),
@@ -229,7 +233,7 @@ fn with_declared(found: &Inferred, files: &[PathBuf], options: &ReadOptions) -> 
     }
     let mut columns = found.columns.clone();
     for (name, ty) in &options.schema {
-        if found.rows == 0 || columns.contains_key(name) {
+        if found.columns.is_empty() || columns.contains_key(name) {
             columns.insert(name.clone(), ty.clone());
         }
     }
@@ -240,6 +244,7 @@ fn with_declared(found: &Inferred, files: &[PathBuf], options: &ReadOptions) -> 
             return Err(TabularError::MissingColumn { path: path(), column: column.clone(), known });
         }
     }
+    columns.retain(|name, _| options.wanted(name) != Wanted::Skip);
     Ok(columns)
 }
 

@@ -313,14 +313,14 @@ fn mistakes_are_named_with_file_line_and_column() {
     };
     error("a.jsonl", b"{\"a\": 1}\n{\"a\": }\n", json! {}, "a.jsonl, line 2, column 7: column `a`: expected value");
     error("a.jsonl", b"{\"a\": 1}\n{\"a\": 1} x\n", json! {}, "a.jsonl, line 2, column 10: trailing characters");
-    error("a.jsonl", b"[1]\n", json! {}, "a.jsonl, line 1, column 0: found sequence, expected a row: a JSON object");
+    error("a.jsonl", b"[1]\n", json! {}, "a.jsonl, line 1, column 1: found sequence, expected a row: a JSON object");
     error(
         "a.jsonl",
         b"{\"a\": 1}\n\n{\"b\": \"\xff\"}\n",
         json! {},
         "a.jsonl, line 3, column 8: not UTF-8 text [convert the file to UTF-8 (`iconv -f latin1 -t utf8`)]",
     );
-    error("a.jsonl", b"{\"a\": 1, \"a\": 2}", json! {}, "a.jsonl, line 1, column 12: duplicate key `a`");
+    error("a.jsonl", b"{\"a\": 1, \"a\": 2}", json! {}, "a.jsonl, line 1, column 12: column `a`: duplicate key `a`");
     error(
         "a.jsonl",
         b"{\"a\": 18446744073709551615}",
@@ -397,7 +397,7 @@ fn mistakes_are_named_with_file_line_and_column() {
         "a.parquet",
         b"PAR1",
         json! {},
-        "a.parquet: not a readable Parquet file: Parquet error: Invalid Parquet file. Size is smaller than footer",
+        "a.parquet: not a readable Parquet file: EOF: Parquet file too small. Size is 4 but need 8",
     );
     error("a.txt.gz", b"no gzip", json! {}, "failed to read a.txt.gz");
     assert!(wrong.is_empty(), "{}", wrong.concat());
@@ -409,6 +409,9 @@ fn an_empty_table_keeps_its_declared_columns() {
     let table = files.read(&options(json! { "schema": { "b": "int", "a": "string" } })).unwrap().table();
     let names: Vec<_> = table.schema().fields().iter().map(|f| f.name().clone()).collect();
     assert_eq!((names, table.num_rows()), (vec!["a".to_owned(), "b".to_owned()], 0));
+    check(&[("a.csv", "x,y\n")], json! { "schema": { "y": "int" } }, "x: Utf8\ny: Int64");
+    let files = Files::new(&[("a.csv", b"x\n")]);
+    assert_eq!(files.error(&options(json! { "schema": { "y": "int" } })), "no column `y` in a.csv [columns: `x`]");
 }
 
 #[test]
