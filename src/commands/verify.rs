@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use pipe_cache::{Finding, VerifyOptions};
+use pipe_cache::{Digest, Finding, VerifyOptions};
 use serde_json::{Value, json};
 
 use crate::{
@@ -47,7 +47,11 @@ pub fn verify(global: &cli::Global, args: &cli::Verify) -> Result<Exit, CliError
 
 fn as_text(finding: &Finding) -> String {
     match finding {
-        Finding::Damaged { path, reason } => format!("damaged   {}: {reason}", path.display()),
+        Finding::Damaged { path, reason, keys } => {
+            let needed: Vec<String> = keys.iter().map(Digest::short).collect();
+            let needed = if needed.is_empty() { String::new() } else { format!(" (needed by {})", needed.join(", ")) };
+            format!("damaged   {}: {reason}{needed}", path.display())
+        }
         Finding::Future { path, format } => {
             format!("newer     {}: of format {format}, which this version cannot read", path.display())
         }
@@ -60,7 +64,9 @@ fn as_text(finding: &Finding) -> String {
 
 fn as_json(finding: &Finding) -> Value {
     match finding {
-        Finding::Damaged { path, reason } => json!({ "finding": "damaged", "path": path, "reason": reason }),
+        Finding::Damaged { path, reason, keys } => {
+            json!({ "finding": "damaged", "path": path, "reason": reason, "needed_by": keys })
+        }
         Finding::Future { path, format } => json!({ "finding": "future", "path": path, "format": format }),
         Finding::Orphan { path } => json!({ "finding": "orphan", "path": path }),
         Finding::Leftover { path } => json!({ "finding": "leftover", "path": path }),
