@@ -14,6 +14,7 @@ pub mod gguf;
 pub mod model;
 pub mod ops;
 pub mod quant;
+pub mod scratch;
 pub mod source;
 pub mod tokenizer;
 pub mod train;

@@ -5,6 +5,7 @@
 
 mod special;
 mod stream;
+mod train;
 
 use std::path::{Path, PathBuf};
 
@@ -12,6 +13,7 @@ use rayon::prelude::*;
 
 pub use special::{SpecialTokens, TokenizerConfig};
 pub use stream::Detokenizer;
+pub use train::{EOS, train_bpe};
 
 use crate::config::DecoderConfig;
 
@@ -163,6 +165,15 @@ impl Tokenizer {
             return Err(TokenizerError::NoEos { path: path() });
         }
         Ok(())
+    }
+
+    /// The text of its `tokenizer.json`.
+    ///
+    /// # Errors
+    /// It cannot be written as JSON.
+    pub fn to_json(&self) -> Result<String, TokenizerError> {
+        let text = self.inner.to_string(true);
+        text.map_err(|source| TokenizerError::Format { path: self.place.clone(), source })
     }
 
     /// The underlying tokenizer, for export.
