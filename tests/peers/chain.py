@@ -1,7 +1,7 @@
 """Times 300 trivial chained stages (10 wide, 30 deep, each copying a line through `sh`) in pipe, DVC and Snakemake: cold, and with nothing changed.
 
     cargo build --release
-    pip install dvc snakemake          # DVC 3.67 and Snakemake 9 were used
+    pip install dvc snakemake          # DVC 3.67.1 and Snakemake 9.27.1 were used
     python tests/peers/chain.py --pipe target/release/pipe --runs 3
 
 Every tool gets the same files, two jobs where it can, and a fresh folder for each cold run. Nothing but the standard library is needed here.
@@ -27,8 +27,8 @@ def pipe_yaml():
                 lines.append(f"  in_{w}: {{ kind: table, params: {{ path: in_{w}.jsonl }} }}")
             upstream = f"in_{w}" if d == 0 else f"s_{w}_{d - 1}"
             lines.append(
-                f"  s_{w}_{d}: {{ kind: command, inputs: {{ line: {upstream} }}, params: {{ "
-                f"command: ['cat \"$0\" > \"$1\"', '{{{{ inputs.line }}}}', '{{{{ outputs.out }}}}'], shell: true, exchange: jsonl, outputs: {{ out: {{}} }} }} }}"
+                f"  s_{w}_{d}: {{ kind: command, inputs: {{ line: {upstream} }}, params: {{ input_format: jsonl, "
+                "shell: 'cat \"$PIPE_INPUT_line\" > \"$PIPE_OUTPUT_out\"', outputs: { out: { format: jsonl } } } }"
             )
     return "\n".join(lines) + "\n"
 
