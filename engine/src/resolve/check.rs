@@ -134,14 +134,10 @@ impl<'s> Walk<'s> {
         object: &Map<String, Value>,
         decided: bool,
     ) {
-        for required in list(s.get("required")).iter().filter_map(Value::as_str) {
-            if !object.contains_key(required) {
-                self.missing(required, properties.and_then(|p| p.get(required)));
-            }
-        }
         // An outer schema of the same object that has properties itself decides about unknown names, for all its parts.
         let decides = properties.is_some() && !decided;
         let known = if decides { known_names(self.root, schema) } else { Vec::new() };
+        let mut meant = Vec::new();
         for (name, value) in object {
             self.path.push(name.clone());
             if let Some(sub) = properties.and_then(|p| p.get(name)) {
@@ -153,9 +149,16 @@ impl<'s> Walk<'s> {
                 && !s.contains_key("patternProperties")
                 && !known.contains(&name.as_str())
             {
+                meant.extend(did_you_mean(name, known.iter().copied()));
                 self.unknown(name, &known);
             }
             self.path.pop();
+        }
+        for required in list(s.get("required")).iter().filter_map(Value::as_str) {
+            // A misspelt name has been reported as such.
+            if !object.contains_key(required) && !meant.contains(&required) {
+                self.missing(required, properties.and_then(|p| p.get(required)));
+            }
         }
     }
 
@@ -186,7 +189,11 @@ impl<'s> Walk<'s> {
         };
         let help = did_you_mean(name, known.iter().copied())
             .map(|n| format!("did you mean `{n}`?"))
-            .or_else(|| elsewhere(self.root, name).map(|path| format!("did you mean `{path}`?")))
+            .or_else(|| {
+                elsewhere(self.root, name)
+                    .filter(|path| *path != self.path.join("."))
+                    .map(|path| format!("did you mean `{path}`?"))
+            })
             .or_else(|| (!known.is_empty()).then(|| format!("parameters: {}", list_names(known))));
         self.report("params::unknown", format!("{place} `{name}`"), help);
         if let Some(problem) = self.problems.last_mut() {
@@ -223,6 +230,21 @@ impl<'s> Walk<'s> {
             tried.push((branch, problems));
         }
         tried.retain(|(branch, _)| !is_null(branch));
+        if tried.len() > 1
+            && let Some((tag, choices)) = self.tags(tried.iter().map(|(branch, _)| *branch), value)
+        {
+            if let Some(given) = value.get(tag) {
+                self.path.push(tag.to_owned());
+                self.choice(&choices, given);
+                self.path.pop();
+            } else {
+                self.missing(tag, None);
+                if let Some(problem) = self.problems.last_mut() {
+                    problem.help = Some(format!("add `{tag}`, one of {}", choice_names(&choices)));
+                }
+            }
+            return;
+        }
         let meant = |branch: &Value| self.meant(branch, value);
         if let Some(i) = tried.iter().position(|(branch, _)| meant(branch)) {
             tried.swap(0, i);
@@ -236,13 +258,30 @@ impl<'s> Walk<'s> {
             tried.retain(|(_, p)| right_type(p));
         }
         if tried.len() > 1 && tried.iter().all(|(_, p)| !right_type(p)) {
-            let expected: Vec<String> = tried.iter().map(|(b, _)| self.expects(b)).collect();
+            let mut expected: Vec<String> = tried.iter().map(|(b, _)| self.expects(b)).collect();
+            expected.dedup();
             let message = format!("{} must be {}, not {}", self.subject(), expected.join(" or "), describe(value));
             return self.report("params::type", message, None);
         }
         if let Some((_, problems)) = tried.into_iter().min_by_key(|(_, problems)| problems.len()) {
             self.problems.extend(problems);
         }
+    }
+
+    /// The field by which all branches tell themselves apart and its constants, if the object has none of these.
+    fn tags(&self, branches: impl Iterator<Item = &'s Value>, value: &Value) -> Option<(&'s str, Vec<&'s Value>)> {
+        let object = value.as_object()?;
+        let mut tag = None;
+        let mut choices = Vec::new();
+        for branch in branches {
+            let properties = follow(self.root, branch).unwrap_or(branch).get("properties")?.as_object()?;
+            let (name, constant) = properties.iter().find_map(|(name, s)| Some((name.as_str(), s.get("const")?)))?;
+            if *tag.get_or_insert(name) != name || object.get(name) == Some(constant) {
+                return None;
+            }
+            choices.push(constant);
+        }
+        Some((tag?, choices))
     }
 
     /// Whether an object says itself which branch it is: by a constant field, or by its only field.
@@ -285,6 +324,11 @@ impl<'s> Walk<'s> {
         let message = format!("{} must have {problem} {unit}, not {length}", self.subject());
         self.report("params::range", message, None);
     }
+}
+
+fn choice_names(choices: &[&Value]) -> String {
+    let names: Vec<String> = choices.iter().map(|c| c.as_str().map_or_else(|| c.to_string(), str::to_owned)).collect();
+    list_names(&names.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 /// All names that an object of this schema may have, through its parts.

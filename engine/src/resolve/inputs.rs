@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::stage::{Context, Stage};
 use crate::{
-    diag::{Diagnostic, Span, list_names, one_of},
+    diag::{Diagnostic, Span, did_you_mean, list_names, one_of},
     kind::{PortType, Ports},
     spec::InputSpec,
     yaml::shorten,
@@ -63,7 +63,7 @@ pub fn parse_reference(
     let well_formed = match &output {
         Some(output) => !output.is_empty() && !output.contains(['[', ']', '.']),
         None => rest.is_empty(),
-    };
+    } && !name.is_empty();
     if !well_formed {
         let help = "an input is `stage`, `stage.output`, or gathered over all variants `stage[*]`, `stage[*].output`";
         return refuse("inputs::syntax", format!("`{}` names no stage", shorten(text)), Some(help.to_owned()));
@@ -97,6 +97,7 @@ pub fn check_ports(
     problems: &mut Vec<Diagnostic>,
 ) {
     let kind = stage.spec.kind.as_ref().map_or("", |(kind, _)| kind.as_str());
+    let mut meant = Vec::new();
     for input in &stage.spec.inputs {
         if !ports.open_inputs && !ports.inputs.iter().any(|p| p.name == input.port) {
             let names: Vec<&str> = ports.inputs.iter().map(|p| &*p.name).collect();
@@ -105,6 +106,7 @@ pub fn check_ports(
             } else {
                 one_of(&input.port, "inputs", names.iter().copied())
             };
+            meant.extend(did_you_mean(&input.port, names.iter().copied()).map(str::to_owned));
             problems.push(
                 Diagnostic::error("inputs::unknown_port", format!("`{kind}` has no input `{}`", shorten(&input.port)))
                     .at(input.span, "unknown input")
@@ -113,7 +115,8 @@ pub fn check_ports(
         }
     }
     for port in ports.inputs.iter().filter(|p| p.required && complete) {
-        if inputs.iter().any(|r| r.port == port.name) {
+        // A misspelt name has been reported as such.
+        if inputs.iter().any(|r| r.port == port.name) || meant.iter().any(|m| *m == port.name) {
             continue;
         }
         let given = stage.spec.inputs.iter().find(|i| i.port == port.name);

@@ -63,3 +63,52 @@ fn with_digest(start: &str, whole: &str) -> String {
     let digest = Digest::of_bytes(whole.as_bytes()).to_string();
     format!("{start}~{}", &digest[..DIGITS])
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        diag::{SourceId, Span},
+        spec::{Level, Role},
+    };
+
+    fn names(values: &[Value]) -> Vec<String> {
+        let span = Span::new(SourceId::default(), 0, 0);
+        let levels = values.iter().map(|v| Level { value: v.clone(), span, settings: Vec::new() }).collect();
+        level_names(&Factor { name: "m".to_owned(), span, role: Role::Ablate, bundle: false, levels })
+    }
+
+    #[test]
+    fn levels_become_file_names() {
+        let check = |value: Value, expect: &str| assert_eq!(names(std::slice::from_ref(&value)), [expect], "{value}");
+        check(json!("models/nano"), "m=models-nano");
+        check(json!("a b,c=d"), "m=a-b-c-d");
+        check(json!(".."), "m=..");
+        check(json!(null), "m=null");
+        check(json!(true), "m=true");
+        check(json!(0.5), "m=0.5");
+        check(json!(1e-9), "m=1e-9");
+        check(json!("größe"), "m=gr--e");
+        check(json!(""), "m=");
+        check(json!([1, 2]), "m=-1-2-");
+        check(json!({"r": 8}), "m=--r--8-");
+    }
+
+    #[test]
+    fn long_levels_are_cut_and_stay_apart() {
+        let all = names(&[json!("x".repeat(300)), json!("x".repeat(301)), json!("é".repeat(300))]);
+        assert!(all.iter().all(|n| n.len() == "m=".len() + MAX_LEVEL), "{all:?}");
+        assert_ne!(all[0], all[1]);
+    }
+
+    #[test]
+    fn names_that_would_be_equal_are_told_apart() {
+        let all = names(&[json!("x/y"), json!("x y"), json!("X-Y"), json!(1), json!("1")]);
+        let lower: HashSet<String> = all.iter().map(|n| n.to_lowercase()).collect();
+        assert_eq!(lower.len(), all.len(), "{all:?}");
+        assert_eq!((all[0].as_str(), all[3].as_str()), ("m=x-y", "m=1"));
+        assert!(all[1].starts_with("m=x-y~"), "{all:?}");
+    }
+}

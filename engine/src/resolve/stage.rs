@@ -268,6 +268,9 @@ impl<'s> Stage<'s> {
         let mut path = problem.path.iter().map(String::as_str);
         let mut origin = None;
         while let Some(at) = node {
+            if problem.at_name && path.len() == 0 {
+                break;
+            }
             if let Some((hole, fields)) = at.as_str().and_then(lone_hole) {
                 origin = cx.origin(hole, fields.map(str::to_owned).collect(), &mut path, variant);
                 break;

@@ -55,7 +55,8 @@ pub fn expectation(schema: &Map<String, Value>) -> String {
         return "something else".to_owned();
     }
     let mut text = types.iter().map(|t| words(t)).collect::<Vec<_>>().join(" or ");
-    let bound = |key: &str| schema.get(key).filter(|b| b.is_number());
+    // `2` for the `2.0` that schemars writes.
+    let bound = |key: &str| schema.get(key).and_then(Value::as_f64);
     let range = match (bound("minimum"), bound("exclusiveMinimum"), bound("maximum"), bound("exclusiveMaximum")) {
         (Some(min), _, Some(max), _) => format!(" from {min} to {max}"),
         (Some(min), _, None, Some(max)) => format!(" from {min} to below {max}"),

@@ -71,7 +71,7 @@ struct Loader<'r> {
 impl Loader<'_> {
     /// Reads one file; `from` is where it is included.
     fn read_one(&mut self, path: &Path, from: Option<Span>) -> Option<FileSpec> {
-        let name = path.display().to_string();
+        let name = normal(path).display().to_string();
         let located = |d: Diagnostic| if let Some(span) = from { d.at(span, "included here") } else { d };
         let bytes = match (self.read)(path) {
             Ok(bytes) => bytes,

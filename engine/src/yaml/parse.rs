@@ -291,11 +291,15 @@ impl Builder<'_, '_> {
         if self.stack.len() + more <= MAX_DEPTH {
             return Some(());
         }
+        self.too_deep(span);
+        None
+    }
+
+    fn too_deep(&mut self, span: Span) {
         self.problems.push(
             Diagnostic::error("yaml::depth", format!("values are nested more than {MAX_DEPTH} deep"))
                 .at(span, "too deep from here on"),
         );
-        None
     }
 
     fn scalar(&mut self, text: &str, style: ScalarStyle, tag: Option<&Tag>, span: Span) -> Data {
@@ -411,14 +415,18 @@ impl Builder<'_, '_> {
         let end = at + rest.chars().next().filter(|c| !c.is_control()).map_or(0, char::len_utf8);
         let line_start = text[..at].rfind('\n').map_or(0, |i| i + 1);
         let indent = text[line_start..].split(|c: char| c != ' ' && c != '\t').next().unwrap_or("");
+        if error.info().contains("recursion limit") {
+            self.too_deep(Span::new(self.positions.source, self.positions.offset + at, self.positions.offset + end));
+            return;
+        }
         let help = if indent.contains('\t') {
             Some("indent with spaces; YAML allows no tabs there")
+        } else if rest.starts_with('{') && text[..at].ends_with('$') {
+            Some("quote it: \"${...}\"; between `{` and `}` a plain text cannot hold a `{`")
         } else if rest.starts_with(['@', '`', '%']) {
             Some("a text that begins with `@`, `` ` `` or `%` must be quoted")
-        } else if error.info().contains("mapping values are not allowed") {
-            Some("a text that contains `: ` must be quoted; otherwise look at the indentation")
         } else {
-            None
+            hint(error.info())
         };
         self.problems.push(
             Diagnostic::error("yaml::syntax", format!("the file is not valid YAML: {}", error.info()))
@@ -429,6 +437,21 @@ impl Builder<'_, '_> {
                 .maybe_help(help.map(str::to_owned)),
         );
     }
+}
+
+/// What to do about the parser's commoner complaints.
+fn hint(complaint: &str) -> Option<&'static str> {
+    const HINTS: [(&str, &str); 5] = [
+        (
+            "mapping values are not allowed",
+            "a text that contains `: ` must be quoted; otherwise look at the indentation",
+        ),
+        ("in flow construct", "look for a `{` or `[` before this that is not closed"),
+        ("flow", "look for a `{`, `[` or quote that is not closed, or for a missing comma"),
+        ("expected key", "the keys of a mapping begin in the same column; look at the indentation"),
+        ("unknown anchor", "an alias `*name` stands for an `&name` before it; quote a text that begins with `*`"),
+    ];
+    HINTS.iter().find(|(part, _)| complaint.contains(part)).map(|&(_, hint)| hint)
 }
 
 /// Marks the frame of a collection that stands where a key should be; never an anchor of the parser's, which count up from 1.

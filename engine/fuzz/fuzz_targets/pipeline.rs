@@ -1,0 +1,52 @@
+//! From any bytes to `Pipeline`: no panic, no hang. `cargo +nightly fuzz run pipeline`
+//!
+//! A line `=== name` starts a further file, which `include: name` finds; a line `--set k=v` is an override.
+
+#![no_main]
+
+#[path = "../../tests/spec/kinds.rs"]
+mod kinds;
+
+use std::{io, path::Path};
+
+use libfuzzer_sys::fuzz_target;
+use pipe_engine::{
+    resolve::{Overrides, resolve},
+    spec::load_with,
+};
+
+fuzz_target!(|data: &[u8]| {
+    let mut files: Vec<(String, Vec<u8>)> = vec![("p.yaml".to_owned(), Vec::new())];
+    let mut set = Vec::new();
+    for line in data.split_inclusive(|&b| b == b'\n') {
+        let text = String::from_utf8_lossy(line);
+        if let Some(name) = text.strip_prefix("=== ") {
+            files.push((name.trim_end().to_owned(), Vec::new()));
+        } else if let Some(pair) = text.strip_prefix("--set ") {
+            set.push(pair.trim_end().to_owned());
+        } else if let Some((_, content)) = files.last_mut() {
+            content.extend_from_slice(line);
+        }
+    }
+    let read = |path: &Path| {
+        let file = files.iter().find(|(name, _)| Path::new(name) == path);
+        file.map(|(_, bytes)| bytes.clone()).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+    };
+    let spec = load_with(Path::new("p.yaml"), &read);
+    match resolve(&spec, &kinds::registry(), &Overrides { set }) {
+        Ok(resolved) => {
+            let pipeline = resolved.pipeline;
+            assert_eq!(pipeline.node_of.len(), pipeline.variants.len() * pipeline.stages.len());
+            assert!(pipeline.graph.node_weights().all(|n| !n.placements.is_empty()));
+        }
+        Err(problems) => {
+            assert!(problems.has_errors());
+            for problem in &problems.items {
+                for label in &problem.labels {
+                    problems.sources.position(label.span);
+                    problems.sources.first_line(label.span);
+                }
+            }
+        }
+    }
+});

@@ -1,0 +1,15 @@
+//! From YAML text to `Pipeline`.
+
+#![expect(clippy::format_push_string, clippy::format_collect, reason = "texts are built the way that reads best")]
+
+mod broken;
+mod hostile;
+mod include;
+mod interpolation;
+mod json_schema;
+mod kinds;
+mod link;
+mod params;
+mod schema;
+mod support;
+mod variants;
