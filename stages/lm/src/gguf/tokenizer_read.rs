@@ -65,7 +65,7 @@ pub(super) fn read(metadata: &Metadata<'_>) -> Result<Tokenizer, GgufError> {
     };
     json["version"] = json!("1.0");
     json["model"]["vocab"] = tokens.iter().enumerate().map(|(id, t)| ((*t).to_owned(), json!(id))).collect();
-    json["added_tokens"] = added_tokens(&tokens, &types, model == "llama");
+    json["added_tokens"] = added_tokens(&tokens, &types);
     let flag = |key: &str, default| Ok::<_, GgufError>(metadata.flag(key)?.unwrap_or(default));
     let bos = if flag("tokenizer.ggml.add_bos_token", model == "llama")? { special.bos_token.as_deref() } else { None };
     let eos = if flag("tokenizer.ggml.add_eos_token", false)? { special.eos_token.as_deref() } else { None };
@@ -153,13 +153,13 @@ fn byte_level(metadata: &Metadata<'_>) -> Result<Value, GgufError> {
 }
 
 /// Control and user-defined tokens are found in a text before anything else; the former are dropped when ids become text.
-fn added_tokens(tokens: &[&str], types: &[usize], normalized: bool) -> Value {
+fn added_tokens(tokens: &[&str], types: &[usize]) -> Value {
     let mut added = Vec::new();
     for (id, (token, kind)) in tokens.iter().zip(types).enumerate() {
         let special = matches!(*kind, kind::CONTROL | kind::UNKNOWN);
         if special || *kind == kind::USER_DEFINED {
             added.push(json!({"id": id, "content": token, "single_word": false, "lstrip": false, "rstrip": false,
-                "normalized": normalized && special, "special": special}));
+                "normalized": false, "special": special}));
         }
     }
     Value::Array(added)

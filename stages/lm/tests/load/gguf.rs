@@ -1,4 +1,4 @@
-//! GGUF: every encoding against the `gguf` package, logits and ids against `transformers`, and our own exports read back.
+//! GGUF: every encoding against the `gguf` package, logits against `transformers`, ids against llama.cpp, and our own exports read back.
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
@@ -93,7 +93,7 @@ fn logits_of_a_quantised_model_are_those_of_transformers() {
 }
 
 #[test]
-fn the_tokenizer_inside_gives_the_ids_of_transformers() {
+fn the_tokenizer_inside_gives_the_ids_of_llama_cpp() {
     let (model, expected) = mixed();
     let tokenizer = model.tokenizer().unwrap();
     for text in &expected.texts {
