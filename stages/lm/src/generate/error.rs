@@ -32,7 +32,7 @@ pub enum GenerateError {
         row: String,
         /// What the tokenizer says.
         #[source]
-        source: crate::tokenizer::TokenizerError,
+        source: Box<crate::tokenizer::TokenizerError>,
     },
     /// A conversation for a model that has no chat template.
     #[error("render the conversation of row `{row}`: the model has no chat template; give it plain text prompts")]
@@ -47,7 +47,7 @@ pub enum GenerateError {
         row: String,
         /// What the template says.
         #[source]
-        source: crate::chat::ChatError,
+        source: Box<crate::chat::ChatError>,
     },
     /// Generated tokens could not be turned into text.
     #[error("decode the tokens of row `{row}`")]
@@ -56,7 +56,7 @@ pub enum GenerateError {
         row: String,
         /// What the tokenizer says.
         #[source]
-        source: crate::tokenizer::TokenizerError,
+        source: Box<crate::tokenizer::TokenizerError>,
     },
     /// A sampling parameter out of range.
     #[error("use the sampling parameters: {0}")]
@@ -73,8 +73,20 @@ pub enum GenerateError {
     },
     /// The model failed.
     #[error(transparent)]
-    Model(#[from] ModelError),
+    Model(Box<ModelError>),
     /// A server failed.
     #[error(transparent)]
-    Endpoint(#[from] EndpointError),
+    Endpoint(Box<EndpointError>),
+}
+
+impl From<ModelError> for GenerateError {
+    fn from(error: ModelError) -> Self {
+        Self::Model(Box::new(error))
+    }
+}
+
+impl From<EndpointError> for GenerateError {
+    fn from(error: EndpointError) -> Self {
+        Self::Endpoint(Box::new(error))
+    }
 }

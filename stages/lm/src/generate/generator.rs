@@ -84,7 +84,7 @@ impl Generator {
         let Request { id, prompt } = request;
         let encode = |text: &str, special: bool, id: &str| {
             let encoded = self.tokenizer.encode(text, special);
-            encoded.map_err(|source| GenerateError::Tokenize { row: id.to_owned(), source })
+            encoded.map_err(|source| GenerateError::Tokenize { row: id.to_owned(), source: Box::new(source) })
         };
         let tokens = match prompt {
             Prompt::Tokens(tokens) => tokens,
@@ -93,7 +93,8 @@ impl Generator {
                 let Some(template) = &self.chat else { return Err(GenerateError::NoChatTemplate { row: id }) };
                 let options = ChatOptions { add_generation_prompt: true, ..ChatOptions::default() };
                 let rendered = template.render(&messages, &options);
-                let text = rendered.map_err(|source| GenerateError::Chat { row: id.clone(), source })?;
+                let text =
+                    rendered.map_err(|source| GenerateError::Chat { row: id.clone(), source: Box::new(source) })?;
                 // Templates write the special tokens themselves.
                 encode(&text, false, &id)?
             }
@@ -107,7 +108,7 @@ impl Generator {
         }
         let random = RowRandom::new(&params.seed, &id);
         let mut row = Row { id, tokens, prompt, logprobs: Vec::new(), seen: Vec::new(), random };
-        if params.repetition_penalty != 1.0 {
+        if params.penalises() {
             row.seen.clone_from(&row.tokens);
             row.seen.sort_unstable();
             row.seen.dedup();
@@ -154,21 +155,22 @@ impl Generator {
         }
         row.tokens.push(token);
         row.logprobs.extend(sampled.logprob);
-        if params.repetition_penalty != 1.0
+        if params.penalises()
             && let Err(place) = row.seen.binary_search(&token)
         {
             row.seen.insert(place, token);
         }
         let stopped = stops.completed(row.generated());
-        let finish = if stopped.map_err(|source| GenerateError::Decode { row: row.id.clone(), source })? {
-            FinishReason::Stop
-        } else if row.generated().len() >= params.max_new_tokens {
-            FinishReason::Length
-        } else if row.tokens.len() >= self.model.context() {
-            FinishReason::Context
-        } else {
-            return Ok(None);
-        };
+        let finish =
+            if stopped.map_err(|source| GenerateError::Decode { row: row.id.clone(), source: Box::new(source) })? {
+                FinishReason::Stop
+            } else if row.generated().len() >= params.max_new_tokens {
+                FinishReason::Length
+            } else if row.tokens.len() >= self.model.context() {
+                FinishReason::Context
+            } else {
+                return Ok(None);
+            };
         self.completion(row, finish, params, stops).map(Some)
     }
 
@@ -181,7 +183,8 @@ impl Generator {
     ) -> Result<Completion, GenerateError> {
         let tokens = row.generated().to_vec();
         let text = self.tokenizer.decode(&tokens, true);
-        let mut text = text.map_err(|source| GenerateError::Decode { row: row.id.clone(), source })?;
+        let mut text =
+            text.map_err(|source| GenerateError::Decode { row: row.id.clone(), source: Box::new(source) })?;
         let mut ended_by_token = u64::from(finish == FinishReason::Eos);
         if finish == FinishReason::Stop {
             match stops.find(&text) {

@@ -75,6 +75,12 @@ impl Default for SamplingParams {
 }
 
 impl SamplingParams {
+    /// Whether repetition is penalised.
+    #[expect(clippy::float_cmp, reason = "exactly 1 is off")]
+    pub fn penalises(&self) -> bool {
+        self.repetition_penalty != 1.0
+    }
+
     /// The first parameter that cannot be used, with the reason.
     pub fn problem(&self) -> Option<String> {
         let range = |name: &str, value: f32, ok: bool, want: &str| {

@@ -34,7 +34,9 @@ impl Sampler {
     ) -> Option<Sampled> {
         let log_normaliser = if params.logprobs { Some(self.log_sum_exp(logits)?) } else { None };
         let raw = params.logprobs.then(|| seen.iter().map(|&t| logits[t as usize]).collect::<Vec<_>>());
-        penalise(logits, seen, params.repetition_penalty);
+        if params.penalises() {
+            penalise(logits, seen, params.repetition_penalty);
+        }
         let token = if params.temperature == 0.0 { argmax(logits)? } else { self.draw(logits, params, uniform)? };
         let logprob = log_normaliser.map(|normaliser| {
             let unpenalised = raw.and_then(|raw| seen.iter().position(|&t| t == token).map(|i| raw[i]));
@@ -137,6 +139,7 @@ fn pick(weights: &[f32], mut target: f64) -> u32 {
 }
 
 /// The lowest id of the largest logit; `None` if a logit is NaN or all are infinite.
+#[expect(clippy::float_cmp, reason = "the largest is one of them")]
 fn argmax(logits: &[f32]) -> Option<u32> {
     let mut lanes = [f32::NEG_INFINITY; 16];
     let mut nan = false;
@@ -154,9 +157,6 @@ fn argmax(logits: &[f32]) -> Option<u32> {
 }
 
 fn penalise(logits: &mut [f32], seen: &[u32], penalty: f32) {
-    if penalty == 1.0 {
-        return;
-    }
     for &token in seen {
         let logit = &mut logits[token as usize];
         *logit = if *logit > 0.0 { *logit / penalty } else { *logit * penalty };

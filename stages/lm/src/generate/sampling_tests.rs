@@ -48,7 +48,7 @@ fn plain_sampling_is_softmax() {
 #[test]
 fn top_k_keeps_the_lower_id_of_equals() {
     let found = distribution(&LOGITS, &params(|p| p.top_k = 1));
-    assert_eq!(found[1].round(), 1.0);
+    assert!(found[1] > 0.999);
     let found = distribution(&LOGITS, &params(|p| p.top_k = 3));
     let three = softmax(&[3.0, 2.5, 3.0], 1.0);
     assert_distribution(&found, &[0.0, three[0], 0.0, three[1], 0.0, three[2]]);

@@ -263,7 +263,9 @@ impl CpuLayer {
         }
         if let Some(c) = self.clip {
             for values in [&mut w.q, &mut w.k, &mut w.v] {
-                values.iter_mut().for_each(|x| *x = x.clamp(-c, c));
+                for x in values.iter_mut() {
+                    *x = x.clamp(-c, c);
+                }
             }
         }
         if let Some([q_norm, k_norm]) = &self.qk_norm {
@@ -317,5 +319,7 @@ fn activate(values: &mut [f32], activation: Activation) {
         },
         Activation::Relu => |x| x.max(0.0),
     };
-    values.iter_mut().for_each(|x| *x = apply(*x));
+    for x in values {
+        *x = apply(*x);
+    }
 }

@@ -1,5 +1,10 @@
 //! Attention of new tokens to a key/value cache, for inference on the CPU: prefill and decode in one call.
 
+#![expect(
+    clippy::inline_always,
+    reason = "inlined into the AVX2 version of their caller, or they would lack its instructions"
+)]
+
 use rayon::prelude::*;
 
 use super::{
@@ -201,7 +206,9 @@ fn score<const FMA: bool, const N: usize>(q: &[f32], keys: &[f32], scores: &mut 
 #[inline(always)]
 fn finish_scores(view: View, first: usize, scores: &mut [f32]) {
     if view.slope == 0.0 {
-        scores.iter_mut().for_each(|score| *score *= view.scale);
+        for score in scores.iter_mut() {
+            *score *= view.scale;
+        }
     } else {
         let newest = (view.end - 1 - first) as f32;
         for (i, score) in scores.iter_mut().enumerate() {

@@ -108,7 +108,8 @@ fn nobody_there() {
         ..EndpointConfig::new(format!("http://{unused}/v1"), "m", Server::OpenAi)
     };
     let error = ask(&Endpoint::new(config).unwrap()).unwrap_err();
-    let GenerateError::Endpoint(EndpointError::Transport { row, attempts: 2, .. }) = &error else { panic!("{error}") };
+    let GenerateError::Endpoint(inner) = &error else { panic!("{error}") };
+    let EndpointError::Transport { row, attempts: 2, .. } = inner.as_ref() else { panic!("{error}") };
     assert_eq!(row, "r");
     let error = Endpoint::new(EndpointConfig::new("localhost:8000", "m", Server::OpenAi)).unwrap_err().to_string();
     assert_eq!(error, "use the endpoint `localhost:8000`: it must begin with http:// or https://");

@@ -96,10 +96,10 @@ impl EndpointConfig {
             api_key: None,
             concurrency: 8,
             connect_timeout: Duration::from_secs(10),
-            timeout: Duration::from_secs(600),
+            timeout: Duration::from_mins(10),
             max_retries: 5,
             backoff: Duration::from_millis(500),
-            max_wait: Duration::from_secs(120),
+            max_wait: Duration::from_mins(2),
             proxy: None,
             extra: serde_json::Map::new(),
         }

@@ -21,7 +21,7 @@ pub(super) fn check(config: &EndpointConfig, params: &SamplingParams) -> Result<
     let used = [
         ("top_k", params.top_k > 0 && !full),
         ("min_p", params.min_p > 0.0 && !full),
-        ("repetition_penalty", params.repetition_penalty != 1.0 && !full),
+        ("repetition_penalty", params.penalises() && !full),
         ("ignore_eos", params.ignore_eos && !full),
         ("stop_tokens", !params.stop_tokens.is_empty() && server != Server::Vllm),
     ];
@@ -149,10 +149,9 @@ pub(super) fn read(body: &str, id: &str, params: &SamplingParams) -> Result<Comp
     let finish = match (choice.finish_reason.as_deref(), &choice.stop_reason) {
         (Some("length"), _) => FinishReason::Length,
         (Some("stop"), Some(Value::Null)) => FinishReason::Eos,
-        (Some("stop"), Some(_)) => FinishReason::Stop,
         // Other servers do not tell a stop string from the end of text.
         (Some("stop"), None) if params.stop.is_empty() => FinishReason::Eos,
-        (Some("stop"), None) => FinishReason::Stop,
+        (Some("stop"), _) => FinishReason::Stop,
         (other, _) => return Err(format!("its finish_reason is {}", other.unwrap_or("missing"))),
     };
     let logprobs = if params.logprobs {

@@ -71,6 +71,7 @@ fn unknown_parameters_are_refused_before_anything_is_sent() {
     assert_eq!(error, "use `top_k` with Ollama: its OpenAI-compatible interface has no such parameter");
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "callers write literals")]
 fn read_with(body: Value, change: impl FnOnce(&mut SamplingParams)) -> Result<Completion, String> {
     let mut params = SamplingParams::default();
     change(&mut params);
