@@ -9,8 +9,8 @@ use crate::{
     config::{ConfigError, DecoderConfig},
     model::{Decoder, ModelError},
     tokenizer::{Tokenizer, TokenizerError},
-    train::init,
-    weights::{Param, Weights, WeightsError, write_sharded},
+    train::init::SeededWeights,
+    weights::{Weights, WeightsError, write_sharded},
 };
 
 /// The size of a new model. Heads are not shared, the head is tied to the embedding.
@@ -109,13 +109,12 @@ impl Architecture {
         }
         let text = self.config_json(tokenizer.len(), tokenizer.eos(), "float32");
         let config = DecoderConfig::from_json(&text, Path::new("the new model's configuration"))?;
-        let shapes: BTreeMap<String, Vec<usize>> =
-            Param::all(&config).into_iter().map(|p| (p.name(config.family), p.shape(&config))).collect();
+        let mut source = SeededWeights { config: &config, seed, std: INIT_STD, device: &Device::Cpu };
+        let seeded = Decoder::build(&config, &mut source, &Device::Cpu, DType::F32)?;
         let residual = 1.0 / (2.0 * self.num_hidden_layers as f64).sqrt();
         let mut tensors: BTreeMap<String, Tensor> = BTreeMap::new();
-        for (name, var) in init::base(seed, &shapes, INIT_STD, &Device::Cpu)? {
+        for (name, tensor) in seeded.dense_tensors() {
             let into_stream = name.ends_with("o_proj.weight") || name.ends_with("down_proj.weight");
-            let tensor = var.as_detached_tensor();
             tensors.insert(name, if into_stream { (tensor * residual)? } else { tensor });
         }
         let weights = Weights::from_tensors(tensors, &config)?;
