@@ -57,14 +57,17 @@ pub fn say(line: impl Display) {
 /// Says what went wrong, outermost cause first.
 pub fn error(causes: &[String], help: Option<&str>) {
     let color = color_on_stderr();
-    let mut text = format!("{}: {}", paint("error", style::ERROR, color), causes.first().map_or("", String::as_str));
-    for cause in causes.iter().skip(1) {
-        text += &format!("\n  because: {}", cause.replace('\n', "\n    "));
+    say(format_args!("{}: {}", paint("error", style::ERROR, color), explained(causes, help, color)));
+}
+
+/// Causes one under the other, the outermost first, and what to do about it.
+pub fn explained(causes: &[String], help: Option<&str>, color: bool) -> String {
+    let mut lines: Vec<String> = causes.iter().map(|cause| cause.replace('\n', "\n    ")).collect();
+    for cause in lines.iter_mut().skip(1) {
+        cause.insert_str(0, "  because: ");
     }
-    if let Some(help) = help {
-        text += &format!("\n  {}: {help}", paint("help", style::NEW, color));
-    }
-    say(text);
+    lines.extend(help.map(|help| format!("  {}: {help}", paint("help", style::NEW, color))));
+    lines.join("\n")
 }
 
 /// Says what is probably not meant.
@@ -85,7 +88,7 @@ pub fn count(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

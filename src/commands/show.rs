@@ -144,15 +144,14 @@ fn print_text(
         files.write(out, color)?;
         return Ok(());
     };
-    match &table.stats {
-        Some(stats) => stats_table(stats).write(out, color)?,
-        None => {
-            let mut columns = Table::new(&["column", "type"]);
-            for column in &output.columns {
-                columns.row([column.name.clone(), column.data_type.clone()]);
-            }
-            columns.write(out, color)?;
+    if let Some(stats) = &table.stats {
+        stats_table(stats).write(out, color)?;
+    } else {
+        let mut columns = Table::new(&["column", "type"]);
+        for column in &output.columns {
+            columns.row([column.name.clone(), column.data_type.clone()]);
         }
+        columns.write(out, color)?;
     }
     write_rows(&table.head, color, out)
 }

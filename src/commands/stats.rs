@@ -1,6 +1,6 @@
 //! Statistics of the columns of a table, in one pass over its batches.
 
-use std::collections::HashMap;
+use std::{borrow::Cow, collections::HashMap};
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, RecordBatch},
@@ -115,18 +115,14 @@ impl Column {
         let format = ArrayFormatter::try_new(array, &options)?;
         let texts = array.as_string_opt::<i32>();
         for row in (0..array.len()).filter(|&row| array.is_valid(row)) {
-            let shown;
             let text = match texts {
-                Some(texts) => texts.value(row),
-                None => {
-                    shown = format.value(row).to_string();
-                    &shown
-                }
+                Some(texts) => Cow::Borrowed(texts.value(row)),
+                None => Cow::Owned(format.value(row).to_string()),
             };
             let digest =
                 u128::from_le_bytes(*Digest::of_bytes(text.as_bytes()).as_bytes().first_chunk().expect("32 bytes"));
             let keep = self.seen.len() < MAX_COUNTED;
-            self.seen.entry(digest).or_insert_with(|| (0, keep.then(|| text.to_owned()))).0 += 1;
+            self.seen.entry(digest).or_insert_with(|| (0, keep.then(|| text.into_owned()))).0 += 1;
         }
         Ok(())
     }
@@ -214,7 +210,9 @@ mod tests {
         };
         let batches = [batch([Some("bb"), Some("äöü")], [1, 2]), batch([None, Some("bb")], [3, 10])];
         let mut stats = Stats::new(&batches[0].schema());
-        batches.iter().for_each(|batch| stats.update(batch).unwrap());
+        for batch in &batches {
+            stats.update(batch).unwrap();
+        }
         let [text, number, flag] = stats.finish().try_into().unwrap();
         assert_eq!((text.nulls, text.distinct), (1, 2));
         assert_eq!((text.min.as_deref(), text.max.as_deref()), (Some("bb"), Some("äöü")));

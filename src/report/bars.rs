@@ -62,7 +62,7 @@ impl Bars {
                 }
             }
             None if was_spinner => {
-                bar.set_style(style("  {spinner:.cyan} {prefix} {human_pos} {msg} {per_sec} {elapsed}"))
+                bar.set_style(style("  {spinner:.cyan} {prefix} {human_pos} {msg} {per_sec} {elapsed}"));
             }
             None => {}
         }
@@ -103,7 +103,7 @@ impl Reporter for Bars {
             }
             EventKind::Progress { node, done, total, unit } => self.progress(node, *done, *total, unit),
             EventKind::Finished { node, .. } | EventKind::Failed { node, .. } | EventKind::Skipped { node, .. } => {
-                self.end(node)
+                self.end(node);
             }
             EventKind::Retry { node, .. } => {
                 if let Some(bar) = self.stages.remove(&node.id) {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use pipe_engine::events::{Event, EventKind, NodeStats};
 
 use super::Reporter;
-use crate::output::{self, color_on_stderr, count, paint, plural, say, seconds, style};
+use crate::output::{color_on_stderr, count, explained, paint, plural, say, seconds, style};
 
 /// A stage that takes long says how far it is this often, in seconds.
 const PROGRESS_EVERY: f64 = 10.0;
@@ -54,16 +54,9 @@ pub fn problem(event: &EventKind) -> Option<String> {
     let color = color_on_stderr();
     Some(match event {
         EventKind::Failed { node, error, help, log } => {
-            let mut text = format!("{} {}", paint("✗", style::ERROR, color), node.label);
-            let causes: Vec<&str> = error.iter().map(String::as_str).collect();
-            text += &format!(" failed: {}", causes.join("\n  because: ").replace('\n', "\n    "));
-            if let Some(help) = help {
-                text += &format!("\n  {}: {help}", paint("help", style::NEW, color));
-            }
-            if let Some(log) = log {
-                text += &format!("\n  log: {log}");
-            }
-            text
+            let log = log.as_ref().map_or_else(String::new, |log| format!("\n  log: {log}"));
+            let why = explained(error, help.as_deref(), color);
+            format!("{} {} failed: {why}{log}", paint("✗", style::ERROR, color), node.label)
         }
         EventKind::Warning { node, message } => {
             let at = node.as_ref().map_or_else(String::new, |node| format!("{}: ", node.label));
@@ -97,9 +90,9 @@ pub fn line(event: &EventKind) -> Option<String> {
 
 /// What a stage did, in words.
 fn done(stats: &NodeStats) -> String {
-    let mut text = plural(stats.rows, "row");
-    if stats.rows_reused > 0 {
-        text += &format!(" ({} new)", output::count(stats.rows_computed));
-    }
-    text + ", " + &seconds(stats.seconds)
+    let new = match stats.rows_reused {
+        0 => String::new(),
+        _ => format!(" ({} new)", count(stats.rows_computed)),
+    };
+    format!("{}{new}, {}", plural(stats.rows, "row"), seconds(stats.seconds))
 }

@@ -41,11 +41,12 @@ impl Summary {
             Outcome::Failed => paint("failed", style::ERROR, color),
             Outcome::Cancelled => paint("cancelled", style::WARNING, color),
         };
-        let mut text = format!("{} {outcome}: {} in {}", self.pipeline, parts.join(", "), seconds(summary.seconds));
-        if summary.seconds_saved >= 0.1 {
-            text += &format!(", {} saved", seconds(summary.seconds_saved));
-        }
-        say(text);
+        let saved = match summary.seconds_saved {
+            s if s < 0.1 => String::new(),
+            s => format!(", {} saved", seconds(s)),
+        };
+        let took = seconds(summary.seconds);
+        say(format_args!("{} {outcome}: {} in {took}{saved}", self.pipeline, parts.join(", ")));
         for (label, names) in [("failed", &self.failed), ("skipped", &self.not_selected)] {
             if names.len() > 1 || (label == "skipped" && !names.is_empty()) {
                 say(format_args!("  {label}: {}", listed(names)));

@@ -39,10 +39,9 @@ impl Kept {
     /// `name: type` of every column, then the rows as JSON lines.
     fn text(&self) -> String {
         let table = self.table();
-        let mut out = String::new();
-        for field in table.schema().fields() {
-            out += &format!("{}: {}\n", field.name(), field.data_type());
-        }
+        let schema = table.schema();
+        let columns = schema.fields().iter().map(|field| format!("{}: {}\n", field.name(), field.data_type()));
+        let out = columns.collect::<Vec<_>>().concat();
         let mut rows = Vec::new();
         LineDelimitedWriter::new(&mut rows).write(&table).unwrap();
         out + &String::from_utf8(rows).unwrap()
@@ -83,6 +82,7 @@ impl Files {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "callers write the value in place")]
 fn options(json: serde_json::Value) -> ReadOptions {
     let mut options = ReadOptions::default();
     for (name, value) in json.as_object().unwrap() {

@@ -32,7 +32,9 @@ impl TestEnvironment {
     /// A project with these files.
     pub fn with(files: &[(&str, &str)]) -> Self {
         let this = Self::new();
-        files.iter().for_each(|(name, text)| this.write(name, text));
+        for (name, text) in files {
+            this.write(name, text);
+        }
         this
     }
 
