@@ -2,7 +2,7 @@
 //!
 //! They stay plain JSON for other programs; a single flipped bit in a digest or a name is noticed all the same.
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::Digest;
 
@@ -31,8 +31,8 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8], newest: u32) -> Result<T
     let checked = split(bytes).filter(|(check, rest)| Digest::of_bytes(rest) == *check);
     // A newer version may check itself in another way, so its format is looked for in any JSON.
     let format = |json: &[u8]| {
-        let value: serde_json::Value = serde_json::from_slice(json).ok()?;
-        u32::try_from(value.get("format")?.as_u64()?).ok().filter(|f| *f > newest)
+        let format = serde_json::from_slice::<Format>(json).ok()?.format;
+        Some(format).filter(|f| *f > newest)
     };
     let Some((_, rest)) = checked else {
         return Err(match format(bytes) {
@@ -46,6 +46,12 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8], newest: u32) -> Result<T
         return Err(Broken::Future(future));
     }
     serde_json::from_slice(&body).map_err(|e| Broken::Damaged(format!("it is not as this version writes it: {e}")))
+}
+
+/// Of any version's file.
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
 }
 
 fn split(bytes: &[u8]) -> Option<(Digest, &[u8])> {

@@ -60,27 +60,30 @@ impl Store {
     /// Points references of a pipeline at keys, leaving its others as they are. Costs nearly nothing where nothing changes.
     pub fn set_refs(&self, pipeline: &str, entries: &[RefEntry]) -> Result<(), StoreError> {
         self.change_refs(pipeline, |refs| {
+            let mut changed = false;
             for RefEntry { variant, stage, key } in entries {
                 if refs.get(variant).and_then(|stages| stages.get(stage)) != Some(key) {
                     refs.entry(variant.clone()).or_default().insert(stage.clone(), *key);
+                    changed = true;
                 }
             }
+            changed
         })
     }
 
     /// Drops the references of all variants but these, so that gc may collect what only the others named.
     pub fn retain_variants(&self, pipeline: &str, variants: &[impl AsRef<str>]) -> Result<(), StoreError> {
-        self.change_refs(pipeline, |refs| refs.retain(|name, _| variants.iter().any(|v| v.as_ref() == name)))
+        self.change_refs(pipeline, |refs| {
+            let before = refs.len();
+            refs.retain(|name, _| variants.iter().any(|v| v.as_ref() == name));
+            refs.len() != before
+        })
     }
 
-    fn change_refs(&self, pipeline: &str, change: impl Fn(&mut PipelineRefs)) -> Result<(), StoreError> {
+    /// `change` says whether it changed anything.
+    fn change_refs(&self, pipeline: &str, change: impl Fn(&mut PipelineRefs) -> bool) -> Result<(), StoreError> {
         let path = self.refs_path(pipeline)?;
-        let would_change = |refs: &PipelineRefs| {
-            let mut changed = refs.clone();
-            change(&mut changed);
-            (changed != *refs).then_some(changed)
-        };
-        if would_change(&self.refs(pipeline)?).is_none() {
+        if !change(&mut self.refs(pipeline)?) {
             return Ok(());
         }
         let session = self.session()?;
@@ -88,7 +91,10 @@ impl Store {
         let lock = fs::OpenOptions::new().append(true).create(true).open(&lock_path).at("open", &lock_path)?;
         // Without locks, of two runs of one pipeline that end at the same moment the last one names its keys.
         let _ = lock.lock();
-        let Some(refs) = would_change(&self.refs(pipeline)?) else { return Ok(()) };
+        let mut refs = self.refs(pipeline)?;
+        if !change(&mut refs) {
+            return Ok(());
+        }
         fsio::replace(&session.temp(), &path, &checked_json::encode(&RefsFile { format: FORMAT, refs }))?;
         let mut job = SyncJob::default();
         with_parents(&mut job.then, &path);

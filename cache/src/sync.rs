@@ -17,8 +17,9 @@ use std::{
 
 use crate::StoreError;
 
-/// How long the thread waits for company before it syncs.
-const LINGER: Duration = Duration::from_millis(30);
+/// How long the thread waits for company before it syncs. While the file system commits its journal, other publishers'
+/// renames have to wait, so syncing often slows them down.
+const LINGER: Duration = Duration::from_millis(200);
 /// Concurrent `fsync`s: the journal commits them together.
 const PARALLEL: usize = 16;
 

@@ -137,7 +137,7 @@ fn a_manifest_from_the_future_is_reported_and_kept() {
     assert_eq!(store.lookup(&key(1)).unwrap(), Lookup::Future { format: 7 });
     let findings = store.verify(&VerifyOptions::default()).unwrap().findings;
     assert_eq!(findings, [Finding::Future { path: path.clone(), format: 7 }]);
-    store.gc(&pipe_cache::GcPolicy { unreachable: true, ..Default::default() }).unwrap();
+    store.gc(&pipe_cache::GcPolicy { unreachable: true, ..pipe_cache::GcPolicy::default() }).unwrap();
     assert_eq!(fs::read(&path).unwrap(), future, "gc leaves it");
 
     publish(&store, &key(1), &rows(0, 3));
@@ -157,7 +157,7 @@ fn a_read_only_store_serves_hits_and_refuses_to_write() {
     let error = try_publish(&store, &key(2), &rows(0, 1)).unwrap_err();
     assert!(matches!(error, StoreError::ReadOnly { .. }), "{error}");
     assert!(error.to_string().ends_with("the store is read-only"), "{error}");
-    assert!(matches!(store.gc(&Default::default()), Err(StoreError::ReadOnly { .. })));
+    assert!(matches!(store.gc(&pipe_cache::GcPolicy::default()), Err(StoreError::ReadOnly { .. })));
     assert!(store.verify(&VerifyOptions::default()).unwrap().findings.is_empty());
     flip(&object(&store, &table), 50, 0);
     assert_damaged(read(&open_read_only(dir.path()), &table), "its bytes hash to");

@@ -262,7 +262,7 @@ fn reader() {
         common::open_read_only(dir.path())
     };
     let table = *hit(&store, &key(1)).output("rows").unwrap();
-    assert_eq!(read(&store, &table).unwrap().num_rows(), 10);
+    assert_eq!(read(&store, &table).unwrap().num_rows() as u64, table.rows);
     let error = try_publish(&store, &key(2), &rows(0, 10)).unwrap_err();
     assert!(matches!(error, StoreError::ReadOnly { .. }), "{error:?}");
     say("as expected");

@@ -86,7 +86,7 @@ fn projection_and_ranges() {
     let options =
         ReadOptions { columns: Some(vec!["text".to_owned()]), offset: 10, limit: Some(5), batch_size: Some(2) };
     let batches: Vec<_> = store.open_table(&table, &options).unwrap().map(Result::unwrap).collect();
-    assert_eq!(batches.iter().map(|b| b.num_rows()).collect::<Vec<_>>(), [2, 2, 1]);
+    assert_eq!(batches.iter().map(arrow::array::RecordBatch::num_rows).collect::<Vec<_>>(), [2, 2, 1]);
     assert_eq!(batches[0].column(0), rows(10, 12).column(1));
     let options = ReadOptions { columns: Some(vec!["txt".to_owned()]), ..ReadOptions::default() };
     let error = store.open_table(&table, &options).map(|_| ()).unwrap_err();
