@@ -42,6 +42,17 @@ impl AttentionSpec {
         Self { n_heads, n_kv_heads, head_dim, scale, causal: true, window: None, alibi: None }
     }
 
+    /// The keys that some of the queries at positions `strip` can see, in a sequence of `len`.
+    fn visible(&self, strip: &Range<usize>, len: usize) -> Range<usize> {
+        let first = self.window.map_or(0, |w| (strip.start + 1).saturating_sub(w));
+        first..if self.causal { strip.end } else { len }
+    }
+
+    /// The keys that the query at `position` can see.
+    fn row(&self, position: usize, len: usize) -> Range<usize> {
+        self.visible(&(position..position + 1), len)
+    }
+
     /// What is added to the scaled score of query position `i` and key position `j`: 0, an ALiBi bias, or -∞.
     pub fn score_bias(&self, head: usize, i: usize, j: usize) -> f32 {
         if (self.causal && j > i) || self.window.is_some_and(|w| j + w <= i) {
@@ -136,17 +147,6 @@ fn gather(data: &[f32], width: usize, range: Range<usize>, column: usize, head_d
 }
 
 impl Attention {
-    /// The keys that the queries `strip` (positions in their sequence of `len`) can see.
-    fn visible(&self, strip: &Range<usize>, len: usize) -> Range<usize> {
-        let first = self.spec.window.map_or(0, |w| (strip.start + 1).saturating_sub(w));
-        first..if self.spec.causal { strip.end } else { len }
-    }
-
-    /// The keys that the query at `position` can see.
-    fn row(&self, position: usize, len: usize) -> Range<usize> {
-        self.visible(&(position..position + 1), len)
-    }
-
     /// All (sequence, key/value head) pairs, the tasks of both passes.
     fn tasks(&self) -> impl IndexedParallelIterator<Item = (Range<usize>, usize)> {
         let heads = self.spec.n_kv_heads;
@@ -183,7 +183,7 @@ impl Op for Attention {
                         let slope = self.spec.alibi.as_ref().map_or(0.0, |slopes| slopes[head]);
                         for start in (0..len).step_by(STRIP) {
                             let strip = start..len.min(start + STRIP);
-                            let (m, seen) = (strip.len(), self.visible(&strip, len));
+                            let (m, seen) = (strip.len(), self.spec.visible(&strip, len));
                             let n = seen.len();
                             let (queries, result, scores) =
                                 (&mut queries[..m * d], &mut result[..m * d], &mut scores[..m * n]);
@@ -192,7 +192,7 @@ impl Op for Attention {
                             let keys = Rhs::Transposed(&keys[seen.start * d..seen.end * d]);
                             gemm_serial(m, n, d, Lhs::Rows(queries), &keys, Store::Overwrite, scores);
                             for (i, scores) in scores.chunks_exact_mut(n).enumerate() {
-                                let row = self.row(start + i, len);
+                                let row = self.spec.row(start + i, len);
                                 let bias = slope * (row.start as f32 - (start + i) as f32);
                                 log_sum[i] = softmax(scores, offset(&row, &seen), self.spec.scale, bias, slope);
                             }
@@ -240,7 +240,7 @@ impl Op for Attention {
                     let slope = self.spec.alibi.as_ref().map_or(0.0, |slopes| slopes[head]);
                     for start in (0..len).step_by(STRIP) {
                         let strip = start..len.min(start + STRIP);
-                        let (m, seen) = (strip.len(), self.visible(&strip, len));
+                        let (m, seen) = (strip.len(), self.spec.visible(&strip, len));
                         let n = seen.len();
                         let (weights, d_scores) = (&mut weights[..m * n], &mut d_scores[..m * n]);
                         let mut parts = strips.chunks_exact_mut(strip_len * d);
@@ -255,7 +255,7 @@ impl Op for Attention {
                         gemm_serial(m, n, d, Lhs::Rows(queries), &Rhs::Transposed(keys), Store::Overwrite, weights);
                         gemm_serial(m, n, d, Lhs::Rows(dy), &Rhs::Transposed(values), Store::Overwrite, d_scores);
                         for i in 0..m {
-                            let row = self.row(start + i, len);
+                            let row = self.spec.row(start + i, len);
                             let bias = slope * (row.start as f32 - (start + i) as f32);
                             let along = dot(&dy[i * d..][..d], &y[i * d..][..d]);
                             softmax_backward(
