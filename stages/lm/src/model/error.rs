@@ -24,7 +24,7 @@ pub enum ModelError {
     },
     /// Reading a weight failed.
     #[error(transparent)]
-    Weights(#[from] crate::weights::WeightsError),
+    Weights(Box<crate::weights::WeightsError>),
     /// The configuration asks for something this decoder does not do.
     #[error("build the model: {0}")]
     Unsupported(String),
@@ -54,6 +54,12 @@ pub enum ModelError {
         /// Size of the vocabulary.
         vocab: usize,
     },
+}
+
+impl From<crate::weights::WeightsError> for ModelError {
+    fn from(error: crate::weights::WeightsError) -> Self {
+        Self::Weights(Box::new(error))
+    }
 }
 
 /// Adds the part of the model to a candle error.

@@ -28,9 +28,9 @@ pub fn with<R>(len: usize, body: impl FnOnce(&mut [f32]) -> R) -> R {
 
 /// A vector of `len` floats that `fill` writes, all of them, before anything reads one. Clearing results first would be
 /// a pass over memory more for every op, about a twelfth of a training step.
+#[expect(clippy::uninit_vec, reason = "every caller overwrites all elements")]
 pub fn filled(len: usize, fill: impl FnOnce(&mut [f32])) -> Vec<f32> {
     let mut data = Vec::with_capacity(len);
-    #[expect(clippy::uninit_vec, reason = "every caller overwrites all elements")]
     // SAFETY: the capacity is `len`, every bit pattern is an f32, and `fill` writes each element before it is read.
     unsafe {
         data.set_len(len);

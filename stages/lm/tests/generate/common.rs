@@ -74,3 +74,9 @@ pub fn run(
 pub fn one(backend: &dyn Backend, request: Request, params: &SamplingParams) -> Completion {
     run(backend, vec![request], params).unwrap().into_values().next().unwrap()
 }
+
+/// A check that cannot run says so.
+#[expect(clippy::print_stderr, reason = "a skipped check must say so")]
+pub fn skipped(variable: &str) {
+    eprintln!("skipped: {variable} is not set");
+}

@@ -18,7 +18,7 @@ use pipe_lm::{
 };
 
 use crate::{
-    common::{one, run},
+    common::{one, run, skipped},
     fake_server::{FakeServer, Reply},
 };
 
@@ -200,8 +200,7 @@ fn every_row_has_a_seed_of_its_own() {
 #[test]
 fn real_server() {
     let Some(url) = std::env::var_os("PIPE_TEST_ENDPOINT") else {
-        eprintln!("skipped: PIPE_TEST_ENDPOINT is not set");
-        return;
+        return skipped("PIPE_TEST_ENDPOINT");
     };
     let config = EndpointConfig {
         concurrency: 3,

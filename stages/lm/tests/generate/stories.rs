@@ -11,14 +11,13 @@ use pipe_lm::{
     weights::Weights,
 };
 
-use crate::common::run;
+use crate::common::{run, skipped};
 
 /// 200 greedy tokens of three prompts are those of `transformers` (tests/golden/make_logits.py --stories).
 #[test]
 fn greedy_stories_equal_transformers() {
     let Some(data) = std::env::var_os("PIPE_TEST_DATA") else {
-        eprintln!("skipped: PIPE_TEST_DATA is not set");
-        return;
+        return skipped("PIPE_TEST_DATA");
     };
     let dir = PathBuf::from(data).join("tinystories-656k");
     let config = DecoderConfig::from_dir(&dir).unwrap();
