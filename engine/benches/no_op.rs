@@ -1,6 +1,6 @@
 //! What a run costs that finds everything done: keys, lookups, references, the journal. Resolving the YAML is not included.
 
-use std::{path::Path, sync::OnceLock};
+use std::{fmt::Write, path::Path, sync::OnceLock};
 
 use arrow::{
     array::{ArrayRef, RecordBatch, StringArray},
@@ -71,7 +71,8 @@ fn world(nodes: usize) -> World {
     yaml.push_str("] }\nstages:\n");
     for stage in 0..100 {
         let inputs = if stage % 10 == 0 { String::new() } else { format!(" inputs: {{ in: s{} }},", stage - 1) };
-        yaml += &format!("  s{stage}: {{ kind: step,{inputs} params: {{ stage: {stage}, level: '${{level}}' }} }}\n");
+        writeln!(yaml, "  s{stage}: {{ kind: step,{inputs} params: {{ stage: {stage}, level: '${{level}}' }} }}")
+            .expect("a text grows");
     }
     let dir = tempfile::tempdir().expect("a temporary directory");
     let path = dir.path().join("pipeline.yaml");

@@ -505,14 +505,13 @@ impl StageKind for Gate {
         let running = self.0.running.fetch_add(1, Ordering::SeqCst) + 1;
         self.0.most_running.fetch_max(running, Ordering::SeqCst);
         cx.note("at the gate");
-        match params.millis {
-            Some(millis) => std::thread::sleep(Duration::from_millis(millis)),
-            None => {
-                let mut open = self.0.gate.0.lock().unwrap();
-                while !*open {
-                    open = self.0.gate.1.wait_timeout(open, Duration::from_millis(5)).unwrap().0;
-                    cx.check_cancelled()?;
-                }
+        if let Some(millis) = params.millis {
+            std::thread::sleep(Duration::from_millis(millis));
+        } else {
+            let mut open = self.0.gate.0.lock().unwrap();
+            while !*open {
+                open = self.0.gate.1.wait_timeout(open, Duration::from_millis(5)).unwrap().0;
+                cx.check_cancelled()?;
             }
         }
         self.0.running.fetch_sub(1, Ordering::SeqCst);
