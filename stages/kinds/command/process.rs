@@ -82,8 +82,15 @@ mod tests {
         waiter.join().unwrap();
         assert!(!status.success());
         let pid: i32 = std::fs::read_to_string(&file).unwrap().trim().parse().unwrap();
-        // A killed orphan is a zombie at most until init reaps it.
-        let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        assert!(state.is_empty() || state.contains(") Z"), "{state}");
+        // The signal is sent when `run` returns; the orphan takes a moment to die, and is a zombie until init reaps it.
+        let alive = || {
+            let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            !state.is_empty() && !state.contains(") Z")
+        };
+        let sent = Instant::now();
+        while alive() {
+            assert!(sent.elapsed() < Duration::from_secs(10), "process {pid} outlived its group");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }
