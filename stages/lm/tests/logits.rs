@@ -123,8 +123,8 @@ fn assert_cached(name: &str, golden: &Golden, inference: &Inference) {
         last[row] = argmax(logits[row].last().unwrap());
     }
     let expected = [golden.ids("greedy.0"), golden.ids("greedy.1")];
-    for i in 0..expected[0].len() {
-        assert_eq!(last, [expected[0][i], expected[1][i]], "{name}: greedy token {i}");
+    for (i, (&first, &second)) in expected[0].iter().zip(&expected[1]).enumerate() {
+        assert_eq!(last, [first, second], "{name}: greedy token {i}");
         batch.clear();
         for slot in 0..2 {
             batch.push(slot, prompts[slot].len() + i, &[last[slot]]);

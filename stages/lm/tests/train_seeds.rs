@@ -1,4 +1,4 @@
-//! LoRA on a real, small base model: the 160 seeds of shared/data/spike-base. Runs when `PIPE_TEST_DATA` is set.
+//! LoRA on a real, small base model: the 160 seeds beside it. Runs when `PIPE_TEST_DATA` is set.
 
 use candle_core::{DType, Device};
 use pipe_lm::{
@@ -54,6 +54,7 @@ fn specialise(dir: &Path, quantized: bool) -> TrainLog {
 }
 
 #[test]
+#[expect(clippy::print_stderr, reason = "a skipped check must say so")]
 fn a_real_base_model_learns_from_its_seeds() {
     let Some(data) = std::env::var_os("PIPE_TEST_DATA") else {
         eprintln!("skipped: PIPE_TEST_DATA is not set");

@@ -261,13 +261,12 @@ impl Raw {
             return Err(unsupported("bias", bias));
         }
         // PiSSA, OLoRA, CorDA and their like change the base weights too, so the adapter alone does not describe the model.
-        if let Some(init) = self.rest.get("init_lora_weights") {
-            if !(init.is_boolean()
+        if let Some(init) = self.rest.get("init_lora_weights")
+            && !(init.is_boolean()
                 || init.is_null()
                 || ["gaussian", "eva", "orthogonal"].iter().any(|kind| init == kind))
-            {
-                return Err(unsupported("init_lora_weights", init));
-            }
+        {
+            return Err(unsupported("init_lora_weights", init));
         }
         if self.r == 0 {
             return Err(unsupported("r", &json!(0)));

@@ -48,10 +48,7 @@ pub(super) fn name(param: Param) -> String {
 /// Whether the rows of a parameter are interleaved: the architecture `llama` rotates neighbours (`x[2i]` with `x[2i+1]`), Hugging Face halves
 /// (`x[i]` with `x[i + d/2]`), so within each head the rows of q and k stand in another order.
 pub(super) fn is_interleaved(family: Family, param: Param) -> bool {
-    let linear = match param {
-        Param::Layer(_, LayerParam::Weight(linear) | LayerParam::Bias(linear)) => linear,
-        _ => return false,
-    };
+    let Param::Layer(_, LayerParam::Weight(linear) | LayerParam::Bias(linear)) = param else { return false };
     architecture(family) == Some("llama") && matches!(linear, Linear::Q | Linear::K)
 }
 

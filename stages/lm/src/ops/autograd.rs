@@ -203,8 +203,11 @@ pub fn backward_from(output: &Tensor, grad: &Tensor) -> Result<GradStore> {
     }
 }
 
-/// The graph below `root` in backward order, if it consists of recorded ops alone; `None` marks a leaf.
-fn ours(root: &Tensor) -> Option<Vec<(&Tensor, Option<Arc<Recorded>>)>> {
+/// Tensors in backward order, with the op that made each; `None` marks a leaf.
+type Walk<'a> = Vec<(&'a Tensor, Option<Arc<Recorded>>)>;
+
+/// The graph below `root`, if it consists of recorded ops alone.
+fn ours(root: &Tensor) -> Option<Walk<'_>> {
     let nodes = root.sorted_nodes();
     TAPE.with_borrow(|tape| {
         let recorded = |node: &Tensor| tape.get(&node.id()).and_then(Weak::upgrade);

@@ -150,12 +150,11 @@ impl Op for LoraLinear {
             });
             done?;
             let (lhs, rhs) = (Lhs::Rows(&d_low), Rhs::Rows(&a_data));
-            match self.dropout {
-                None => gemm(m, k, r, lhs, &rhs, Store::Add, &mut dx),
-                Some(_) => {
-                    let through = filled(m * k, |d| gemm(m, k, r, lhs, &rhs, Store::Overwrite, d));
-                    slices::add(&mut dx, &self.dropped(&through));
-                }
+            if self.dropout.is_none() {
+                gemm(m, k, r, lhs, &rhs, Store::Add, &mut dx);
+            } else {
+                let through = filled(m * k, |d| gemm(m, k, r, lhs, &rhs, Store::Overwrite, d));
+                slices::add(&mut dx, &self.dropped(&through));
             }
             Tensor::from_vec(dx, (m, k), device)
         });

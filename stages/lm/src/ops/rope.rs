@@ -94,7 +94,7 @@ impl Op for Rotation {
 
     fn backward(&self, _inputs: &[Tensor], _result: &Tensor, grad: &Tensor) -> Result<Grads> {
         // A rotation's transpose turns back (and keeps the attention factor).
-        let dx = self.rotated(&*View::of(grad)?, -1.0);
+        let dx = self.rotated(&View::of(grad)?, -1.0);
         Ok([Some(Tensor::from_vec(dx, grad.shape(), grad.device())?), None, None])
     }
 }

@@ -97,7 +97,9 @@ fn linear_values_and_gradients() {
     check("linear", &[x.clone(), w.clone()], |t| linear(&t[0], &t[1].clone().into(), None));
     check("linear with bias", &[x.clone(), w.clone(), b.clone()], |t| linear(&t[0], &t[1].clone().into(), Some(&t[2])));
     let frozen = |t: &Tensor| Weight::Dense(w.to_dtype(t.dtype()).unwrap());
-    check("frozen linear", &[x.clone()], |t| linear(&t[0], &frozen(&t[0]), Some(&b.to_dtype(t[0].dtype())?)));
+    check("frozen linear", std::slice::from_ref(&x), |t| {
+        linear(&t[0], &frozen(&t[0]), Some(&b.to_dtype(t[0].dtype())?))
+    });
     check("frozen linear, trained bias", &[x.clone(), b.clone()], |t| linear(&t[0], &frozen(&t[0]), Some(&t[1])));
     let data = w.flatten_all().unwrap().to_vec1().unwrap();
     let packed = gemm::PackedWeight::pack(&data, 21, 24);
@@ -106,7 +108,7 @@ fn linear_values_and_gradients() {
         DType::F64 => frozen(t),
         _ => weight.clone(),
     };
-    check("tiles", &[x.clone()], |t| linear(&t[0], &wide(&tiles, &t[0]), None));
+    check("tiles", std::slice::from_ref(&x), |t| linear(&t[0], &wide(&tiles, &t[0]), None));
     check("packed", &[x], |t| linear(&t[0], &wide(&packed, &t[0]), None));
 }
 
@@ -160,8 +162,8 @@ fn elementwise_values_and_gradients() {
     let (a, b) = ((tensor(33, 40, 1) * 6.0).unwrap(), tensor(33, 40, 2));
     check("swiglu", &[a.clone(), b.clone()], |t| swiglu(&t[0], &t[1]));
     check("add", &[a.clone(), b], |t| add(&t[0], &t[1]));
-    check("add to itself", &[a.clone()], |t| add(&t[0], &t[0]));
-    check("gelu erf", &[a.clone()], |t| gelu(&t[0], Gelu::Erf));
+    check("add to itself", std::slice::from_ref(&a), |t| add(&t[0], &t[0]));
+    check("gelu erf", std::slice::from_ref(&a), |t| gelu(&t[0], Gelu::Erf));
     check("gelu tanh", &[a], |t| gelu(&t[0], Gelu::Tanh));
 }
 

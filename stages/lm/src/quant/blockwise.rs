@@ -22,7 +22,7 @@ fn build_dynamic_map() -> [f32; 256] {
         let scale = 10f64.powi(exponent - 6) as f32;
         let bound = |i: usize| linspace(0.1, 1.0, pieces + 1, i);
         for i in 0..pieces {
-            let mean = (bound(i) + bound(i + 1)) / 2.0;
+            let mean = f32::midpoint(bound(i), bound(i + 1));
             codes.push(scale * mean);
             codes.push(-scale * mean);
         }
@@ -41,7 +41,7 @@ fn linspace(start: f32, end: f32, steps: usize, i: usize) -> f32 {
 fn nearest(x: f32) -> u8 {
     static MIDPOINTS: LazyLock<[f32; 255]> = LazyLock::new(|| {
         let map = dynamic_map();
-        std::array::from_fn(|i| (map[i] + map[i + 1]) / 2.0)
+        std::array::from_fn(|i| f32::midpoint(map[i], map[i + 1]))
     });
     MIDPOINTS.partition_point(|&midpoint| midpoint < x) as u8
 }

@@ -150,7 +150,11 @@ fn decode(packed: &[u8], scale: f32, out: &mut [f32]) {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 unsafe fn decode_block_avx2(packed: &[u8], scale: f32, out: &mut [f32]) {
-    use std::arch::x86_64::*;
+    use std::arch::x86_64::{
+        _mm256_and_si256, _mm256_blendv_ps, _mm256_castsi256_ps, _mm256_loadu_ps, _mm256_mul_ps,
+        _mm256_permutevar8x32_ps, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setr_epi32, _mm256_slli_epi32,
+        _mm256_srlv_epi32, _mm256_storeu_ps,
+    };
     assert!(packed.len() == BLOCK / 2 && out.len() == BLOCK);
     // SAFETY: the lengths are asserted above, and every load and store stays within them.
     unsafe {

@@ -75,12 +75,15 @@ impl HubSettings {
     /// `HF_TOKEN`, `HF_TOKEN_PATH` (else the file `token` in `HF_HOME`), `HF_HUB_OFFLINE` and `TRANSFORMERS_OFFLINE`.
     pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Self {
         let variable = |name| variable(name).filter(|v| !v.is_empty());
-        let home = variable("HF_HOME").map(PathBuf::from).unwrap_or_else(|| {
-            let cache = variable("XDG_CACHE_HOME").map(PathBuf::from);
-            cache
-                .unwrap_or_else(|| PathBuf::from(variable("HOME").unwrap_or_default()).join(".cache"))
-                .join("huggingface")
-        });
+        let home = variable("HF_HOME").map_or_else(
+            || {
+                let cache = variable("XDG_CACHE_HOME").map(PathBuf::from);
+                cache
+                    .unwrap_or_else(|| PathBuf::from(variable("HOME").unwrap_or_default()).join(".cache"))
+                    .join("huggingface")
+            },
+            PathBuf::from,
+        );
         let token_file = variable("HF_TOKEN_PATH").map_or_else(|| home.join("token"), PathBuf::from);
         let stored = || fs::read_to_string(token_file).ok().map(|t| t.trim().to_owned()).filter(|t| !t.is_empty());
         let yes =

@@ -79,7 +79,7 @@ impl SafetensorsFiles {
         }
         for (name, shard) in index.weight_map {
             let path = dir.join(shard);
-            if !opened.entries.get(&name).is_some_and(|e| opened.files[e.file].path == path) {
+            if opened.entries.get(&name).is_none_or(|e| opened.files[e.file].path != path) {
                 return Err(WeightsError::NotInShard { name, path, index: index_path });
             }
         }

@@ -15,7 +15,7 @@ fn requests() -> Vec<Request> {
     let shared: Vec<u32> = (0..40).map(|i| 4 + (i * 31) % 90).collect();
     (0..90u32)
         .map(|i| {
-            let own = (0..1 + i % 13).map(|j| 4 + (i * 17 + j * 5) % 90);
+            let own = (0..=(i % 13)).map(|j| 4 + (i * 17 + j * 5) % 90);
             let common = match i % 4 {
                 0 => &shared[..0],
                 1 => &shared[..20],

@@ -37,15 +37,16 @@ struct Story {
     greedy: Vec<u32>,
 }
 
+#[derive(Deserialize)]
+struct Case {
+    text: String,
+    ids: Vec<u32>,
+    decoded: String,
+}
+
 #[test]
 fn the_tokenizers_of_real_checkpoints_give_the_ids_of_transformers() {
     let Some(data) = data() else { return };
-    #[derive(Deserialize)]
-    struct Case {
-        text: String,
-        ids: Vec<u32>,
-        decoded: String,
-    }
     let golden: std::collections::BTreeMap<String, Vec<Case>> =
         serde_json::from_str(&golden_text("real_tokenizers.json")).unwrap();
     assert!(!golden.is_empty());

@@ -329,7 +329,6 @@ impl Job<'_> {
     }
 
     /// One task of [`Job::run`]: all tiles of `rows` and `panels` (counted from `first_panel`), block of k by block.
-    #[expect(clippy::too_many_arguments, reason = "the loop bounds of one task, used in one place")]
     unsafe fn task(
         &self,
         rows: Range<usize>,
