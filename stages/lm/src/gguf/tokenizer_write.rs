@@ -1,5 +1,7 @@
 //! A tokenizer as GGUF metadata.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::{
@@ -21,8 +23,9 @@ pub(super) fn entries(tokenizer: &Tokenizer, rows: usize) -> Result<Vec<(String,
     }
     let merges = merges(&json)?;
     let byte_fallback = json["model"]["byte_fallback"] == true;
-    let tokens: Vec<String> =
-        (0..rows).map(|id| tokenizer.token(id as u32).unwrap_or_else(|| format!("[PAD{id}]"))).collect();
+    let spelled = spellings(&json);
+    let spelling = |id| spelled.get(&id).cloned().unwrap_or_else(|| format!("[PAD{id}]"));
+    let tokens: Vec<String> = (0..rows as u64).map(spelling).collect();
     let mut found = vec![("tokenizer.ggml.tokens".to_owned(), Entry::Texts(tokens.clone()))];
     let mut add = |key: &str, entry| found.push((format!("tokenizer.ggml.{key}"), entry));
     if byte_fallback {
@@ -35,7 +38,7 @@ pub(super) fn entries(tokenizer: &Tokenizer, rows: usize) -> Result<Vec<(String,
         add("pre", Entry::Text(split_name(&json)?.into()));
         add("merges", Entry::Texts(merges.iter().map(|(l, r)| format!("{l} {r}")).collect()));
     }
-    add("token_type", Entry::Kinds(kinds(tokenizer, &json, &tokens, byte_fallback)));
+    add("token_type", Entry::Kinds(kinds(tokenizer, &json, &tokens, &spelled, byte_fallback)));
     // What stands around a text is decided by the post-processor, whether or not the tokens are named.
     let (bare, full) = (tokenizer.encode("a", false)?, tokenizer.encode("a", true)?);
     let at = full.windows(bare.len().max(1)).position(|w| w == bare).unwrap_or(0);
@@ -54,6 +57,16 @@ pub(super) fn entries(tokenizer: &Tokenizer, rows: usize) -> Result<Vec<(String,
     add("add_bos_token", Entry::Flag(!before.is_empty()));
     add("add_eos_token", Entry::Flag(!after.is_empty()));
     Ok(found)
+}
+
+/// Tokens by id, as the file spells them. The library would give normalised spellings (`▁<s>`) of added tokens.
+fn spellings(json: &Value) -> BTreeMap<u64, String> {
+    let vocab = json["model"]["vocab"].as_object().into_iter().flatten();
+    let added = json["added_tokens"].as_array().into_iter().flatten();
+    vocab
+        .filter_map(|(token, id)| Some((id.as_u64()?, token.clone())))
+        .chain(added.filter_map(|t| Some((t["id"].as_u64()?, t["content"].as_str()?.to_owned()))))
+        .collect()
 }
 
 /// Both spellings of the list: pairs, and texts with a space between.
@@ -106,7 +119,13 @@ fn split_name(json: &Value) -> Result<&'static str, GgufError> {
     }
 }
 
-fn kinds(tokenizer: &Tokenizer, json: &Value, tokens: &[String], byte_fallback: bool) -> Vec<i32> {
+fn kinds(
+    tokenizer: &Tokenizer,
+    json: &Value,
+    tokens: &[String],
+    spelled: &BTreeMap<u64, String>,
+    byte_fallback: bool,
+) -> Vec<i32> {
     let added = json["added_tokens"].as_array().cloned().unwrap_or_default();
     let unknown = json["model"]["unk_token"].as_str();
     let mut kinds: Vec<usize> = tokens
@@ -114,7 +133,7 @@ fn kinds(tokenizer: &Tokenizer, json: &Value, tokens: &[String], byte_fallback: 
         .enumerate()
         .map(|(id, token)| {
             let is_byte = token.len() == 6 && token.starts_with("<0x") && token.ends_with('>');
-            if tokenizer.token(id as u32).is_none() {
+            if !spelled.contains_key(&(id as u64)) {
                 kind::USER_DEFINED
             } else if byte_fallback && is_byte {
                 kind::BYTE

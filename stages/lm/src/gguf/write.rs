@@ -15,7 +15,7 @@ use crate::{
     adapter::Merged,
     config::{DecoderConfig, Position, RopeScaling},
     tokenizer::Tokenizer,
-    weights::{Param, WeightsError},
+    weights::{Param, WeightsError, temporary_beside},
 };
 
 /// How the matrices of an export are stored. Norms and biases are always f32.
@@ -76,8 +76,7 @@ pub fn export_gguf(
     tensors.extend(factors.as_ref().map(|f| ("rope_freqs.weight".to_owned(), vec![f.len()], GgmlDType::F32, None)));
 
     let io = |source| GgufError::Io { action: "write", path: path.to_owned(), source };
-    let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    let temporary = tempfile::NamedTempFile::new_in(dir).map_err(io)?;
+    let temporary = temporary_beside(path).map_err(io)?;
     let mut out = Counted { out: BufWriter::new(temporary.as_file()), written: 0 };
     out.header(&entries, &tensors).map_err(io)?;
     for (name, _, dtype, param) in &tensors {

@@ -15,6 +15,7 @@ use candle_core::{DType, Device, Tensor};
 pub use error::WeightsError;
 pub use names::{LayerParam, Linear, Param};
 pub(crate) use safetensors_files::SafetensorsFiles;
+pub(crate) use write::temporary_beside;
 pub use write::{TensorSource, write_safetensors, write_sharded};
 
 use crate::config::{DecoderConfig, Family};

@@ -119,13 +119,21 @@ fn write_file(path: &Path, specs: &[Spec], tensors: &dyn TensorSource) -> Result
     })
 }
 
+/// An empty file in the directory of `path`, with the permissions of an ordinary new file (temporary ones are private by default).
+pub(crate) fn temporary_beside(path: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(dir)
+}
+
 /// Writes next to `path`, syncs, and renames, so that no reader and no mapping ever sees half a file.
 fn replace(
     path: &Path,
     fill: impl FnOnce(&mut BufWriter<&std::fs::File>) -> Result<(), WeightsError>,
 ) -> Result<(), WeightsError> {
-    let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    let temporary = tempfile::NamedTempFile::new_in(dir).map_err(|e| io(path, e))?;
+    let temporary = temporary_beside(path).map_err(|e| io(path, e))?;
     let mut out = BufWriter::new(temporary.as_file());
     fill(&mut out)?;
     out.flush().map_err(|e| io(path, e))?;

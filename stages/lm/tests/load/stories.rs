@@ -73,9 +73,9 @@ fn exports_of_a_trained_model_continue_a_story_as_it_does() {
     let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("gguf");
     fs::create_dir_all(&out).unwrap();
     let merged = Merged::new(&weights, &config, None, None);
-    // An encoding that rounds may leave the path of the exact model somewhere; how far it must follow at least.
-    for (stored, name, follows) in
-        [(GgufType::F32, "f32", 200), (GgufType::F16, "f16", 60), (GgufType::Q8_0, "q8_0", 20)]
+    // An encoding that rounds may prefer another token where two are nearly equal: in how many of 100 places it must agree at least.
+    for (stored, name, percent) in
+        [(GgufType::F32, "f32", 100), (GgufType::F16, "f16", 98), (GgufType::Q8_0, "q8_0", 90)]
     {
         let path = out.join(format!("{name}.gguf"));
         export_gguf(&path, &merged, &tokenizer, None, stored).unwrap();
@@ -89,8 +89,9 @@ fn exports_of_a_trained_model_continue_a_story_as_it_does() {
             let hidden = decoder.forward_train(&PackedBatch::new([ids.clone()]), None).unwrap();
             let best: Vec<u32> = decoder.logits(&hidden).unwrap().argmax(1).unwrap().to_vec1().unwrap();
             let first = story.ids.len() - 1;
-            let same = story.greedy.iter().zip(&best[first..]).take_while(|(a, b)| a == b).count();
-            assert!(same >= follows.min(story.greedy.len()), "{name}, {:?}: {same} tokens", story.prompt);
+            let same = story.greedy.iter().zip(&best[first..]).filter(|(a, b)| a == b).count();
+            let all = story.greedy.len();
+            assert!(100 * same >= percent * all, "{name}, {:?}: {same} of {all} tokens", story.prompt);
         }
         let local = LocalModel::Gguf(path);
         assert_eq!(local.identity().unwrap(), local.identity().unwrap());
