@@ -23,13 +23,14 @@ fn render(path: &Path) -> String {
         text.push('\n');
     }
     writeln!(text, "{} problem(s)", problems.items.len()).expect("a string can be written to");
-    text.replace(&format!("{}/", env!("CARGO_MANIFEST_DIR")), "")
+    text
 }
 
 #[test]
 fn messages_of_broken_files() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/broken");
-    let mut files: Vec<_> = std::fs::read_dir(&folder)
+    // Relative to the package, where tests run: where lines are wrapped must not depend on where the checkout lies.
+    let folder = Path::new("tests/broken");
+    let mut files: Vec<_> = std::fs::read_dir(folder)
         .expect("the folder is there")
         .map(|entry| entry.expect("it can be listed").path())
         .filter(|p| p.extension().is_some_and(|e| e == "yaml") && !p.to_string_lossy().contains(".inc."))
