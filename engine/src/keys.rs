@@ -170,7 +170,7 @@ impl<'a> KeyParts<'a> {
     fn hash(&self, domain: &str, without_input: Option<&str>, without_param: Option<&str>) -> Digest {
         let mut h = Hasher::new(domain);
         h.str(self.node.kind.name()).u64(u64::from(self.node.kind.version()));
-        match (&self.node.semantic, without_param) {
+        match (&*self.node.semantic, without_param) {
             (Value::Object(params), Some(extent)) => {
                 let mut params = params.clone();
                 params.shift_remove(extent);
@@ -258,7 +258,7 @@ impl<'a> KeyParts<'a> {
             format: FORMAT,
             kind: self.node.kind.name().to_owned(),
             version: self.node.kind.version(),
-            params: self.node.semantic.clone(),
+            params: (*self.node.semantic).clone(),
             inputs: inputs.collect(),
             sources: self.sources.to_vec(),
         }

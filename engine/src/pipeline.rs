@@ -74,9 +74,9 @@ pub struct Node {
     /// Parameters in the kind's own type.
     pub params: AnyParams,
     /// All parameters as JSON, defaults filled in.
-    pub params_json: Value,
+    pub params_json: Arc<Value>,
     /// The part of `params_json` that enters the key (operational parameters removed).
-    pub semantic: Value,
+    pub semantic: Arc<Value>,
     /// Inputs in port order.
     pub inputs: Vec<NodeInput>,
     /// Output ports.

@@ -4,7 +4,7 @@
 //! enums, unions, bounds, items and references. What it does not know it lets pass: the kind's own parser has the last word. It is
 //! stricter in one point: a parameter that the schema does not name is refused even if the kind forgot `deny_unknown_fields`.
 
-use std::fmt::Write as _;
+use std::{borrow::Cow, fmt::Write as _};
 
 use serde_json::{Map, Value};
 
@@ -48,16 +48,22 @@ pub fn follow<'s>(root: &'s Value, schema: &'s Value) -> Option<&'s Value> {
     root.pointer(schema.get("$ref")?.as_str()?.strip_prefix('#')?)
 }
 
-struct Walk<'s> {
+struct Walk<'s, 'v> {
     root: &'s Value,
-    path: Vec<String>,
+    path: Vec<Cow<'v, str>>,
     depth: usize,
     problems: Vec<Problem>,
 }
 
-impl<'s> Walk<'s> {
+impl<'s, 'v> Walk<'s, 'v> {
     fn report(&mut self, code: &'static str, message: String, help: Option<String>) {
-        self.problems.push(Problem { code, path: self.path.clone(), at_name: false, message, help });
+        self.problems.push(Problem {
+            code,
+            path: self.path.iter().map(ToString::to_string).collect(),
+            at_name: false,
+            message,
+            help,
+        });
     }
 
     /// `temperature` or `lora.r`; the whole is `the parameters`.
@@ -66,7 +72,7 @@ impl<'s> Walk<'s> {
     }
 
     /// `part` is set where another schema of the same object decides which names are known.
-    fn value(&mut self, schema: &'s Value, value: &Value, part: bool) {
+    fn value(&mut self, schema: &'s Value, value: &'v Value, part: bool) {
         let Some(s) = schema.as_object() else { return };
         if self.depth > MAX_DEPTH {
             return;
@@ -76,7 +82,7 @@ impl<'s> Walk<'s> {
         self.depth -= 1;
     }
 
-    fn value_inner(&mut self, schema: &'s Value, s: &'s Map<String, Value>, value: &Value, part: bool) {
+    fn value_inner(&mut self, schema: &'s Value, s: &'s Map<String, Value>, value: &'v Value, part: bool) {
         if let Some(expected) = s.get("type")
             && !has_type(expected, value)
         {
@@ -109,7 +115,7 @@ impl<'s> Walk<'s> {
                 let fixed = list(s.get("prefixItems"));
                 for (i, item) in items.iter().enumerate() {
                     if let Some(sub) = fixed.get(i).or_else(|| s.get("items")) {
-                        self.path.push(i.to_string());
+                        self.path.push(Cow::Owned(i.to_string()));
                         self.value(sub, item, false);
                         self.path.pop();
                     }
@@ -131,15 +137,15 @@ impl<'s> Walk<'s> {
         schema: &'s Value,
         s: &'s Map<String, Value>,
         properties: Option<&'s Map<String, Value>>,
-        object: &Map<String, Value>,
+        object: &'v Map<String, Value>,
         decided: bool,
     ) {
         // An outer schema of the same object that has properties itself decides about unknown names, for all its parts.
         let decides = properties.is_some() && !decided;
-        let known = if decides { known_names(self.root, schema) } else { Vec::new() };
+        let mut known = None;
         let mut meant = Vec::new();
         for (name, value) in object {
-            self.path.push(name.clone());
+            self.path.push(Cow::Borrowed(name));
             if let Some(sub) = properties.and_then(|p| p.get(name)) {
                 self.value(sub, value, false);
             } else if let Some(extra) = s.get("additionalProperties").filter(|a| a.is_object()) {
@@ -147,10 +153,12 @@ impl<'s> Walk<'s> {
             } else if decides
                 && s.get("additionalProperties") != Some(&Value::Bool(true))
                 && !s.contains_key("patternProperties")
-                && !known.contains(&name.as_str())
             {
-                meant.extend(did_you_mean(name, known.iter().copied()));
-                self.unknown(name, &known);
+                let known = known.get_or_insert_with(|| known_names(self.root, schema));
+                if !known.contains(&name.as_str()) {
+                    meant.extend(did_you_mean(name, known.iter().copied()));
+                    self.unknown(name, known);
+                }
             }
             self.path.pop();
         }
@@ -174,7 +182,7 @@ impl<'s> Walk<'s> {
                 let _ = write!(words, ": {line}");
             }
         }
-        let full = self.path.iter().map(String::as_str).chain([name]).collect::<Vec<_>>().join(".");
+        let full = self.path.iter().map(AsRef::as_ref).chain([name]).collect::<Vec<_>>().join(".");
         self.report(
             "params::missing",
             format!("the parameter `{full}` is missing"),
@@ -218,7 +226,7 @@ impl<'s> Walk<'s> {
     }
 
     /// Reports nothing if a branch fits; otherwise the problems of the branch that was probably meant.
-    fn union(&mut self, branches: &'s [Value], value: &Value, part: bool) {
+    fn union(&mut self, branches: &'s [Value], value: &'v Value, part: bool) {
         let mut tried = Vec::new();
         for branch in branches {
             let before = self.problems.len();
@@ -234,7 +242,7 @@ impl<'s> Walk<'s> {
             && let Some((tag, choices)) = self.tags(tried.iter().map(|(branch, _)| *branch), value)
         {
             if let Some(given) = value.get(tag) {
-                self.path.push(tag.to_owned());
+                self.path.push(Cow::Owned(tag.to_owned()));
                 self.choice(&choices, given);
                 self.path.pop();
             } else {

@@ -11,10 +11,9 @@ use crate::{
 };
 
 /// What one input names.
-#[derive(Clone)]
-pub struct Reference {
+pub struct Reference<'s> {
     /// The port.
-    pub port: String,
+    pub port: &'s str,
     /// Where the stage is named.
     pub span: Span,
     /// Index of the stage.
@@ -26,19 +25,19 @@ pub struct Reference {
 }
 
 /// The meaning without the places: equal for references that do the same.
-impl std::fmt::Debug for Reference {
+impl std::fmt::Debug for Reference<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} {} {:?} {}", self.port, self.stage, self.output, self.gather)
     }
 }
 
 /// Reads one input. `Ok(None)` is an input that is `null`: the port is left out. `Err` has been reported.
-pub fn parse_reference(
-    input: &InputSpec,
+pub fn parse_reference<'s>(
+    input: &'s InputSpec,
     value: &Value,
     cx: &Context<'_>,
     problems: &mut Vec<Diagnostic>,
-) -> Result<Option<Reference>, ()> {
+) -> Result<Option<Reference<'s>>, ()> {
     let span = input.value.span;
     let mut refuse = |code, message: String, help: Option<String>| {
         problems.push(Diagnostic::error(code, message).at(span, "").maybe_help(help));
@@ -76,7 +75,7 @@ pub fn parse_reference(
         };
         return refuse("inputs::unknown_stage", format!("there is no stage `{}`", shorten(name)), help);
     };
-    Ok(Some(Reference { port: input.port.clone(), span, stage, output, gather }))
+    Ok(Some(Reference { port: &input.port, span, stage, output, gather }))
 }
 
 impl Context<'_> {
@@ -92,7 +91,7 @@ impl Context<'_> {
 pub fn check_ports(
     stage: &Stage<'_>,
     ports: &Ports,
-    inputs: &[Reference],
+    inputs: &[Reference<'_>],
     complete: bool,
     problems: &mut Vec<Diagnostic>,
 ) {
@@ -134,7 +133,7 @@ pub fn check_ports(
 
 /// The output a reference means, as an index; a wrong name or type is reported.
 pub fn connect(
-    reference: &Reference,
+    reference: &Reference<'_>,
     consumer: &Ports,
     producer: (&str, &Ports),
     problems: &mut Vec<Diagnostic>,

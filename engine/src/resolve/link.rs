@@ -50,7 +50,7 @@ type GatheredEdge = (u32, usize, Vec<usize>);
 /// Links the stages. `None` when anything was wrong.
 pub fn link(
     stages: &[Stage<'_>],
-    configured: &[Configured],
+    configured: &[Configured<'_>],
     variants: usize,
     problems: &mut Vec<Diagnostic>,
 ) -> Option<Linked> {
@@ -78,7 +78,7 @@ pub fn link(
 /// An order of the stages that suits all variants. An input may differ between variants, but the order may not.
 fn stage_order(
     stages: &[Stage<'_>],
-    configured: &[Configured],
+    configured: &[Configured<'_>],
     problems: &mut Vec<Diagnostic>,
 ) -> (Vec<usize>, Vec<bool>) {
     let mut edges: Vec<(u32, u32)> = Vec::new();
@@ -91,7 +91,7 @@ fn stage_order(
     edges.dedup();
     let sorted = order::sort(stages.len(), &edges);
     for cycle in &sorted.cycles {
-        let reads = |consumer: usize, producer: usize| -> Option<&Reference> {
+        let reads = |consumer: usize, producer: usize| -> Option<&Reference<'_>> {
             configured[consumer].configs.iter().flat_map(|c| &c.inputs).find(|r| r.stage == producer)
         };
         let name = |i: usize| stages[i].name;
@@ -121,7 +121,7 @@ fn stage_order(
 
 struct Linker<'a> {
     stages: &'a [Stage<'a>],
-    configured: &'a [Configured],
+    configured: &'a [Configured<'a>],
     variants: usize,
     protos: Vec<Proto>,
     proto_of: Vec<u32>,
@@ -155,7 +155,9 @@ impl Linker<'_> {
                     key.push(self.configured[input.stage].number(variant) as u32);
                 }
             }
-            let proto = if let Some(&proto) = known.get(key.as_slice()) {
+            let proto = if self.variants == 1 {
+                self.make(stage, number, variant, in_cycle)
+            } else if let Some(&proto) = known.get(key.as_slice()) {
                 proto
             } else {
                 let proto = self.make(stage, number, variant, in_cycle);
@@ -199,7 +201,7 @@ impl Linker<'_> {
     }
 
     /// The producers of `stage[*]`, worked out once.
-    fn gather(&mut self, input: &Reference, consumer: &crate::kind::Ports, in_cycle: &[bool]) -> Option<Source> {
+    fn gather(&mut self, input: &Reference<'_>, consumer: &crate::kind::Ports, in_cycle: &[bool]) -> Option<Source> {
         let name = self.stages[input.stage].name;
         let mut outputs = Vec::new();
         for config in &self.configured[input.stage].configs {
@@ -267,7 +269,7 @@ impl Linker<'_> {
                 .iter()
                 .zip(&proto.sources)
                 .map(|(reference, source)| NodeInput {
-                    port: reference.port.clone(),
+                    port: reference.port.to_owned(),
                     gather: reference.gather,
                     edges: match source {
                         Source::One(node, output) => {

@@ -1,6 +1,7 @@
 //! One stage in all variants: its parameters are worked out once for each distinct set of values of the variables it uses.
 
 use std::{
+    borrow::Cow,
     collections::{HashMap, HashSet},
     fmt::Write as _,
     sync::Arc,
@@ -12,7 +13,7 @@ use super::{
     check::{Problem, check},
     inputs::{Reference, check_ports, parse_reference},
     operational::{any_operational, semantic},
-    template::{Compiled, Template, compile, lone_hole},
+    template::{Compiled, compile, lone_hole},
     variants::Variants,
     vars::Vars,
 };
@@ -70,11 +71,11 @@ pub struct Stage<'s> {
 }
 
 /// A distinct way in which a stage is configured.
-pub struct Config {
+pub struct Config<'s> {
     /// Typed parameters and ports; `None` when something was wrong, which has been reported.
     pub parsed: Option<Parsed>,
     /// What its inputs name.
-    pub inputs: Vec<Reference>,
+    pub inputs: Vec<Reference<'s>>,
 }
 
 /// Parameters that passed every check.
@@ -84,22 +85,22 @@ pub struct Parsed {
     /// In the kind's own type.
     pub params: AnyParams,
     /// As JSON, with defaults.
-    pub json: Value,
+    pub json: Arc<Value>,
     /// What enters the key.
-    pub semantic: Value,
+    pub semantic: Arc<Value>,
     /// The ports.
     pub ports: Ports,
 }
 
 /// A stage in all variants.
-pub struct Configured {
+pub struct Configured<'s> {
     /// The distinct configurations.
-    pub configs: Vec<Config>,
+    pub configs: Vec<Config<'s>>,
     /// Which of them each variant has; empty where all have the first.
     pub of_variant: Vec<u32>,
 }
 
-impl Configured {
+impl Configured<'_> {
     /// The number of a variant's configuration.
     pub fn number(&self, variant: usize) -> usize {
         self.of_variant.get(variant).map_or(0, |&n| n as usize)
@@ -146,7 +147,7 @@ impl<'s> Stage<'s> {
     }
 
     /// Works out the stage in every variant.
-    pub fn configure(&self, cx: &Context<'_>, problems: &mut Vec<Diagnostic>) -> Configured {
+    pub fn configure(&self, cx: &Context<'_>, problems: &mut Vec<Diagnostic>) -> Configured<'s> {
         let deps: Vec<usize> = self.deps().into_iter().filter(|&d| !cx.variants.numbers[d].is_empty()).collect();
         let mut said: HashSet<(&'static str, String, Option<Span>)> = HashSet::new();
         let mut configure = |variant: usize| {
@@ -167,7 +168,7 @@ impl<'s> Stage<'s> {
         if deps.is_empty() {
             return Configured { configs: vec![configure(0)], of_variant: Vec::new() };
         }
-        let mut configs: Vec<Config> = Vec::new();
+        let mut configs: Vec<Config<'s>> = Vec::new();
         let mut by_values: HashMap<Vec<u32>, u32> = HashMap::new();
         let mut by_content: HashMap<String, u32> = HashMap::new();
         let mut of_variant = Vec::with_capacity(cx.variants.list.len());
@@ -201,7 +202,7 @@ impl<'s> Stage<'s> {
         Configured { configs, of_variant }
     }
 
-    fn config(&self, variant: usize, cx: &Context<'_>, problems: &mut Vec<Diagnostic>) -> Config {
+    fn config(&self, variant: usize, cx: &Context<'_>, problems: &mut Vec<Diagnostic>) -> Config<'s> {
         let mut inputs = Vec::new();
         let mut inputs_ok = true;
         for (input, compiled) in &self.inputs {
@@ -226,7 +227,7 @@ impl<'s> Stage<'s> {
         let value = match &self.params {
             Some(compiled) if cx.usable(compiled) => cx.render(compiled, variant, problems)?,
             Some(_) => return None,
-            None => Value::Object(Map::new()),
+            None => Cow::Owned(Value::Object(Map::new())),
         };
         let mut found = check(&info.schema, &value);
         let mut parsed = None;
@@ -257,7 +258,9 @@ impl<'s> Stage<'s> {
         }
         let (params, json) = parsed?;
         let ports = info.kind.ports(&params);
-        let semantic = if info.operational { semantic(&info.schema, &info.schema, &json) } else { json.clone() };
+        let json = Arc::new(json);
+        let semantic =
+            if info.operational { Arc::new(semantic(&info.schema, &info.schema, &json)) } else { json.clone() };
         Some(Parsed { kind: info.kind.clone(), params, json, semantic, ports })
     }
 
@@ -308,10 +311,12 @@ impl Context<'_> {
         compiled.ok && !compiled.deps.iter().any(|&d| self.vars.broken[d])
     }
 
-    fn render(&self, compiled: &Compiled, variant: usize, problems: &mut Vec<Diagnostic>) -> Option<Value> {
-        if let Template::Literal(value) = &compiled.template {
-            return Some(value.clone());
-        }
+    fn render<'v>(
+        &'v self,
+        compiled: &'v Compiled,
+        variant: usize,
+        problems: &mut Vec<Diagnostic>,
+    ) -> Option<Cow<'v, Value>> {
         let before = problems.len();
         let lookup = |var: usize| &self.variants.values[var][self.variants.number(var, variant) as usize].value;
         let value = compiled.template.render(&lookup, &|v| self.vars.name(v), problems);
@@ -355,11 +360,11 @@ impl Context<'_> {
     }
 }
 
-impl Config {
+impl Config<'_> {
     /// Equal for configurations that do the same.
     fn content(&self) -> Option<String> {
         let parsed = self.parsed.as_ref()?;
-        let mut text = serde_json::to_string(&parsed.json).ok()?;
+        let mut text = serde_json::to_string(&*parsed.json).ok()?;
         for input in &self.inputs {
             let _ = write!(text, "\n{input:?}");
         }

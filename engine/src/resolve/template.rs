@@ -1,5 +1,7 @@
 //! `${name}` in texts: found once, filled in for every variant.
 
+use std::borrow::Cow;
+
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
@@ -190,17 +192,22 @@ fn into_literal(template: Template) -> Value {
 impl Template {
     /// Fills the holes in. `lookup` gives a variable's value, `name` its name. Problems are reported, with `null` in their place.
     pub fn render<'v>(
-        &self,
+        &'v self,
         lookup: &dyn Fn(usize) -> &'v Value,
         name: &dyn Fn(usize) -> &'v str,
         problems: &mut Vec<Diagnostic>,
-    ) -> Value {
-        match self {
-            Self::Literal(value) => value.clone(),
-            Self::Whole(hole) => hole.find(lookup, name, problems).cloned().unwrap_or(Value::Null),
-            Self::List(items) => Value::Array(items.iter().map(|t| t.render(lookup, name, problems)).collect()),
+    ) -> Cow<'v, Value> {
+        Cow::Owned(match self {
+            Self::Literal(value) => return Cow::Borrowed(value),
+            Self::Whole(hole) => match hole.find(lookup, name, problems) {
+                Some(value) => return Cow::Borrowed(value),
+                None => Value::Null,
+            },
+            Self::List(items) => {
+                Value::Array(items.iter().map(|t| t.render(lookup, name, problems).into_owned()).collect())
+            }
             Self::Map(entries) => {
-                let entries = entries.iter().map(|(k, t)| (k.clone(), t.render(lookup, name, problems)));
+                let entries = entries.iter().map(|(k, t)| (k.clone(), t.render(lookup, name, problems).into_owned()));
                 Value::Object(entries.collect::<Map<_, _>>())
             }
             Self::Text(pieces) => {
@@ -209,20 +216,20 @@ impl Template {
                     match piece {
                         Piece::Text(plain) => text.push_str(plain),
                         Piece::Hole(hole) => match hole.find(lookup, name, problems) {
-                            None => return Value::Null,
+                            None => return Cow::Owned(Value::Null),
                             Some(Value::String(s)) => text.push_str(s),
                             Some(Value::Number(n)) => text.push_str(&n.to_string()),
                             Some(Value::Bool(b)) => text.push_str(if *b { "true" } else { "false" }),
                             Some(value) => {
                                 problems.push(hole.not_text(name(hole.var), value));
-                                return Value::Null;
+                                return Cow::Owned(Value::Null);
                             }
                         },
                     }
                 }
                 Value::String(text)
             }
-        }
+        })
     }
 }
 

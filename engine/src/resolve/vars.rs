@@ -92,7 +92,7 @@ impl Vars {
         lookup: &dyn Fn(usize) -> &'v Value,
         problems: &mut Vec<Diagnostic>,
     ) -> Value {
-        self.compiled[var].template.render(lookup, &|v| self.name(v), problems)
+        self.compiled[var].template.render(lookup, &|v| self.name(v), problems).into_owned()
     }
 
     /// The name of a variable.

@@ -102,7 +102,7 @@ impl Loader<'_> {
         let source = self.sources.add(name, text);
         let text = &self.sources.get(source).text;
         let root = yaml::parse(source, text, &mut self.problems)?;
-        Some(read_file(&root, from.is_some(), &mut self.problems))
+        Some(read_file(root, from.is_some(), &mut self.problems))
     }
 
     /// What the file and its includes define; the file's own definitions win.

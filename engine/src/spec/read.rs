@@ -31,7 +31,7 @@ const DEFAULT_BACKOFF: Duration = Duration::from_secs(1);
 const MAX_NAME: usize = 64;
 
 /// Reads a file's tree. `included` files may not hold factors and need no name.
-pub fn read_file(root: &Node, included: bool, problems: &mut Vec<Diagnostic>) -> FileSpec {
+pub fn read_file(root: Node, included: bool, problems: &mut Vec<Diagnostic>) -> FileSpec {
     Reader { problems }.file(root, included)
 }
 
@@ -51,9 +51,10 @@ impl Reader<'_> {
         }
     }
 
-    fn file(&mut self, root: &Node, included: bool) -> FileSpec {
+    fn file(&mut self, root: Node, included: bool) -> FileSpec {
         let mut spec = FileSpec::default();
-        let Some(entries) = root.as_map() else {
+        let span = root.span;
+        let Data::Map(entries) = root.data else {
             if root.data == Data::Null {
                 self.report(
                     Diagnostic::error("spec::empty", "the file is empty")
@@ -61,11 +62,12 @@ impl Reader<'_> {
                         .help("a pipeline begins with `pipeline: name` and `stages:`; `pipe init` writes a starter"),
                 );
             } else {
-                self.wrong_type("a pipeline file", "a mapping with `pipeline:` and `stages:`", root);
+                self.wrong_type("a pipeline file", "a mapping with `pipeline:` and `stages:`", &root);
             }
             return spec;
         };
         let has = |key: &str| entries.iter().any(|e| e.key == key);
+        let (has_name, has_stages) = (has("pipeline"), has("stages"));
         for entry in entries {
             let value = &entry.value;
             match entry.key.as_str() {
@@ -73,30 +75,30 @@ impl Reader<'_> {
                 "about" => spec.about = self.text("`about`", value),
                 "include" => spec.includes = self.includes(value),
                 "vars" => self.vars(value, &mut spec.vars),
-                "stages" => self.stages(value, &mut spec.stages),
+                "stages" => self.stages(entry.value, &mut spec.stages),
                 "ablate" | "matrix" | "replicate" if included => self.report(
                     Diagnostic::error("include::factors", format!("an included file cannot hold `{}`", entry.key))
                         .at(entry.key_span, "factors belong to the file that is run")
                         .help("move it there, and leave `vars` and `stages` in the file to be shared"),
                 ),
-                "ablate" => self.factors(Role::Ablate, entry, &mut spec.factors),
-                "matrix" => self.factors(Role::Matrix, entry, &mut spec.factors),
-                "replicate" => self.factors(Role::Replicate, entry, &mut spec.factors),
-                _ => self.unknown_key("the pipeline file", entry, &FILE_KEYS, None),
+                "ablate" => self.factors(Role::Ablate, &entry, &mut spec.factors),
+                "matrix" => self.factors(Role::Matrix, &entry, &mut spec.factors),
+                "replicate" => self.factors(Role::Replicate, &entry, &mut spec.factors),
+                _ => self.unknown_key("the pipeline file", &entry, &FILE_KEYS, None),
             }
         }
         let order = |role: Role| role as u8;
         spec.factors.sort_by_key(|f| order(f.role));
         if !included {
-            let start = Span { end: root.span.start, ..root.span };
-            if !has("pipeline") {
+            let start = Span { end: span.start, ..span };
+            if !has_name {
                 self.report(
                     Diagnostic::error("spec::missing", "the pipeline has no name")
                         .at(start, "`pipeline: name` is missing")
                         .help("add `pipeline: name`; results are kept under that name"),
                 );
             }
-            if !has("stages") && spec.includes.is_empty() {
+            if !has_stages && spec.includes.is_empty() {
                 self.report(
                     Diagnostic::error("spec::missing", "the pipeline has no stages")
                         .at(start, "`stages:` is missing")
@@ -249,32 +251,38 @@ impl Reader<'_> {
         }
     }
 
-    fn stages(&mut self, node: &Node, stages: &mut IndexMap<String, StageSpec>) {
-        for entry in self.entries("`stages`", node) {
+    fn stages(&mut self, node: Node, stages: &mut IndexMap<String, StageSpec>) {
+        let Data::Map(entries) = node.data else {
+            self.entries("`stages`", &node);
+            return;
+        };
+        stages.reserve(entries.len());
+        for entry in entries {
             self.check_name("stage", &entry.key, entry.key_span);
-            let stage = self.stage(entry);
-            stages.insert(entry.key.clone(), stage);
+            let stage = self.stage(&entry.key, entry.key_span, entry.value);
+            stages.insert(entry.key, stage);
         }
     }
 
-    fn stage(&mut self, stage: &Entry) -> StageSpec {
+    fn stage(&mut self, name: &str, span: Span, node: Node) -> StageSpec {
         let mut spec = StageSpec {
-            span: stage.key_span,
+            span,
             kind: None,
             about: None,
             inputs: Vec::new(),
             params: None,
-            params_span: stage.key_span,
+            params_span: span,
             resources: Resources { cpu: 1, gpu: 0, memory: 0 },
             retries: 0,
             backoff: DEFAULT_BACKOFF,
             timeout: None,
             overrides: None,
         };
-        let Some(entries) = stage.value.as_map() else {
-            self.wrong_type(&format!("the stage `{}`", shorten(&stage.key)), "a mapping with `kind:`", &stage.value);
+        let Data::Map(entries) = node.data else {
+            self.wrong_type(&format!("the stage `{}`", shorten(name)), "a mapping with `kind:`", &node);
             return spec;
         };
+        let has_kind = entries.iter().any(|e| e.key == "kind");
         for entry in entries {
             let value = &entry.value;
             match entry.key.as_str() {
@@ -285,11 +293,11 @@ impl Reader<'_> {
                     }
                 }
                 "about" => spec.about = self.text("`about`", value),
-                "inputs" => spec.inputs = self.inputs(value),
+                "inputs" => spec.inputs = self.inputs(entry.value),
                 "params" => {
                     self.entries("`params`", value);
                     if value.as_map().is_some() {
-                        spec.params = Some(value.clone());
+                        spec.params = Some(entry.value);
                         spec.params_span = entry.key_span;
                     }
                 }
@@ -304,41 +312,35 @@ impl Reader<'_> {
                 _ => {
                     let help =
                         format!("parameters go under `params:`; a stage has {}", crate::diag::list_names(&STAGE_KEYS));
-                    self.unknown_key("a stage", entry, &STAGE_KEYS, Some(help));
+                    self.unknown_key("a stage", &entry, &STAGE_KEYS, Some(help));
                 }
             }
         }
-        if !entries.iter().any(|e| e.key == "kind") {
+        if !has_kind {
             self.report(
-                Diagnostic::error("stage::no_kind", format!("the stage `{}` has no kind", shorten(&stage.key)))
-                    .at(stage.key_span, "`kind:` is missing")
+                Diagnostic::error("stage::no_kind", format!("the stage `{}` has no kind", shorten(name)))
+                    .at(span, "`kind:` is missing")
                     .help("add `kind: ...`; `pipe kinds` lists them"),
             );
         }
         spec
     }
 
-    fn inputs(&mut self, node: &Node) -> Vec<InputSpec> {
+    fn inputs(&mut self, node: Node) -> Vec<InputSpec> {
+        let Data::Map(entries) = node.data else {
+            self.entries("`inputs`", &node);
+            return Vec::new();
+        };
         let mut inputs = Vec::new();
-        for entry in self.entries("`inputs`", node) {
-            match &entry.value.data {
-                Data::String(_) | Data::Null => {
-                    inputs.push(InputSpec {
-                        port: entry.key.clone(),
-                        span: entry.key_span,
-                        value: entry.value.clone(),
-                    });
-                }
+        for Entry { key, key_span, value } in entries {
+            match &value.data {
+                Data::String(_) | Data::Null => inputs.push(InputSpec { port: key, span: key_span, value }),
                 Data::List(_) => self.report(
-                    Diagnostic::error("inputs::type", format!("the input `{}` takes one stage", shorten(&entry.key)))
-                        .at(entry.value.span, "a list is given")
+                    Diagnostic::error("inputs::type", format!("the input `{}` takes one stage", shorten(&key)))
+                        .at(value.span, "a list is given")
                         .help("`name[*]` gathers one stage over all variants"),
                 ),
-                _ => self.wrong_type(
-                    &format!("the input `{}`", shorten(&entry.key)),
-                    "the name of a stage",
-                    &entry.value,
-                ),
+                _ => self.wrong_type(&format!("the input `{}`", shorten(&key)), "the name of a stage", &value),
             }
         }
         inputs

@@ -361,6 +361,10 @@ impl Builder<'_, '_> {
 
     /// Reports and drops every key that was there before; the first one counts.
     fn drop_duplicates(&mut self, entries: &mut Vec<Entry>) {
+        // Most mappings are small and right.
+        if entries.len() < 9 && !entries.iter().enumerate().any(|(i, e)| entries[..i].iter().any(|f| f.key == e.key)) {
+            return;
+        }
         let mut order: Vec<usize> = (0..entries.len()).collect();
         order.sort_by(|&a, &b| entries[a].key.cmp(&entries[b].key).then(a.cmp(&b)));
         let mut repeated = vec![false; entries.len()];
