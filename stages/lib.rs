@@ -7,6 +7,7 @@ pub mod kinds {
     pub mod command;
     pub mod seed_subset;
     pub mod table;
+    mod training;
 }
 
 use pipe_engine::kind::Registry;
