@@ -5,6 +5,9 @@ pub mod tabular;
 /// One file per kind.
 pub mod kinds {
     pub mod command;
+    pub mod embedded_texts;
+    pub mod embedded_world;
+    pub mod pretrain;
     pub mod seed_subset;
     pub mod table;
     mod training;
@@ -14,5 +17,11 @@ use pipe_engine::kind::Registry;
 
 /// All kinds, in the order in which `pipe kinds` lists them.
 pub fn registry() -> Registry {
-    Registry::default().with(kinds::table::Table).with(kinds::seed_subset::SeedSubset).with(kinds::command::Command)
+    Registry::default()
+        .with(kinds::table::Table)
+        .with(kinds::seed_subset::SeedSubset)
+        .with(kinds::pretrain::Pretrain)
+        .with(kinds::embedded_world::EmbeddedWorld)
+        .with(kinds::embedded_texts::EmbeddedTexts)
+        .with(kinds::command::Command)
 }
