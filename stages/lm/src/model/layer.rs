@@ -29,6 +29,9 @@ impl Norm {
 
     /// Normalises each head of `x [T, heads * head_dim]`.
     fn per_head(&self, x: &Tensor) -> Result<Tensor> {
+        if self.kind == NormKind::Rms {
+            return self.forward(x); // by groups as wide as the weight
+        }
         let (tokens, width) = x.dims2()?;
         let head_dim = self.weight.elem_count();
         self.forward(&x.reshape((tokens * width / head_dim, head_dim))?)?.reshape((tokens, width))

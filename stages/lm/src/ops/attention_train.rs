@@ -13,7 +13,7 @@ use super::{
     composed,
     gemm::{Lhs, Rhs, Store, gemm_serial},
     math::{self, exp, mla, simd},
-    scratch::{self, filled},
+    scratch::{self, filled, recycle},
 };
 
 /// Shape and masking of an attention layer.
@@ -155,6 +155,12 @@ impl Attention {
     }
 }
 
+impl Drop for Attention {
+    fn drop(&mut self) {
+        recycle(std::mem::take(self.log_sums.get_mut().unwrap_or_else(PoisonError::into_inner)));
+    }
+}
+
 impl Op for Attention {
     fn name(&self) -> &'static str {
         "attention"
@@ -165,7 +171,7 @@ impl Op for Attention {
         let (d, total) = (self.spec.head_dim, q.dims[0]);
         let (q_width, kv_width) = (q.dims[1], k.dims[1]);
         let group = self.spec.n_heads / self.spec.n_kv_heads;
-        let mut log_sums = vec![0.0; self.spec.n_heads * total];
+        let mut log_sums = filled(self.spec.n_heads * total, |sums| sums.fill(0.0));
         let out = filled(q.data.len(), |out| {
             let (out, sums) = (Output::new(out, q_width), Output::new(&mut log_sums, 1));
             self.tasks().for_each(|(rows, kv_head)| {

@@ -9,6 +9,7 @@ use std::{
     cell::RefCell,
     collections::HashMap,
     ops::Deref,
+    rc::Rc,
     sync::{Arc, Weak},
 };
 
@@ -17,7 +18,7 @@ use candle_core::{
     TensorId, backprop::GradStore,
 };
 
-use super::slices;
+use super::{scratch, slices};
 
 /// The gradients of an op's inputs, `None` where nobody wants one.
 pub type Grads = [Option<Tensor>; 3];
@@ -190,7 +191,7 @@ impl CustomOp3 for Node {
 /// Gradients of every tracked leaf below the scalar `loss`: what `loss.backward()` gives, sooner.
 pub fn backward(loss: &Tensor) -> Result<GradStore> {
     match ours(loss) {
-        Some(nodes) => walk(&nodes, loss, loss.ones_like()?),
+        Some(nodes) => walk(&nodes, loss, loss.ones_like()?, false),
         None => loss.backward(),
     }
 }
@@ -198,8 +199,48 @@ pub fn backward(loss: &Tensor) -> Result<GradStore> {
 /// Gradients of every tracked leaf below `output`, whose own gradient is `grad`.
 pub fn backward_from(output: &Tensor, grad: &Tensor) -> Result<GradStore> {
     match ours(output) {
-        Some(nodes) => walk(&nodes, output, grad.detach().contiguous()?),
+        Some(nodes) => walk(&nodes, output, grad.detach().contiguous()?, false),
         None => (output * grad.detach())?.sum_all()?.backward(),
+    }
+}
+
+/// [`backward_from`], or [`backward`] without `grad`, that gives the memory of every result below `output` back to the
+/// arena as soon as it has served. None of them may be read afterwards.
+pub fn backward_once(output: Tensor, grad: Option<&Tensor>) -> Result<GradStore> {
+    match (ours(&output), grad) {
+        (Some(nodes), None) => walk(&nodes, &output, output.ones_like()?, true),
+        (Some(nodes), Some(grad)) => walk(&nodes, &output, grad.detach().contiguous()?, true),
+        (None, None) => output.backward(),
+        (None, Some(grad)) => backward_from(&output, grad),
+    }
+}
+
+/// Gives the memory of `output` and of every result below it back to the arena. None of them may be read afterwards.
+pub fn release(output: Tensor) {
+    for (node, recorded) in ours(&output).unwrap_or_default() {
+        if recorded.is_some() {
+            reclaim(node);
+        }
+    }
+}
+
+/// Gives the memory of a tensor back to the arena; the tensor, its clones and views may not be read afterwards.
+pub fn reclaim(tensor: &Tensor) {
+    struct Take;
+    impl candle_core::InplaceOp1 for Take {
+        fn name(&self) -> &'static str {
+            "reclaim"
+        }
+        fn cpu_fwd(&self, storage: &mut CpuStorage, _: &Layout) -> Result<()> {
+            if let CpuStorage::F32(data) = storage {
+                scratch::recycle(std::mem::take(data));
+            }
+            Ok(())
+        }
+    }
+    if tensor.device().is_cpu() && tensor.dtype() == DType::F32 {
+        // Fails on other devices alone.
+        let _ = tensor.inplace_op1(&Take);
     }
 }
 
@@ -226,43 +267,76 @@ fn ours(root: &Tensor) -> Option<Walk<'_>> {
     })
 }
 
-/// A gradient under way, and whether its memory belongs to it alone.
+/// A gradient under way. Gradients that share their memory (a sum passes its own on to both sides) share `owner`.
 struct Pending {
     grad: Tensor,
-    unique: bool,
+    owner: Rc<()>,
 }
 
-fn walk(nodes: &[(&Tensor, Option<Arc<Recorded>>)], root: &Tensor, grad: Tensor) -> Result<GradStore> {
-    let mut pending = HashMap::from([(root.id(), Pending { grad, unique: false })]);
+impl Pending {
+    fn new(grad: Tensor) -> Self {
+        Self { grad, owner: Rc::new(()) }
+    }
+
+    /// Whether its memory belongs to it alone.
+    fn unique(&self) -> bool {
+        Rc::strong_count(&self.owner) == 1
+    }
+
+    /// Gives its memory back, if nobody shares it.
+    fn end(self) {
+        if self.unique() {
+            reclaim(&self.grad);
+        }
+    }
+}
+
+/// `once` says that the results on the way are not needed afterwards.
+fn walk(nodes: &[(&Tensor, Option<Arc<Recorded>>)], root: &Tensor, grad: Tensor, once: bool) -> Result<GradStore> {
+    // The caller's gradient stays the caller's.
+    let given = Pending::new(grad);
+    let first = Pending { grad: given.grad.clone(), owner: given.owner.clone() };
+    let mut pending = HashMap::from([(root.id(), first)]);
     let mut store = GradStore::default();
+    let mut leaves = vec![given.owner.clone()];
     for (node, recorded) in nodes {
         // A node that no gradient has reached has none: an op above it gave it none.
-        let Some(Pending { grad, .. }) = pending.remove(&node.id()) else { continue };
+        let Some(arrived) = pending.remove(&node.id()) else { continue };
         let Some(recorded) = recorded else {
-            store.insert(node, grad);
+            store.insert(node, arrived.grad);
+            leaves.push(arrived.owner);
             continue;
         };
-        let grads = recorded.op.backward(&recorded.inputs, node, &grad)?;
-        for (input, input_grad) in recorded.inputs.iter().zip(grads) {
-            let Some(input_grad) = input_grad else { continue };
+        let grads = recorded.op.backward(&recorded.inputs, node, &arrived.grad)?;
+        for (input, grad) in recorded.inputs.iter().zip(grads) {
+            let Some(grad) = grad else { continue };
+            let new = if grad.id() == arrived.grad.id() {
+                Pending { grad, owner: arrived.owner.clone() }
+            } else {
+                Pending::new(grad)
+            };
             if !input.track_op() {
                 continue;
             }
-            // Ops that pass their gradient on (a sum) share its memory with it.
-            let unique = input_grad.id() != grad.id();
             let sum = match pending.remove(&input.id()) {
-                None => Pending { grad: input_grad, unique },
-                Some(before) if before.unique => {
-                    add_in_place(&before.grad, &input_grad)?;
+                None => new,
+                Some(before) if before.unique() => {
+                    add_in_place(&before.grad, &new.grad)?;
+                    new.end();
                     before
                 }
-                Some(before) if unique => {
-                    add_in_place(&input_grad, &before.grad)?;
-                    Pending { grad: input_grad, unique }
+                Some(before) if new.unique() => {
+                    add_in_place(&new.grad, &before.grad)?;
+                    before.end();
+                    new
                 }
-                Some(before) => Pending { grad: (before.grad + input_grad)?, unique: true },
+                Some(before) => Pending::new((&before.grad + &new.grad)?),
             };
             pending.insert(input.id(), sum);
+        }
+        arrived.end();
+        if once && node.id() != root.id() {
+            reclaim(node);
         }
     }
     Ok(store)

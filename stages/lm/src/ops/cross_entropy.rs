@@ -12,7 +12,8 @@ use super::{
     gemm::{Lhs, Rhs, Store, gemm},
     linear::Frozen,
     math::{self, exp, simd},
-    scratch, slices,
+    scratch::{self, filled},
+    slices,
 };
 
 /// `Σ weights[i] · -log softmax(hidden[i] headᵀ)[targets[i]]`, a scalar; the caller divides by what it normalises with.
@@ -85,8 +86,8 @@ impl Op for CrossEntropy {
             Some(frozen) => frozen.shape()?.0,
             None => inputs[1].dims[0],
         };
-        let mut d_hidden = vec![0.0; if self.want_hidden { t * d } else { 0 }];
-        let mut d_head = vec![0.0; if self.frozen.is_none() { vocab * d } else { 0 }];
+        let mut d_hidden = filled(if self.want_hidden { t * d } else { 0 }, |d_hidden| d_hidden.fill(0.0));
+        let mut d_head = filled(if self.frozen.is_none() { vocab * d } else { 0 }, |d_head| d_head.fill(0.0));
         let want_grads = self.want_hidden || self.frozen.is_none();
         let mut total = 0.0f64;
         // As many chunks as must be, of nearly equal size.

@@ -39,12 +39,14 @@ impl Op for Embedding {
     fn backward(&self, inputs: &[Tensor], _result: &Tensor, grad: &Tensor) -> Result<Grads> {
         let (rows, d) = inputs[0].dims2()?;
         let dy = View::of(grad)?;
-        let mut table = vec![0.0; rows * d];
-        for (&id, dy) in self.0.iter().zip(dy.chunks_exact(d)) {
-            for (to, from) in table[id as usize * d..][..d].iter_mut().zip(dy) {
-                *to += from;
+        let table = filled(rows * d, |table| {
+            table.fill(0.0);
+            for (&id, dy) in self.0.iter().zip(dy.chunks_exact(d)) {
+                for (to, from) in table[id as usize * d..][..d].iter_mut().zip(dy) {
+                    *to += from;
+                }
             }
-        }
+        });
         Ok([Some(Tensor::from_vec(table, (rows, d), grad.device())?), None, None])
     }
 }

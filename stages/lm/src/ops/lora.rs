@@ -14,7 +14,7 @@ use super::{
     composed,
     gemm::{Lhs, Rhs, Store, gemm},
     linear::{Frozen, start_with, weight_grad},
-    scratch::filled,
+    scratch::{filled, recycle},
     slices,
 };
 
@@ -108,6 +108,12 @@ impl LoraLinear {
 /// Elements of one task of the dropout.
 const TASK: usize = 1 << 14;
 
+impl Drop for LoraLinear {
+    fn drop(&mut self) {
+        recycle(std::mem::take(self.low.get_mut().unwrap_or_else(PoisonError::into_inner)));
+    }
+}
+
 impl Op for LoraLinear {
     fn name(&self) -> &'static str {
         "lora_linear"
@@ -119,6 +125,9 @@ impl Op for LoraLinear {
         let input = self.dropped(x.data);
         let mut low =
             filled(m * r, |low| gemm(m, r, k, Lhs::Rows(&input), &Rhs::Transposed(a.data), Store::Overwrite, low));
+        if let Cow::Owned(copy) = input {
+            recycle(copy);
+        }
         slices::scale(&mut low, self.scale);
         let mut done = Ok(());
         let y = filled(m * n, |y| {
@@ -155,9 +164,11 @@ impl Op for LoraLinear {
             } else {
                 let through = filled(m * k, |d| gemm(m, k, r, lhs, &rhs, Store::Overwrite, d));
                 slices::add(&mut dx, &self.dropped(&through));
+                recycle(through);
             }
             Tensor::from_vec(dx, (m, k), device)
         });
+        recycle(d_low);
         let tensor = |data: Option<Vec<f32>>, like: &Tensor| {
             data.map(|data| Tensor::from_vec(data, like.shape(), device)).transpose()
         };

@@ -24,13 +24,14 @@ pub mod slices;
 pub use activation::{Gelu, add, gelu, swiglu};
 pub use attention_cached::{KvCache, QuerySpan, attention_cached};
 pub use attention_train::{AttentionSpec, attention_train, sequences};
-pub use autograd::{backward, backward_from};
+pub use autograd::{backward, backward_from, backward_once, reclaim, release};
 pub use cross_entropy::cross_entropy;
 pub use embedding::embedding;
 pub use linear::{Weight, WeightTile, linear};
 pub use lora::{Dropout, Lora, lora_linear};
 pub use norm::{layer_norm, rms_norm};
 pub use rope::{Rope, rope};
+pub use scratch::Arena;
 
 #[cfg(test)]
 mod tests;

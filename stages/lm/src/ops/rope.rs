@@ -6,7 +6,9 @@ use candle_core::{Result, Shape, Tensor};
 
 use super::{
     autograd::{Grads, Input, Op, View, apply, fused},
-    composed, slices,
+    composed,
+    scratch::filled,
+    slices,
 };
 
 /// Cosines and sines of every position, made once per model from its inverse frequencies (where scalings live).
@@ -77,9 +79,10 @@ struct Rotation {
 
 impl Rotation {
     fn rotated(&self, x: &[f32], sign: f32) -> Vec<f32> {
-        let mut out = x.to_vec();
-        slices::rotate_rows(&mut out, x.len() / self.positions.len().max(1), &self.table, &self.positions, sign);
-        out
+        filled(x.len(), |out| {
+            let width = x.len() / self.positions.len().max(1);
+            slices::rotate_rows_into(x, out, width, &self.table, &self.positions, sign);
+        })
     }
 }
 

@@ -117,20 +117,36 @@ simd! {
     }
 }
 
-/// Rotates every head of the rows of `x [rows, width]` in place, by the row's position; `sign` -1 rotates back.
-pub(super) fn rotate_rows(x: &mut [f32], width: usize, table: &Rope, positions: &[u32], sign: f32) {
+/// Rotates every head of the rows of `x [rows, width]` in place, by the row's position.
+pub fn rope(x: &mut [f32], width: usize, table: &Rope, positions: &[u32]) {
     let rows = rows_per_task(width);
     x.par_chunks_mut(rows * width).zip(positions.par_chunks(rows)).for_each(|(x, positions)| {
         for (row, &position) in x.chunks_exact_mut(width).zip(positions) {
             let (cos, sin) = table.at(position as usize);
-            rotate(row, cos, sin, sign);
+            rotate(row, cos, sin, 1.0);
         }
     });
 }
 
-/// Rotates every head of the rows of `x [rows, width]` in place, by the row's position.
-pub fn rope(x: &mut [f32], width: usize, table: &Rope, positions: &[u32]) {
-    rotate_rows(x, width, table, positions, 1.0);
+/// Writes the rows of `x [rows, width]`, every head rotated by the row's position, to `out`; `sign` -1 rotates back.
+pub(super) fn rotate_rows_into(
+    x: &[f32],
+    out: &mut [f32],
+    width: usize,
+    table: &Rope,
+    positions: &[u32],
+    sign: f32,
+) {
+    let rows = rows_per_task(width);
+    let parts = x.par_chunks(rows * width).zip(out.par_chunks_mut(rows * width));
+    parts.zip(positions.par_chunks(rows)).for_each(|((x, out), positions)| {
+        for ((from, to), &position) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)).zip(positions) {
+            let (cos, sin) = table.at(position as usize);
+            // Two passes over a row that stays in L1.
+            to.copy_from_slice(from);
+            rotate(to, cos, sin, sign);
+        }
+    });
 }
 
 simd! {

@@ -68,11 +68,12 @@ fn plain<M: Trainable + ?Sized>(
     drop(x);
     let value = scalar(&loss)?;
     if value.is_finite() {
-        let mut store = ops::backward(&loss)?;
+        let mut store = ops::backward_once(loss, None)?;
         let upstream = store.remove(&input);
         grads.take(&mut store)?;
         if let Some(gradient) = upstream {
-            grads.take(&mut backward_from(&embedded, &gradient)?)?;
+            grads.take(&mut ops::backward_once(embedded, Some(&gradient))?)?;
+            ops::reclaim(&gradient);
         }
     }
     Ok(value)
@@ -90,33 +91,36 @@ fn recomputed<M: Trainable + ?Sized>(
     // Below the first trainable layer no gradient with respect to the input is needed.
     let mut tracked = embedded.track_op();
     let mut inputs: Vec<Tensor> = Vec::with_capacity(model.num_layers());
-    let mut x = embedded.detach();
+    let mut x = cut(&embedded, tracked)?;
     for layer in 0..model.num_layers() {
-        let input = cut(&x, tracked)?;
+        let input = x;
         let output = model.layer(layer, &input, &micro.batch, Some(dropout.layer(layer)))?;
         tracked = output.track_op();
-        x = output.detach();
+        x = cut(&output, tracked)?;
+        if tracked {
+            ops::release(output);
+        }
         inputs.push(input);
     }
-    let last = cut(&x, tracked)?;
+    let last = x;
     let loss = model.loss(&last, &micro.targets, &micro.weights)?;
     let value = scalar(&loss)?;
     if !value.is_finite() {
         return Ok(value);
     }
-    let mut store = ops::backward(&loss)?;
-    drop(loss);
+    let mut store = ops::backward_once(loss, None)?;
     let mut upstream = store.remove(&last);
     grads.take(&mut store)?;
     for (layer, input) in inputs.into_iter().enumerate().rev() {
         let Some(gradient) = upstream.take() else { return Ok(value) };
         let output = model.layer(layer, &input, &micro.batch, Some(dropout.layer(layer)))?;
-        let mut store = backward_from(&output, &gradient)?;
+        let mut store = ops::backward_once(output, Some(&gradient))?;
+        ops::reclaim(&gradient);
         upstream = if input.is_variable() { store.remove(&input) } else { None };
         grads.take(&mut store)?;
     }
     if let Some(gradient) = upstream {
-        grads.take(&mut backward_from(&embedded, &gradient)?)?;
+        grads.take(&mut ops::backward_once(embedded, Some(&gradient))?)?;
     }
     Ok(value)
 }
@@ -124,11 +128,6 @@ fn recomputed<M: Trainable + ?Sized>(
 /// The values of `x` as the start of a graph of its own, at which gradients arrive if `tracked`.
 fn cut(x: &Tensor, tracked: bool) -> candle_core::Result<Tensor> {
     if tracked { Ok(Var::from_tensor(&x.detach())?.into_inner()) } else { Ok(x.detach()) }
-}
-
-/// Gradients of everything below `output`, given the gradient of `output`.
-fn backward_from(output: &Tensor, gradient: &Tensor) -> Result<GradStore> {
-    Ok(ops::backward(&(output * gradient.detach())?.sum_all()?)?)
 }
 
 struct Collector<'a> {

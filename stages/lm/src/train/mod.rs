@@ -43,8 +43,9 @@ use std::collections::BTreeMap;
 /// Trainable parameters by name. The order of the map is the order of every sum over parameters.
 pub type Params = BTreeMap<String, Var>;
 
-/// A decoder as the loop sees it: in layers, so that activations can be recomputed one layer at a time.
-pub trait Trainable {
+/// A decoder as the loop sees it: in layers, so that activations can be recomputed one layer at a time. The loop runs on
+/// the threads of the pool that computes.
+pub trait Trainable: Sync {
     /// What is trained, by name: as in PEFT for adapters, as in the checkpoint for whole models.
     fn parameters(&self) -> Params;
 

@@ -4,6 +4,7 @@ use super::{
     Checkpoints, Dataset, EvalRecord, Flow, MicroBatch, Observer, Optimizer, Order, Params, Progress, StepRecord,
     TrainConfig, TrainError, TrainLog, Trainable, backprop, checkpoint::Identity, guard, host, schedule,
 };
+use crate::ops::{self, Arena};
 use std::time::Instant;
 
 /// Held-out rows, evaluated during training and at its end.
@@ -70,7 +71,15 @@ struct Loop<'a, M: ?Sized> {
     total_steps: u64,
     /// Sums over the micro-batches of a step, in the order of `params`.
     grads: Vec<Vec<f32>>,
+    /// Memory of activations and gradients, kept from step to step.
+    arena: Arena,
     log: TrainLog,
+}
+
+/// Runs `work` on a thread of the current pool: each of its many parallel loops then begins where it is, instead of
+/// waking the pool and waiting for it.
+fn on_the_pool<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    rayon::scope(|_| work())
 }
 
 impl<'a, M: Trainable + ?Sized> Loop<'a, M> {
@@ -84,6 +93,7 @@ impl<'a, M: Trainable + ?Sized> Loop<'a, M> {
             optimizer: Optimizer::new(config.optimizer, &params),
             total_steps: config.total_steps(order.steps_per_epoch()),
             order,
+            arena: Arena::default(),
             grads: params.values().map(|var| vec![0.0; var.elem_count()]).collect(),
             params,
             log: TrainLog { data: data.report(), ..TrainLog::default() },
@@ -126,6 +136,20 @@ impl<'a, M: Trainable + ?Sized> Loop<'a, M> {
 
     /// One optimizer step; `step` is 0-based.
     fn step(&mut self, step: u64, observer: &mut dyn Observer) -> Result<StepRecord, TrainError> {
+        let (record, clip) = on_the_pool(|| self.gradients(step))?;
+        observer
+            .on_gradients(step, &mut self.params.keys().map(String::as_str).zip(self.grads.iter().map(Vec::as_slice)));
+        on_the_pool(|| {
+            if let Some(scale) = clip {
+                self.grads.iter_mut().for_each(|grad| host::scale(grad, scale));
+            }
+            self.optimizer.step(&self.params, &self.grads, record.learning_rate)
+        })?;
+        Ok(record)
+    }
+
+    /// Leaves the gradients of `step` in `grads`; gives its record, and by how much to scale them if they are too large.
+    fn gradients(&mut self, step: u64) -> Result<(StepRecord, Option<f32>), TrainError> {
         let window = self.order.window(step);
         let mut micros: Vec<MicroBatch> = window.iter().map(|rows| MicroBatch::pack(self.data, rows)).collect();
         let target_weight: f64 = micros.iter().map(MicroBatch::target_weight).sum();
@@ -139,41 +163,36 @@ impl<'a, M: Trainable + ?Sized> Loop<'a, M> {
             loss += self.accumulate(step, i as u64, micro)?;
         }
         let grad_norm = self.check_gradients(step, loss)?;
-        observer
-            .on_gradients(step, &mut self.params.keys().map(String::as_str).zip(self.grads.iter().map(Vec::as_slice)));
-        if let Some(max) = self.config.max_grad_norm
-            && grad_norm > max
-        {
-            let scale = (max / (grad_norm + 1e-6)) as f32;
-            self.grads.iter_mut().for_each(|grad| host::scale(grad, scale));
-        }
-        let learning_rate = self.learning_rate(step);
-        self.optimizer.step(&self.params, &self.grads, learning_rate)?;
-        Ok(StepRecord {
+        let too_large = self.config.max_grad_norm.filter(|max| grad_norm > *max);
+        let clip = too_large.map(|max| (max / (grad_norm + 1e-6)) as f32);
+        let record = StepRecord {
             step: step + 1,
             epoch: (step + 1) as f64 / self.order.steps_per_epoch() as f64,
             loss,
-            learning_rate,
+            learning_rate: self.learning_rate(step),
             grad_norm,
             tokens: micros.iter().map(|m| m.batch.tokens.len() as u64).sum(),
             target_tokens: micros.iter().map(|m| m.target_tokens() as u64).sum(),
-        })
+        };
+        Ok((record, clip))
     }
 
     /// Adds one micro-batch's gradients; returns its share of the loss.
     fn accumulate(&mut self, step: u64, micro_index: u64, micro: &MicroBatch) -> Result<f64, TrainError> {
         let dropout = backprop::DropoutSeeds { seed: self.config.seed, step, micro: micro_index };
         let checkpointing = self.config.gradient_checkpointing;
-        let result = backprop::gradients(self.model, &self.params, micro, &dropout, checkpointing)?;
-        if !result.loss.is_finite() {
-            return Err(self.blame(step, result.loss, micro));
-        }
-        for (sum, grad) in self.grads.iter_mut().zip(&result.grads) {
-            if let Some(grad) = grad {
-                host::with_values(grad, |grad| host::add_assign(sum, grad))?;
+        let (arena, sums) = (&mut self.arena, &mut self.grads);
+        let loss = arena.enter(|| {
+            let result = backprop::gradients(self.model, &self.params, micro, &dropout, checkpointing)?;
+            for (sum, grad) in sums.iter_mut().zip(&result.grads) {
+                if let Some(grad) = grad {
+                    host::with_values(grad, |grad| host::add_assign(sum, grad))?;
+                }
             }
-        }
-        Ok(result.loss)
+            result.grads.iter().flatten().for_each(ops::reclaim);
+            Ok::<_, TrainError>(result.loss)
+        })?;
+        if loss.is_finite() { Ok(loss) } else { Err(self.blame(step, loss, micro)) }
     }
 
     /// The global norm, after checking that it is finite and that gradients reach the adapters.
@@ -242,7 +261,7 @@ pub fn evaluate<M: Trainable + ?Sized>(model: &M, data: &Dataset, micro_batch_si
     let (mut loss, mut weight) = (0.0, 0.0);
     for rows in rows.chunks(micro_batch_size.max(1)) {
         let micro = MicroBatch::pack(data, rows);
-        loss += backprop::loss_only(model, &micro)?;
+        loss += on_the_pool(|| backprop::loss_only(model, &micro))?;
         weight += micro.target_weight();
     }
     Ok(loss / weight)
