@@ -9,7 +9,7 @@ use super::{
     autograd::{Grads, Input, Op, View, apply, fused},
     composed,
     gemm::{Lhs, PackedWeight, Rhs, Store, gemm},
-    scratch::filled,
+    scratch::{filled, recycle},
 };
 
 /// A frozen weight matrix `[out, in]` in any encoding (bf16, NF4, GGUF blocks), expanded to f32 a few rows at a time.
@@ -174,8 +174,21 @@ pub(super) fn start_with(bias: Option<&[f32]>, out: &mut [f32]) -> Store {
     Store::Add
 }
 
+/// Widths up to this make a product too low for the kernels to share out: its transpose is computed then.
+const LOW: usize = 32;
+
 /// `dw = dyᵀ x` for `dy [m, n]`, `x [m, k]`.
 pub(super) fn weight_grad(dy: &[f32], x: &[f32], m: usize, n: usize, k: usize) -> Vec<f32> {
+    if n <= LOW && k > n {
+        let across = filled(n * k, |dw| gemm(k, n, m, Lhs::Transposed(x), &Rhs::Rows(dy), Store::Overwrite, dw));
+        let dw = filled(n * k, |dw| {
+            for (j, dw) in dw.chunks_exact_mut(k).enumerate() {
+                dw.iter_mut().zip(across[j..].iter().step_by(n)).for_each(|(dw, value)| *dw = *value);
+            }
+        });
+        recycle(across);
+        return dw;
+    }
     filled(n * k, |dw| gemm(n, k, m, Lhs::Transposed(dy), &Rhs::Rows(x), Store::Overwrite, dw))
 }
 

@@ -129,14 +129,7 @@ pub fn rope(x: &mut [f32], width: usize, table: &Rope, positions: &[u32]) {
 }
 
 /// Writes the rows of `x [rows, width]`, every head rotated by the row's position, to `out`; `sign` -1 rotates back.
-pub(super) fn rotate_rows_into(
-    x: &[f32],
-    out: &mut [f32],
-    width: usize,
-    table: &Rope,
-    positions: &[u32],
-    sign: f32,
-) {
+pub(super) fn rotate_rows_into(x: &[f32], out: &mut [f32], width: usize, table: &Rope, positions: &[u32], sign: f32) {
     let rows = rows_per_task(width);
     let parts = x.par_chunks(rows * width).zip(out.par_chunks_mut(rows * width));
     parts.zip(positions.par_chunks(rows)).for_each(|((x, out), positions)| {

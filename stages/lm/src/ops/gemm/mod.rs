@@ -304,15 +304,20 @@ impl Job<'_> {
     unsafe fn run(&self, range: Range<usize>, group: Range<usize>, b: Panels, store: Store) {
         let work = self.m * range.len() * group.len() * NR;
         let threads = if self.serial || work < PARALLEL_FROM { 1 } else { rayon::current_num_threads() };
-        // Rows of a task: fewer than MC where a narrow C would otherwise leave threads idle.
+        // As many blocks of rows for every thread, of nearly equal height: a last block shorter than the others, or one
+        // thread with a block more, is time in which the other threads wait.
+        let whole = self.m.div_ceil(self.m.div_ceil(MC).next_multiple_of(threads)).next_multiple_of(MR);
+        // Lower where a narrow C would otherwise leave threads idle.
         let height = if threads > 1 && group.len() < 8 {
-            MC.min(self.m.div_ceil(4 * threads).next_multiple_of(MR).max(4 * MR))
+            whole.min(self.m.div_ceil(4 * threads).next_multiple_of(MR).max(4 * MR))
         } else {
-            MC
+            whole
         };
         let blocks = self.m.div_ceil(height);
-        // Few rows: cut the columns as well, so that every thread has a few tasks.
-        let cuts = if threads == 1 { 1 } else { (4 * threads).div_ceil(blocks).min(group.len().div_ceil(4)) };
+        // Few blocks: cut the columns as well, so that threads which started late still share the end. Every cut copies
+        // a transposed A once more.
+        let tasks = if matches!(self.a, Lhs::Rows(_)) { 16 } else { 2 } * threads;
+        let cuts = if threads == 1 { 1 } else { tasks.div_ceil(blocks).min(group.len().div_ceil(4)) };
         let each = group.len().div_ceil(cuts);
         let task = |index: usize| {
             let (block, cut) = (index / cuts, index % cuts);

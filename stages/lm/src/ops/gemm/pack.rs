@@ -38,7 +38,8 @@ pub fn pack_transposed(rows: &[f32], width: usize, k: Range<usize>, panel: &mut 
 /// Packs columns `[first, first + NR)` of row-major `b [k, n]`, `rows` being the rows of `b` that are wanted.
 pub fn pack_rows(rows: &[f32], n: usize, first: usize, panel: &mut [f32]) {
     let count = (n - first).min(NR);
-    for (from, to) in rows.chunks_exact(n).zip(panel.chunks_exact_mut(NR)) {
+    for (k, (from, to)) in rows.chunks_exact(n).zip(panel.chunks_exact_mut(NR)).enumerate() {
+        prefetch(rows, (k + 16) * n + first, NR);
         if count == NR {
             to.copy_from_slice(&from[first..first + NR]);
         } else {
@@ -53,6 +54,8 @@ pub fn pack_rows(rows: &[f32], n: usize, first: usize, panel: &mut [f32]) {
 pub fn pack_columns(rows: &[f32], m: usize, wanted: Range<usize>, tiles: &mut [f32]) {
     let depth = rows.len() / m;
     for (k, from) in rows.chunks_exact(m).enumerate() {
+        // The next rows are too far away for the processor to foresee.
+        prefetch(rows, (k + 8) * m + wanted.start, wanted.len());
         let (whole, rest) = from[wanted.clone()].as_chunks::<MR>();
         for (i, from) in whole.iter().enumerate() {
             tiles[(i * depth + k) * MR..][..MR].copy_from_slice(from);
@@ -61,4 +64,18 @@ pub fn pack_columns(rows: &[f32], m: usize, wanted: Range<usize>, tiles: &mut [f
             tiles[(whole.len() * depth + k) * MR..][..rest.len()].copy_from_slice(rest);
         }
     }
+}
+
+/// Asks for `len` floats from `at` on to be brought near, as far as there are so many.
+#[inline(always)]
+fn prefetch(data: &[f32], at: usize, len: usize) {
+    #[cfg(target_arch = "x86_64")]
+    for line in data.get(at..at + len).unwrap_or_default().chunks(16) {
+        // SAFETY: SSE is part of x86-64, and a prefetch reads nothing.
+        unsafe {
+            core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(line.as_ptr().cast());
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (data, at, len);
 }
