@@ -1,6 +1,12 @@
 //! The stage kinds that ship with pipe, one file each, and the registry that lists them.
 
+mod columns;
+mod completions;
+pub mod model;
+pub mod prompts;
 pub mod tabular;
+mod words;
+mod yields;
 
 /// One file per kind.
 pub mod kinds {

@@ -5,8 +5,15 @@
 //! result (batch size, device, threads, a path whose *content* is hashed instead) carries
 //! `#[schemars(extend("x-operational" = true))]` and is left out of the key.
 
-use std::{any::Any, borrow::Cow, path::PathBuf, sync::Arc};
+use std::{
+    any::Any,
+    borrow::Cow,
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
+use pipe_cache::Digest;
 use schemars::{JsonSchema, Schema};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -103,6 +110,47 @@ pub enum Source {
         /// Hashed, and shown in the key record. Never a secret.
         value: Value,
     },
+    /// A value that has to be looked for: the files of a directory that matter, the commit that a branch names now.
+    Found {
+        /// The name under which it appears in the key record.
+        label: String,
+        /// Looks for it. May read files and ask servers.
+        find: Finder,
+    },
+}
+
+/// What a [`Finder`] may ask.
+pub trait SourceHost {
+    /// The folder that relative paths are resolved against.
+    fn base_dir(&self) -> &Path;
+    /// An environment variable of the run.
+    fn env(&self, name: &str) -> Option<&str>;
+    /// The digest of a file or directory, remembered between runs.
+    fn digest(&self, path: &Path) -> Result<Digest, StageError>;
+}
+
+type Find = dyn Fn(&dyn SourceHost) -> Result<Value, StageError> + Send + Sync;
+
+/// Finds the value of a [`Source::Found`]. The same state of the world gives the same value.
+#[derive(Clone)]
+pub struct Finder(Arc<Find>);
+
+impl Finder {
+    /// A finder.
+    pub fn new(find: impl Fn(&dyn SourceHost) -> Result<Value, StageError> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(find))
+    }
+
+    /// The value now.
+    pub fn find(&self, host: &dyn SourceHost) -> Result<Value, StageError> {
+        (self.0)(host)
+    }
+}
+
+impl fmt::Debug for Finder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Finder(..)")
+    }
 }
 
 /// A parameter that is of the right type but makes no sense.

@@ -10,7 +10,7 @@ use pipe_cache::{Digest, Store, StoreError};
 
 use crate::{
     keys::{FileSource, SourceContent, SourceRecord},
-    kind::Source,
+    kind::{Source, SourceHost, StageError},
 };
 
 /// Why a source could not be hashed.
@@ -45,6 +45,9 @@ pub enum SourceError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A kind could not find out what it depends on.
+    #[error(transparent)]
+    Kind(Box<StageError>),
 }
 
 type Hashed = Arc<OnceLock<Result<Digest, Arc<StoreError>>>>;
@@ -104,6 +107,10 @@ impl SourceHasher {
                 SourceRecord { label: name, content }
             }
             Source::Value { label, value } => SourceRecord { label, content: SourceContent::Value(value) },
+            Source::Found { label, find } => {
+                let value = find.find(self).map_err(|e| SourceError::Kind(Box::new(e)))?;
+                SourceRecord { label, content: SourceContent::Value(value) }
+            }
         })
     }
 
@@ -118,6 +125,21 @@ impl SourceHasher {
         slot.get_or_init(|| self.store.source_digest(path).map(|s| s.digest).map_err(Arc::new))
             .clone()
             .map_err(|source| SourceError::Unreadable { label: label.to_owned(), path: path.to_owned(), source })
+    }
+}
+
+impl SourceHost for SourceHasher {
+    fn base_dir(&self) -> &Path {
+        &self.base_dir
+    }
+
+    fn env(&self, name: &str) -> Option<&str> {
+        self.env.get(name).map(String::as_str)
+    }
+
+    fn digest(&self, path: &Path) -> Result<Digest, StageError> {
+        let digest = SourceHasher::digest(self, "file", &self.base_dir.join(path));
+        digest.map_err(|e| StageError::other("find out what the stage depends on", e))
     }
 }
 

@@ -50,6 +50,7 @@ impl Coordinator<'_> {
         match records {
             Ok(records) => self.settle_with(node, &records, None),
             Err(error @ SourceError::Unhashable { .. }) => self.settle_with(node, &[], Some(error.to_string())),
+            Err(SourceError::Kind(error)) => self.fail(node, &error, None),
             Err(error) => {
                 let error = StageError::other("find out what the stage depends on", error);
                 self.fail(node, &error, None);

@@ -105,7 +105,7 @@ impl HubSettings {
     pub fn fetch(&self, repo: &str, revision: &str) -> Result<HubModel, HubError> {
         let at = |revision: &str| Repo::with_revision(repo.to_owned(), RepoType::Model, revision.to_owned());
         let cached = Cache::new(self.cache.clone()).repo(at(revision));
-        let is_commit = revision.len() == 40 && revision.chars().all(|c| c.is_ascii_hexdigit());
+        let is_commit = is_commit(revision);
         let known = if is_commit { Some(revision.to_owned()) } else { self.remembered(repo, revision) };
         if (is_commit || self.offline)
             && let Some(commit) = &known
@@ -119,12 +119,7 @@ impl HubSettings {
             return Err(HubError::Offline { id, cache: self.cache.clone() });
         }
         let context = Context { settings: self, repo, revision };
-        let api = ApiBuilder::from_cache(Cache::new(self.cache.clone()))
-            .with_endpoint(self.endpoint.clone())
-            .with_token(self.token.clone())
-            .with_progress(false)
-            .build()
-            .map_err(|e| context.error("its description", e))?;
+        let api = self.api(&context)?;
         let info = context.retry("its description", || api.repo(at(revision)).info())?;
         let commit = info.sha;
         let pinned = api.repo(at(&commit));
@@ -140,12 +135,44 @@ impl HubSettings {
         Ok(HubModel { path: cached.pointer_path(&commit), commit })
     }
 
+    /// The commit that a revision is now. A commit is itself; offline it is what the cache remembers; else the hub is asked.
+    ///
+    /// # Errors
+    /// The hub cannot be reached or does not know it; offline, the cache does not.
+    pub fn resolve(&self, repo: &str, revision: &str) -> Result<String, HubError> {
+        if is_commit(revision) {
+            return Ok(revision.to_owned());
+        }
+        if self.offline {
+            let id = format!("{repo}@{revision}");
+            let unknown = || HubError::Offline { id, cache: self.cache.clone() };
+            return self.remembered(repo, revision).ok_or_else(unknown);
+        }
+        let context = Context { settings: self, repo, revision };
+        let at = Repo::with_revision(repo.to_owned(), RepoType::Model, revision.to_owned());
+        let api = self.api(&context)?;
+        Ok(context.retry("its description", || api.repo(at.clone()).info())?.sha)
+    }
+
+    fn api(&self, context: &Context<'_>) -> Result<Api, HubError> {
+        ApiBuilder::from_cache(Cache::new(self.cache.clone()))
+            .with_endpoint(self.endpoint.clone())
+            .with_token(self.token.clone())
+            .with_progress(false)
+            .build()
+            .map_err(|e| context.error("its description", e))
+    }
+
     /// The commit that the cache has for a branch or tag.
     fn remembered(&self, repo: &str, revision: &str) -> Option<String> {
         let folder = format!("models--{}", repo.replace('/', "--"));
         let text = fs::read_to_string(self.cache.join(folder).join("refs").join(revision)).ok()?;
         Some(text.trim().to_owned())
     }
+}
+
+fn is_commit(revision: &str) -> bool {
+    revision.len() == 40 && revision.chars().all(|c| c.is_ascii_hexdigit())
 }
 
 /// Whether a snapshot has a configuration and all its weights.

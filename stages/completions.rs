@@ -1,0 +1,108 @@
+//! Runs a backend over a queue of requests, and hands finished rows over in batches.
+
+use std::{
+    ops::ControlFlow,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use pipe_engine::{
+    context::{Flow, StageContext},
+    kind::StageError,
+};
+use pipe_lm::generate::{Backend, Completion, FinishReason, Request, SamplingParams, Sink};
+
+use crate::model::row_error;
+
+/// Rows are handed over when there are so many, or when the oldest has waited so long: a kill loses no more.
+const BATCH: usize = 64;
+const WAIT: Duration = Duration::from_millis(500);
+
+/// What has gone wrong outside of the backend; the first mistake ends the call.
+type Failure = Mutex<Option<StageError>>;
+
+fn fail(failure: &Failure, error: StageError) {
+    failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+}
+
+struct Collector<'a, F> {
+    cx: &'a StageContext,
+    failure: &'a Failure,
+    waiting: Vec<Completion>,
+    handed_over: Instant,
+    hand_over: F,
+}
+
+impl<F: FnMut(Vec<Completion>) -> Result<Flow, StageError>> Collector<'_, F> {
+    fn flush(&mut self) -> ControlFlow<()> {
+        self.handed_over = Instant::now();
+        if self.waiting.is_empty() {
+            return ControlFlow::Continue(());
+        }
+        match (self.hand_over)(std::mem::take(&mut self.waiting)) {
+            Ok(Flow::More) => ControlFlow::Continue(()),
+            Ok(Flow::Enough) => ControlFlow::Break(()),
+            Err(error) => {
+                fail(self.failure, error);
+                ControlFlow::Break(())
+            }
+        }
+    }
+}
+
+impl<F: FnMut(Vec<Completion>) -> Result<Flow, StageError>> Sink for Collector<'_, F> {
+    fn completed(&mut self, completion: Completion) -> ControlFlow<()> {
+        self.waiting.push(completion);
+        if self.waiting.len() >= BATCH || self.handed_over.elapsed() >= WAIT {
+            self.flush()
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+
+    fn cancelled(&self) -> bool {
+        self.cx.check_cancelled().is_err() || self.failure.lock().is_ok_and(|failure| failure.is_some())
+    }
+}
+
+/// Completes `requests`, which are pulled as rows get free, and hands completions over in batches, in any order. `hand_over` says when it has
+/// enough; rows in flight are then dropped. `what` says in errors whose ids the requests have (`attempt`, `row of the input ...`).
+///
+/// # Errors
+/// A request cannot be made; a row cannot be completed; `hand_over` fails; the run is being cancelled. What was handed over before stays good.
+pub fn complete(
+    cx: &StageContext,
+    backend: &dyn Backend,
+    requests: &mut (dyn Iterator<Item = Result<Request, StageError>> + Send),
+    params: &SamplingParams,
+    what: &str,
+    hand_over: impl FnMut(Vec<Completion>) -> Result<Flow, StageError>,
+) -> Result<(), StageError> {
+    let failure = Failure::default();
+    let mut requests = requests.map_while(|request| match request {
+        Ok(request) => Some(request),
+        Err(error) => {
+            fail(&failure, error);
+            None
+        }
+    });
+    let mut sink = Collector { cx, failure: &failure, waiting: Vec::new(), handed_over: Instant::now(), hand_over };
+    let result = backend.complete(&mut requests, params, &mut sink);
+    // Rows that are done are kept, however the call ended.
+    let _ = sink.flush();
+    if let Some(error) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        return Err(error);
+    }
+    cx.check_cancelled()?;
+    result.map(|_| ()).map_err(|error| row_error(what, error))
+}
+
+/// The name of a finish reason in tables.
+pub fn finish_name(finish: FinishReason) -> &'static str {
+    match finish {
+        FinishReason::Stop => "stop",
+        FinishReason::Length => "length",
+        FinishReason::Eos => "eos",
+        FinishReason::Context => "context",
+    }
+}

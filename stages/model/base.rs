@@ -1,0 +1,212 @@
+//! Models on this machine, opened once per process.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::SystemTime,
+};
+
+use candle_core::{DType, Device};
+use pipe_engine::kind::StageError;
+use pipe_lm::{
+    adapter::load_adapter,
+    chat::ChatTemplate,
+    config::{DecoderConfig, GenerationDefaults, stop_tokens},
+    generate::{Generator, GeneratorOptions},
+    gguf::GgufModel,
+    model::{Decoder, Inference},
+    source::{Identity, LocalModel},
+    tokenizer::Tokenizer,
+    weights::Weights,
+};
+
+use super::{model_error, place};
+
+/// A model's configuration, tokenizer and weights. The weights are read when they are first needed, and kept for as long as somebody uses them.
+pub struct BaseModel {
+    local: LocalModel,
+    config: DecoderConfig,
+    tokenizer: Arc<Tokenizer>,
+    chat: Option<Arc<ChatTemplate>>,
+    stop_tokens: Vec<u32>,
+    decoder: Mutex<Weak<Decoder>>,
+    inference: Mutex<Weak<Inference>>,
+}
+
+/// A model's files as they were when it was opened: path, size and time of change of each.
+type Stamp = Vec<(PathBuf, u64, Option<SystemTime>)>;
+
+static OPEN: Mutex<BTreeMap<Stamp, Weak<BaseModel>>> = Mutex::new(BTreeMap::new());
+
+impl fmt::Debug for BaseModel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BaseModel").field("local", &self.local).finish_non_exhaustive()
+    }
+}
+
+fn stamp(local: &LocalModel) -> Result<Stamp, StageError> {
+    let files = match local {
+        LocalModel::Directory { path, .. } => Identity::files_of(path).map_err(model_error)?,
+        LocalModel::Gguf(path) => vec![path.clone()],
+    };
+    let one = |path: PathBuf| {
+        let meta = std::fs::metadata(&path);
+        let meta = meta.map_err(|e| StageError::other(format!("read {}", path.display()), e))?;
+        let path = std::fs::canonicalize(&path).unwrap_or(path);
+        Ok((path, meta.len(), meta.modified().ok()))
+    };
+    files.into_iter().map(one).collect()
+}
+
+/// The value behind a weak reference, made anew when it is gone. Whoever asks meanwhile waits and shares it.
+fn shared<T>(slot: &Mutex<Weak<T>>, make: impl FnOnce() -> Result<T, StageError>) -> Result<Arc<T>, StageError> {
+    let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(value) = slot.upgrade() {
+        return Ok(value);
+    }
+    let value = Arc::new(make()?);
+    *slot = Arc::downgrade(&value);
+    Ok(value)
+}
+
+impl BaseModel {
+    /// Opens a model, or shares the one that another stage has open.
+    ///
+    /// # Errors
+    /// A file is missing, damaged or of an unsupported kind; the tokenizer does not fit the model.
+    pub fn open(local: &LocalModel) -> Result<Arc<Self>, StageError> {
+        let stamp = stamp(local)?;
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(model) = open.get(&stamp).and_then(Weak::upgrade) {
+            return Ok(model);
+        }
+        open.retain(|_, model| model.strong_count() > 0);
+        let model = Arc::new(Self::read(local)?);
+        open.insert(stamp, Arc::downgrade(&model));
+        Ok(model)
+    }
+
+    fn read(local: &LocalModel) -> Result<Self, StageError> {
+        let (config, tokenizer, chat, defaults) = match local {
+            LocalModel::Directory { path, .. } => {
+                let config = DecoderConfig::from_dir(path).map_err(model_error)?;
+                let tokenizer = Tokenizer::from_dir(path).map_err(model_error)?;
+                let chat = ChatTemplate::from_dir(path).map_err(model_error)?;
+                let defaults = GenerationDefaults::from_dir(path).map_err(model_error)?;
+                (config, tokenizer, chat, defaults)
+            }
+            LocalModel::Gguf(path) => {
+                let gguf = GgufModel::open(path).map_err(model_error)?;
+                let tokenizer = gguf.tokenizer().map_err(model_error)?;
+                let template = gguf.chat_template().map_err(model_error)?;
+                let compile = |text: String| ChatTemplate::new(&text, tokenizer.special().clone());
+                let chat = template.map(compile).transpose().map_err(model_error)?;
+                (gguf.config().clone(), tokenizer, chat, GenerationDefaults::default())
+            }
+        };
+        tokenizer.check_fits(&config).map_err(model_error)?;
+        let mut stop_tokens = stop_tokens(&config, &defaults);
+        if stop_tokens.is_empty() {
+            stop_tokens.extend(tokenizer.eos());
+        }
+        Ok(Self {
+            local: local.clone(),
+            config,
+            tokenizer: Arc::new(tokenizer),
+            chat: chat.map(Arc::new),
+            stop_tokens,
+            decoder: Mutex::default(),
+            inference: Mutex::default(),
+        })
+    }
+
+    /// The files.
+    pub fn local(&self) -> &LocalModel {
+        &self.local
+    }
+
+    /// What config.json says.
+    pub fn config(&self) -> &DecoderConfig {
+        &self.config
+    }
+
+    /// The tokenizer.
+    pub fn tokenizer(&self) -> &Arc<Tokenizer> {
+        &self.tokenizer
+    }
+
+    /// The chat template, if the model has one.
+    pub fn chat(&self) -> Option<&Arc<ChatTemplate>> {
+        self.chat.as_ref()
+    }
+
+    /// The tokens that end a text.
+    pub fn stop_tokens(&self) -> &[u32] {
+        &self.stop_tokens
+    }
+
+    /// A name for messages: where the files lie.
+    pub fn place(&self) -> PathBuf {
+        place(&self.local)
+    }
+
+    /// The mapped weights of a directory, for callers that load them in a form of their own (NF4).
+    ///
+    /// # Errors
+    /// A tensor is missing or of the wrong shape; a GGUF file has none of this form.
+    pub fn weights(&self) -> Result<Weights, StageError> {
+        match &self.local {
+            LocalModel::Directory { path, .. } => Weights::from_dir(path, &self.config).map_err(model_error),
+            LocalModel::Gguf(path) => Err(StageError::user_help(
+                format!("{} is a GGUF file, which can be run but not trained", path.display()),
+                "use the model's Hugging Face directory",
+            )),
+        }
+    }
+
+    /// The base weights in f32, shared: cloning the decoder shares its tensors, adapters go onto clones.
+    ///
+    /// # Errors
+    /// The weights cannot be read.
+    pub fn decoder(&self) -> Result<Arc<Decoder>, StageError> {
+        shared(&self.decoder, || match &self.local {
+            LocalModel::Directory { .. } => {
+                let weights = self.weights()?;
+                Decoder::load(&self.config, &weights, &Device::Cpu, DType::F32).map_err(model_error)
+            }
+            LocalModel::Gguf(path) => {
+                let gguf = GgufModel::open(path).map_err(model_error)?;
+                Decoder::build(&self.config, &mut &gguf, &Device::Cpu, DType::F32).map_err(model_error)
+            }
+        })
+    }
+
+    /// The base prepared for generation, shared.
+    fn inference(&self) -> Result<Arc<Inference>, StageError> {
+        shared(&self.inference, || Inference::new(&*self.decoder()?).map_err(model_error))
+    }
+
+    /// A generator of the base, or of the base with the adapter in a directory.
+    ///
+    /// # Errors
+    /// The weights cannot be read; the adapter is damaged or does not fit.
+    pub fn generator(&self, adapter: Option<&Path>, options: GeneratorOptions) -> Result<Generator, StageError> {
+        const NAME: &str = "adapter";
+        let inference = match adapter {
+            None => self.inference()?,
+            Some(dir) => {
+                let (_, adapter) = load_adapter(dir, &self.config).map_err(model_error)?;
+                let mut decoder = Decoder::clone(&*self.decoder()?);
+                decoder.add_adapter(NAME, &adapter).map_err(model_error)?;
+                Arc::new(Inference::new(&decoder).map_err(model_error)?)
+            }
+        };
+        let mut generator = Generator::new(inference, Arc::clone(&self.tokenizer), &self.stop_tokens);
+        if let Some(chat) = &self.chat {
+            generator = generator.with_chat(Arc::clone(chat));
+        }
+        generator.with_options(options).with_adapter(adapter.map(|_| NAME)).map_err(model_error)
+    }
+}

@@ -1,0 +1,152 @@
+//! Models as the stages see them: how a pipeline names one, what of it enters a key, and how it is opened and run.
+//!
+//! [`ModelRef`] is the parameter `model:`. [`resolve`] opens what it, or the input `model`, names: a [`BaseModel`] on this machine, which
+//! all stages of the process share while any of them uses it, or a server. [`Resolved::backend`] is what text is generated with; an
+//! adapter is laid over the shared base and never changes it.
+
+mod base;
+mod error;
+mod reference;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use pipe_engine::{
+    context::StageContext,
+    kind::{InputPort, PortType, StageError},
+};
+use pipe_lm::{
+    generate::{
+        Backend, GeneratorOptions,
+        endpoint::{ApiKey, Endpoint, EndpointConfig},
+    },
+    source::{HubSettings, LocalModel},
+};
+
+pub use base::BaseModel;
+pub use error::{model_error, row_error};
+pub use reference::{EndpointRef, ModelRef};
+
+/// The optional input `model`: a model's files from another stage.
+pub fn model_port() -> InputPort {
+    InputPort { name: "model".into(), accepts: PortType::Files, required: false }
+}
+
+/// The optional input `adapter`: a LoRA adapter in PEFT's layout.
+pub fn adapter_port() -> InputPort {
+    InputPort { name: "adapter".into(), accepts: PortType::Files, required: false }
+}
+
+/// An opened model.
+#[derive(Debug, Clone)]
+pub enum Resolved {
+    /// Its files are on this machine.
+    Local(Arc<BaseModel>),
+    /// A server has it.
+    Endpoint(Endpoint),
+}
+
+/// Opens the model of the input `model`, or else that of the parameter.
+///
+/// # Errors
+/// Neither is given, or both; the model cannot be found or opened.
+pub fn resolve(cx: &StageContext, param: Option<&ModelRef>) -> Result<Resolved, StageError> {
+    match (cx.optional_files("model")?, param) {
+        (Some(_), Some(_)) => Err(StageError::user_help(
+            "the model is given twice: as the parameter `model` and as the input `model`",
+            "leave one of them out",
+        )),
+        (None, None) => Err(StageError::user_help(
+            "no model is given",
+            "name one with the parameter `model` (a directory, hf:org/name@revision, a .gguf file or the URL of a server), or connect \
+             the output of a `pretrain` stage to the input `model`",
+        )),
+        (Some(dir), None) => BaseModel::open(&LocalModel::Directory { path: dir, commit: None }).map(Resolved::Local),
+        (None, Some(ModelRef::Endpoint(endpoint))) => open_endpoint(cx, endpoint).map(Resolved::Endpoint),
+        (None, Some(ModelRef::Files(source))) => {
+            let local =
+                source.clone().relative_to(cx.base_dir()).fetch(&hub(|name| cx.env(name))).map_err(model_error)?;
+            BaseModel::open(&local).map(Resolved::Local)
+        }
+    }
+}
+
+/// The base model whose files are needed (training, hidden states).
+///
+/// # Errors
+/// As [`resolve`]; a server has no files.
+pub fn resolve_local(cx: &StageContext, param: Option<&ModelRef>) -> Result<Arc<BaseModel>, StageError> {
+    match resolve(cx, param)? {
+        Resolved::Local(model) => Ok(model),
+        Resolved::Endpoint(endpoint) => Err(StageError::user_help(
+            format!("{} is a server, and this stage needs the model's files", endpoint.config().base_url),
+            "give a directory, hf:org/name@revision or a .gguf file",
+        )),
+    }
+}
+
+fn hub<'a>(env: impl Fn(&str) -> Option<&'a str>) -> HubSettings {
+    HubSettings::from_variables(|name| env(name).map(str::to_owned))
+}
+
+fn open_endpoint(cx: &StageContext, endpoint: &EndpointRef) -> Result<Endpoint, StageError> {
+    let mut config = EndpointConfig::new(&*endpoint.endpoint, &*endpoint.model, endpoint.server);
+    config.text_as_chat = endpoint.chat;
+    config.concurrency = endpoint.concurrency;
+    config.timeout = std::time::Duration::from_secs(endpoint.timeout_seconds);
+    config.max_retries = endpoint.max_retries;
+    config.extra = endpoint.extra.clone();
+    config.proxy = endpoint.proxy.clone();
+    if let Some(name) = &endpoint.api_key_env {
+        let key = cx.env(name).filter(|key| !key.trim().is_empty()).ok_or_else(|| {
+            StageError::user_help(
+                format!("the environment variable `{name}`, which `api_key_env` names, is not set"),
+                format!("set it to the key of {}", endpoint.endpoint),
+            )
+        })?;
+        config.api_key = Some(ApiKey::new(key));
+    }
+    Endpoint::new(config).map_err(|e| model_error(pipe_lm::generate::GenerateError::from(e)))
+}
+
+impl Resolved {
+    /// What generates text with this model, with the adapter in `adapter` (PEFT's layout) if one is given.
+    ///
+    /// # Errors
+    /// The adapter does not fit; the weights cannot be loaded; a server has no place for an adapter of ours.
+    pub fn backend(&self, adapter: Option<&Path>, options: GeneratorOptions) -> Result<Box<dyn Backend>, StageError> {
+        match (self, adapter) {
+            (Self::Local(model), adapter) => Ok(Box::new(model.generator(adapter, options)?)),
+            (Self::Endpoint(endpoint), None) => Ok(Box::new(endpoint.clone())),
+            (Self::Endpoint(endpoint), Some(_)) => Err(StageError::user_help(
+                format!("{} is a server: it cannot use the input `adapter`", endpoint.config().base_url),
+                "serve the adapted model under a name of its own and give that, or use the model's files",
+            )),
+        }
+    }
+
+    /// Whether conversations can be rendered: servers do that themselves.
+    pub fn has_chat_template(&self) -> bool {
+        match self {
+            Self::Local(model) => model.chat().is_some(),
+            Self::Endpoint(_) => true,
+        }
+    }
+}
+
+/// How many rows a generator works on at once, from the parameter `slots`.
+pub fn generator_options(slots: usize) -> GeneratorOptions {
+    GeneratorOptions { slots, ..GeneratorOptions::default() }
+}
+
+/// Where the files of an opened model lie.
+pub(crate) fn place(model: &LocalModel) -> PathBuf {
+    match model {
+        LocalModel::Directory { path, .. } | LocalModel::Gguf(path) => path.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,27 @@
+//! Words and normal forms of short texts, for filters and for choosing demonstrations.
+
+/// The lower-cased words of a text: its runs of letters and digits of any script.
+pub fn words(text: &str) -> Vec<String> {
+    let lower = text.to_lowercase();
+    lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
+/// Lower-cased, with single spaces, and without punctuation at the end: what makes two texts the same.
+pub fn normalised(text: &str) -> String {
+    let lower = text.to_lowercase();
+    let joined = lower.split_whitespace().collect::<Vec<_>>().join(" ");
+    joined.trim_end_matches(|c: char| c.is_ascii_punctuation() || c == ' ').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_the_same_up_to_case_space_and_final_punctuation() {
+        assert_eq!(normalised(" What  is\nIL-2? "), "what is il-2");
+        assert_eq!(normalised("what is il-2"), "what is il-2");
+        assert_ne!(normalised("what is IL2"), normalised("what is IL-2"));
+        assert_eq!(words("Don't stop; ÄRZTE 5%"), ["don", "t", "stop", "ärzte", "5"]);
+    }
+}
