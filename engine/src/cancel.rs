@@ -13,6 +13,7 @@ type Listener = Box<dyn Fn() + Send>;
 #[derive(Default)]
 struct Shared {
     cancelled: AtomicBool,
+    abandoned: AtomicBool,
     listeners: Mutex<Vec<Listener>>,
 }
 
@@ -46,6 +47,17 @@ impl CancelToken {
                 listener();
             }
         }
+    }
+
+    /// The process is about to end: whoever has started programs kills them now, without the grace that [`Self::cancel`] leaves.
+    pub fn abandon(&self) {
+        self.shared.abandoned.store(true, Ordering::SeqCst);
+        self.cancel();
+    }
+
+    /// Whether the process is about to end.
+    pub fn is_abandoned(&self) -> bool {
+        self.shared.abandoned.load(Ordering::Relaxed)
     }
 
     /// Whether to stop, and why.

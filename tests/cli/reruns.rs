@@ -108,22 +108,60 @@ stages:
         .stderr(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    let written = || std::fs::read_to_string(project.file("pid")).is_ok_and(|pid| pid.ends_with('\n'));
+    wait_for_pid(&project);
     let start = std::time::Instant::now();
-    while !written() {
-        assert!(start.elapsed().as_secs() < 30, "the second stage never began");
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
     rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT).unwrap();
     let outcome = project.outcome(child.wait_with_output().unwrap());
     assert_eq!(outcome.code, Some(130), "{}", outcome.stderr);
     assert!(start.elapsed().as_secs() < 30, "the sleeping program was not ended");
-    let pid: i32 = project.read("pid").trim().parse().unwrap();
-    let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    assert!(state.is_empty() || state.contains(") Z"), "{state}");
+    assert!(has_ended(&project), "the program outlived the run");
     assert_eq!(project.json(&["ls", "--runs", "--format", "json"])[0]["summary"]["outcome"], "cancelled");
     let done = project.json(&["plan", "p.yaml", "--all", "--format", "json"]);
     assert_eq!(done["nodes"][0]["action"], "hit");
+}
+
+#[test]
+fn a_second_ctrl_c_ends_programs_that_will_not_stop() {
+    let project = TestEnvironment::with(&[(
+        "p.yaml",
+        r#"
+pipeline: p
+stages:
+  deaf: { kind: command, params: { shell: "trap '' INT TERM; echo $$ > pid; sleep 60", outputs: { rows: { format: jsonl } } } }
+"#,
+    )]);
+    let child = project
+        .command(&["run", "p.yaml"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_for_pid(&project);
+    let pipe = rustix::process::Pid::from_child(&child);
+    let start = std::time::Instant::now();
+    rustix::process::kill_process(pipe, rustix::process::Signal::INT).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    rustix::process::kill_process(pipe, rustix::process::Signal::INT).unwrap();
+    let outcome = project.outcome(child.wait_with_output().unwrap());
+    assert_eq!(outcome.code, Some(130), "{}", outcome.stderr);
+    assert!(start.elapsed().as_secs() < 4, "it waited for the grace period of a first Ctrl-C");
+    assert!(has_ended(&project), "the program outlived the run");
+}
+
+/// Waits until the stage's program has written its process id to the file `pid`.
+fn wait_for_pid(project: &TestEnvironment) {
+    let start = std::time::Instant::now();
+    while !std::fs::read_to_string(project.file("pid")).is_ok_and(|pid| pid.ends_with('\n')) {
+        assert!(start.elapsed().as_secs() < 30, "the stage never began");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
+
+/// Whether the program that wrote `pid` is gone; a zombie is.
+fn has_ended(project: &TestEnvironment) -> bool {
+    let pid: i32 = project.read("pid").trim().parse().unwrap();
+    let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    state.is_empty() || state.contains(") Z")
 }
 
 #[test]

@@ -4,7 +4,8 @@
     pip install dvc snakemake          # DVC 3.67.1 and Snakemake 9.27.1 were used
     python tests/peers/chain.py --pipe target/release/pipe --runs 3
 
-Every tool gets the same files, two jobs where it can, and a fresh folder for each cold run. Nothing but the standard library is needed here.
+The commands differ in a comment: without it pipe, which goes by content, would run one of each chain's thirty equal stages and reuse it 29
+times. Every tool gets the same files, two jobs where it can, and a fresh folder for each cold run. Nothing but the standard library is needed here.
 """
 import argparse
 import json
@@ -28,7 +29,8 @@ def pipe_yaml():
             upstream = f"in_{w}" if d == 0 else f"s_{w}_{d - 1}"
             lines.append(
                 f"  s_{w}_{d}: {{ kind: command, inputs: {{ line: {upstream} }}, params: {{ input_format: jsonl, "
-                "shell: 'cat \"$PIPE_INPUT_line\" > \"$PIPE_OUTPUT_out\"', outputs: { out: { format: jsonl } } } }"
+                f"shell: 'cat \"$PIPE_INPUT_line\" > \"$PIPE_OUTPUT_out\" # {w} {d}', "
+                "outputs: { out: { format: jsonl } } } }"
             )
     return "\n".join(lines) + "\n"
 
@@ -39,7 +41,7 @@ def dvc_yaml():
         for d in range(DEEP):
             source = f"in_{w}.jsonl" if d == 0 else f"s_{w}_{d - 1}.jsonl"
             out = f"s_{w}_{d}.jsonl"
-            stages[f"s_{w}_{d}"] = {"cmd": f"cat {source} > {out}", "deps": [source], "outs": [out]}
+            stages[f"s_{w}_{d}"] = {"cmd": f"cat {source} > {out} # {w} {d}", "deps": [source], "outs": [out]}
     return json.dumps({"stages": stages}, indent=1)
 
 
@@ -49,7 +51,7 @@ def snakefile():
     for w in range(WIDE):
         for d in range(DEEP):
             source = f"in_{w}.jsonl" if d == 0 else f"s_{w}_{d - 1}.jsonl"
-            text += f"rule s_{w}_{d}:\n    input: {source!r}\n    output: 's_{w}_{d}.jsonl'\n    shell: 'cat {{input}} > {{output}}'\n"
+            text += f"rule s_{w}_{d}:\n    input: {source!r}\n    output: 's_{w}_{d}.jsonl'\n    shell: 'cat {{input}} > {{output}} # {w} {d}'\n"
     return text
 
 

@@ -16,7 +16,8 @@ const CANCEL_LATENCY: Duration = Duration::from_millis(50);
 /// From SIGTERM to SIGKILL.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Runs `command` to its end. When `cancel` fires, the group gets SIGTERM, and SIGKILL after a grace period. Processes of the group
+/// Runs `command` to its end. When `cancel` fires, the group gets SIGTERM, and SIGKILL after a grace
+/// period, or at once when the run is abandoned. Processes of the group
 /// that outlive their leader are killed, so that nothing writes to outputs that have been checked.
 pub fn run(command: &mut Command, cancel: &CancelToken) -> io::Result<ExitStatus> {
     let mut child = command.process_group(0).spawn()?;
@@ -36,7 +37,7 @@ pub fn run(command: &mut Command, cancel: &CancelToken) -> io::Result<ExitStatus
                     signal(pid, Signal::TERM);
                     terminated = Some(Instant::now());
                 }
-                Some(at) if at.elapsed() > GRACE => signal(pid, Signal::KILL),
+                Some(at) if at.elapsed() > GRACE || cancel.is_abandoned() => signal(pid, Signal::KILL),
                 _ => {}
             },
         }
