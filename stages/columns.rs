@@ -84,14 +84,6 @@ impl TextColumn {
         Self::new(batch, port, name, is_text)
     }
 
-    /// A column of texts, numbers or truth values, as texts.
-    ///
-    /// # Errors
-    /// It is missing, or holds lists or objects.
-    pub fn scalars(batch: &RecordBatch, port: &str, name: &str) -> Result<Self, StageError> {
-        Self::new(batch, port, name, is_scalar)?.ok_or_else(|| missing(batch, port, name))
-    }
-
     /// The text of a row; `None` where it is null.
     pub fn get(&self, row: usize) -> Option<&str> {
         self.values.is_valid(row).then(|| self.values.value(row))

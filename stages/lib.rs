@@ -13,7 +13,10 @@ pub mod kinds {
     pub mod command;
     pub mod embedded_texts;
     pub mod embedded_world;
+    pub mod generate;
     pub mod pretrain;
+    pub mod respond;
+    pub mod retrieve;
     pub mod seed_subset;
     pub mod table;
     mod training;
@@ -29,5 +32,8 @@ pub fn registry() -> Registry {
         .with(kinds::pretrain::Pretrain)
         .with(kinds::embedded_world::EmbeddedWorld)
         .with(kinds::embedded_texts::EmbeddedTexts)
+        .with(kinds::generate::Generate)
+        .with(kinds::retrieve::Retrieve)
+        .with(kinds::respond::Respond)
         .with(kinds::command::Command)
 }

@@ -22,7 +22,7 @@ use pipe_lm::{
         Backend, GeneratorOptions,
         endpoint::{ApiKey, Endpoint, EndpointConfig},
     },
-    source::{HubSettings, LocalModel},
+    source::{HubSettings, LocalModel, ModelSource},
 };
 
 pub use base::BaseModel;
@@ -84,6 +84,24 @@ pub fn resolve_local(cx: &StageContext, param: Option<&ModelRef>) -> Result<Arc<
             format!("{} is a server, and this stage needs the model's files", endpoint.config().base_url),
             "give a directory, hf:org/name@revision or a .gguf file",
         )),
+    }
+}
+
+/// Brings a model's files onto this machine, if they are not.
+fn fetch(cx: &StageContext, source: &ModelSource) -> Result<LocalModel, StageError> {
+    source.clone().relative_to(cx.base_dir()).fetch(&hub(|name| cx.env(name))).map_err(model_error)
+}
+
+/// The directory of a model that is not a decoder, such as an embedder.
+///
+/// # Errors
+/// It cannot be found; a server has no files.
+pub fn model_files(cx: &StageContext, model: &ModelRef) -> Result<PathBuf, StageError> {
+    match model {
+        ModelRef::Files(source) => Ok(place(&fetch(cx, source)?)),
+        ModelRef::Endpoint(e) => {
+            Err(StageError::user(format!("{} is a server, and the model's files are needed", e.endpoint)))
+        }
     }
 }
 

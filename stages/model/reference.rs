@@ -132,7 +132,12 @@ impl ModelRef {
 
     /// What of the model enters the key: the content of its files, the hub's commit, or the name on a server.
     pub fn source(&self) -> Source {
-        let label = "model".to_owned();
+        self.labelled("model")
+    }
+
+    /// [`ModelRef::source`] under another label.
+    pub fn labelled(&self, label: &str) -> Source {
+        let label = label.to_owned();
         match self {
             Self::Files(source) => {
                 let source = source.clone();

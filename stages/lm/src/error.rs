@@ -19,6 +19,9 @@ pub enum Error {
     /// An adapter.
     #[error(transparent)]
     Adapter(#[from] crate::adapter::AdapterError),
+    /// An embedding model.
+    #[error(transparent)]
+    Embed(#[from] crate::embed::EmbedError),
     /// An export.
     #[error(transparent)]
     Export(#[from] crate::export::ExportError),

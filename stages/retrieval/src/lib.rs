@@ -7,10 +7,12 @@ mod analyzer;
 mod bm25;
 mod dense;
 mod fusion;
+mod lsa;
 mod top;
 
 pub use analyzer::{Analyzer, Stemmer, StopWords};
 pub use bm25::{Bm25, Bm25Params};
 pub use dense::{DenseError, DenseIndex};
 pub use fusion::{RRF_K, convex, reciprocal_rank};
+pub use lsa::Lsa;
 pub use top::Hit;

@@ -1,0 +1,305 @@
+//! `respond`: answers to instructions.
+
+mod demonstrations;
+mod rows;
+
+use std::collections::HashMap;
+
+use arrow::array::RecordBatch;
+use pipe_engine::{
+    context::{Flow, PendingRows, RowSink, StageContext},
+    kind::{Increment, InputPort, OutputPort, ParamProblem, PortType, Ports, Source, StageError, StageKind},
+};
+use pipe_lm::generate::{Completion, Request, SamplingParams};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use self::{
+    demonstrations::Chooser,
+    rows::{Answer, Query, answers, queries, schema},
+};
+use crate::{
+    columns, completions,
+    model::{ModelRef, adapter_port, generator_options, model_port, resolve},
+    prompts::{Demonstration, PromptContext, PromptTemplate, Purpose, TemplateRef},
+};
+
+/// Answers instructions with a model that is shown seeds with their answers and, where there are some, retrieved passages.
+///
+/// Each answer depends on its own row, the seeds and the parameters alone. With the adapter of an earlier round as the input `adapter` this is
+/// the iteration of Self-Specialization (arXiv:2310.00160).
+///
+/// Inputs: `instructions` (`instruction`, optional `id`, `input`, `passages` as `retrieve` adds them, `demonstrations` as `generate` adds them); optional `seeds`
+/// (`instruction`, `output`, optional `id`, `input`); optional `adapter` (PEFT) and `model` (files). Outputs: `responses` (`id`, `instruction`, `input`, `output`,
+/// `passages` and `demonstrations`: their ids in prompt order, `finish_reason`, `prompt_tokens`, `generated_tokens`), kept rows only, and `yield`: how
+/// many rows each filter dropped.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RespondParams {
+    /// The model that answers. Its content is part of the key, its place is not.
+    #[serde(default)]
+    #[schemars(extend("x-operational" = true))]
+    pub model: Option<ModelRef>,
+    /// The prompt: plain, alpaca, chat, or a file. Its text is part of the key.
+    #[serde(default)]
+    #[schemars(extend("x-operational" = true))]
+    pub template: TemplateRef,
+    /// The expert's field, for templates that name it.
+    #[serde(default)]
+    pub domain: String,
+    /// Seeds shown with their answers; fewer where there are fewer.
+    #[serde(default = "five")]
+    pub num_demonstrations: usize,
+    /// Which seeds are shown.
+    #[serde(default)]
+    pub demonstration_choice: DemonstrationChoice,
+    /// Passages shown, the best ones; all when left out.
+    #[serde(default)]
+    pub max_passages: Option<usize>,
+    /// Softmax temperature; 0 is greedy.
+    #[serde(default)]
+    #[schemars(range(min = 0.0))]
+    pub temperature: f64,
+    /// Sample from the most likely tokens that together have this probability; 1 is off.
+    #[serde(default = "one")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub top_p: f64,
+    /// Sample from this many most likely tokens; 0 is off.
+    #[serde(default)]
+    pub top_k: usize,
+    /// Drop tokens less likely than this fraction of the most likely one; 0 is off.
+    #[serde(default)]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub min_p: f64,
+    /// Divides the logits of tokens seen before; 1 is off.
+    #[serde(default = "one")]
+    pub repetition_penalty: f64,
+    /// Which of the many samples, where the temperature is above 0; and which `random` demonstrations.
+    #[serde(default)]
+    pub seed: u64,
+    /// Most tokens per answer. An answer that reaches it is truncated.
+    #[serde(default = "max_new_tokens")]
+    #[schemars(range(min = 1))]
+    pub max_new_tokens: usize,
+    /// Strings that end an answer; those of the template when left out.
+    #[serde(default)]
+    pub stop: Option<Vec<String>>,
+    /// What is dropped.
+    #[serde(default)]
+    pub filters: ResponseFilters,
+    /// Rows in flight at once.
+    #[serde(default = "slots")]
+    #[schemars(range(min = 1), extend("x-operational" = true))]
+    pub slots: usize,
+}
+
+fn five() -> usize {
+    5
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+fn max_new_tokens() -> usize {
+    256
+}
+
+fn slots() -> usize {
+    64
+}
+
+/// Which seeds a prompt shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DemonstrationChoice {
+    /// The first of the table, the same for all rows: the prompt's beginning is computed once.
+    #[default]
+    Fixed,
+    /// Drawn for each row.
+    Random,
+    /// Those that share most words with the instruction, rare words counting more; the best one stands last.
+    Overlap,
+    /// As `overlap`, among the seeds that the row's instruction was generated from (its column `demonstrations`).
+    Generating,
+}
+
+/// What is dropped.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[expect(clippy::struct_excessive_bools, reason = "a list of switches")]
+pub struct ResponseFilters {
+    /// Drop answers cut off by `max_new_tokens` or the model's context.
+    pub truncated: bool,
+    /// Drop answers without a word.
+    pub empty: bool,
+    /// Drop answers that repeat the input or the instruction, up to case and white space.
+    pub echo: bool,
+    /// Drop answers of fewer words.
+    pub min_words: usize,
+    /// Drop answers of more words; no limit when left out.
+    pub max_words: Option<usize>,
+    /// Drop rows whose instruction, input and answer are those of an earlier kept row, up to case and white space.
+    pub duplicates: bool,
+}
+
+impl Default for ResponseFilters {
+    fn default() -> Self {
+        Self { truncated: true, empty: true, echo: true, min_words: 0, max_words: None, duplicates: false }
+    }
+}
+
+/// The kind.
+pub struct Respond;
+
+impl RespondParams {
+    fn sampling(&self, stop: Vec<String>, seed: [u8; 32]) -> SamplingParams {
+        SamplingParams {
+            temperature: self.temperature as f32,
+            top_p: self.top_p as f32,
+            top_k: self.top_k,
+            min_p: self.min_p as f32,
+            repetition_penalty: self.repetition_penalty as f32,
+            max_new_tokens: self.max_new_tokens,
+            stop,
+            seed,
+            ..SamplingParams::default()
+        }
+    }
+}
+
+impl StageKind for Respond {
+    type Params = RespondParams;
+    const NAME: &'static str = "respond";
+    const VERSION: u32 = 1;
+    const INCREMENT: Increment = Increment::RowWise { primary: "instructions" };
+
+    fn ports(&self, _: &RespondParams) -> Ports {
+        let input = |name: &'static str, required| InputPort { name: name.into(), accepts: PortType::Table, required };
+        let output = |name: &'static str| OutputPort { name: name.into(), produces: PortType::Table };
+        Ports {
+            inputs: vec![input("instructions", true), input("seeds", false), adapter_port(), model_port()],
+            open_inputs: false,
+            outputs: vec![output("responses"), output("yield")],
+        }
+    }
+
+    fn check(&self, params: &RespondParams) -> Vec<ParamProblem> {
+        let mut problems = Vec::new();
+        let stop = params.stop.clone().unwrap_or_default();
+        if let Some(message) = params.sampling(stop, [0; 32]).problem() {
+            let name = message.split(' ').next().unwrap_or_default();
+            problems.push(ParamProblem { pointer: format!("/{name}"), message, help: None });
+        }
+        if params.filters.max_words.is_some_and(|max| max < params.filters.min_words) {
+            problems.push(ParamProblem {
+                pointer: "/filters/min_words".into(),
+                message: "no answer can be that long and that short".into(),
+                help: Some("it must not exceed `max_words`".into()),
+            });
+        }
+        problems
+    }
+
+    fn sources(&self, params: &RespondParams) -> Result<Vec<Source>, StageError> {
+        let mut sources = ModelRef::sources(params.model.as_ref());
+        sources.push(params.template.source(Purpose::Respond));
+        Ok(sources)
+    }
+
+    fn run(&self, params: &RespondParams, cx: &mut StageContext) -> Result<(), StageError> {
+        let seeds = match cx.optional_table("seeds")? {
+            Some(table) => columns::seeds(&table.read()?, "seeds", params.num_demonstrations > 0)?,
+            None => Vec::new(),
+        };
+        // All rows are looked at first, so that a mistake in the last one is found before the model runs.
+        let all = queries(&cx.table("instructions")?.read()?)?;
+        let chooser =
+            Chooser::new(params.demonstration_choice, params.num_demonstrations, &seeds, *cx.recipe().as_bytes());
+        all.iter().try_for_each(|query| chooser.check(query))?;
+        let template = params.template.load(Purpose::Respond, cx.base_dir())?;
+        let writer = Writer { params, cx, template, chooser };
+        let mapped = cx.map_rows(&schema(), |pending, sink| writer.write(pending, sink))?;
+        let done = rows::filter(&mapped.batches, &params.filters)?;
+        cx.write_batches("responses", done.kept.schema_ref(), [&done.kept])?;
+        let yields = done.counts.table()?;
+        cx.write_batches("yield", yields.schema_ref(), [&yields])?;
+        cx.counter("prompt_tokens", done.prompt_tokens);
+        cx.counter("generated_tokens", done.generated_tokens);
+        Ok(())
+    }
+}
+
+/// Answers pending rows.
+struct Writer<'a> {
+    params: &'a RespondParams,
+    cx: &'a StageContext,
+    template: PromptTemplate,
+    chooser: Chooser<'a>,
+}
+
+impl Writer<'_> {
+    fn context<'a>(&'a self, query: &'a Query, demonstrations: &[usize]) -> PromptContext<'a> {
+        let seed = |&i: &usize| {
+            let seed = &self.chooser.seeds()[i];
+            Demonstration { instruction: &seed.instruction, input: &seed.input, output: Some(&seed.output) }
+        };
+        PromptContext {
+            domain: &self.params.domain,
+            demonstrations: demonstrations.iter().map(seed).collect(),
+            passages: self.shown(query),
+            instruction: Some(&query.instruction),
+            input: &query.input,
+            with_inputs: self.chooser.seeds().iter().any(|s| !s.input.is_empty()),
+            ..PromptContext::default()
+        }
+    }
+
+    fn shown<'q>(&self, query: &'q Query) -> &'q [crate::prompts::Passage] {
+        &query.passages[..self.params.max_passages.unwrap_or(usize::MAX).min(query.passages.len())]
+    }
+
+    fn write(&self, pending: &PendingRows<'_>, sink: &RowSink<'_>) -> Result<(), StageError> {
+        let params = self.params;
+        let queries = queries(&pending.all()?)?;
+        let chosen: Vec<Vec<usize>> = queries.iter().map(|query| self.chooser.choose(query)).collect();
+        let Some(first) = queries.first() else { return Ok(()) };
+        let stop = match &params.stop {
+            Some(stop) => stop.clone(),
+            None => self.template.stop(&self.context(first, &chosen[0]))?,
+        };
+        let sampling = params.sampling(stop, *self.cx.recipe().as_bytes());
+        let resolved = resolve(self.cx, params.model.as_ref())?;
+        let adapter = self.cx.optional_files("adapter")?;
+        let backend = resolved.backend(adapter.as_deref(), generator_options(params.slots))?;
+        // Neighbours with the same demonstrations and passages share the beginning of their prompts. No answer depends on the order.
+        let mut order: Vec<usize> = (0..queries.len()).collect();
+        order.sort_by_cached_key(|&i| {
+            let passages: Vec<String> = self.shown(&queries[i]).iter().map(|p| p.id.clone()).collect();
+            (chosen[i].clone(), passages, i)
+        });
+        let places: HashMap<&str, usize> = queries.iter().enumerate().map(|(i, q)| (&*q.id, i)).collect();
+        let mut requests = order.iter().map(|&i| {
+            let rendered = self.template.render(&self.context(&queries[i], &chosen[i]))?;
+            Ok(Request { id: queries[i].id.clone(), prompt: rendered.into_prompt() })
+        });
+        let what = "a row of the input `instructions`";
+        completions::complete(self.cx, &*backend, &mut requests, &sampling, what, |done| {
+            let place = |c: &Completion| {
+                let unknown = || StageError::contract(format!("the backend made up the row `{}`", c.id));
+                places.get(&*c.id).copied().ok_or_else(unknown)
+            };
+            let rows = done.iter().map(place).collect::<Result<Vec<usize>, _>>()?;
+            let answer = |(completion, &row): (&Completion, &usize)| Answer {
+                query: queries[row].clone(),
+                completion: completion.clone(),
+                passages: self.shown(&queries[row]).iter().map(|p| p.id.clone()).collect(),
+                demonstrations: chosen[row].iter().map(|&i| self.chooser.seeds()[i].id.clone()).collect(),
+            };
+            let answered: Vec<Answer> = done.iter().zip(&rows).map(answer).collect();
+            let batch: RecordBatch = answers(&answered)?;
+            sink.emit(&rows, &batch)?;
+            Ok(Flow::More)
+        })
+    }
+}

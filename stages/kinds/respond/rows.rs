@@ -1,0 +1,236 @@
+//! Rows in and rows out.
+
+use std::{collections::HashSet, sync::Arc};
+
+use arrow::{
+    array::{ArrayRef, AsArray, BooleanArray, Int64Array, ListBuilder, RecordBatch, StringArray, StringBuilder},
+    compute::{concat_batches, filter_record_batch},
+    datatypes::{DataType, Field, Int64Type, Schema, SchemaRef},
+};
+use pipe_cache::row_digests;
+use pipe_engine::kind::StageError;
+use pipe_lm::generate::Completion;
+
+use super::ResponseFilters;
+use crate::{
+    columns::{self, TextColumn},
+    completions::finish_name,
+    prompts::Passage,
+    words::normalised,
+    yields::Yield,
+};
+
+const PORT: &str = "instructions";
+
+/// A row to answer.
+#[derive(Debug, Clone)]
+pub struct Query {
+    /// Its id; without a column `id`, the digest of the row.
+    pub id: String,
+    /// What is to be done.
+    pub instruction: String,
+    /// What it is about; may be empty.
+    pub input: String,
+    /// Best first.
+    pub passages: Vec<Passage>,
+    /// The seeds it was generated from, where the table says so.
+    pub demonstrations: Option<Vec<String>>,
+}
+
+/// Reads rows.
+///
+/// # Errors
+/// A column is missing or of another type; a row has no instruction; an id occurs twice.
+pub fn queries(batch: &RecordBatch) -> Result<Vec<Query>, StageError> {
+    let instruction = TextColumn::required(batch, PORT, "instruction")?;
+    let input = TextColumn::optional(batch, PORT, "input")?;
+    let passages = columns::passages(batch, PORT)?;
+    let demonstrations = columns::text_lists(batch, PORT, "demonstrations")?;
+    let ids = if batch.column_by_name("id").is_some() {
+        columns::ids(batch, PORT)?
+    } else {
+        row_digests(batch)?.iter().map(|digest| digest.short()).collect()
+    };
+    (ids.into_iter().enumerate())
+        .map(|(row, id)| {
+            Ok(Query {
+                id,
+                instruction: instruction.filled(row)?.to_owned(),
+                input: input.as_ref().map_or("", |c| c.or_empty(row)).to_owned(),
+                passages: passages.as_ref().map(|all| all[row].clone()).unwrap_or_default(),
+                demonstrations: demonstrations.as_ref().map(|all| all[row].clone()),
+            })
+        })
+        .collect()
+}
+
+/// An answered row.
+pub struct Answer {
+    pub query: Query,
+    pub completion: Completion,
+    /// Ids of the passages shown.
+    pub passages: Vec<String>,
+    /// Ids of the seeds shown.
+    pub demonstrations: Vec<String>,
+}
+
+/// The columns of the output `responses`.
+pub fn schema() -> SchemaRef {
+    let text = |name: &str| Field::new(name, DataType::Utf8, false);
+    let number = |name: &str| Field::new(name, DataType::Int64, false);
+    let list = |name: &str| Field::new(name, DataType::new_list(DataType::Utf8, true), false);
+    Arc::new(Schema::new(vec![
+        text("id"),
+        text("instruction"),
+        text("input"),
+        text("output"),
+        list("passages"),
+        list("demonstrations"),
+        text("finish_reason"),
+        number("prompt_tokens"),
+        number("generated_tokens"),
+    ]))
+}
+
+/// Answered rows as a table.
+pub fn answers(rows: &[Answer]) -> Result<RecordBatch, StageError> {
+    let text =
+        |of: fn(&Answer) -> &str| -> ArrayRef { Arc::new(rows.iter().map(|r| Some(of(r))).collect::<StringArray>()) };
+    let number =
+        |of: fn(&Answer) -> u64| -> ArrayRef { Arc::new(rows.iter().map(|r| of(r) as i64).collect::<Int64Array>()) };
+    let list = |of: fn(&Answer) -> &[String]| -> ArrayRef {
+        let mut lists = ListBuilder::new(StringBuilder::new());
+        rows.iter().for_each(|row| lists.append_value(of(row).iter().map(Some)));
+        Arc::new(lists.finish())
+    };
+    let columns = vec![
+        text(|r| &r.query.id),
+        text(|r| &r.query.instruction),
+        text(|r| &r.query.input),
+        text(|r| r.completion.text.trim()),
+        list(|r| &r.passages),
+        list(|r| &r.demonstrations),
+        text(|r| finish_name(r.completion.finish)),
+        number(|r| r.completion.usage.prompt_tokens),
+        number(|r| r.completion.usage.completion_tokens),
+    ];
+    RecordBatch::try_new(schema(), columns).map_err(|e| StageError::other("gather answers in a table", e))
+}
+
+/// The kept rows, and what became of the others.
+pub struct Filtered {
+    pub kept: RecordBatch,
+    pub counts: Yield,
+    pub prompt_tokens: u64,
+    pub generated_tokens: u64,
+}
+
+/// All outcomes, in the order in which the filters stand.
+const OUTCOMES: [&str; 7] = ["truncated", "empty", "echo", "too_short", "too_long", "duplicate", "kept"];
+
+/// Sends answered rows through the filters, in the order of the input.
+pub fn filter(batches: &[RecordBatch], filters: &ResponseFilters) -> Result<Filtered, StageError> {
+    let joined = |e| StageError::other("gather answers in a table", e);
+    let all = concat_batches(&schema(), batches).map_err(joined)?;
+    let text = |column: usize| all.column(column).as_string::<i32>();
+    let (instruction, input, output, finish) = (text(1), text(2), text(3), text(6));
+    let sum = |column: usize| all.column(column).as_primitive::<Int64Type>().values().iter().sum::<i64>() as u64;
+    let mut seen = HashSet::new();
+    let mut counts = Yield::new(&OUTCOMES);
+    let mut keep = Vec::with_capacity(all.num_rows());
+    for row in 0..all.num_rows() {
+        let (instruction, input, output) = (instruction.value(row), input.value(row), output.value(row));
+        let outcome = judge(filters, instruction, input, output, finish.value(row));
+        let outcome = if outcome == "kept" && filters.duplicates {
+            let whole = [normalised(instruction), normalised(input), normalised(output)];
+            if seen.insert(whole) { "kept" } else { "duplicate" }
+        } else {
+            outcome
+        };
+        counts.add(outcome);
+        keep.push(outcome == "kept");
+    }
+    let kept = filter_record_batch(&all, &BooleanArray::from(keep)).map_err(joined)?;
+    Ok(Filtered { kept, counts, prompt_tokens: sum(7), generated_tokens: sum(8) })
+}
+
+/// What becomes of one answer, whatever the others are.
+fn judge(filters: &ResponseFilters, instruction: &str, input: &str, output: &str, finish: &str) -> &'static str {
+    let words = output.split_whitespace().count();
+    let plain = normalised(output);
+    if filters.truncated && matches!(finish, "length" | "context") {
+        "truncated"
+    } else if filters.empty && words == 0 {
+        "empty"
+    } else if filters.echo && words > 0 && (plain == normalised(input) || plain == normalised(instruction)) {
+        "echo"
+    } else if words < filters.min_words {
+        "too_short"
+    } else if filters.max_words.is_some_and(|max| words > max) {
+        "too_long"
+    } else {
+        "kept"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pipe_lm::generate::{FinishReason, Usage};
+
+    use super::*;
+
+    fn answer(id: &str, output: &str, finish: FinishReason) -> Answer {
+        let query = Query {
+            id: id.to_owned(),
+            instruction: "Repeat it.".to_owned(),
+            input: "The word".to_owned(),
+            passages: Vec::new(),
+            demonstrations: None,
+        };
+        let usage = Usage { prompt_tokens: 10, completion_tokens: 3 };
+        let completion = Completion {
+            id: id.to_owned(),
+            text: output.to_owned(),
+            tokens: Vec::new(),
+            logprobs: None,
+            finish,
+            usage,
+        };
+        Answer { query, completion, passages: vec!["p".into()], demonstrations: Vec::new() }
+    }
+
+    #[test]
+    fn every_filter_drops_what_it_says_and_the_counts_add_up() {
+        use FinishReason::{Context, Eos, Length, Stop};
+        let rows = [
+            ("a", " fine answer ", Stop, "kept"),
+            ("b", "cut off", Length, "truncated"),
+            ("c", "cut off", Context, "truncated"),
+            ("d", "  ", Eos, "empty"),
+            ("e", "the  word.", Eos, "echo"),
+            ("f", "repeat it", Stop, "echo"),
+            ("g", "short", Stop, "too_short"),
+            ("h", "one two three four", Stop, "too_long"),
+            ("i", "Fine answer.", Stop, "duplicate"),
+        ];
+        let table = answers(&rows.map(|(id, output, finish, _)| answer(id, output, finish))).unwrap();
+        let filters =
+            ResponseFilters { min_words: 2, max_words: Some(3), duplicates: true, ..ResponseFilters::default() };
+        let done = filter(&[table.slice(0, 4), table.slice(4, 5)], &filters).unwrap();
+        assert_eq!(done.kept.column(3).as_string::<i32>().value(0), "fine answer");
+        assert_eq!((done.kept.num_rows(), done.prompt_tokens, done.generated_tokens), (1, 90, 27));
+        let yields = done.counts.table().unwrap();
+        let lines: Vec<(String, i64)> = (0..yields.num_rows())
+            .map(|i| {
+                let name = yields.column(0).as_string::<i32>().value(i).to_owned();
+                (name, yields.column(1).as_primitive::<Int64Type>().value(i))
+            })
+            .collect();
+        assert_eq!(lines[0], ("attempted".to_owned(), 9));
+        for (name, n) in &lines[1..] {
+            assert_eq!(*n, rows.iter().filter(|(.., outcome)| outcome == name).count() as i64, "{name}");
+        }
+        let off = ResponseFilters { truncated: false, empty: false, echo: false, ..ResponseFilters::default() };
+        assert_eq!(filter(&[table], &off).unwrap().kept.num_rows(), 9);
+    }
+}

@@ -1,0 +1,98 @@
+//! From a row to the text that is searched for.
+
+use std::collections::BTreeMap;
+
+use arrow::array::RecordBatch;
+use minijinja::{Environment, UndefinedBehavior};
+use pipe_engine::kind::StageError;
+
+use super::RetrieveParams;
+use crate::columns::TextColumn;
+
+const PORT: &str = "queries";
+const NAME: &str = "query";
+
+/// Compiles a query template; the error is a sentence.
+pub fn compile(text: &str) -> Result<Environment<'static>, String> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment
+        .add_template_owned(NAME, text.to_owned())
+        .map_err(|e| format!("the template cannot be compiled: {e}"))?;
+    Ok(environment)
+}
+
+/// How queries are made.
+pub enum QueryText {
+    /// The values of columns, joined by spaces.
+    Columns(Vec<String>),
+    /// A template over the row's text columns.
+    Template(Environment<'static>),
+}
+
+impl QueryText {
+    /// As the parameters say.
+    pub fn new(params: &RetrieveParams) -> Result<Self, StageError> {
+        Ok(match &params.query_template {
+            Some(text) => Self::Template(compile(text).map_err(StageError::user)?),
+            None => Self::Columns(params.query_columns.clone()),
+        })
+    }
+
+    /// The queries of some rows, which begin with row `first` of the table.
+    ///
+    /// # Errors
+    /// None of the columns is there, or one is not of texts; the template fails; a query is blank.
+    pub fn of(&self, batch: &RecordBatch, first: usize) -> Result<Vec<String>, StageError> {
+        let queries = match self {
+            Self::Columns(names) => joined(batch, names)?,
+            Self::Template(environment) => rendered(batch, environment, first)?,
+        };
+        match queries.iter().position(|query| query.trim().is_empty()) {
+            None => Ok(queries),
+            Some(row) => Err(StageError::user_help(
+                format!("row {} of the input `{PORT}` has an empty query", first + row + 1),
+                "fill in the columns that make the query (`query_columns`), or leave the row out",
+            )),
+        }
+    }
+}
+
+fn joined(batch: &RecordBatch, names: &[String]) -> Result<Vec<String>, StageError> {
+    let mut columns = Vec::new();
+    for name in names {
+        columns.extend(TextColumn::optional(batch, PORT, name)?);
+    }
+    if columns.is_empty() {
+        // The error of the first names the columns that there are.
+        TextColumn::required(batch, PORT, &names[0])?;
+    }
+    let row =
+        |row| columns.iter().map(|c| c.or_empty(row).trim()).filter(|t| !t.is_empty()).collect::<Vec<_>>().join(" ");
+    Ok((0..batch.num_rows()).map(row).collect())
+}
+
+fn rendered(batch: &RecordBatch, environment: &Environment<'_>, first: usize) -> Result<Vec<String>, StageError> {
+    let mut columns = Vec::new();
+    for field in batch.schema_ref().fields() {
+        if let Ok(Some(column)) = TextColumn::optional(batch, PORT, field.name()) {
+            columns.push((field.name().as_str(), column));
+        }
+    }
+    let failed = |row: usize, e: &minijinja::Error| {
+        StageError::user_help(
+            format!("failed to render `query_template` for row {} of the input `{PORT}`: {e}", first + row + 1),
+            format!(
+                "the text columns are {}",
+                columns.iter().map(|(n, _)| format!("`{n}`")).collect::<Vec<_>>().join(", ")
+            ),
+        )
+    };
+    let template = environment.get_template(NAME).map_err(|e| failed(0, &e))?;
+    (0..batch.num_rows())
+        .map(|row| {
+            let values: BTreeMap<&str, &str> = columns.iter().map(|(name, c)| (*name, c.or_empty(row))).collect();
+            template.render(minijinja::Value::from_pairs(values)).map_err(|e| failed(row, &e))
+        })
+        .collect()
+}
