@@ -18,6 +18,10 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 SHAPES = {
+    "llama-2.2m": dict(
+        vocab_size=2048, hidden_size=192, intermediate_size=512, num_hidden_layers=4, num_attention_heads=6,
+        num_key_value_heads=6, max_position_embeddings=512, tie_word_embeddings=True,
+    ),
     "llama-6.9m": dict(
         vocab_size=4096, hidden_size=256, intermediate_size=704, num_hidden_layers=6, num_attention_heads=8,
         num_key_value_heads=8, max_position_embeddings=512, tie_word_embeddings=False,

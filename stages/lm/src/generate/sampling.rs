@@ -64,40 +64,64 @@ impl Sampler {
         if params.top_k == 0 && params.top_p >= 1.0 && params.min_p <= 0.0 {
             return Some(pick(&self.weights, uniform * total));
         }
-        let (total, weights) = (self.keep_top_k(params.top_k, total), &self.weights);
-        // Tokens below this weight together hold less than what `top_p` cuts off, so they need not be sorted.
-        let by_mass = (f64::from(1.0 - params.top_p) * total / (2.0 * weights.len() as f64)) as f32;
+        let vocab = self.weights.len();
+        let limited = (1..vocab).contains(&params.top_k);
+        let total = if limited { self.keep_top_k(params.top_k) } else { total };
+        let weights = &self.weights;
+        // Tokens below this weight together hold less than what `top_p` cuts off.
+        let by_mass = (f64::from(1.0 - params.top_p) * total / (2.0 * vocab as f64)) as f32;
         let smallest = if params.top_p < 1.0 { by_mass.max(params.min_p) } else { params.min_p };
-        self.order.retain(|&t| weights[t as usize] >= smallest);
-        self.order.sort_unstable_by(|&a, &b| weights[b as usize].total_cmp(&weights[a as usize]).then(a.cmp(&b)));
-        let mut kept = 0.0;
-        let mut count = 0;
-        for &token in &self.order {
-            // The token that crosses `top_p` is kept.
-            if params.top_p < 1.0 && kept >= f64::from(params.top_p) * total {
-                break;
-            }
-            kept += f64::from(weights[token as usize]);
-            count += 1;
+        let enough = |&t: &u32| weights[t as usize] >= smallest;
+        if limited {
+            self.order.retain(enough);
+        } else {
+            self.order.clear();
+            self.order.extend((0..vocab as u32).filter(enough));
         }
-        let mut left = uniform * kept;
-        for &token in &self.order[..count] {
-            left -= f64::from(weights[token as usize]);
-            if left < 0.0 {
-                return Some(token);
-            }
+        if params.top_p < 1.0 {
+            self.keep_top_p(f64::from(params.top_p) * total);
         }
-        self.order[..count].last().copied()
+        self.order.sort_unstable();
+        let weight = |&token: &u32| f64::from(self.weights[token as usize]);
+        let mut left = uniform * self.order.iter().map(weight).sum::<f64>();
+        let drawn = self.order.iter().find(|&token| {
+            left -= weight(token);
+            left < 0.0
+        });
+        // Rounding can leave a remainder at the very end.
+        drawn.or(self.order.last()).copied()
     }
 
-    /// Puts the `k` heaviest tokens (all, if 0) into `order`, and returns their weight.
-    fn keep_top_k(&mut self, k: usize, total: f64) -> f64 {
+    /// Keeps of `order` the heaviest tokens that together reach `mass`, the one that crosses it included.
+    fn keep_top_p(&mut self, mass: f64) {
+        let weights = &self.weights;
+        let heavier_first = |a: &u32, b: &u32| weights[*b as usize].total_cmp(&weights[*a as usize]).then(a.cmp(b));
+        // Whole numbers, whose sum does not depend on the order in which the selection leaves the tokens.
+        let weight = |token: &u32| (f64::from(weights[*token as usize]) * (1_u64 << 44) as f64) as u64;
+        let mass = (mass * (1_u64 << 44) as f64) as u64;
+        // Tokens before `kept` are in, with the sum of their weights; those from `end` on are out. A sort would order what
+        // need not be: of many thousands of tokens only the border is wanted.
+        let (mut kept, mut sum, mut end) = (0, 0, self.order.len());
+        while end - kept > 1 {
+            let middle = (end - kept) / 2;
+            let part = &mut self.order[kept..end];
+            part.select_nth_unstable_by(middle, heavier_first);
+            let half: u64 = part[..middle].iter().map(weight).sum();
+            if sum + half >= mass {
+                end = kept + middle;
+            } else {
+                sum += half;
+                kept += middle;
+            }
+        }
+        self.order.truncate(end.max(1));
+    }
+
+    /// Puts the `k` heaviest tokens into `order`, ascending, and returns their weight. There must be more than `k`.
+    fn keep_top_k(&mut self, k: usize) -> f64 {
         let weights = &self.weights;
         self.order.clear();
         self.order.extend(0..weights.len() as u32);
-        if k == 0 || k >= weights.len() {
-            return total;
-        }
         self.order.select_nth_unstable_by(k - 1, |&a, &b| {
             weights[b as usize].total_cmp(&weights[a as usize]).then(a.cmp(&b))
         });

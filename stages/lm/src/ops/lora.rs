@@ -12,9 +12,9 @@ use super::{
     Weight,
     autograd::{Grads, Input, Op, View, apply, fused},
     composed,
-    gemm::{Lhs, Rhs, Store, gemm},
+    gemm::{Lhs, Rhs, Store, gemm, gemm_serial},
     linear::{Frozen, start_with, weight_grad},
-    scratch::{filled, recycle},
+    scratch::{self, filled, recycle},
     slices,
 };
 
@@ -105,6 +105,38 @@ impl LoraLinear {
     }
 }
 
+/// Rows of one task of [`LoraLinear::merged`].
+const MERGE_ROWS: usize = 48;
+/// Elements of the largest weight that an adapter is added to before it is multiplied with. Up to there the sum costs less
+/// than the adapter's two thin products over a micro-batch of a few hundred tokens. The limit is one of the weight, not
+/// of the batch, whose size must not change a row's bits.
+const MERGE_UP_TO: usize = 1 << 18;
+
+impl LoraLinear {
+    /// `W + scale · b a [n, k]`, for small plain weights; without dropout, which gives the adapter an input of its own.
+    fn merged(&self, a: &[f32], b: &[f32]) -> Result<Option<Vec<f32>>> {
+        let Frozen::Dense(weight) = &self.frozen else { return Ok(None) };
+        let (n, k) = weight.dims2()?;
+        if self.dropout.is_some() || n * k > MERGE_UP_TO {
+            return Ok(None);
+        }
+        let (weight, r) = (View::of(weight)?, a.len() / k);
+        let weight = &*weight;
+        let merged = filled(n * k, |merged| {
+            let parts = merged.par_chunks_mut(MERGE_ROWS * k).zip(weight.par_chunks(MERGE_ROWS * k));
+            parts.zip(b.par_chunks(MERGE_ROWS * r)).for_each(|((merged, weight), b)| {
+                merged.copy_from_slice(weight);
+                scratch::with(b.len(), |scaled| {
+                    scaled.iter_mut().zip(b).for_each(|(scaled, b)| *scaled = b * self.scale);
+                    let m = b.len() / r;
+                    gemm_serial(m, k, r, Lhs::Rows(scaled), &Rhs::Rows(a), Store::Add, merged);
+                });
+            });
+        });
+        Ok(Some(merged))
+    }
+}
+
 /// Elements of one task of the dropout.
 const TASK: usize = 1 << 14;
 
@@ -129,12 +161,18 @@ impl Op for LoraLinear {
             recycle(copy);
         }
         slices::scale(&mut low, self.scale);
+        let merged = self.merged(a.data, b.data)?;
         let mut done = Ok(());
         let y = filled(m * n, |y| {
             let store = start_with(self.bias.as_deref(), y);
-            done = self.frozen.forward(x.data, m, (n, k), store, y);
-            gemm(m, n, r, Lhs::Rows(&low), &Rhs::Transposed(b.data), Store::Add, y);
+            if let Some(merged) = &merged {
+                gemm(m, n, k, Lhs::Rows(x.data), &Rhs::Transposed(merged), store, y);
+            } else {
+                done = self.frozen.forward(x.data, m, (n, k), store, y);
+                gemm(m, n, r, Lhs::Rows(&low), &Rhs::Transposed(b.data), Store::Add, y);
+            }
         });
+        merged.into_iter().for_each(recycle);
         *self.low.lock().unwrap_or_else(PoisonError::into_inner) = low;
         done.map(|()| (y, (m, n).into()))
     }
@@ -153,6 +191,13 @@ impl Op for LoraLinear {
             weight_grad(&dy, &low, m, n, r)
         });
         let dx = x.track_op().then(|| -> Result<Tensor> {
+            if let Some(merged) = self.merged(&a_data, &b_data)? {
+                let dx = filled(m * k, |dx| {
+                    gemm(m, k, n, Lhs::Rows(&dy), &Rhs::Rows(&merged), Store::Overwrite, dx);
+                });
+                recycle(merged);
+                return Tensor::from_vec(dx, (m, k), device);
+            }
             let mut done = Ok(());
             let mut dx = filled(m * k, |dx| {
                 done = self.frozen.backward(&dy, m, (n, k), Store::Overwrite, dx);

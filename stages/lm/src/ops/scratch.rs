@@ -28,7 +28,6 @@ pub fn with<R>(len: usize, body: impl FnOnce(&mut [f32]) -> R) -> R {
 
 /// A vector of `len` floats that `fill` writes, all of them, before anything reads one. Clearing results first would be
 /// a pass over memory more for every op, about a twelfth of a training step.
-#[expect(clippy::uninit_vec, reason = "every caller overwrites all elements")]
 pub fn filled(len: usize, fill: impl FnOnce(&mut [f32])) -> Vec<f32> {
     let mut data = ARENA.with_borrow_mut(|arena| match arena {
         Some(arena) if len >= SMALLEST => arena.take(len),

@@ -122,14 +122,17 @@ fn frozen_weights_get_no_gradient() {
 
 #[test]
 fn lora_values_and_gradients() {
-    let (x, w, bias) = (tensor(50, 40, 1), tensor(33, 40, 2), vector(33, 5));
-    let (a, b) = (tensor(16, 40, 3), tensor(33, 16, 4));
-    for dropout in [None, Some(Dropout { p: 0.3, seed: 7 })] {
-        check("lora_linear", &[x.clone(), a.clone(), b.clone()], |t| {
-            let as_x = |u: &Tensor| u.to_dtype(t[0].dtype());
-            let lora = Lora { a: &t[1], b: &t[2], scale: 2.0, dropout };
-            lora_linear(&t[0], &Weight::Dense(as_x(&w)?), Some(&as_x(&bias)?), &lora)
-        });
+    // The last weight is too large to be merged with its adapter.
+    for (n, k, m) in [(33, 40, 50), (99, 40, 50), (520, 530, 20)] {
+        let (x, w, bias) = (tensor(m, k, 1), tensor(n, k, 2), vector(n, 5));
+        let (a, b) = (tensor(16, k, 3), tensor(n, 16, 4));
+        for dropout in [None, Some(Dropout { p: 0.3, seed: 7 })] {
+            check("lora_linear", &[x.clone(), a.clone(), b.clone()], |t| {
+                let as_x = |u: &Tensor| u.to_dtype(t[0].dtype());
+                let lora = Lora { a: &t[1], b: &t[2], scale: 2.0, dropout };
+                lora_linear(&t[0], &Weight::Dense(as_x(&w)?), Some(&as_x(&bias)?), &lora)
+            });
+        }
     }
 }
 

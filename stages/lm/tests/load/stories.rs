@@ -73,9 +73,10 @@ fn exports_of_a_trained_model_continue_a_story_as_it_does() {
     let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("gguf");
     fs::create_dir_all(&out).unwrap();
     let merged = Merged::new(&weights, &config, None, None);
-    // An encoding that rounds may prefer another token where two are nearly equal: in how many of 100 places it must agree at least.
+    // An encoding that rounds may prefer another token where two are nearly equal: in how many of 100 places it must agree
+    // at least. Seen: 200 of 200 in f16; 193, 194 and 199 in q8_0.
     for (stored, name, percent) in
-        [(GgufType::F32, "f32", 100), (GgufType::F16, "f16", 98), (GgufType::Q8_0, "q8_0", 90)]
+        [(GgufType::F32, "f32", 100), (GgufType::F16, "f16", 100), (GgufType::Q8_0, "q8_0", 96)]
     {
         let path = out.join(format!("{name}.gguf"));
         export_gguf(&path, &merged, &tokenizer, None, stored).unwrap();

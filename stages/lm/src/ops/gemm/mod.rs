@@ -305,8 +305,11 @@ impl Job<'_> {
         let work = self.m * range.len() * group.len() * NR;
         let threads = if self.serial || work < PARALLEL_FROM { 1 } else { rayon::current_num_threads() };
         // As many blocks of rows for every thread, of nearly equal height: a last block shorter than the others, or one
-        // thread with a block more, is time in which the other threads wait.
-        let whole = self.m.div_ceil(self.m.div_ceil(MC).next_multiple_of(threads)).next_multiple_of(MR);
+        // thread with a block more, is time in which the other threads wait. What fits in one block stays in one, and is
+        // cut by columns alone: B, perhaps a large weight, is then read once.
+        let blocks = self.m.div_ceil(MC);
+        let blocks = if blocks > 1 { blocks.next_multiple_of(threads) } else { 1 };
+        let whole = self.m.div_ceil(blocks).next_multiple_of(MR);
         // Lower where a narrow C would otherwise leave threads idle.
         let height = if threads > 1 && group.len() < 8 {
             whole.min(self.m.div_ceil(4 * threads).next_multiple_of(MR).max(4 * MR))
@@ -359,7 +362,15 @@ impl Job<'_> {
                     let whole = panel.start + wide <= panel.end && (first_panel + panel.start + wide) * NR <= self.n;
                     let (count, kernel_of) =
                         if few && whole { (wide, &kernels.wide[..]) } else { (1, &kernels.narrow[..]) };
-                    for row in rows.clone().step_by(MR) {
+                    // While the kernels work on this panel, the next one is brought near, a part with every tile.
+                    let next = panel.start + count;
+                    let ahead = if next < panel.end && b.k_stride == NR { len * NR } else { 0 };
+                    let part = ahead.div_ceil(rows.len().div_ceil(MR)).next_multiple_of(16);
+                    for (tile, row) in rows.clone().step_by(MR).enumerate() {
+                        for line in (tile * part..ahead.min((tile + 1) * part)).step_by(16) {
+                            // SAFETY: the line lies within the next panel.
+                            pack::prefetch(unsafe { b.at.add(next * b.panel_stride + line) });
+                        }
                         let height = MR.min(rows.end - row);
                         // SAFETY: `row` and `panel.start` lie within A, B and C; edges go through a local tile.
                         unsafe {

@@ -39,7 +39,7 @@ pub fn pack_transposed(rows: &[f32], width: usize, k: Range<usize>, panel: &mut 
 pub fn pack_rows(rows: &[f32], n: usize, first: usize, panel: &mut [f32]) {
     let count = (n - first).min(NR);
     for (k, (from, to)) in rows.chunks_exact(n).zip(panel.chunks_exact_mut(NR)).enumerate() {
-        prefetch(rows, (k + 16) * n + first, NR);
+        prefetch_range(rows, (k + 16) * n + first, NR);
         if count == NR {
             to.copy_from_slice(&from[first..first + NR]);
         } else {
@@ -55,7 +55,7 @@ pub fn pack_columns(rows: &[f32], m: usize, wanted: Range<usize>, tiles: &mut [f
     let depth = rows.len() / m;
     for (k, from) in rows.chunks_exact(m).enumerate() {
         // The next rows are too far away for the processor to foresee.
-        prefetch(rows, (k + 8) * m + wanted.start, wanted.len());
+        prefetch_range(rows, (k + 8) * m + wanted.start, wanted.len());
         let (whole, rest) = from[wanted.clone()].as_chunks::<MR>();
         for (i, from) in whole.iter().enumerate() {
             tiles[(i * depth + k) * MR..][..MR].copy_from_slice(from);
@@ -68,14 +68,20 @@ pub fn pack_columns(rows: &[f32], m: usize, wanted: Range<usize>, tiles: &mut [f
 
 /// Asks for `len` floats from `at` on to be brought near, as far as there are so many.
 #[inline(always)]
-fn prefetch(data: &[f32], at: usize, len: usize) {
-    #[cfg(target_arch = "x86_64")]
+fn prefetch_range(data: &[f32], at: usize, len: usize) {
     for line in data.get(at..at + len).unwrap_or_default().chunks(16) {
-        // SAFETY: SSE is part of x86-64, and a prefetch reads nothing.
-        unsafe {
-            core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(line.as_ptr().cast());
-        }
+        prefetch(line.as_ptr());
+    }
+}
+
+/// Asks for the cache line at `at` to be brought near. Any address will do: nothing is read that a program could notice.
+#[inline(always)]
+pub fn prefetch(at: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: SSE is part of x86-64, and a prefetch of any address is allowed.
+    unsafe {
+        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T1 }>(at.cast());
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = (data, at, len);
+    let _ = at;
 }
