@@ -8,6 +8,8 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use pipe_cache::Digest;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::highlights::Arm;
+
 /// Something that happened, and when.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Event {
@@ -141,6 +143,11 @@ pub enum EventKind {
         node: Option<NodeRef>,
         /// What it is.
         message: String,
+    },
+    /// What the arms came to, when stages with scores have results. Left out of journals.
+    Arms {
+        /// One per computation with scores, by stage and variant.
+        arms: Vec<Arm>,
     },
     /// The last event of every run.
     RunFinished {

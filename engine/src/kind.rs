@@ -18,7 +18,7 @@ use schemars::{JsonSchema, Schema};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::context::StageContext;
+use crate::{context::StageContext, highlights::Highlight};
 
 /// What flows along an edge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -256,6 +256,11 @@ pub trait StageKind: Send + Sync + 'static {
         Ok(Vec::new())
     }
 
+    /// What people want to see of the result when a run ends: scores, yields, counts.
+    fn highlights(&self, _params: &Self::Params) -> Vec<Highlight> {
+        Vec::new()
+    }
+
     /// Computes the outputs. Runs on a worker thread; may use rayon; must call `cx.check_cancelled()` between pieces of work.
     fn run(&self, params: &Self::Params, cx: &mut StageContext) -> Result<(), StageError>;
 }
@@ -281,6 +286,8 @@ pub trait DynKind: Send + Sync {
     fn check(&self, params: &AnyParams) -> Vec<ParamProblem>;
     /// See [`StageKind::sources`].
     fn sources(&self, params: &AnyParams) -> Result<Vec<Source>, StageError>;
+    /// See [`StageKind::highlights`].
+    fn highlights(&self, params: &AnyParams) -> Vec<Highlight>;
     /// See [`StageKind::run`].
     fn run(&self, params: &AnyParams, cx: &mut StageContext) -> Result<(), StageError>;
 }
@@ -315,6 +322,9 @@ impl<K: StageKind> DynKind for K {
     }
     fn sources(&self, params: &AnyParams) -> Result<Vec<Source>, StageError> {
         StageKind::sources(self, typed::<K>(params))
+    }
+    fn highlights(&self, params: &AnyParams) -> Vec<Highlight> {
+        StageKind::highlights(self, typed::<K>(params))
     }
     fn run(&self, params: &AnyParams, cx: &mut StageContext) -> Result<(), StageError> {
         StageKind::run(self, typed::<K>(params), cx)

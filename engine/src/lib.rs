@@ -12,6 +12,7 @@ pub mod diff;
 pub mod estimate;
 pub mod events;
 pub mod execute;
+pub mod highlights;
 pub mod journal;
 pub mod keys;
 pub mod kind;

@@ -38,6 +38,10 @@ pub fn run(global: &cli::Global, args: cli::Run) -> Result<Exit, CliError> {
     })?;
     drop(reporter);
     if !global.quiet {
+        // With --format json, an event has it.
+        if args.format == cli::Format::Text {
+            words.say_arms();
+        }
         words.say(&summary);
     }
     {

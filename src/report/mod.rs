@@ -1,5 +1,6 @@
 //! Reporters: they listen to the events of a run, and do nothing else.
 
+mod arms;
 mod bars;
 mod json;
 mod lines;

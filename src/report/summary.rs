@@ -1,7 +1,13 @@
 //! The last words of a run.
 
-use pipe_engine::events::{Event, EventKind, Outcome, RunSummary, SkipReason};
+use std::io;
 
+use pipe_engine::{
+    events::{Event, EventKind, Outcome, RunSummary, SkipReason},
+    highlights::Arm,
+};
+
+use super::arms;
 use crate::output::{color_on_stderr, count, paint, say, seconds, style};
 
 /// Gathers what the last words need.
@@ -10,6 +16,7 @@ pub struct Summary {
     pipeline: String,
     failed: Vec<String>,
     not_selected: Vec<String>,
+    arms: Vec<Arm>,
 }
 
 impl Summary {
@@ -21,7 +28,21 @@ impl Summary {
             EventKind::Skipped { node, reason: SkipReason::UpstreamNotSelected { upstream } } => {
                 self.not_selected.push(format!("{} (needs {upstream})", node.label));
             }
+            EventKind::Arms { arms } => self.arms.clone_from(arms),
             _ => {}
+        }
+    }
+
+    /// Says what the arms came to.
+    pub fn say_arms(&self) {
+        if self.arms.is_empty() {
+            return;
+        }
+        let (table, more) = arms::table(&self.arms);
+        // A closed stderr is nobody's problem.
+        let _ = table.write(&mut io::stderr().lock(), color_on_stderr());
+        if more > 0 {
+            say(format_args!("and {more} more: see the results, or --format json"));
         }
     }
 

@@ -30,6 +30,7 @@ impl Coordinator<'_> {
             Outcome::Succeeded
         };
         let state = if self.run.store.read_only() { None } else { self.publish_state()? };
+        self.tell_arms();
         self.summary.seconds = self.emitter.elapsed();
         self.emitter.emit(EventKind::RunFinished { summary: self.summary.clone(), state });
         Ok(self.summary)

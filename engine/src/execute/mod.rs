@@ -5,6 +5,7 @@
 //!      ^------------Message------------/
 //! ```
 
+mod arms;
 mod coordinator;
 mod emit;
 mod finish;

@@ -1,5 +1,6 @@
 //! The executor on small kinds and a real store.
 
+mod arms;
 mod explain;
 mod golden;
 mod incremental;

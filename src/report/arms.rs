@@ -1,0 +1,139 @@
+//! The table of arms.
+
+use pipe_engine::highlights::{Arm, ArmScore};
+use serde_json::Value;
+
+use crate::output::{Table, count, seconds};
+
+/// Rows shown; the rest is in the results.
+const SHOWN: usize = 60;
+
+/// One row per arm: its factors, scores with standard errors, yield, counts, time and reuse. The second value is how many rows
+/// were left out.
+pub fn table(arms: &[Arm]) -> (Table, usize) {
+    let columns = Columns::of(arms);
+    let mut table = Table::new(&columns.headings().iter().map(String::as_str).collect::<Vec<_>>());
+    for arm in arms.iter().take(SHOWN) {
+        table.row(columns.cells(arm));
+    }
+    (table, arms.len().saturating_sub(SHOWN))
+}
+
+/// The columns that any of the arms has something in.
+struct Columns<'a> {
+    stage: bool,
+    factors: Vec<&'a str>,
+    /// Names and headings.
+    scores: Vec<(&'a str, &'a str)>,
+    kept: bool,
+    /// Names and headings.
+    counts: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(arms: &'a [Arm]) -> Self {
+        let factors = distinct(arms.iter().flat_map(|arm| arm.factors.keys().map(String::as_str)));
+        Self {
+            stage: factors.is_empty() || arms.iter().any(|arm| arm.stage != arms[0].stage),
+            factors,
+            scores: distinct(
+                (arms.iter().flat_map(|arm| &arm.scores))
+                    .filter(|score| score.value.is_some())
+                    .map(|score| (score.name.as_str(), score.heading.as_str())),
+            ),
+            kept: arms.iter().any(|arm| arm.kept.is_some()),
+            counts: distinct(arms.iter().flat_map(|a| a.counts.iter().map(|c| (c.name.as_str(), c.heading.as_str())))),
+        }
+    }
+
+    fn headings(&self) -> Vec<String> {
+        let mut headings = Vec::new();
+        headings.extend(self.stage.then(|| "stage".to_owned()));
+        headings.extend(self.factors.iter().map(|&name| name.to_owned()));
+        headings.extend(self.scores.iter().map(|(_, heading)| format!(">{heading}")));
+        headings.extend(self.kept.then(|| ">kept of attempted".to_owned()));
+        headings.extend(self.counts.iter().map(|(_, heading)| format!(">{heading}")));
+        headings.extend([">time".to_owned(), ">reused".to_owned()]);
+        headings
+    }
+
+    fn cells(&self, arm: &Arm) -> Vec<String> {
+        let mut cells = Vec::new();
+        cells.extend(self.stage.then(|| arm.stage.clone()));
+        cells.extend(self.factors.iter().map(|&name| arm.factors.get(name).map_or_else(String::new, value)));
+        cells.extend(
+            self.scores.iter().map(|(name, _)| arm.scores.iter().find(|s| s.name == *name).map_or_else(none, score)),
+        );
+        cells.extend(self.kept.then(|| {
+            arm.kept.map_or_else(none, |y| {
+                let share = 100.0 * y.kept as f64 / y.attempted.max(1) as f64;
+                format!("{} of {} ({share:.0}%)", count(y.kept), count(y.attempted))
+            })
+        }));
+        let counted = |(name, _): &(&str, &str)| {
+            arm.counts.iter().find(|c| c.name == *name).map_or_else(none, |c| count(c.count))
+        };
+        cells.extend(self.counts.iter().map(counted));
+        cells.extend([seconds(arm.seconds), format!("{} of {}", arm.reused, arm.stages)]);
+        cells
+    }
+}
+
+/// In order of first appearance.
+fn distinct<T: PartialEq>(all: impl Iterator<Item = T>) -> Vec<T> {
+    let mut distinct = Vec::new();
+    for one in all {
+        if !distinct.contains(&one) {
+            distinct.push(one);
+        }
+    }
+    distinct
+}
+
+fn none() -> String {
+    "-".to_owned()
+}
+
+fn value(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn score(score: &ArmScore) -> String {
+    match (score.value, score.standard_error) {
+        (Some(value), Some(error)) => format!("{value:.3} ±{error:.3}"),
+        (Some(value), None) => format!("{value:.3}"),
+        (None, _) => none(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pipe_engine::highlights::{ArmCount, ArmYield};
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn arms_stand_under_their_factors() {
+        let score = |value, standard_error| ArmScore { name: "f1".into(), heading: "F1".into(), value, standard_error };
+        let arm = |n: u64, value, kept| Arm {
+            stage: "score".into(),
+            variants: vec![format!("n={n}")],
+            factors: [("n".to_owned(), json!(n))].into_iter().collect(),
+            scores: vec![value],
+            kept,
+            counts: vec![ArmCount { name: "t".into(), heading: "trained".into(), count: 1234 * n }],
+            seconds: 12.0,
+            stages: 5,
+            reused: 3,
+        };
+        let base = Arm { stage: "base".into(), factors: [].into_iter().collect(), ..arm(0, score(None, None), None) };
+        let arms = [base, arm(1000, score(Some(0.12345), Some(0.01)), Some(ArmYield { attempted: 1100, kept: 990 }))];
+        let mut out = Vec::new();
+        table(&arms).0.write(&mut out, false).unwrap();
+        let expect = "stage  n               F1   kept of attempted    trained   time  reused\n\
+                      base                    -                   -          0  12.0s  3 of 5\n\
+                      score  1000  0.123 ±0.010  990 of 1,100 (90%)  1,234,000  12.0s  3 of 5\n";
+        assert_eq!(String::from_utf8(out).unwrap(), expect);
+    }
+}
