@@ -1,0 +1,78 @@
+//! What two answers may differ in and still be the same.
+
+/// How texts are normalised before they are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Normalizer {
+    /// As SQuAD 1.1's script: [`normalize_answer`].
+    #[default]
+    Squad,
+    /// Lower case, white space collapsed.
+    Lowercase,
+    /// White space at both ends removed.
+    None,
+}
+
+impl Normalizer {
+    /// Normalises a text.
+    pub fn apply(self, text: &str) -> String {
+        match self {
+            Self::Squad => normalize_answer(text),
+            Self::Lowercase => collapse(&text.to_lowercase()),
+            Self::None => text.trim().to_owned(),
+        }
+    }
+
+    /// The name in signatures.
+    pub const fn signature(self) -> &'static str {
+        match self {
+            Self::Squad => "squad1.1",
+            Self::Lowercase => "lowercase",
+            Self::None => "trim",
+        }
+    }
+}
+
+fn collapse(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// SQuAD's answer normalisation: lower-case, delete ASCII punctuation, delete the words a/an/the, collapse white space, in that order.
+pub fn normalize_answer(text: &str) -> String {
+    let bare: String = text.to_lowercase().chars().filter(|c| !c.is_ascii_punctuation()).collect();
+    let without_articles = delete_articles(&bare);
+    collapse(&without_articles)
+}
+
+/// Replaces the whole words a/an/the by a space. A word is bounded as in Python's `\b`: by anything but letters, digits, `_`.
+fn delete_articles(text: &str) -> String {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let end = rest.find(|c| is_word(c) != is_word(first)).unwrap_or(rest.len());
+        let (run, tail) = rest.split_at(end);
+        out.push_str(if matches!(run, "a" | "an" | "the") { " " } else { run });
+        rest = tail;
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn normalisation_follows_squad() {
+        for (input, expect) in [
+            ("The  Cat, an\u{2009}owl.", "cat owl"),
+            ("U.S.", "us"),
+            ("a-b", "ab"),         // punctuation goes first, so this is one word
+            ("the_cat", "thecat"), // and the underscore is punctuation too
+            ("An", ""),
+            ("theory of a", "theory of"),
+            ("É–a", "é–"), // a dash outside ASCII stays, and bounds the article
+        ] {
+            assert_eq!(normalize_answer(input), expect, "{input:?}");
+        }
+    }
+}
