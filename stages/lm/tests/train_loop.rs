@@ -175,6 +175,18 @@ fn a_checkpoint_of_another_training_is_refused() {
 }
 
 #[test]
+fn a_training_is_resumed_with_and_without_gradient_checkpointing() {
+    let dir = tempfile::tempdir().unwrap();
+    let checkpoints = Checkpoints { dir: dir.path().to_owned(), every: 3, keep: 1 };
+    run(&model(&lora()), &config(), Some(&checkpoints), 4);
+    let (resumed_model, expect_model) = (model(&lora()), model(&lora()));
+    let frugal = TrainConfig { gradient_checkpointing: true, ..config() };
+    assert_eq!(run(&resumed_model, &frugal, Some(&checkpoints), NEVER).resumed_from, Some(4));
+    run(&expect_model, &config(), None, NEVER);
+    assert!(bytes(&resumed_model) == bytes(&expect_model));
+}
+
+#[test]
 fn the_number_of_threads_changes_no_byte() {
     let trained = [1, 2, 3].map(|threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();

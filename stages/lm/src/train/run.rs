@@ -246,8 +246,10 @@ impl<'a, M: Trainable + ?Sized> Loop<'a, M> {
             model.update(format!("\n{name} {:?}", var.dims()).as_bytes());
         }
         let eval = self.around.evaluation.map(|e| format!("{} every {}", e.data.digest().to_hex(), e.every));
+        // What changes no byte of the result does not keep a training from being resumed.
+        let config = TrainConfig { gradient_checkpointing: false, stall_window: None, ..self.config.clone() };
         Identity {
-            config: serde_json::to_string(self.config).expect("a config is plain data"),
+            config: serde_json::to_string(&config).expect("a config is plain data"),
             data: self.data.digest().to_hex().to_string(),
             eval: eval.unwrap_or_default(),
             model: model.finalize().to_hex().to_string(),
