@@ -13,12 +13,15 @@ pub mod kinds {
     pub mod command;
     pub mod embedded_texts;
     pub mod embedded_world;
+    pub mod evaluate;
+    mod examples;
     pub mod generate;
     pub mod pretrain;
     pub mod respond;
     pub mod retrieve;
     pub mod seed_subset;
     pub mod table;
+    pub mod train;
     mod training;
 }
 
@@ -29,11 +32,13 @@ pub fn registry() -> Registry {
     Registry::default()
         .with(kinds::table::Table)
         .with(kinds::seed_subset::SeedSubset)
-        .with(kinds::pretrain::Pretrain)
-        .with(kinds::embedded_world::EmbeddedWorld)
-        .with(kinds::embedded_texts::EmbeddedTexts)
         .with(kinds::generate::Generate)
         .with(kinds::retrieve::Retrieve)
         .with(kinds::respond::Respond)
+        .with(kinds::train::Train)
+        .with(kinds::evaluate::Evaluate)
+        .with(kinds::pretrain::Pretrain)
+        .with(kinds::embedded_world::EmbeddedWorld)
+        .with(kinds::embedded_texts::EmbeddedTexts)
         .with(kinds::command::Command)
 }

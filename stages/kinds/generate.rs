@@ -12,6 +12,7 @@ use arrow::{
 };
 use pipe_engine::{
     context::{Attempt, AttemptSink, Flow, StageContext},
+    highlights::Highlight,
     kind::{Increment, InputPort, OutputPort, ParamProblem, PortType, Ports, Source, StageError, StageKind},
 };
 use pipe_lm::generate::{Completion, Request, RowRandom, SamplingParams};
@@ -180,6 +181,11 @@ impl StageKind for Generate {
             });
         }
         problems
+    }
+
+    fn highlights(&self, _: &GenerateParams) -> Vec<Highlight> {
+        let tokens = Highlight::Count { counter: "generated_tokens", heading: "tokens generated" };
+        vec![Highlight::Yield { port: "yield" }, tokens]
     }
 
     fn sources(&self, params: &GenerateParams) -> Result<Vec<Source>, StageError> {

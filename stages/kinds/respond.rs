@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use arrow::array::RecordBatch;
 use pipe_engine::{
     context::{Flow, PendingRows, RowSink, StageContext},
+    highlights::Highlight,
     kind::{Increment, InputPort, OutputPort, ParamProblem, PortType, Ports, Source, StageError, StageKind},
 };
 use pipe_lm::generate::{Completion, Request, SamplingParams};
@@ -199,6 +200,11 @@ impl StageKind for Respond {
             });
         }
         problems
+    }
+
+    fn highlights(&self, _: &RespondParams) -> Vec<Highlight> {
+        let tokens = Highlight::Count { counter: "generated_tokens", heading: "tokens generated" };
+        vec![Highlight::Yield { port: "yield" }, tokens]
     }
 
     fn sources(&self, params: &RespondParams) -> Result<Vec<Source>, StageError> {

@@ -1,0 +1,145 @@
+//! Rows with an instruction and an answer, as `train` and `evaluate` read them.
+
+use arrow::array::RecordBatch;
+use pipe_engine::kind::StageError;
+
+use crate::{
+    columns::{self, TextColumn},
+    prompts::Passage,
+};
+
+/// One row.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Row {
+    /// The column `id` as text, or the row's number from 0 where there is none.
+    pub id: String,
+    /// What is asked.
+    pub instruction: String,
+    /// What it is about; empty where the column is missing or null.
+    pub input: String,
+    /// The right answers, one at least: the list in `references` where it has one, else `output`.
+    pub references: Vec<String>,
+    /// The column `task`.
+    pub task: Option<String>,
+    /// The answers that there are to choose from; empty where the task is not of that sort.
+    pub labels: Vec<String>,
+    /// The column `passages`, best first.
+    pub passages: Vec<Passage>,
+}
+
+/// Reads the rows of a table at `port`. Of the columns `id`, `instruction`, `input`, `output`, `references`, `task`, `labels` and
+/// `passages`, `instruction` and one of `output` and `references` must be there.
+///
+/// # Errors
+/// A column is missing or of the wrong type; a row has no instruction or no answer; an id occurs twice. Each names the row and column.
+pub(crate) fn read_rows(table: &RecordBatch, port: &str) -> Result<Vec<Row>, StageError> {
+    let ids = columns::ids(table, port)?;
+    let instructions = TextColumn::required(table, port, "instruction")?;
+    let inputs = TextColumn::optional(table, port, "input")?;
+    let references = columns::text_lists(table, port, "references")?;
+    let outputs = match references {
+        None => Some(TextColumn::required(table, port, "output")?),
+        Some(_) => TextColumn::optional(table, port, "output")?,
+    };
+    let tasks = TextColumn::optional(table, port, "task")?;
+    let mut references = references.unwrap_or_default().into_iter();
+    let mut labels = columns::text_lists(table, port, "labels")?.unwrap_or_default().into_iter();
+    let mut passages = columns::passages(table, port)?.unwrap_or_default().into_iter();
+    let mut rows = Vec::with_capacity(ids.len());
+    for (row, id) in ids.into_iter().enumerate() {
+        let mut answers = references.next().unwrap_or_default();
+        if answers.is_empty() {
+            let output = outputs.as_ref().map(|texts| texts.filled(row)).transpose()?;
+            answers.push(output.ok_or_else(|| no_answer(row, port))?.to_owned());
+        }
+        rows.push(Row {
+            id,
+            instruction: instructions.filled(row)?.to_owned(),
+            input: inputs.as_ref().map_or("", |texts| texts.or_empty(row)).to_owned(),
+            references: answers,
+            task: tasks.as_ref().and_then(|texts| texts.get(row)).map(str::to_owned),
+            labels: labels.next().unwrap_or_default(),
+            passages: passages.next().unwrap_or_default(),
+        });
+    }
+    Ok(rows)
+}
+
+fn no_answer(row: usize, port: &str) -> StageError {
+    StageError::user_help(
+        format!("row {} of the input `{port}` has no `references`", row + 1),
+        "fill them in, or leave the row out",
+    )
+}
+
+/// Refuses a row without passages where the prompt is to show them.
+pub(crate) fn check_passages(rows: &[Row], port: &str) -> Result<(), StageError> {
+    match rows.iter().enumerate().find(|(_, row)| row.passages.is_empty()) {
+        None => Ok(()),
+        Some((row, Row { id, .. })) => Err(StageError::user_help(
+            format!("row {} (`{id}`) of the input `{port}` has no `passages`, which `open_book` shows", row + 1),
+            "connect rows that went through a `retrieve` stage, or leave `open_book` out",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int64Array, ListBuilder, StringArray, StringBuilder};
+
+    use super::*;
+
+    fn texts(values: &[Option<&str>]) -> ArrayRef {
+        Arc::new(StringArray::from(values.to_vec()))
+    }
+
+    fn lists(values: &[&[&str]]) -> ArrayRef {
+        let mut builder = ListBuilder::new(StringBuilder::new());
+        for list in values {
+            builder.append_value(list.iter().map(|text| Some(*text)));
+        }
+        Arc::new(builder.finish())
+    }
+
+    fn read(columns: Vec<(&str, ArrayRef)>) -> Result<Vec<Row>, String> {
+        read_rows(&RecordBatch::try_from_iter(columns).unwrap(), "items").map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn what_a_row_may_have() {
+        let rows = read(vec![
+            ("id", Arc::new(Int64Array::from(vec![7, 8])) as ArrayRef),
+            ("instruction", texts(&[Some("Q"), Some("R")])),
+            ("input", texts(&[None, Some("I")])),
+            ("output", texts(&[Some("A"), None])),
+            ("references", lists(&[&[], &["B", "C"]])),
+            ("labels", lists(&[&["yes", "no"], &[]])),
+        ])
+        .unwrap();
+        assert_eq!((rows[0].id.as_str(), rows[0].input.as_str(), rows[0].task.as_deref()), ("7", "", None));
+        assert_eq!((&rows[0].references, &rows[1].references), (&vec!["A".to_owned()], &vec!["B".into(), "C".into()]));
+        assert_eq!((rows[0].labels.len(), rows[1].input.as_str()), (2, "I"));
+        let error = check_passages(&rows, "items").unwrap_err().to_string();
+        assert_eq!(error, "row 1 (`7`) of the input `items` has no `passages`, which `open_book` shows");
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let q = || ("instruction", texts(&[Some("Q"), Some("R")]));
+        for (columns, message) in [
+            (vec![q()], "`output`"),
+            (vec![("question", texts(&[Some("Q")])), ("output", texts(&[Some("A")]))], "`instruction`"),
+            (vec![q(), ("output", texts(&[Some("A"), None]))], "row 2 of the input `items` has no `output`"),
+            (vec![q(), ("references", lists(&[&["A"], &[]]))], "row 2 of the input `items` has no `references`"),
+            (
+                vec![("instruction", texts(&[Some(" ")])), ("output", texts(&[Some("A")]))],
+                "row 1 of the input `items` has no `instruction`",
+            ),
+        ] {
+            let error = read(columns).unwrap_err();
+            assert!(error.contains(message), "{message}: {error}");
+        }
+    }
+}

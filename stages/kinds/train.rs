@@ -1,0 +1,141 @@
+//! `train`: an adapter, or a whole model, from instructions with answers.
+
+mod dataset;
+mod params;
+
+use candle_core::{DType, Device};
+use pipe_engine::{
+    context::StageContext,
+    highlights::Highlight,
+    kind::{InputPort, OutputPort, ParamProblem, PortType, Ports, Source, StageError, StageKind},
+};
+use pipe_lm::{
+    adapter::{AdapterConfig, Merged, TargetModules, save_adapter},
+    export::{MAX_SHARD_BYTES, export_hf},
+    model::Decoder,
+    quant::Quantized,
+    train::{Evaluation, attach_lora},
+    weights::{Param, Weights},
+};
+
+pub use self::params::{BudgetParams, LoraParams, Method, Quantization, SchedulerName, TargetNames, TrainParams};
+use self::{dataset::Examples, params::NEVER};
+use super::training::{Training, log_table, train_in_stage, training_error};
+use crate::{
+    model::{BaseModel, ModelRef, model_error, model_port, resolve_local},
+    prompts::Purpose,
+};
+
+/// The kind.
+pub struct Train;
+
+/// The name of the adapter inside the decoder.
+const ADAPTER: &str = "trained";
+
+impl StageKind for Train {
+    type Params = TrainParams;
+    const NAME: &'static str = "train";
+    const VERSION: u32 = 1;
+
+    fn ports(&self, params: &TrainParams) -> Ports {
+        let input = |name: &'static str, required| InputPort { name: name.into(), accepts: PortType::Table, required };
+        let trained = match params.method {
+            Method::Lora => "adapter",
+            Method::Full => "model",
+        };
+        Ports {
+            inputs: vec![input("examples", true), input("seeds", false), input("evaluation", false), model_port()],
+            open_inputs: false,
+            outputs: vec![
+                OutputPort { name: trained.into(), produces: PortType::Files },
+                OutputPort { name: "log".into(), produces: PortType::Table },
+            ],
+        }
+    }
+
+    fn check(&self, params: &TrainParams) -> Vec<ParamProblem> {
+        params.problems()
+    }
+
+    fn sources(&self, params: &TrainParams) -> Result<Vec<Source>, StageError> {
+        let mut sources = ModelRef::sources(params.model.as_ref());
+        sources.push(params.template.source(Purpose::Respond));
+        Ok(sources)
+    }
+
+    fn highlights(&self, _: &TrainParams) -> Vec<Highlight> {
+        vec![Highlight::Count { counter: "tokens_trained", heading: "tokens trained" }]
+    }
+
+    fn run(&self, params: &TrainParams, cx: &mut StageContext) -> Result<(), StageError> {
+        let base = resolve_local(cx, params.model.as_ref())?;
+        let examples = Examples::read(params, cx, &base)?;
+        cx.check_cancelled()?;
+        let mut decoder = start(params, &base)?;
+        let adapter = params.lora.config();
+        match params.method {
+            Method::Lora => attach_lora(&mut decoder, ADAPTER, &adapter, params.seed).map_err(training_error)?,
+            Method::Full => drop(decoder.make_trainable().map_err(model_error)?),
+        }
+        let every = params.eval_steps.unwrap_or(NEVER);
+        let training = Training {
+            data: &examples.training,
+            evaluation: examples.held_out.as_ref().map(|data| Evaluation { data, every }),
+            base_identity: "",
+            checkpoint_steps: params.checkpoint_steps,
+        };
+        let log = train_in_stage(cx, &decoder, &params.config(), &training)?;
+        match params.method {
+            Method::Lora => {
+                let trained = decoder.adapter(ADAPTER).map_err(model_error)?;
+                let dir = cx.output_dir("adapter")?;
+                save_adapter(&dir, &adapter, &trained, decoder.config()).map_err(model_error)?;
+            }
+            Method::Full => save_model(cx, &base, &decoder)?,
+        }
+        let log = log_table(&log)?;
+        cx.write_batches("log", log.schema_ref(), [&log])?;
+        Ok(())
+    }
+}
+
+/// The base as it is trained: shared with other stages of the process, or quantised for this training alone.
+fn start(params: &TrainParams, base: &BaseModel) -> Result<Decoder, StageError> {
+    // Refuses GGUF files, whose weights can be run but not trained.
+    let weights = base.weights()?;
+    match params.quantization {
+        Quantization::None => Ok(Decoder::clone(&*base.decoder()?)),
+        Quantization::Nf4 => {
+            // Embedding and head keep the type in which they are stored.
+            let config = base.config();
+            let dtype = weights.dtype(Param::Embedding).map_err(model_error)?;
+            let mut source = Quantized { weights: &weights, config, dtype };
+            Decoder::build(config, &mut source, &Device::Cpu, dtype).map_err(model_error)
+        }
+    }
+}
+
+/// A Hugging Face directory with the trained weights in f32 and the base's tokenizer and configuration.
+fn save_model(cx: &StageContext, base: &BaseModel, decoder: &Decoder) -> Result<(), StageError> {
+    let detached = decoder.dense_tensors().into_iter().map(|(name, tensor)| (name, tensor.detach())).collect();
+    let weights = Weights::from_tensors(detached, base.config()).map_err(model_error)?;
+    let merged = Merged::new(&weights, base.config(), None, Some(DType::F32));
+    export_hf(&cx.output_dir("model")?, &base.place(), &merged, MAX_SHARD_BYTES).map_err(model_error)?;
+    Ok(())
+}
+
+impl LoraParams {
+    /// Without the base's name: where that lies must not change the adapter.
+    fn config(&self) -> AdapterConfig {
+        let targets = match &self.target_modules {
+            TargetNames::One(name) if name == params::ALL_LINEAR => TargetModules::AllLinear,
+            TargetNames::One(pattern) => TargetModules::Pattern(pattern.clone()),
+            TargetNames::Many(names) => TargetModules::Names(names.clone()),
+        };
+        AdapterConfig {
+            lora_dropout: self.dropout,
+            use_rslora: self.use_rslora,
+            ..AdapterConfig::new(self.r, self.alpha, targets)
+        }
+    }
+}

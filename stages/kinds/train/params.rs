@@ -1,0 +1,317 @@
+//! The parameters of `train`.
+
+use pipe_engine::kind::ParamProblem;
+use pipe_lm::train::{AdamWConfig, Budget, OptimizerConfig, Scheduler, TooLong, TrainConfig, Warmup};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{model::ModelRef, prompts::TemplateRef};
+
+/// In place of a number of steps: not before the end.
+pub(super) const NEVER: u64 = u64::MAX;
+/// All linear layers but the output projection.
+pub(super) const ALL_LINEAR: &str = "all-linear";
+
+/// Trains a LoRA adapter (or the whole model) on `examples`: rows with `instruction`, `output` and where there is one `input`.
+///
+/// The loss falls on the answer and the token that ends it. The rows of the input `seeds`, if connected, are trained on as well; an arm
+/// on seeds alone connects them as `examples`. Held-out rows come from the input `evaluation` or from `eval_fraction`. The output `adapter`
+/// is a directory in PEFT's layout (with `method: full`, `model` is a Hugging Face directory); `log` has one row per optimizer step.
+///
+/// Defaults follow QLoRA's reference (Dettmers et al. 2023, artidoro/qlora), except that nothing is quantised unless asked for, and 3
+/// epochs. A killed training goes on from its last checkpoint to the same bytes.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TrainParams {
+    /// The base model. Its files enter the key by content. Or connect the input `model`.
+    #[serde(default)]
+    #[schemars(extend("x-operational" = true))]
+    pub model: Option<ModelRef>,
+    /// The prompt in front of the answer; the same one as in `respond` and `evaluate`. Its text enters the key.
+    #[serde(default)]
+    #[schemars(extend("x-operational" = true))]
+    pub template: TemplateRef,
+    /// The domain that templates may name.
+    #[serde(default)]
+    pub domain: String,
+    /// Whether the prompt shows the row's `passages`.
+    #[serde(default)]
+    pub open_book: bool,
+    /// What is trained.
+    #[serde(default)]
+    pub method: Method,
+    /// The adapter.
+    #[serde(default)]
+    pub lora: LoraParams,
+    /// How the frozen base is kept in memory. `nf4` with `method: lora` is QLoRA.
+    #[serde(default)]
+    pub quantization: Quantization,
+    /// How long to train. `{epochs: 3}` or `{steps: 250}`: arms with equal steps are matched in compute.
+    #[serde(default)]
+    pub budget: BudgetParams,
+    /// Rows per forward and backward pass.
+    #[serde(default = "default_batch")]
+    #[schemars(range(min = 1))]
+    pub micro_batch_size: usize,
+    /// Passes per optimizer step; their loss is normalised by the answer tokens of all of them together.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1))]
+    pub gradient_accumulation_steps: usize,
+    /// Peak learning rate.
+    #[serde(default = "default_learning_rate")]
+    pub learning_rate: f64,
+    /// Shape of the learning rate after warmup.
+    #[serde(default)]
+    pub lr_scheduler: SchedulerName,
+    /// Share of all steps over which the learning rate rises; 0.03 if neither this nor `warmup_steps` is given.
+    #[serde(default)]
+    pub warmup_ratio: Option<f64>,
+    /// Optimizer steps over which the learning rate rises.
+    #[serde(default)]
+    pub warmup_steps: Option<u64>,
+    /// Decoupled weight decay of AdamW.
+    #[serde(default)]
+    pub weight_decay: f64,
+    /// AdamW's decay rates of the first and second moment.
+    #[serde(default = "default_betas")]
+    pub betas: [f64; 2],
+    /// AdamW's epsilon.
+    #[serde(default = "default_epsilon")]
+    pub adam_epsilon: f64,
+    /// Gradients are scaled down to this global norm; null leaves them.
+    #[serde(default = "default_norm")]
+    pub max_grad_norm: Option<f64>,
+    /// Longest row in tokens, prompt and answer; the model's context if left out.
+    #[serde(default)]
+    pub max_seq_len: Option<usize>,
+    /// What becomes of longer rows. A row that is cut off teaches not to stop.
+    #[serde(default)]
+    pub too_long: TooLongRule,
+    /// Whether rows of similar length go into one step.
+    #[serde(default)]
+    pub group_by_length: bool,
+    /// Whether the loss falls on the prompt, too.
+    #[serde(default)]
+    pub train_on_prompt: bool,
+    /// Seeds the adapter, the order of the rows, dropout and `eval_fraction`.
+    #[serde(default)]
+    pub seed: u64,
+    /// Share of `examples` held out to measure the loss on.
+    #[serde(default)]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub eval_fraction: f64,
+    /// Optimizer steps between measurements on held-out rows; only at the end if left out.
+    #[serde(default)]
+    pub eval_steps: Option<u64>,
+    /// Fail when the mean loss over this many steps is not below that over the first as many.
+    #[serde(default)]
+    #[schemars(extend("x-operational" = true))]
+    pub stall_window: Option<u64>,
+    /// Compute activations again in the backward pass instead of keeping them: less memory, more time, the same result.
+    #[serde(default)]
+    #[schemars(extend("x-operational" = true))]
+    pub gradient_checkpointing: bool,
+    /// Optimizer steps between checkpoints.
+    #[serde(default = "default_checkpoint_steps")]
+    #[schemars(range(min = 1), extend("x-operational" = true))]
+    pub checkpoint_steps: u64,
+}
+
+/// A low-rank adapter (Hu et al. 2021).
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LoraParams {
+    /// Rank.
+    #[schemars(range(min = 1))]
+    pub r: usize,
+    /// The update is scaled by alpha / r.
+    pub alpha: f64,
+    /// Share of the adapter's inputs that are zeroed while training.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub dropout: f64,
+    /// `all-linear` (all linear layers but the output projection), a regular expression for whole module names, or a list of names
+    /// such as `[q_proj, v_proj]`.
+    pub target_modules: TargetNames,
+    /// Scale by alpha / sqrt(r) instead (Kalajdzievski 2023).
+    pub use_rslora: bool,
+}
+
+impl Default for LoraParams {
+    fn default() -> Self {
+        Self {
+            r: 64,
+            alpha: 16.0,
+            dropout: 0.0,
+            target_modules: TargetNames::One(ALL_LINEAR.to_owned()),
+            use_rslora: false,
+        }
+    }
+}
+
+/// One text or several.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum TargetNames {
+    /// `all-linear` or a pattern.
+    One(String),
+    /// Names.
+    Many(Vec<String>),
+}
+
+/// What is trained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// A low-rank adapter on the frozen base.
+    #[default]
+    Lora,
+    /// Every weight.
+    Full,
+}
+
+/// How a frozen base is kept in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Quantization {
+    /// In f32.
+    #[default]
+    None,
+    /// In 4-bit NormalFloat with double quantization, as bitsandbytes has it.
+    Nf4,
+}
+
+/// How long to train.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BudgetParams {
+    /// Passes over the rows; a fraction ends within one.
+    Epochs(f64),
+    /// Optimizer steps, however many rows there are.
+    Steps(u64),
+}
+
+impl Default for BudgetParams {
+    fn default() -> Self {
+        Self::Epochs(3.0)
+    }
+}
+
+/// Shape of the learning rate after warmup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SchedulerName {
+    /// Stays at the peak.
+    #[default]
+    Constant,
+    /// Falls in a straight line to 0.
+    Linear,
+    /// Falls along half a cosine to 0.
+    Cosine,
+}
+
+/// What becomes of rows longer than `max_seq_len`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TooLongRule {
+    /// They are left out, and counted.
+    #[default]
+    Drop,
+    /// Their end is cut off.
+    Truncate,
+}
+
+impl TooLongRule {
+    pub(super) fn rule(self) -> TooLong {
+        match self {
+            Self::Drop => TooLong::Drop,
+            Self::Truncate => TooLong::Truncate,
+        }
+    }
+}
+
+fn one() -> usize {
+    1
+}
+fn default_batch() -> usize {
+    16
+}
+fn default_learning_rate() -> f64 {
+    2e-4
+}
+fn default_betas() -> [f64; 2] {
+    [0.9, 0.999]
+}
+fn default_epsilon() -> f64 {
+    1e-8
+}
+#[expect(clippy::unnecessary_wraps, reason = "the default of an optional parameter")]
+fn default_norm() -> Option<f64> {
+    Some(0.3)
+}
+fn default_checkpoint_steps() -> u64 {
+    50
+}
+
+impl TrainParams {
+    pub(super) fn config(&self) -> TrainConfig {
+        let [beta1, beta2] = self.betas;
+        let adamw = AdamWConfig { beta1, beta2, eps: self.adam_epsilon, weight_decay: self.weight_decay };
+        let warmup = match (self.warmup_ratio, self.warmup_steps) {
+            (_, Some(steps)) => Warmup::Steps(steps),
+            (ratio, None) => Warmup::Ratio(ratio.unwrap_or(0.03)),
+        };
+        TrainConfig {
+            seed: self.seed,
+            budget: match self.budget {
+                BudgetParams::Epochs(epochs) => Budget::Epochs(epochs),
+                BudgetParams::Steps(steps) => Budget::Steps(steps),
+            },
+            micro_batch_size: self.micro_batch_size,
+            gradient_accumulation_steps: self.gradient_accumulation_steps,
+            group_by_length: self.group_by_length,
+            gradient_checkpointing: self.gradient_checkpointing,
+            learning_rate: self.learning_rate,
+            lr_scheduler: match self.lr_scheduler {
+                SchedulerName::Constant => Scheduler::Constant,
+                SchedulerName::Linear => Scheduler::Linear,
+                SchedulerName::Cosine => Scheduler::Cosine,
+            },
+            warmup,
+            optimizer: OptimizerConfig::Adamw(adamw),
+            max_grad_norm: self.max_grad_norm,
+            stall_window: self.stall_window,
+        }
+    }
+
+    pub(super) fn problems(&self) -> Vec<ParamProblem> {
+        let mut problems = Vec::new();
+        let mut problem = |pointer: &str, message: &str, help: &str| {
+            problems.push(ParamProblem { pointer: pointer.into(), message: message.into(), help: Some(help.into()) });
+        };
+        if self.method == Method::Full && self.quantization != Quantization::None {
+            problem("/quantization", "quantised weights cannot be trained", "leave it out, or use `method: lora`");
+        }
+        if self.warmup_ratio.is_some() && self.warmup_steps.is_some() {
+            problem("/warmup_steps", "the warmup is given twice", "give `warmup_ratio` or `warmup_steps`");
+        }
+        if !(0.0..1.0).contains(&self.lora.dropout) {
+            problem("/lora/dropout", "a dropout lies between 0 and 1, 1 excluded", "0.05 is usual");
+        }
+        if !(self.lora.alpha.is_finite() && self.lora.alpha > 0.0) {
+            problem("/lora/alpha", "alpha is a positive number", "twice the rank is usual");
+        }
+        if !(0.0..1.0).contains(&self.eval_fraction) {
+            problem("/eval_fraction", "something must be left to train on", "0.05 holds every twentieth row out");
+        }
+        if self.eval_steps == Some(0) {
+            problem("/eval_steps", "the number of steps is 0", "leave it out to measure at the end only");
+        }
+        if self.betas.iter().any(|beta| !(0.0..1.0).contains(beta)) {
+            problem("/betas", "a decay rate lies between 0 and 1, 1 excluded", "[0.9, 0.999] is usual");
+        }
+        if let Err(error) = self.config().validate() {
+            problem("", &error.to_string(), "change the parameter");
+        }
+        problems
+    }
+}
