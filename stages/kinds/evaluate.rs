@@ -74,7 +74,7 @@ impl StageKind for Evaluate {
 
     fn run(&self, params: &EvaluateParams, cx: &mut StageContext) -> Result<(), StageError> {
         let items = cx.table("items")?.read()?;
-        let rows = read_rows(&items, "items")?;
+        let rows = read_rows(&items, "items", params.open_book)?;
         if rows.is_empty() {
             return Err(StageError::user_help("the input `items` has no rows", "an exam needs one item or more"));
         }
@@ -157,7 +157,7 @@ impl Examiner<'_> {
     fn answer(&self, pending: &PendingRows<'_>, sink: &RowSink<'_>) -> Result<(), StageError> {
         let params = self.params;
         // The ids of all rows were found to differ; those of a part do, too.
-        let rows = read_rows(&pending.all()?, "items")?;
+        let rows = read_rows(&pending.all()?, "items", params.open_book)?;
         let stop = match &params.stop {
             Some(stop) => stop.clone(),
             None => self.template.stop(&self.context(&rows[0]))?,

@@ -28,11 +28,11 @@ pub(crate) struct Row {
 }
 
 /// Reads the rows of a table at `port`. Of the columns `id`, `instruction`, `input`, `output`, `references`, `task`, `labels` and
-/// `passages`, `instruction` and one of `output` and `references` must be there.
+/// `passages` (read only if `with_passages`), `instruction` and one of `output` and `references` must be there.
 ///
 /// # Errors
 /// A column is missing or of the wrong type; a row has no instruction or no answer; an id occurs twice. Each names the row and column.
-pub(crate) fn read_rows(table: &RecordBatch, port: &str) -> Result<Vec<Row>, StageError> {
+pub(crate) fn read_rows(table: &RecordBatch, port: &str, with_passages: bool) -> Result<Vec<Row>, StageError> {
     let ids = columns::ids(table, port)?;
     let instructions = TextColumn::required(table, port, "instruction")?;
     let inputs = TextColumn::optional(table, port, "input")?;
@@ -44,7 +44,8 @@ pub(crate) fn read_rows(table: &RecordBatch, port: &str) -> Result<Vec<Row>, Sta
     let tasks = TextColumn::optional(table, port, "task")?;
     let mut references = references.unwrap_or_default().into_iter();
     let mut labels = columns::text_lists(table, port, "labels")?.unwrap_or_default().into_iter();
-    let mut passages = columns::passages(table, port)?.unwrap_or_default().into_iter();
+    let passages = if with_passages { columns::passages(table, port)? } else { None };
+    let mut passages = passages.unwrap_or_default().into_iter();
     let mut rows = Vec::with_capacity(ids.len());
     for (row, id) in ids.into_iter().enumerate() {
         let mut answers = references.next().unwrap_or_default();
@@ -104,7 +105,7 @@ mod tests {
     }
 
     fn read(columns: Vec<(&str, ArrayRef)>) -> Result<Vec<Row>, String> {
-        read_rows(&RecordBatch::try_from_iter(columns).unwrap(), "items").map_err(|e| e.to_string())
+        read_rows(&RecordBatch::try_from_iter(columns).unwrap(), "items", true).map_err(|e| e.to_string())
     }
 
     #[test]

@@ -59,7 +59,7 @@ impl Examples {
 }
 
 fn read(params: &TrainParams, cx: &StageContext, port: &str) -> Result<Vec<Row>, StageError> {
-    let rows = read_rows(&cx.table(port)?.read()?, port)?;
+    let rows = read_rows(&cx.table(port)?.read()?, port, params.open_book)?;
     // Seeds are written by people, who had no passages.
     if params.open_book && port != "seeds" {
         check_passages(&rows, port)?;
