@@ -13,6 +13,13 @@ pub fn normalised(text: &str) -> String {
     joined.trim_end_matches(|c: char| c.is_ascii_punctuation() || c == ' ').to_owned()
 }
 
+/// The beginning of a text, up to the end of its `most`-th word; words are what white space separates.
+pub fn first_words(text: &str, most: usize) -> &str {
+    let Some(last) = text.split_whitespace().take(most).last() else { return "" };
+    // The word is a part of the text, so the difference of the addresses is its place.
+    &text[..last.as_ptr() as usize - text.as_ptr() as usize + last.len()]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -23,5 +30,12 @@ mod tests {
         assert_eq!(normalised("what is il-2"), "what is il-2");
         assert_ne!(normalised("what is IL2"), normalised("what is IL-2"));
         assert_eq!(words("Don't stop; ÄRZTE 5%"), ["don", "t", "stop", "ärzte", "5"]);
+    }
+
+    #[test]
+    fn a_beginning_ends_with_a_word() {
+        assert_eq!(first_words(" one two\n three ", 2), " one two");
+        assert_eq!(first_words("one two", 9), "one two");
+        assert_eq!((first_words("one", 0), first_words("  ", 3)), ("", ""));
     }
 }

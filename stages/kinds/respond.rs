@@ -57,6 +57,10 @@ pub struct RespondParams {
     /// Passages shown, the best ones; all when left out.
     #[serde(default)]
     pub max_passages: Option<usize>,
+    /// Words shown of each passage, from its beginning; all when left out. Long passages may not fit the model's context otherwise.
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    pub max_passage_words: Option<usize>,
     /// Softmax temperature; 0 is greedy.
     #[serde(default)]
     #[schemars(range(min = 0.0))]
@@ -128,7 +132,6 @@ pub enum DemonstrationChoice {
 /// What is dropped.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-#[expect(clippy::struct_excessive_bools, reason = "a list of switches")]
 pub struct ResponseFilters {
     /// Drop answers cut off by `max_new_tokens` or the model's context.
     pub truncated: bool,
@@ -219,7 +222,7 @@ impl StageKind for Respond {
             None => Vec::new(),
         };
         // All rows are looked at first, so that a mistake in the last one is found before the model runs.
-        let all = queries(&cx.table("instructions")?.read()?)?;
+        let all = queries(&cx.table("instructions")?.read()?, params.max_passage_words)?;
         let chooser =
             Chooser::new(params.demonstration_choice, params.num_demonstrations, &seeds, *cx.recipe().as_bytes());
         all.iter().try_for_each(|query| chooser.check(query))?;
@@ -267,7 +270,7 @@ impl Writer<'_> {
 
     fn write(&self, pending: &PendingRows<'_>, sink: &RowSink<'_>) -> Result<(), StageError> {
         let params = self.params;
-        let queries = queries(&pending.all()?)?;
+        let queries = queries(&pending.all()?, params.max_passage_words)?;
         let chosen: Vec<Vec<usize>> = queries.iter().map(|query| self.chooser.choose(query)).collect();
         let Some(first) = queries.first() else { return Ok(()) };
         let stop = match &params.stop {

@@ -131,9 +131,13 @@ impl Filter {
     /// Filters that know the seeds and what is to be kept out.
     pub fn new(settings: &InstructionFilters, seeds: &[Seed], excluded: &[(String, String)]) -> Self {
         let mut near = RougeIndex::new();
-        seeds.iter().for_each(|seed| near.insert(&seed.instruction));
+        for seed in seeds {
+            near.insert(&seed.instruction);
+        }
         let mut near_excluded = RougeIndex::new();
-        excluded.iter().for_each(|(instruction, _)| near_excluded.insert(instruction));
+        for (instruction, _) in excluded {
+            near_excluded.insert(instruction);
+        }
         Self {
             forbidden: settings.forbidden_words.iter().map(|w| words(w)).collect(),
             beginnings: settings.forbidden_beginnings.iter().map(|b| normalised(b)).collect(),

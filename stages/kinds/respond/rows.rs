@@ -16,7 +16,7 @@ use crate::{
     columns::{self, TextColumn},
     completions::finish_name,
     prompts::Passage,
-    words::normalised,
+    words::{first_words, normalised},
     yields::Yield,
 };
 
@@ -37,14 +37,19 @@ pub struct Query {
     pub demonstrations: Option<Vec<String>>,
 }
 
-/// Reads rows.
+/// Reads rows; of each passage the first `passage_words` words.
 ///
 /// # Errors
 /// A column is missing or of another type; a row has no instruction; an id occurs twice.
-pub fn queries(batch: &RecordBatch) -> Result<Vec<Query>, StageError> {
+pub fn queries(batch: &RecordBatch, passage_words: Option<usize>) -> Result<Vec<Query>, StageError> {
     let instruction = TextColumn::required(batch, PORT, "instruction")?;
     let input = TextColumn::optional(batch, PORT, "input")?;
-    let passages = columns::passages(batch, PORT)?;
+    let mut passages = columns::passages(batch, PORT)?;
+    if let Some(most) = passage_words {
+        for passage in passages.iter_mut().flatten().flatten() {
+            passage.text.truncate(first_words(&passage.text, most).len());
+        }
+    }
     let demonstrations = columns::text_lists(batch, PORT, "demonstrations")?;
     let ids = if batch.column_by_name("id").is_some() {
         columns::ids(batch, PORT)?
@@ -100,7 +105,9 @@ pub fn answers(rows: &[Answer]) -> Result<RecordBatch, StageError> {
         |of: fn(&Answer) -> u64| -> ArrayRef { Arc::new(rows.iter().map(|r| of(r) as i64).collect::<Int64Array>()) };
     let list = |of: fn(&Answer) -> &[String]| -> ArrayRef {
         let mut lists = ListBuilder::new(StringBuilder::new());
-        rows.iter().for_each(|row| lists.append_value(of(row).iter().map(Some)));
+        for row in rows {
+            lists.append_value(of(row).iter().map(Some));
+        }
         Arc::new(lists.finish())
     };
     let columns = vec![

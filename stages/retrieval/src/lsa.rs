@@ -73,7 +73,9 @@ impl Lsa {
         let mut vector = vec![0.0; self.dimensions];
         for (term, weight) in self.weigh(&self.analyzer.terms(text)) {
             let row = &self.basis[term as usize * self.dimensions..][..self.dimensions];
-            vector.iter_mut().zip(row).for_each(|(v, b)| *v += weight * b);
+            for (v, b) in vector.iter_mut().zip(row) {
+                *v += weight * b;
+            }
         }
         vector
     }
@@ -93,7 +95,9 @@ impl Lsa {
             *weight = (1.0 + weight.ln()) * self.idf[*term as usize];
         }
         let length = sparse.iter().map(|(_, w)| w * w).sum::<f32>().sqrt();
-        sparse.iter_mut().for_each(|(_, w)| *w /= length);
+        for (_, weight) in &mut sparse {
+            *weight /= length;
+        }
         sparse
     }
 
@@ -127,7 +131,9 @@ fn multiply(rows: &[Sparse], dense: &[f32], k: usize) -> Vec<f32> {
     product.par_chunks_exact_mut(k).zip(rows).for_each(|(out, row)| {
         for &(index, weight) in row {
             let line = &dense[index as usize * k..][..k];
-            out.iter_mut().zip(line).for_each(|(o, d)| *o += weight * d);
+            for (o, d) in out.iter_mut().zip(line) {
+                *o += weight * d;
+            }
         }
     });
     product
@@ -139,15 +145,17 @@ fn orthonormalise(matrix: &mut [f32], k: usize) {
     let mut columns: Vec<Vec<f64>> =
         (0..k).map(|c| (0..rows).map(|r| f64::from(matrix[r * k + c])).collect()).collect();
     for c in 0..k {
-        let (done, rest) = columns.split_at_mut(c);
-        let _ = done;
-        let (current, later) = rest.split_first_mut().expect("c is below k");
+        let (current, later) = columns[c..].split_first_mut().expect("c is below k");
         let length = dot(current, current).sqrt();
         let scale = if length > 1e-9 { 1.0 / length } else { 0.0 };
-        current.iter_mut().for_each(|v| *v *= scale);
+        for value in &mut *current {
+            *value *= scale;
+        }
         later.par_iter_mut().for_each(|other| {
             let overlap = dot(current, other);
-            other.iter_mut().zip(current.iter()).for_each(|(o, v)| *o -= overlap * v);
+            for (o, v) in other.iter_mut().zip(current.iter()) {
+                *o -= overlap * v;
+            }
         });
     }
     for (c, column) in columns.iter().enumerate() {
