@@ -13,7 +13,7 @@ fn data() -> Option<PathBuf> {
     data.map(|data| data.join("spike-genres"))
 }
 
-/// The base answers the exam's form at .145 token F1 (measured with PyTorch when it was made); its 160 seeds teach the style.
+/// `transformers` 5.x, greedy and in f32, scores .1295 token F1 with the base. Its 160 seeds teach the style of answers.
 #[test]
 fn seeds_alone_teach_the_style_of_answers() {
     let Some(data) = data() else { return };
@@ -36,7 +36,7 @@ stages:
     assert_eq!(ran.failures(), [""; 0]);
     let all = |stage: &str, column: &str| *numbers(&lab.table(&format!("{stage}.scores")), column).last().unwrap();
     let (base, tuned) = (all("base", "token_f1"), all("tuned", "token_f1"));
-    assert!((base - 0.145).abs() < 0.01, "base {base}");
+    assert!((base - 0.129_525).abs() < 1e-4, "base {base}");
     assert!(tuned > base + 0.15, "{base} -> {tuned}");
     assert!(all("tuned", "token_f1_low") > all("base", "token_f1_high"));
 }
