@@ -64,9 +64,6 @@ struct Group {
 
 /// Fewer rows than this in a group would read all weights for too little work.
 const ROWS_PER_GROUP: usize = 16;
-/// Larger weights (in floats) do not stay in cache from one group's turn to the next: one group then computes all rows, its
-/// products shared out among the threads by columns, so that every weight is read once per step.
-const WEIGHTS_PER_GROUP: usize = 8 << 20;
 
 impl Inference {
     /// Prepares `decoder` with all adapters that are loaded on it.
@@ -117,22 +114,12 @@ impl Inference {
         2 * c.num_layers() * c.num_key_value_heads * c.head_dim * size_of::<f32>()
     }
 
-    /// Roughly the number of weights that a step reads.
-    fn weights(&self) -> usize {
-        let c = &self.config;
-        let kv_width = c.num_key_value_heads * c.head_dim;
-        let layer = 2 * c.hidden_size * (c.num_attention_heads * c.head_dim + kv_width)
-            + 3 * c.hidden_size * c.intermediate_size;
-        c.num_layers() * layer + c.vocab_size * c.hidden_size
-    }
-
     /// Room for `slots` sequences of up to `capacity` tokens each.
     pub fn session(&self, slots: usize, capacity: usize) -> Session {
         let c = &self.config;
         let caches = match self.engine {
             Engine::Cpu(_) => {
-                let shared = self.weights() > WEIGHTS_PER_GROUP;
-                let groups = if shared { 1 } else { rayon::current_num_threads().min(slots / ROWS_PER_GROUP).max(1) };
+                let groups = rayon::current_num_threads().min(slots / ROWS_PER_GROUP).max(1);
                 let cache = || KvCache::new(c.num_key_value_heads, c.head_dim, slots.div_ceil(groups), capacity);
                 let group = |_| Group { layers: (0..c.num_layers()).map(|_| cache()).collect(), ..Group::default() };
                 Caches::Cpu((0..groups).map(group).collect())
