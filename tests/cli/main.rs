@@ -3,6 +3,7 @@
 mod commands;
 mod environment;
 mod examples;
+mod method;
 mod mistakes;
 mod reruns;
 

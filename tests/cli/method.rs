@@ -1,0 +1,180 @@
+//! The method on the embedded model, small: what reruns after which edit, what a kill costs, and that nothing depends on batches or threads.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::Stdio,
+};
+
+use serde_json::Value;
+
+use crate::TestEnvironment;
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+const STAGES: [&str; 3] = ["instructions", "responses", "adapter"];
+
+/// A pipeline of its own that includes the shipped method; `vars` and the parameters of the world are its own.
+fn pipeline(vars: &str) -> String {
+    format!(
+        "pipeline: p
+include: {ROOT}/pipelines/embedded.yaml
+vars: {{ model: {ROOT}/pipelines/models/nano, n_seeds: 20, n_synthetic: 24, budget: {{ steps: 8 }}, batch_size: 4, checkpoint_steps: 2, {vars} }}
+stages:
+  world: {{ override: true, kind: embedded_world, params: {{ draw: \"${{draw}}\", exam_items: 33 }} }}
+"
+    )
+}
+
+fn project(vars: &str) -> TestEnvironment {
+    TestEnvironment::with(&[("p.yaml", &pipeline(vars))])
+}
+
+/// The events of a run to its end.
+fn events(project: &TestEnvironment) -> Vec<Value> {
+    let lines = project.ok(&["run", "p.yaml", "--format", "json"]).stdout;
+    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// What a finished stage says of itself.
+fn stats<'a>(events: &'a [Value], stage: &str) -> &'a Value {
+    let finished = |e: &&Value| e["event"] == "finished" && e["node"]["label"] == stage;
+    &events.iter().find(finished).unwrap_or_else(|| panic!("{stage} did not run"))["stats"]
+}
+
+fn why(project: &TestEnvironment, stage: &str) -> String {
+    project.ok(&["why", "p.yaml", stage]).stdout
+}
+
+/// The bytes of a result: a table, or all files of a directory.
+fn bytes(project: &TestEnvironment, stage: &str) -> Vec<Vec<u8>> {
+    let folder = project.file("results/p/baseline");
+    let table = folder.join(format!("{stage}.parquet"));
+    if table.exists() {
+        return vec![std::fs::read(table).unwrap()];
+    }
+    let mut files: Vec<_> = std::fs::read_dir(folder.join(stage)).unwrap().map(|f| f.unwrap().path()).collect();
+    files.sort();
+    files.iter().map(|file| std::fs::read(file).unwrap()).collect()
+}
+
+#[test]
+fn edits_rerun_what_they_must() {
+    let project = project("lora: { r: 4, alpha: 8 }");
+    assert_eq!(project.ran(&[]).len(), 8);
+    let nothing: [&str; 0] = [];
+    assert_eq!(project.ran(&[]), nothing);
+
+    project.write("p.yaml", &format!("# a comment\n{}", pipeline("lora: { alpha: 8, r: 4 }")));
+    assert_eq!(project.ran(&[]), nothing, "a comment, and another order of keys");
+
+    project.write("p.yaml", &pipeline("lora: { r: 8, alpha: 8 }"));
+    let reason = why(&project, "adapter");
+    assert!(reason.contains("lora.r 4 -> 8"), "{reason}");
+    assert_eq!(project.ran(&[]), ["adapter", "scores"]);
+
+    let template = format!("{ROOT}/stages/prompts/plain/respond.jinja");
+    let text = std::fs::read_to_string(template).unwrap();
+    project.write("respond.jinja", &text);
+    project.write("p.yaml", &pipeline("lora: { r: 8, alpha: 8 }, response_template: respond.jinja"));
+    assert_eq!(project.ran(&[]), nothing, "a template file with the text of the built-in one");
+    project.write("respond.jinja", &text.replace("Passage:", "Text:"));
+    let reason = why(&project, "responses");
+    assert!(reason.contains("template"), "{reason}");
+    assert_eq!(project.ran(&[]), ["adapter", "responses", "scores"]);
+}
+
+#[test]
+fn a_larger_count_adds_what_is_missing() {
+    let project = project("n_synthetic: 20");
+    let first = events(&project);
+    let rows = |project: &TestEnvironment, stage: &str| {
+        project.json(&["show", stage, "--rows", "40", "--format", "json"])["head"].as_array().unwrap().clone()
+    };
+    let (instructions, responses) = (rows(&project, "instructions"), rows(&project, "responses"));
+    project.write("p.yaml", &pipeline("n_synthetic: 26"));
+    let reason = why(&project, "instructions");
+    assert!(reason.contains("count 20 -> 26"), "{reason}");
+    let second = events(&project);
+    let computed = |events: &[Value], stage: &str| stats(events, stage)["rows_computed"].as_u64().unwrap();
+    let reused = |stage: &str| stats(&second, stage)["rows_reused"].as_u64().unwrap();
+    assert!(reused("instructions") >= 20, "{second:?}");
+    assert!(computed(&second, "instructions") < computed(&first, "instructions"));
+    assert_eq!((reused("responses"), computed(&second, "responses")), (20, 6));
+    assert_eq!(rows(&project, "instructions")[..20], instructions[..]);
+    assert_eq!(rows(&project, "responses")[..responses.len()], responses[..]);
+}
+
+#[test]
+fn batches_and_threads_change_no_byte() {
+    let (one, other) = (project(""), project("slots: 5"));
+    one.ok(&["run", "p.yaml"]);
+    let done = other.command(&["run", "p.yaml", "--jobs", "1"]).env("RAYON_NUM_THREADS", "1").output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    for stage in ["instructions", "passages", "responses", "adapter", "scores", "base_scores"] {
+        assert_eq!(bytes(&one, stage), bytes(&other, stage), "{stage}");
+    }
+}
+
+/// Kills the run once `stage` has reported progress `moments` times; returns whether it lived that long.
+fn kill_in(project: &TestEnvironment, stage: &str, moments: usize) -> bool {
+    let mut child = (project.command(&["run", "p.yaml", "--format", "json"]))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut seen = 0;
+    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+        let event: Value = serde_json::from_str(&line.unwrap()).unwrap();
+        let of_stage = event["node"]["label"] == stage;
+        if of_stage && event["event"] == "finished" {
+            break;
+        }
+        seen += usize::from(of_stage && (event["event"] == "started" || event["event"] == "progress"));
+        if seen == moments {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            return true;
+        }
+    }
+    child.wait().unwrap();
+    false
+}
+
+#[test]
+fn a_killed_run_goes_on_to_the_same_bytes() {
+    let vars = "slots: 2, n_synthetic: 40, budget: { steps: 30 }";
+    let whole = project(vars);
+    whole.ok(&["run", "p.yaml"]);
+    let killed = project(vars);
+    let mut kills = 0;
+    for stage in STAGES {
+        for moments in [1, 2, 3] {
+            kills += usize::from(kill_in(&killed, stage, moments));
+        }
+    }
+    assert!(kills >= STAGES.len(), "the run was too quick to be killed in every stage");
+    killed.ok(&["run", "p.yaml"]);
+    for stage in STAGES.into_iter().chain(["scores"]) {
+        assert_eq!(bytes(&whole, stage), bytes(&killed, stage), "{stage}");
+    }
+    killed.ok(&["verify"]);
+}
+
+#[test]
+fn every_shipped_pipeline_makes_sense() {
+    let project = TestEnvironment::new();
+    let store = project.file("store");
+    let mut seen = 0;
+    for file in std::fs::read_dir(Path::new(ROOT).join("pipelines")).unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        // `method` and `embedded` are only included; `medquad` names files that the user brings.
+        if !name.ends_with(".yaml") || ["method.yaml", "embedded.yaml", "medquad.yaml"].contains(&name.as_str()) {
+            continue;
+        }
+        let plan = project.pipe(&["--store", store.to_str().unwrap(), "plan", path.to_str().unwrap()]);
+        assert_eq!(plan.code, Some(0), "{name}: {}", plan.stderr);
+        seen += 1;
+    }
+    assert!(seen >= 8, "{seen}");
+}
