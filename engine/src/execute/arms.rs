@@ -1,6 +1,9 @@
 //! The table of arms, gathered from the store when everything has ended.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, btree_map},
+    sync::Arc,
+};
 
 use arrow::{array::RecordBatch, compute::concat_batches};
 use pipe_cache::{Entry, ReadOptions, StoreError};
@@ -48,12 +51,11 @@ impl Coordinator<'_> {
         for node in scoring {
             let upstream = self.upstream(node, &order);
             for &n in &upstream {
-                if !shares.contains_key(&n) {
-                    let share = self.share(n, &declared[n]).unwrap_or_else(|error| {
+                if let btree_map::Entry::Vacant(entry) = shares.entry(n) {
+                    entry.insert(self.share(n, &declared[n]).unwrap_or_else(|error| {
                         problems.push((n, error));
                         Share::default()
-                    });
-                    shares.insert(n, share);
+                    }));
                 }
             }
             match self.scores(node, &declared[node]) {
