@@ -164,12 +164,13 @@ pub fn filter(batches: &[RecordBatch], filters: &ResponseFilters) -> Result<Filt
 /// What becomes of one answer, whatever the others are.
 fn judge(filters: &ResponseFilters, instruction: &str, input: &str, output: &str, finish: &str) -> &'static str {
     let words = output.split_whitespace().count();
+    // Nothing but punctuation is left empty, and repeats no empty input.
     let plain = normalised(output);
     if filters.truncated && matches!(finish, "length" | "context") {
         "truncated"
     } else if filters.empty && words == 0 {
         "empty"
-    } else if filters.echo && words > 0 && (plain == normalised(input) || plain == normalised(instruction)) {
+    } else if filters.echo && !plain.is_empty() && [input, instruction].map(normalised).contains(&plain) {
         "echo"
     } else if words < filters.min_words {
         "too_short"

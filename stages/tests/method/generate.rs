@@ -157,7 +157,7 @@ fn mistakes_are_named() {
         ("model: model, top_p: 1.5", "top_p"),
         ("model: \"http://host/v1\"", "#model-name"),
         ("model: model, filters: { rouge_l: 7 }", "rouge_l"),
-        ("model: model, tempreature: 1", "temperature"),
+        ("model: model, tempreature: 1", "there is no parameter `tempreature`"),
     ] {
         let problems = lab.problems(&with(params));
         assert!(problems.contains(message), "{params}: {problems}");
