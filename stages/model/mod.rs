@@ -115,8 +115,8 @@ fn open_endpoint(cx: &StageContext, endpoint: &EndpointRef) -> Result<Endpoint, 
     config.concurrency = endpoint.concurrency;
     config.timeout = std::time::Duration::from_secs(endpoint.timeout_seconds);
     config.max_retries = endpoint.max_retries;
-    config.extra = endpoint.extra.clone();
-    config.proxy = endpoint.proxy.clone();
+    config.extra.clone_from(&endpoint.extra);
+    config.proxy.clone_from(&endpoint.proxy);
     if let Some(name) = &endpoint.api_key_env {
         let key = cx.env(name).filter(|key| !key.trim().is_empty()).ok_or_else(|| {
             StageError::user_help(

@@ -77,18 +77,17 @@ impl TemplateRef {
     /// # Errors
     /// The file cannot be read, or is not a template.
     pub fn load(&self, purpose: Purpose, base_dir: &Path) -> Result<PromptTemplate, StageError> {
-        let text: Cow<'static, str> = match self.built_in(purpose) {
-            Some(text) => text.into(),
-            None => {
-                let path = base_dir.join(&self.0);
-                let read = std::fs::read_to_string(&path).map_err(|e| {
-                    StageError::user_help(
-                        format!("failed to read the template {}: {e}", path.display()),
-                        "`template` is plain, alpaca, chat, or the path of a file relative to the pipeline file",
-                    )
-                });
-                read?.into()
-            }
+        let text: Cow<'static, str> = if let Some(text) = self.built_in(purpose) {
+            text.into()
+        } else {
+            let path = base_dir.join(&self.0);
+            let read = std::fs::read_to_string(&path).map_err(|e| {
+                StageError::user_help(
+                    format!("failed to read the template {}: {e}", path.display()),
+                    "`template` is plain, alpaca, chat, or the path of a file relative to the pipeline file",
+                )
+            });
+            read?.into()
         };
         PromptTemplate::new(&self.0, &text)
     }

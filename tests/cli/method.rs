@@ -26,7 +26,7 @@ fn pipeline(vars: &[(&str, &str)]) -> String {
         ("checkpoint_steps", "2"),
     ];
     let all: BTreeMap<&str, &str> = small.into_iter().chain(vars.iter().copied()).collect();
-    let vars: String = all.iter().map(|(name, value)| format!("  {name}: {value}\n")).collect();
+    let vars: String = all.iter().map(|(name, value)| format!("  {name}: {value}\n")).collect::<Vec<_>>().concat();
     format!(
         "pipeline: p
 include: {ROOT}/pipelines/embedded.yaml
@@ -181,7 +181,9 @@ fn every_shipped_pipeline_makes_sense() {
         let path = file.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
         // `method` and `embedded` are only included; `medquad` names files that the user brings.
-        if !name.ends_with(".yaml") || ["method.yaml", "embedded.yaml", "medquad.yaml"].contains(&name.as_str()) {
+        if path.extension().is_none_or(|e| e != "yaml")
+            || ["method.yaml", "embedded.yaml", "medquad.yaml"].contains(&name.as_str())
+        {
             continue;
         }
         let plan = project.pipe(&["--store", store.to_str().unwrap(), "plan", path.to_str().unwrap()]);

@@ -12,12 +12,15 @@ use super::{super::examples::Row, ALL, params::EvaluateParams};
 /// The share of items whose answer names the right label.
 pub(super) const ACCURACY: &str = "accuracy";
 
+/// For every item the label that its answer names, and whether it is the right one (1 or 0).
+type Labelled = (Vec<Option<String>>, Vec<Option<f64>>);
+
 /// The scores of every item.
 pub(super) struct Scored {
     /// Each metric with the scores of all items.
     pub metrics: Vec<(Metric, Vec<f64>)>,
-    /// Where any item has labels: the label that the answer names, and whether it is the right one.
-    pub labels: Option<(Vec<Option<String>>, Vec<Option<f64>>)>,
+    /// Where any item has labels.
+    pub labels: Option<Labelled>,
 }
 
 impl Scored {
@@ -101,8 +104,11 @@ impl Scored {
     }
 }
 
+/// One number of an estimate.
+type Part = fn(&Estimate) -> f64;
+
 fn push(columns: &mut Vec<(String, ArrayRef)>, name: &str, estimates: &[Option<Estimate>]) {
-    let parts: [(&str, fn(&Estimate) -> f64); 4] =
+    let parts: [(&str, Part); 4] =
         [("", |e| e.mean), ("_stderr", |e| e.standard_error), ("_low", |e| e.low), ("_high", |e| e.high)];
     for (suffix, value) in parts {
         let values: Float64Array = estimates.iter().map(|e| e.as_ref().map(value)).collect();

@@ -54,7 +54,7 @@ pub fn queries(batch: &RecordBatch, passage_words: Option<usize>) -> Result<Vec<
     let ids = if batch.column_by_name("id").is_some() {
         columns::ids(batch, PORT)?
     } else {
-        row_digests(batch)?.iter().map(|digest| digest.short()).collect()
+        row_digests(batch)?.iter().map(pipe_cache::Digest::short).collect()
     };
     (ids.into_iter().enumerate())
         .map(|(row, id)| {

@@ -27,14 +27,14 @@ pub enum QueryText {
     /// The values of columns, joined by spaces.
     Columns(Vec<String>),
     /// A template over the row's text columns.
-    Template(Environment<'static>),
+    Template(Box<Environment<'static>>),
 }
 
 impl QueryText {
     /// As the parameters say.
     pub fn new(params: &RetrieveParams) -> Result<Self, StageError> {
         Ok(match &params.query_template {
-            Some(text) => Self::Template(compile(text).map_err(StageError::user)?),
+            Some(text) => Self::Template(Box::new(compile(text).map_err(StageError::user)?)),
             None => Self::Columns(params.query_columns.clone()),
         })
     }

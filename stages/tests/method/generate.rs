@@ -101,8 +101,11 @@ fn excluded_instructions_are_dropped_and_counted() {
     let lab = lab();
     lab.run(&stages(20, ""));
     let rows = lab.rows("new", "instructions");
-    let text: String =
-        rows.iter().map(|r| format!("{}\n", serde_json::json!({ "instruction": r["instruction"] }))).collect();
+    let text: String = rows
+        .iter()
+        .map(|r| format!("{}\n", serde_json::json!({ "instruction": r["instruction"] })))
+        .collect::<Vec<_>>()
+        .concat();
     lab.write("exam.jsonl", &text);
     // The table is an input, so attempts are made anew; most nonsense differs, but one-letter instructions come again.
     let with = stages(200, "").replace("seeds: seeds }", "seeds: seeds, exclude: exam }");

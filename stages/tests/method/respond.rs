@@ -8,7 +8,8 @@ fn rows(range: std::ops::Range<usize>) -> String {
             let demonstrations = format!("[\"s{}\", \"s{}\"]", i % 12, (i + 5) % 12);
             format!("{{\"id\": \"q{i}\", \"instruction\": \"What is item {i}?\", \"input\": \"\", \"demonstrations\": {demonstrations}}}\n")
         })
-        .collect()
+        .collect::<Vec<_>>()
+        .concat()
 }
 
 fn stages(more: &str) -> String {
@@ -59,7 +60,7 @@ fn the_generating_seeds_are_shown_and_named() {
         assert_eq!(shown.len(), 1);
         assert!(shown[0] == format!("s{}", i % 12) || shown[0] == format!("s{}", (i + 5) % 12), "{row}");
     }
-    lab.write("seeds.jsonl", &seeds().lines().take(3).map(|l| format!("{l}\n")).collect::<String>());
+    lab.write("seeds.jsonl", &seeds().lines().take(3).map(|l| format!("{l}\n")).collect::<Vec<_>>().concat());
     let failure = lab.run(&stages(", demonstration_choice: generating")).failure().to_owned();
     assert!(failure.contains("which the input `seeds` does not have"), "{failure}");
 }

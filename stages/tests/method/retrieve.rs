@@ -95,7 +95,7 @@ fn an_embedding_model_ranks_by_the_cosine_of_its_vectors() {
 fn only_new_queries_are_searched_and_order_does_not_matter() {
     let lab = lab();
     let before = found(&lab, "top_k: 2");
-    let turned: String = QUERIES.lines().rev().map(|line| format!("{line}\n")).collect();
+    let turned: String = QUERIES.lines().rev().map(|line| format!("{line}\n")).collect::<Vec<_>>().concat();
     lab.write("queries.jsonl", &(turned + "{\"id\": 4, \"instruction\": \"What digests fat?\", \"input\": \"\"}\n"));
     let ran = lab.run(&stages("top_k: 2"));
     assert_eq!((ran.stats("found").rows_computed, ran.stats("found").rows_reused), (1, 3));

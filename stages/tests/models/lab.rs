@@ -75,7 +75,7 @@ impl Lab {
     }
 
     pub fn jsonl(&self, name: &str, rows: impl IntoIterator<Item = Value>) {
-        self.write(name, &rows.into_iter().map(|row| format!("{row}\n")).collect::<String>());
+        self.write(name, &rows.into_iter().map(|row| format!("{row}\n")).collect::<Vec<_>>().concat());
     }
 
     pub fn lines(&self, name: &str) -> Vec<Value> {

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::lab::{Lab, numbers};
 
 /// A base, rows to learn, an adapter, and the exam before and after.
-const PIPELINE: &str = r#"
+const PIPELINE: &str = r"
 pipeline: p
 stages:
   rows: { kind: table, params: { path: rows.jsonl } }
@@ -17,7 +17,7 @@ stages:
     params: TRAIN
   before: { kind: evaluate, inputs: { items: exam }, params: { model: base, max_new_tokens: 8 } }
   after: { kind: evaluate, inputs: { items: exam, adapter: train }, params: { model: base, max_new_tokens: 8 } }
-"#;
+";
 
 const TRAIN: &str = "{ model: base, lora: { r: 8, alpha: 16 }, learning_rate: 0.02, budget: { epochs: 30 }, \
                      micro_batch_size: 4, gradient_accumulation_steps: 2, max_grad_norm: 1.0, seed: 3 }";

@@ -46,7 +46,8 @@ fn scores_per_task_and_over_all() {
     let all = |column: &str| cells(&table, column)[2].unwrap();
     let (x, y): (f64, f64) = (4.0 / 7.0, 2.0 / 3.0);
     let mean = (x + 2.0 * y) / 3.0;
-    let variance = ((x - mean).powi(2) + 2.0 * (y - mean).powi(2)) / 2.0;
+    let degrees_of_freedom = 2.0;
+    let variance = ((x - mean).powi(2) + 2.0 * (y - mean).powi(2)) / degrees_of_freedom;
     close(&[all("rouge_l"), all("rouge_l_stderr")], &[mean, (variance / 3.0).sqrt()]);
     assert!(x <= all("rouge_l_low") && all("rouge_l_low") < mean && mean < all("rouge_l_high"));
     assert_eq!(cells(&table, "rouge_l_stderr")[1], Some(0.0), "a single item");
