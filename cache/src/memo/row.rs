@@ -249,16 +249,23 @@ impl RowMemo {
             let rows = arrow::compute::take_record_batch(&rows, &keep).map_err(|e| StoreError::rows(ACTION, e))?;
             bytes += rows.get_array_memory_size();
             pieces.push(conform(&rows, &schema)?);
-            if bytes >= MERGE_BYTES || file + 1 == old.len() {
-                let merged = concat_batches(&schema, &pieces).map_err(|e| StoreError::rows(ACTION, e))?;
-                written.push(self.shards.write("", &merged)?);
-                pieces.clear();
+            if bytes >= MERGE_BYTES {
+                written.push(self.write_merged(&schema, &mut pieces)?);
                 bytes = 0;
             }
+        }
+        if !pieces.is_empty() {
+            written.push(self.write_merged(&schema, &mut pieces)?);
         }
         let gone: Vec<_> = old.into_iter().filter(|path| !written.contains(path)).collect();
         self.shards.remove(&gone)?;
         self.load()
+    }
+
+    fn write_merged(&mut self, schema: &SchemaRef, pieces: &mut Vec<RecordBatch>) -> Result<PathBuf, StoreError> {
+        let merged = concat_batches(schema, &*pieces).map_err(|e| StoreError::rows(ACTION, e))?;
+        pieces.clear();
+        self.shards.write("", &merged)
     }
 }
 

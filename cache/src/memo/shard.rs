@@ -76,7 +76,12 @@ impl ShardDir {
             Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(e),
         }
-        let rows = open_parquet(path, &ReadOptions::default())?.read_all()?;
+        let rows = match open_parquet(path, &ReadOptions::default()) {
+            Ok(table) => table.read_all()?,
+            // Merged away since it was checked.
+            Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(e),
+        };
         self.cache.push_front((path.to_owned(), rows.clone()));
         let mut bytes = 0;
         self.cache.retain(|(_, rows)| {
