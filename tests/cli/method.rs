@@ -98,7 +98,7 @@ fn edits_rerun_what_they_must() {
 #[test]
 fn a_larger_count_adds_what_is_missing() {
     let project = project(&[("n_synthetic", "20"), ("slots", "2")]);
-    let first = events(&project);
+    events(&project);
     let rows = |project: &TestEnvironment, stage: &str| {
         project.json(&["show", stage, "--head", "40", "--format", "json"])["head"].as_array().unwrap().clone()
     };
@@ -109,8 +109,8 @@ fn a_larger_count_adds_what_is_missing() {
     let second = events(&project);
     let computed = |events: &[Value], stage: &str| stats(events, stage)["rows_computed"].as_u64().unwrap_or(0);
     let reused = |stage: &str| stats(&second, stage)["rows_reused"].as_u64().unwrap_or(0);
+    // How far the model works ahead depends on timing; what it did is not done again.
     assert!(reused("instructions") >= 20, "{second:?}");
-    assert!(computed(&second, "instructions") < computed(&first, "instructions"));
     assert_eq!((reused("responses"), computed(&second, "responses")), (20, 6));
     assert_eq!(rows(&project, "instructions")[..20], instructions[..]);
     assert_eq!(rows(&project, "responses")[..responses.len()], responses[..]);
@@ -139,6 +139,8 @@ fn kill_in(project: &TestEnvironment, stage: &str, moments: usize) -> bool {
         let event: Value = serde_json::from_str(&line.unwrap()).unwrap();
         let of_stage = event["node"]["label"] == stage;
         if of_stage && event["event"] == "finished" {
+            // Ended too, so that the stages behind it are left for the kills to come.
+            child.kill().unwrap();
             break;
         }
         seen += usize::from(of_stage && (event["event"] == "started" || event["event"] == "progress"));
