@@ -14,12 +14,13 @@
 //!     refs/<pipeline>.json       variant -> stage -> key
 //!     sources                    a checksummed log of (path, stat) -> digest
 //!     tmp/<session>/             what a live process is writing; its `session` file is locked while it lives
+//!     births                     locked, shared, by a process while its session begins
 //!     quarantine/                damaged things, moved out of the way
 //!     logs/  runs/               of the engine
 //!     lock                       shared by publishers, exclusive for gc
 //! ```
 //!
-//! Every file but logs, work directories, leases and `lock` is written under `tmp/` and renamed into place, so that it is
+//! Every file but logs, work directories, leases, `births` and `lock` is written under `tmp/` and renamed into place, so that it is
 //! there whole or not at all.
 
 use std::path::{Path, PathBuf};

@@ -6,7 +6,7 @@
 //! manifest from the marker's time on, before it serves any, and drops those whose objects did not reach the disk.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     io::Write,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
@@ -51,6 +51,8 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) fn begin(layout: &Layout, syncer: &Syncer) -> Result<Self, StoreError> {
         let tmp = layout.join("tmp");
+        // Until the marker is there: whoever holds this alone knows that a directory without one is nobody's.
+        let _births = births(layout, true).filter(|file| file.lock_shared().is_ok());
         let dir = tempfile::Builder::new().prefix("s").tempdir_in(&tmp).at("create a directory in", &tmp)?.keep();
         let (new, path) = (dir.join("new"), dir.join(MARKER));
         let marker = Marker { pid: std::process::id(), host: host(), boot: boot_id(), started_ms: fsio::now_ms() };
@@ -77,15 +79,21 @@ impl Drop for Session {
     }
 }
 
-/// Whether the session of an entry of `tmp/` is over. Without working locks, after a day without a change.
-pub(crate) fn is_dead(dir: &Path) -> bool {
+/// The file that is locked, shared, while a session begins. `None` where it cannot be opened, as on a read-only disk.
+fn births(layout: &Layout, create: bool) -> Option<File> {
+    OpenOptions::new().append(true).create(create).open(layout.join("births")).ok()
+}
+
+/// Whether the session of an entry of `tmp/` is over. `alone` says that no session is beginning, so that a directory
+/// without a marker was left by a process that died as its session began or ended. Without working locks, after a day
+/// without a change.
+fn is_dead(dir: &Path, alone: bool) -> bool {
     match File::open(dir.join(MARKER)) {
         Ok(marker) => matches!(try_lock(&marker), Ok(true)) || (try_lock(&marker).is_err() && is_old(dir)),
-        Err(_) => is_old(dir),
+        Err(_) => alone || is_old(dir),
     }
 }
 
-/// A directory without a marker may be a session that begins just now.
 fn is_old(dir: &Path) -> bool {
     let age = fs::metadata(dir).and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok());
     age.is_some_and(|age| age > Duration::from_hours(24))
@@ -102,16 +110,17 @@ pub(crate) struct Dead {
 
 /// The sessions of processes that died.
 pub(crate) fn dead(layout: &Layout) -> Result<Vec<Dead>, StoreError> {
+    let births = births(layout, false).filter(|file| file.lock().is_ok());
     let mut dead = Vec::new();
     for dir in fsio::list(&layout.join("tmp"))? {
-        if !is_dead(&dir) {
+        if !is_dead(&dir, births.is_some()) {
             continue;
         }
         let marker: Option<Marker> =
             fs::read(dir.join(MARKER)).ok().and_then(|json| serde_json::from_slice(&json).ok());
         let (since, boot) = match marker {
             Some(m) => (UNIX_EPOCH + Duration::from_millis(m.started_ms), m.boot),
-            // Its own bytes were lost.
+            // Its own bytes were lost, or it had not begun to publish.
             None => (fs::metadata(&dir).and_then(|m| m.modified()).unwrap_or(UNIX_EPOCH), String::new()),
         };
         let rebooted = boot.is_empty() || boot != boot_id();

@@ -4,7 +4,7 @@ mod common;
 
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
@@ -183,6 +183,9 @@ fn leftovers_of_the_dead_go_and_those_of_the_living_stay() {
     let dead = dir.path().join("v1/tmp/dead");
     fs::create_dir(&dead).unwrap();
     fs::write(dead.join("session"), "{}").unwrap();
+    // Killed before it had its marker.
+    let unborn = dir.path().join("v1/tmp/unborn");
+    fs::create_dir(&unborn).unwrap();
     fs::write(dir.path().join("v1/leases").join(key(7).to_string()), "{}").unwrap();
     let orphan = dir.path().join("v1/objects/00");
     fs::create_dir_all(&orphan).unwrap();
@@ -190,10 +193,11 @@ fn leftovers_of_the_dead_go_and_those_of_the_living_stay() {
     fs::write(&orphan, "rows").unwrap();
 
     let findings = store.verify(&VerifyOptions::default()).unwrap().findings;
-    assert_eq!(findings, [Finding::Orphan { path: orphan.clone() }, Finding::Leftover { path: dead.clone() }]);
+    let left = |path: &PathBuf| Finding::Leftover { path: path.clone() };
+    assert_eq!(findings, [Finding::Orphan { path: orphan.clone() }, left(&dead), left(&unborn)]);
     let report = store.gc(&GcPolicy::default()).unwrap();
-    assert_eq!((report.leftovers, report.objects), (2, 1));
-    assert!(!dead.exists() && !orphan.exists() && files.join("f").exists());
+    assert_eq!((report.leftovers, report.objects), (3, 1));
+    assert!(!dead.exists() && !unborn.exists() && !orphan.exists() && files.join("f").exists());
     clean(&store);
     living.commit(provenance("r")).unwrap();
     hit(&store, &key(1));
