@@ -1,6 +1,6 @@
 //! `respond` on a random model.
 
-use crate::lab::{Lab, seeds};
+use crate::lab::{Lab, random_model, seeds};
 
 fn rows(range: std::ops::Range<usize>) -> String {
     range
@@ -22,6 +22,8 @@ fn stages(more: &str) -> String {
 
 fn lab(n: usize) -> Lab {
     let lab = Lab::new();
+    std::fs::create_dir(lab.path("model")).unwrap();
+    random_model(&lab.path("model"), 1);
     lab.write("seeds.jsonl", &seeds());
     lab.write("rows.jsonl", &rows(0..n));
     lab
@@ -33,19 +35,19 @@ fn answers_depend_on_their_row_alone_and_only_new_rows_are_computed() {
         let more = format!(", temperature: {temperature}, demonstration_choice: overlap");
         let lab = lab(20);
         let first = lab.run(&stages(&format!("{more}, slots: 3")));
-        assert!(first.failures.is_empty(), "{:?}", first.failures);
-        let twenty = lab.table("answers", "responses");
+        assert!(first.failures().is_empty(), "{:?}", first.failures());
+        let twenty = lab.table("answers.responses");
         assert_eq!((twenty.num_rows(), first.stats("answers").rows_computed), (20, 20));
         lab.write("rows.jsonl", &rows(0..30));
         let second = lab.run(&stages(&format!("{more}, slots: 64")));
-        assert_eq!(lab.table("answers", "responses").slice(0, 20), twenty);
+        assert_eq!(lab.table("answers.responses").slice(0, 20), twenty);
         let stats = second.stats("answers");
         assert_eq!((stats.rows_computed, stats.rows_reused), (10, 20));
         // In another order, and in another company.
         let other = self::lab(0);
         other.write("rows.jsonl", &(rows(10..20) + &rows(0..10)));
         other.run(&stages(&more));
-        let there = other.table("answers", "responses");
+        let there = other.table("answers.responses");
         assert_eq!((there.slice(10, 10), there.slice(0, 10)), (twenty.slice(0, 10), twenty.slice(10, 10)));
         assert_eq!(lab.count("answers", "kept"), 30);
     }
@@ -55,20 +57,20 @@ fn answers_depend_on_their_row_alone_and_only_new_rows_are_computed() {
 fn the_generating_seeds_are_shown_and_named() {
     let lab = lab(12);
     lab.run(&stages(", demonstration_choice: generating"));
-    for (i, row) in lab.rows("answers", "responses").iter().enumerate() {
+    for (i, row) in lab.rows("answers.responses").iter().enumerate() {
         let shown = row["demonstrations"].as_array().unwrap();
         assert_eq!(shown.len(), 1);
         assert!(shown[0] == format!("s{}", i % 12) || shown[0] == format!("s{}", (i + 5) % 12), "{row}");
     }
     lab.write("seeds.jsonl", &seeds().lines().take(3).map(|l| format!("{l}\n")).collect::<Vec<_>>().concat());
-    let failure = lab.run(&stages(", demonstration_choice: generating")).failure().to_owned();
+    let failure = lab.run(&stages(", demonstration_choice: generating")).failure();
     assert!(failure.contains("which the input `seeds` does not have"), "{failure}");
 }
 
 #[test]
 fn passages_and_adapters_change_answers() {
     let lab = lab(8);
-    let greedy = |lab: &Lab| lab.table("answers", "responses").column(3).clone();
+    let greedy = |lab: &Lab| lab.table("answers.responses").column(3).clone();
     lab.run(&stages(""));
     let bare = greedy(&lab);
     lab.write("corpus.jsonl", "{\"id\": \"c\", \"text\": \"An item is a thing of which there is a number.\"}\n");
@@ -76,9 +78,9 @@ fn passages_and_adapters_change_answers() {
     let retrieve = "  corpus: { kind: table, params: { path: corpus.jsonl } }
   found: { kind: retrieve, inputs: { queries: rows, corpus: corpus } }\n";
     let ran = lab.run(&format!("{retrieve}{with}"));
-    assert!(ran.failures.is_empty(), "{:?}", ran.failures);
+    assert!(ran.failures().is_empty(), "{:?}", ran.failures());
     assert_ne!(greedy(&lab).as_ref(), bare.as_ref());
-    assert!(lab.rows("answers", "responses").iter().all(|row| row["passages"] == serde_json::json!(["c"])));
+    assert!(lab.rows("answers.responses").iter().all(|row| row["passages"] == serde_json::json!(["c"])));
     let whole = greedy(&lab);
     lab.run(&format!(
         "{retrieve}{}",
@@ -93,7 +95,7 @@ fn passages_and_adapters_change_answers() {
 #[test]
 fn mistakes_are_named() {
     let lab = lab(3);
-    let failing = |stages: &str| lab.run(stages).failure().to_owned();
+    let failing = |stages: &str| lab.run(stages).failure();
     lab.write("rows.jsonl", "{\"id\": \"a\", \"instruction\": \"x\"}\n{\"id\": \"b\", \"instruction\": \"\"}\n");
     assert!(failing(&stages("")).contains("answers: row 2 of the input `instructions` has no `instruction`"));
     lab.write("rows.jsonl", "{\"id\": \"a\", \"question\": \"x\"}\n");
@@ -108,5 +110,5 @@ fn mistakes_are_named() {
     lab.write("seeds.jsonl", "{\"id\": \"s\", \"instruction\": \"x\"}\n");
     assert!(failing(&stages("")).contains("`output`"));
     // Without demonstrations nobody asks for the answers.
-    assert!(lab.run(&stages("").replace("num_demonstrations: 1", "num_demonstrations: 0")).failures.is_empty());
+    assert!(lab.run(&stages("").replace("num_demonstrations: 1", "num_demonstrations: 0")).failures().is_empty());
 }

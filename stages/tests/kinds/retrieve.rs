@@ -17,7 +17,7 @@ const QUERIES: &str = r#"{"id": 1, "instruction": "Which organ makes enzymes?", 
 "#;
 
 fn lab() -> Lab {
-    let lab = Lab::empty();
+    let lab = Lab::new();
     lab.write("corpus.jsonl", CORPUS);
     lab.write("queries.jsonl", QUERIES);
     lab
@@ -37,8 +37,8 @@ fn ids(row: &Value) -> Vec<&str> {
 
 fn found(lab: &Lab, params: &str) -> Vec<Value> {
     let ran = lab.run(&stages(params));
-    assert!(ran.failures.is_empty(), "{params}: {:?}", ran.failures);
-    lab.rows("found", "rows")
+    assert!(ran.failures().is_empty(), "{params}: {:?}", ran.failures());
+    lab.rows("found.rows")
 }
 
 #[test]
@@ -69,6 +69,7 @@ fn every_method_finds_what_fits() {
 fn an_embedding_model_ranks_by_the_cosine_of_its_vectors() {
     let lab = lab();
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("lm/tests/golden/bert");
+    std::fs::create_dir(lab.path("model")).unwrap();
     for file in ["config.json", "tokenizer.json", "model.safetensors"] {
         std::fs::copy(golden.join(file), lab.path("model").join(file)).unwrap();
     }
@@ -83,7 +84,7 @@ fn an_embedding_model_ranks_by_the_cosine_of_its_vectors() {
     assert!((score(liver) - f64::from(cosine)).abs() < 1e-5);
     assert!(passages.windows(2).all(|pair| score(&pair[0]) >= score(&pair[1])));
     // The model's content is in the key of dense retrieval and in no other's.
-    let again = |params: &str| !lab.run(&stages(params)).stages().is_empty();
+    let again = |params: &str| !lab.run(&stages(params)).computed().is_empty();
     assert!(!again("method: dense, embedder: model, top_k: 4"));
     found(&lab, "method: bm25, embedder: model");
     std::fs::write(lab.path("model/vocab.json"), "{}").unwrap();
@@ -99,7 +100,7 @@ fn only_new_queries_are_searched_and_order_does_not_matter() {
     lab.write("queries.jsonl", &(turned + "{\"id\": 4, \"instruction\": \"What digests fat?\", \"input\": \"\"}\n"));
     let ran = lab.run(&stages("top_k: 2"));
     assert_eq!((ran.stats("found").rows_computed, ran.stats("found").rows_reused), (1, 3));
-    let after = lab.rows("found", "rows");
+    let after = lab.rows("found.rows");
     assert_eq!((&after[0], &after[2]), (&before[2], &before[0]));
     assert_eq!(ids(&after[3])[0], "bile");
 }
@@ -109,14 +110,14 @@ fn a_template_makes_the_query() {
     let lab = lab();
     let rows = found(&lab, "query_template: \"{{ input }} veins\", top_k: 1");
     assert_eq!(ids(&rows[0]), ["veins"]);
-    let failure = lab.run(&stages("query_template: \"{{ inputs }}\"")).failure().to_owned();
+    let failure = lab.run(&stages("query_template: \"{{ inputs }}\"")).failure();
     assert!(failure.contains("row 1") && failure.contains("query_template"), "{failure}");
 }
 
 #[test]
 fn mistakes_are_named() {
     let lab = lab();
-    let failing = |params: &str| lab.run(&stages(params)).failure().to_owned();
+    let failing = |params: &str| lab.run(&stages(params)).failure();
     assert!(failing("method: dense").contains("needs an embedder"));
     assert!(failing("method: dense, embedder: nowhere").contains("no such file or directory"));
     assert!(failing("query_columns: [question]").contains("no column `question`"));

@@ -1,18 +1,24 @@
-//! A folder with a pipeline, a store and a small model, and what happened in it.
+//! A folder with tables, models, a pipeline file and a store, and what happened in it.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use arrow::{
     array::{AsArray, RecordBatch},
     compute::cast,
-    datatypes::{DataType, Float64Type},
+    datatypes::{DataType, Float64Type, Int64Type},
     json::LineDelimitedWriter,
 };
 use pipe_cache::{ArtifactRef, Digest, Manifest, ReadOptions, Store, StoreOptions};
 use pipe_engine::{
     cancel::CancelToken,
-    events::{Event, EventKind, RunSummary},
+    diag::Diagnostics,
+    events::{Event, EventKind, NodeStats, RunSummary},
     execute::{RunOptions, run},
+    pipeline::Pipeline,
     resolve::{Overrides, resolve},
     spec,
 };
@@ -27,6 +33,7 @@ use serde_json::Value;
 pub struct Lab {
     dir: tempfile::TempDir,
     store: Store,
+    options: RunOptions,
 }
 
 /// One run: how it ended, and what happened.
@@ -49,7 +56,23 @@ impl Ran {
         })
     }
 
-    /// The labels of the stages that were computed, sorted.
+    /// The one failure.
+    pub fn failure(&self) -> String {
+        let mut failures = self.failures();
+        assert_eq!(failures.len(), 1, "{failures:?}");
+        failures.remove(0)
+    }
+
+    /// What a stage that was computed says of itself.
+    pub fn stats(&self, stage: &str) -> NodeStats {
+        let of_stage = |e: &EventKind| match e {
+            EventKind::Finished { node, stats, .. } if node.label.to_string() == stage => Some(stats.clone()),
+            _ => None,
+        };
+        self.pick(of_stage).pop().unwrap_or_else(|| panic!("{stage} did not run: {:?}", self.failures()))
+    }
+
+    /// The labels of the stages that were computed, sorted. Nothing failed.
     pub fn computed(&self) -> Vec<String> {
         assert_eq!(self.failures(), [""; 0]);
         let mut labels =
@@ -63,7 +86,12 @@ impl Lab {
     pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path().join("store"), StoreOptions::default()).unwrap();
-        Self { dir, store }
+        Self { dir, store, options: RunOptions::default() }
+    }
+
+    /// A variable of the environment that the runs see.
+    pub fn env(&mut self, name: &str, value: &str) {
+        Arc::make_mut(&mut self.options.env).insert(name.into(), value.into());
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -111,18 +139,26 @@ impl Lab {
         save(&self.path(name), &decoder, &tokenizer, candle_core::DType::F32).unwrap();
     }
 
-    pub fn run(&self, yaml: &str) -> Ran {
-        self.run_until(yaml, |_| false)
+    fn pipeline(&self, stages: &str) -> Result<Pipeline, Diagnostics> {
+        self.write("p.yaml", &format!("pipeline: p\nstages:\n{stages}"));
+        resolve(&spec::load(&self.path("p.yaml")), &pipe_stages::registry(), &Overrides::default()).map(|r| r.pipeline)
+    }
+
+    /// What is wrong with these `stages:`.
+    pub fn problems(&self, stages: &str) -> String {
+        self.pipeline(stages).err().map_or_else(String::new, |problems| problems.to_string())
+    }
+
+    /// Runs `stages:` of a pipeline.
+    pub fn run(&self, stages: &str) -> Ran {
+        self.run_until(stages, |_| false)
     }
 
     /// Runs, and cancels at the first event for which `stop` is true.
-    pub fn run_until(&self, yaml: &str, stop: impl Fn(&EventKind) -> bool) -> Ran {
-        self.write("p.yaml", yaml);
-        let spec = spec::load(&self.path("p.yaml"));
-        let resolved = resolve(&spec, &pipe_stages::registry(), &Overrides::default());
-        let pipeline = resolved.map_err(|d| format!("{:?}", d.items)).unwrap().pipeline;
+    pub fn run_until(&self, stages: &str, stop: impl Fn(&EventKind) -> bool) -> Ran {
+        let pipeline = self.pipeline(stages).map_err(|d| d.to_string()).unwrap();
         let cancel = CancelToken::new();
-        let options = RunOptions { cancel: cancel.clone(), ..RunOptions::default() };
+        let options = RunOptions { cancel: cancel.clone(), ..self.options.clone() };
         let mut events = Vec::new();
         let mut report = |event: &Event| {
             if stop(&event.kind) {
@@ -162,10 +198,51 @@ impl Lab {
     pub fn counter(&self, stage: &str, name: &str) -> u64 {
         self.manifest(stage).provenance.counters[name]
     }
+
+    /// `outcome -> count` of a yield table; checks that the outcomes add up.
+    pub fn yields(&self, stage: &str) -> Vec<(String, i64)> {
+        let batch = self.table(&format!("{stage}.yield"));
+        let (names, counts) = (batch.column(0).as_string::<i32>(), batch.column(1).as_primitive::<Int64Type>());
+        let lines: Vec<_> = (0..batch.num_rows()).map(|i| (names.value(i).to_owned(), counts.value(i))).collect();
+        assert_eq!(lines[0].0, "attempted");
+        assert_eq!(lines[0].1, lines[1..].iter().map(|(_, n)| n).sum::<i64>(), "{lines:?}");
+        lines
+    }
+
+    pub fn count(&self, stage: &str, outcome: &str) -> i64 {
+        self.yields(stage).iter().find(|(name, _)| name == outcome).unwrap().1
+    }
 }
 
 /// A column of numbers without nulls.
 pub fn numbers(table: &RecordBatch, column: &str) -> Vec<f64> {
     let column = table.column_by_name(column).unwrap_or_else(|| panic!("no column {column}"));
     cast(column, &DataType::Float64).unwrap().as_primitive::<Float64Type>().values().to_vec()
+}
+
+/// Writes a random model with a context of 96 tokens.
+pub fn random_model(dir: &Path, seed: u64) {
+    let texts = (0..80).map(|i| format!("Instruction: What is item {i}?\nOutput: It is thing {i}.\n"));
+    let tokenizer = train_bpe(texts, 300).unwrap();
+    let architecture = Architecture {
+        hidden_size: 32,
+        intermediate_size: 48,
+        num_hidden_layers: 2,
+        num_attention_heads: 2,
+        max_position_embeddings: 96,
+    };
+    let decoder = architecture.decoder(&tokenizer, seed).unwrap();
+    save(dir, &decoder, &tokenizer, candle_core::DType::F32).unwrap();
+}
+
+/// Twelve seeds.
+pub fn seeds() -> String {
+    let things =
+        ["apple", "bone", "cell", "drug", "enzyme", "fever", "gene", "heart", "insulin", "joint", "kidney", "lung"];
+    let line = |(i, thing): (usize, &&str)| {
+        format!(
+            "{{\"id\": \"s{i}\", \"instruction\": \"What is the {thing}?\", \"output\": \"It is {thing} number {i}.\"}}\n"
+        )
+    };
+    things.iter().enumerate().map(line).collect()
 }

@@ -6,10 +6,7 @@ use serde_json::json;
 use crate::lab::{Lab, numbers};
 
 /// A base, rows to learn, an adapter, and the exam before and after.
-const PIPELINE: &str = r"
-pipeline: p
-stages:
-  rows: { kind: table, params: { path: rows.jsonl } }
+const PIPELINE: &str = r"  rows: { kind: table, params: { path: rows.jsonl } }
   exam: { kind: table, params: { path: exam.jsonl } }
   train:
     kind: train
@@ -160,7 +157,7 @@ fn whole_models_and_quantised_bases_are_trained() {
     let lab = questions();
     let pipeline = |train: &str, input: &str| {
         format!(
-            "pipeline: p\nstages:\n  rows: {{ kind: table, params: {{ path: rows.jsonl }} }}\n  \
+            "  rows: {{ kind: table, params: {{ path: rows.jsonl }} }}\n  \
              train: {{ kind: train, inputs: {{ examples: rows }}, params: {train} }}\n  \
              after: {{ kind: evaluate, inputs: {{ items: rows, {input} }}, params: {{ max_new_tokens: 8{} }} }}\n",
             if input.starts_with("adapter") { ", model: base" } else { "" }
@@ -180,8 +177,6 @@ fn whole_models_and_quantised_bases_are_trained() {
 fn held_out_rows_and_seeds_have_their_part() {
     let lab = questions();
     let seeds_only = "
-pipeline: p
-stages:
   rows: { kind: table, params: { path: rows.jsonl } }
   seeds: { kind: table, params: { path: exam.jsonl } }
   mixed:
@@ -208,7 +203,7 @@ fn prompts_show_seeds_and_passages() {
     lab.jsonl("open.jsonl", (0..4).map(item));
     let evaluate = |params: &str| {
         format!(
-            "pipeline: p\nstages:\n  open: {{ kind: table, params: {{ path: open.jsonl }} }}\n  \
+            "  open: {{ kind: table, params: {{ path: open.jsonl }} }}\n  \
              seeds: {{ kind: table, params: {{ path: rows.jsonl }} }}\n  \
              e: {{ kind: evaluate, inputs: {{ items: open, seeds: seeds }}, params: {{ model: base, max_new_tokens: 4, {params} }} }}\n"
         )
@@ -247,7 +242,7 @@ fn mistakes_are_named() {
         let schema = if file == "nothing.jsonl" { ", schema: { instruction: string, output: string }" } else { "" };
         let failures = lab
             .run(&format!(
-                "pipeline: p\nstages:\n  t: {{ kind: table, params: {{ path: {file}{schema} }} }}\n  \
+                "  t: {{ kind: table, params: {{ path: {file}{schema} }} }}\n  \
                  s: {{ kind: {kind}, inputs: {{ {port}: t }}, params: {{ model: base{params} }} }}\n"
             ))
             .failures();

@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use crate::lab::{Lab, seeds};
+use crate::lab::{Lab, random_model, seeds};
 
 /// Filters that let nonsense through, and stop strings that end it.
 const LOOSE: &str = "stop: [\"\\n\", \"e\", \"a\"], max_new_tokens: 24, \
@@ -21,6 +21,8 @@ fn stages(count: usize, more: &str) -> String {
 
 fn lab() -> Lab {
     let lab = Lab::new();
+    std::fs::create_dir(lab.path("model")).unwrap();
+    random_model(&lab.path("model"), 1);
     lab.write("seeds.jsonl", &seeds());
     lab
 }
@@ -29,15 +31,15 @@ fn lab() -> Lab {
 fn rows_depend_on_neither_slots_nor_extent_and_only_what_is_missing_is_computed() {
     let lab = lab();
     let first = lab.run(&stages(50, ", slots: 7"));
-    assert!(first.failures.is_empty(), "{:?}", first.failures);
-    let fifty = lab.table("new", "instructions");
+    assert!(first.failures().is_empty(), "{:?}", first.failures());
+    let fifty = lab.table("new.instructions");
     assert_eq!(fifty.num_rows(), 50);
     let attempts = lab.count("new", "attempted") as u64;
     let made = first.stats("new").rows_computed;
     assert!(made >= attempts && attempts > 50, "{attempts} of {made}");
 
     let second = lab.run(&stages(80, ", slots: 64"));
-    let eighty = lab.table("new", "instructions");
+    let eighty = lab.table("new.instructions");
     assert_eq!(eighty.slice(0, 50), fifty);
     let stats = second.stats("new");
     let (all, known) = (lab.count("new", "attempted") as u64, stats.rows_reused);
@@ -46,14 +48,14 @@ fn rows_depend_on_neither_slots_nor_extent_and_only_what_is_missing_is_computed(
 
     let other = self::lab();
     other.run(&stages(80, ", slots: 1"));
-    assert_eq!(other.table("new", "instructions"), eighty);
+    assert_eq!(other.table("new.instructions"), eighty);
     assert_eq!(other.yields("new"), lab.yields("new"));
     // Less is a prefix of what is there: the model is not even opened.
     std::fs::remove_file(lab.path("model/model.safetensors")).unwrap();
-    crate::lab::random_model(&lab.path("model"), 1);
+    random_model(&lab.path("model"), 1);
     let less = lab.run(&stages(20, ""));
     assert_eq!(less.stats("new").rows_computed, 0);
-    assert_eq!(lab.table("new", "instructions"), fifty.slice(0, 20));
+    assert_eq!(lab.table("new.instructions"), fifty.slice(0, 20));
 }
 
 #[test]
@@ -64,7 +66,7 @@ fn what_makes_an_attempt_is_in_the_key_and_what_does_not_is_not() {
         "{% for d in demonstrations %}\nInstruction: {{ d.instruction }}\n{% endfor %}\nInstruction:",
     );
     lab.run(&stages(10, ", template: mine.jinja"));
-    let same = |more: &str| lab.run(&stages(10, more)).stages().is_empty();
+    let same = |more: &str| lab.run(&stages(10, more)).computed().is_empty();
     assert!(same(", template: mine.jinja, slots: 3, max_attempts: 9999, patience: 500"));
     std::fs::rename(lab.path("mine.jinja"), lab.path("yours.jinja")).unwrap();
     assert!(same(", template: yours.jinja"));
@@ -73,7 +75,7 @@ fn what_makes_an_attempt_is_in_the_key_and_what_does_not_is_not() {
     assert!(!same(""));
     assert!(!same(", seed: 1"));
     assert!(!same(", num_demonstrations: 2"));
-    crate::lab::random_model(&lab.path("model"), 2);
+    random_model(&lab.path("model"), 2);
     assert!(!same(""));
     assert!(same(""));
 }
@@ -82,7 +84,7 @@ fn what_makes_an_attempt_is_in_the_key_and_what_does_not_is_not() {
 fn rows_name_the_seeds_they_were_shown() {
     let lab = lab();
     lab.run(&stages(30, ""));
-    let rows = lab.rows("new", "instructions");
+    let rows = lab.rows("new.instructions");
     let mut shown = std::collections::BTreeSet::new();
     for row in &rows {
         let ids: Vec<&str> = row["demonstrations"].as_array().unwrap().iter().map(|v| v.as_str().unwrap()).collect();
@@ -100,7 +102,7 @@ fn rows_name_the_seeds_they_were_shown() {
 fn excluded_instructions_are_dropped_and_counted() {
     let lab = lab();
     lab.run(&stages(20, ""));
-    let rows = lab.rows("new", "instructions");
+    let rows = lab.rows("new.instructions");
     let text: String = rows
         .iter()
         .map(|r| format!("{}\n", serde_json::json!({ "instruction": r["instruction"] })))
@@ -110,10 +112,10 @@ fn excluded_instructions_are_dropped_and_counted() {
     // The table is an input, so attempts are made anew; most nonsense differs, but one-letter instructions come again.
     let with = stages(200, "").replace("seeds: seeds }", "seeds: seeds, exclude: exam }");
     let ran = lab.run(&format!("  exam: {{ kind: table, params: {{ path: exam.jsonl }} }}\n{with}"));
-    assert!(ran.failures.is_empty(), "{:?}", ran.failures);
+    assert!(ran.failures().is_empty(), "{:?}", ran.failures());
     let normal = |v: &serde_json::Value| v["instruction"].as_str().unwrap().to_lowercase();
     let banned: Vec<String> = rows.iter().map(normal).collect();
-    assert!(lab.rows("new", "instructions").iter().all(|row| !banned.contains(&normal(row))));
+    assert!(lab.rows("new.instructions").iter().all(|row| !banned.contains(&normal(row))));
     assert!(lab.count("new", "excluded") > 0, "{:?}", lab.yields("new"));
 }
 
@@ -121,20 +123,20 @@ fn excluded_instructions_are_dropped_and_counted() {
 fn a_generation_that_keeps_nothing_ends_with_a_message() {
     let lab = lab();
     let strict = stages(5, ", patience: 40").replace("min_words: 1", "min_words: 90");
-    let failure = lab.run(&strict).failure().to_owned();
+    let failure = lab.run(&strict).failure();
     assert!(failure.contains("new: 0 of 5 instructions were kept") && failure.contains("last 40 of 40"), "{failure}");
     assert!(failure.contains("too_short") || failure.contains("truncated"), "{failure}");
     // Nothing is computed to find that out again.
-    let failure = lab.run(&strict).failure().to_owned();
+    let failure = lab.run(&strict).failure();
     assert!(failure.contains("last 40 of 40"), "{failure}");
-    let failure = lab.run(&stages(500, ", max_attempts: 30")).failure().to_owned();
+    let failure = lab.run(&stages(500, ", max_attempts: 30")).failure();
     assert!(failure.contains("`max_attempts: 30` is reached"), "{failure}");
 }
 
 #[test]
 fn mistakes_are_named() {
     let mut lab = lab();
-    let failing = |lab: &Lab, stages: &str| lab.run(stages).failure().to_owned();
+    let failing = |lab: &Lab, stages: &str| lab.run(stages).failure();
     let with = |params: &str| {
         format!(
             "  seeds: {{ kind: table, params: {{ path: seeds.jsonl }} }}
@@ -223,15 +225,15 @@ fn a_server_writes_instructions_too() {
   new: {{ kind: generate, inputs: {{ seeds: seeds }}, params: {{ count: 1, patience: 5, model: {{ endpoint: \"{url}\", model: m, api_key_env: KEY }} }} }}\n"
     );
     lab.env("KEY", "bad");
-    let failure = lab.run(&stages).failure().to_owned();
+    let failure = lab.run(&stages).failure();
     assert!(failure.contains("401") && failure.contains("who are you?") && !failure.contains("Bearer"), "{failure}");
     lab.env("KEY", "good");
     let ran = lab.run(&stages);
-    assert!(ran.failures.is_empty(), "{:?}", ran.failures);
-    let row = &lab.rows("new", "instructions")[0];
+    assert!(ran.failures().is_empty(), "{:?}", ran.failures());
+    let row = &lab.rows("new.instructions")[0];
     assert_eq!((&row["instruction"], &row["input"]), (&"Name the largest gland of the body.".into(), &"".into()));
     assert_eq!(ran.stats("new").counters["prompt_tokens"], 20);
     // It says the same again and again: the second row never comes.
-    let failure = lab.run(&stages.replace("count: 1", "count: 2")).failure().to_owned();
+    let failure = lab.run(&stages.replace("count: 1", "count: 2")).failure();
     assert!(failure.contains("1 of 2 instructions were kept") && failure.contains("5 duplicate"), "{failure}");
 }
