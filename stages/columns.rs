@@ -1,11 +1,14 @@
 //! Columns of input tables as the kinds read them, with errors that name the input, the row and the column.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, LargeListArray, ListArray, RecordBatch, StringArray, StructArray},
+    array::{
+        Array, ArrayRef, AsArray, Float64Builder, LargeListArray, ListArray, ListBuilder, RecordBatch, StringArray,
+        StringBuilder, StructArray, StructBuilder,
+    },
     compute::cast,
-    datatypes::{DataType, Float64Type},
+    datatypes::{DataType, Field, Fields, Float64Type},
 };
 use pipe_engine::kind::StageError;
 
@@ -154,14 +157,15 @@ pub fn text_lists(batch: &RecordBatch, port: &str, name: &str) -> Result<Option<
     rows.collect::<Result<_, _>>().map(Some)
 }
 
-/// The column `passages` that `retrieve` adds, row by row; `None` where there is none.
+const PASSAGES: &str = "passages";
+
+/// The column `passages` that `retrieve` adds and `respond` keeps, row by row; `None` where there is none.
 ///
 /// # Errors
 /// It is not a list of objects with `id` and `text`.
 pub fn passages(batch: &RecordBatch, port: &str) -> Result<Option<Vec<Vec<Passage>>>, StageError> {
-    const NAME: &str = "passages";
-    let Some(array) = batch.column_by_name(NAME) else { return Ok(None) };
-    let wrong = || wrong_type(port, NAME, array.data_type(), "a list of {id, text, score}");
+    let Some(array) = batch.column_by_name(PASSAGES) else { return Ok(None) };
+    let wrong = || wrong_type(port, PASSAGES, array.data_type(), "a list of {id, text, score}");
     let rows = (0..batch.num_rows()).map(|row| {
         let items = items(array, row).ok_or_else(wrong)?;
         if items.is_empty() {
@@ -169,8 +173,8 @@ pub fn passages(batch: &RecordBatch, port: &str) -> Result<Option<Vec<Vec<Passag
         }
         let items = items.as_any().downcast_ref::<StructArray>().ok_or_else(wrong)?;
         let field = |name: &str| items.column_by_name(name).ok_or_else(wrong);
-        let id = text_array(field("id")?, port, NAME, is_scalar)?;
-        let text = text_array(field("text")?, port, NAME, is_text)?;
+        let id = text_array(field("id")?, port, PASSAGES, is_scalar)?;
+        let text = text_array(field("text")?, port, PASSAGES, is_text)?;
         let scores = match items.column_by_name("score") {
             Some(column) => Some(cast(column, &DataType::Float64).map_err(|_| wrong())?),
             None => None,
@@ -181,6 +185,42 @@ pub fn passages(batch: &RecordBatch, port: &str) -> Result<Option<Vec<Vec<Passag
             .collect())
     });
     rows.collect::<Result<_, _>>().map(Some)
+}
+
+/// The fields of a passage; `scored` says whether the score is one of them.
+fn passage_fields(scored: bool) -> Fields {
+    let text = |name| Field::new(name, DataType::Utf8, false);
+    let score = scored.then(|| Field::new("score", DataType::Float64, false));
+    [text("id"), text("text")].into_iter().chain(score).collect()
+}
+
+fn passage_item(scored: bool) -> Field {
+    Field::new("item", DataType::Struct(passage_fields(scored)), false)
+}
+
+/// The column `passages` of output tables: a list of `{id, text, score}`, best first; of `{id, text}` where it is not `scored`.
+pub fn passages_field(scored: bool) -> Field {
+    Field::new(PASSAGES, DataType::List(Arc::new(passage_item(scored))), false)
+}
+
+/// The values of [`passages_field`], row by row.
+pub fn passage_lists<T: AsRef<[Passage]>>(rows: &[T], scored: bool) -> ArrayRef {
+    let builder = StructBuilder::from_fields(passage_fields(scored), 0);
+    let mut lists = ListBuilder::new(builder).with_field(passage_item(scored));
+    for row in rows {
+        let passages = lists.values();
+        for passage in row.as_ref() {
+            let of = "the builder was made for these fields";
+            passages.field_builder::<StringBuilder>(0).expect(of).append_value(&passage.id);
+            passages.field_builder::<StringBuilder>(1).expect(of).append_value(&passage.text);
+            if scored {
+                passages.field_builder::<Float64Builder>(2).expect(of).append_value(passage.score);
+            }
+            passages.append(true);
+        }
+        lists.append(true);
+    }
+    Arc::new(lists.finish())
 }
 
 /// A seed instruction.
@@ -225,12 +265,7 @@ pub fn seeds(batch: &RecordBatch, port: &str, answered: bool) -> Result<Vec<Seed
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use arrow::{
-        array::{Int64Array, ListBuilder, StringBuilder},
-        datatypes::{Field, Schema},
-    };
+    use arrow::{array::Int64Array, datatypes::Schema};
 
     use super::*;
 

@@ -8,7 +8,7 @@ use std::{
 
 use pipe_engine::{
     context::{Flow, StageContext},
-    kind::StageError,
+    kind::{ParamProblem, StageError},
 };
 use pipe_lm::generate::{Backend, Completion, FinishReason, Request, SamplingParams, Sink};
 
@@ -95,6 +95,14 @@ pub fn complete(
     }
     cx.check_cancelled()?;
     result.map(|_| ()).map_err(|error| row_error(what, error))
+}
+
+/// What is wrong with sampling parameters that a stage's parameters of the same names made.
+pub fn sampling_problem(params: &SamplingParams) -> Option<ParamProblem> {
+    let message = params.problem()?;
+    // Its first word is the parameter's name.
+    let pointer = format!("/{}", message.split(' ').next().unwrap_or_default());
+    Some(ParamProblem { pointer, message, help: None })
 }
 
 /// The name of a finish reason in tables.

@@ -99,7 +99,7 @@ fn item_table(items: &[Item]) -> Result<RecordBatch, StageError> {
 }
 
 /// A table of text columns without nulls.
-pub(crate) fn text_table(columns: Vec<(&str, StringArray)>) -> Result<RecordBatch, StageError> {
+fn text_table(columns: Vec<(&str, StringArray)>) -> Result<RecordBatch, StageError> {
     let fields: Vec<Field> = columns.iter().map(|(name, _)| Field::new(*name, DataType::Utf8, false)).collect();
     let schema: SchemaRef = Arc::new(Schema::new(fields));
     let arrays = columns.into_iter().map(|(_, array)| Arc::new(array) as ArrayRef).collect();

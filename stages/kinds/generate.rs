@@ -169,10 +169,7 @@ impl StageKind for Generate {
     fn check(&self, params: &GenerateParams) -> Vec<ParamProblem> {
         let mut problems = params.filters.problems("/filters");
         let stop = params.stop.clone().unwrap_or_default();
-        if let Some(message) = params.sampling(stop, [0; 32]).problem() {
-            let name = message.split(' ').next().unwrap_or_default();
-            problems.push(ParamProblem { pointer: format!("/{name}"), message, help: None });
-        }
+        problems.extend(completions::sampling_problem(&params.sampling(stop, [0; 32])));
         if params.count == 0 {
             problems.push(ParamProblem {
                 pointer: "/count".into(),

@@ -32,8 +32,8 @@ use crate::{
 ///
 /// Inputs: `instructions` (`instruction`, optional `id`, `input`, `passages` as `retrieve` adds them, `demonstrations` as `generate` adds them); optional `seeds`
 /// (`instruction`, `output`, optional `id`, `input`); optional `adapter` (PEFT) and `model` (files). Outputs: `responses` (`id`, `instruction`, `input`, `output`,
-/// `passages` and `demonstrations`: their ids in prompt order, `finish_reason`, `prompt_tokens`, `generated_tokens`), kept rows only, and `yield`: how
-/// many rows each filter dropped.
+/// `passages`: those shown, as lists of `{id, text}`, which `train` takes for open-book training; `demonstrations`: ids of the seeds shown;
+/// `finish_reason`, `prompt_tokens`, `generated_tokens`), kept rows only, and `yield`: how many rows each filter dropped.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RespondParams {
@@ -175,7 +175,7 @@ impl RespondParams {
 impl StageKind for Respond {
     type Params = RespondParams;
     const NAME: &'static str = "respond";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const INCREMENT: Increment = Increment::RowWise { primary: "instructions" };
 
     fn ports(&self, _: &RespondParams) -> Ports {
@@ -191,10 +191,7 @@ impl StageKind for Respond {
     fn check(&self, params: &RespondParams) -> Vec<ParamProblem> {
         let mut problems = Vec::new();
         let stop = params.stop.clone().unwrap_or_default();
-        if let Some(message) = params.sampling(stop, [0; 32]).problem() {
-            let name = message.split(' ').next().unwrap_or_default();
-            problems.push(ParamProblem { pointer: format!("/{name}"), message, help: None });
-        }
+        problems.extend(completions::sampling_problem(&params.sampling(stop, [0; 32])));
         if params.filters.max_words.is_some_and(|max| max < params.filters.min_words) {
             problems.push(ParamProblem {
                 pointer: "/filters/min_words".into(),
@@ -302,7 +299,7 @@ impl Writer<'_> {
             let answer = |(completion, &row): (&Completion, &usize)| Answer {
                 query: queries[row].clone(),
                 completion: completion.clone(),
-                passages: self.shown(&queries[row]).iter().map(|p| p.id.clone()).collect(),
+                passages: self.shown(&queries[row]).to_vec(),
                 demonstrations: chosen[row].iter().map(|&i| self.chooser.seeds()[i].id.clone()).collect(),
             };
             let answered: Vec<Answer> = done.iter().zip(&rows).map(answer).collect();

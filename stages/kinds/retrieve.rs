@@ -6,8 +6,8 @@ mod query;
 use std::sync::Arc;
 
 use arrow::{
-    array::{ArrayRef, Float64Builder, ListBuilder, RecordBatch, StringBuilder, StructBuilder},
-    datatypes::{DataType, Field, Fields, Schema, SchemaRef},
+    array::RecordBatch,
+    datatypes::{Schema, SchemaRef},
 };
 use pipe_engine::{
     context::{PendingRows, RowSink, StageContext},
@@ -21,7 +21,7 @@ use self::{
     index::{Corpus, Index},
     query::QueryText,
 };
-use crate::{model::ModelRef, prompts::Passage};
+use crate::{columns, model::ModelRef, prompts::Passage};
 
 /// Adds to each row the passages of a corpus that fit it best.
 ///
@@ -56,7 +56,7 @@ pub struct RetrieveParams {
     #[serde(default)]
     pub stop_words: StopWords,
     /// The columns that make the query, joined by spaces; missing ones and empty values are skipped, but one must be there.
-    #[serde(default = "columns")]
+    #[serde(default = "query_columns")]
     pub query_columns: Vec<String>,
     /// A minijinja template for the query over the row's text columns, in place of `query_columns`.
     #[serde(default)]
@@ -98,7 +98,7 @@ fn b() -> f64 {
     0.4
 }
 
-fn columns() -> Vec<String> {
+fn query_columns() -> Vec<String> {
     vec!["instruction".into(), "input".into()]
 }
 
@@ -286,20 +286,12 @@ fn search(
         let found = index.search(cx, &text.of(&batch, 0)?, params.top_k)?;
         let passages: Vec<Vec<Passage>> =
             found.into_iter().map(|hits| hits.into_iter().map(|hit| corpus.passage(&hit)).collect()).collect();
-        let columns = batch.columns().iter().cloned().chain([passage_lists(&passages)]).collect();
+        let columns = batch.columns().iter().cloned().chain([columns::passage_lists(&passages, true)]).collect();
         let rows = RecordBatch::try_new(SchemaRef::clone(schema), columns);
         let rows = rows.map_err(|e| StageError::other("add passages to rows", e))?;
         sink.emit(&range.collect::<Vec<_>>(), &rows)?;
     }
     Ok(())
-}
-
-fn passage_fields() -> Fields {
-    Fields::from(vec![
-        Field::new("id", DataType::Utf8, false),
-        Field::new("text", DataType::Utf8, false),
-        Field::new("score", DataType::Float64, false),
-    ])
 }
 
 /// The columns of the queries, and `passages`.
@@ -310,24 +302,6 @@ fn with_passages(schema: &SchemaRef) -> Result<SchemaRef, StageError> {
             "rename it where the table is read, or connect the rows from before the first `retrieve`",
         ));
     }
-    let item = Field::new("item", DataType::Struct(passage_fields()), false);
-    let added = Field::new("passages", DataType::List(Arc::new(item)), false);
-    Ok(Arc::new(Schema::new(schema.fields().iter().cloned().chain([Arc::new(added)]).collect::<Vec<_>>())))
-}
-
-fn passage_lists(rows: &[Vec<Passage>]) -> ArrayRef {
-    let item = Field::new("item", DataType::Struct(passage_fields()), false);
-    let mut lists = ListBuilder::new(StructBuilder::from_fields(passage_fields(), 0)).with_field(item);
-    for row in rows {
-        let passages = lists.values();
-        for passage in row {
-            let of = "the builder was made for these fields";
-            passages.field_builder::<StringBuilder>(0).expect(of).append_value(&passage.id);
-            passages.field_builder::<StringBuilder>(1).expect(of).append_value(&passage.text);
-            passages.field_builder::<Float64Builder>(2).expect(of).append_value(passage.score);
-            passages.append(true);
-        }
-        lists.append(true);
-    }
-    Arc::new(lists.finish())
+    let added = Arc::new(columns::passages_field(true));
+    Ok(Arc::new(Schema::new(schema.fields().iter().cloned().chain([added]).collect::<Vec<_>>())))
 }

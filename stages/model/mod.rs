@@ -65,11 +65,7 @@ pub fn resolve(cx: &StageContext, param: Option<&ModelRef>) -> Result<Resolved, 
         )),
         (Some(dir), None) => BaseModel::open(&LocalModel::Directory { path: dir, commit: None }).map(Resolved::Local),
         (None, Some(ModelRef::Endpoint(endpoint))) => open_endpoint(cx, endpoint).map(Resolved::Endpoint),
-        (None, Some(ModelRef::Files(source))) => {
-            let local =
-                source.clone().relative_to(cx.base_dir()).fetch(&hub(|name| cx.env(name))).map_err(model_error)?;
-            BaseModel::open(&local).map(Resolved::Local)
-        }
+        (None, Some(ModelRef::Files(source))) => BaseModel::open(&fetch(cx, source)?).map(Resolved::Local),
     }
 }
 

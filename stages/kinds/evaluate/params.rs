@@ -6,7 +6,7 @@ use pipe_metrics::{Metric, Normalizer};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{model::ModelRef, prompts::TemplateRef};
+use crate::{completions::sampling_problem, model::ModelRef, prompts::TemplateRef};
 
 /// Answers every row of `items` with a model (and an `adapter`), and scores the answers.
 ///
@@ -214,10 +214,7 @@ impl EvaluateParams {
             problem("/bootstrap/resamples", "an interval needs resamples", "1000 or more are usual");
         }
         let stop = self.stop.clone().unwrap_or_default();
-        if let Some(message) = self.sampling(stop, [0; 32]).problem() {
-            let name = message.split(' ').next().unwrap_or_default();
-            problem(&format!("/{name}"), &message, "change the parameter");
-        }
+        problems.extend(sampling_problem(&self.sampling(stop, [0; 32])));
         problems
     }
 }

@@ -73,8 +73,8 @@ pub fn queries(batch: &RecordBatch, passage_words: Option<usize>) -> Result<Vec<
 pub struct Answer {
     pub query: Query,
     pub completion: Completion,
-    /// Ids of the passages shown.
-    pub passages: Vec<String>,
+    /// The passages shown, as they were shown. Their scores are left out, so that other scores do not make other answers.
+    pub passages: Vec<Passage>,
     /// Ids of the seeds shown.
     pub demonstrations: Vec<String>,
 }
@@ -83,14 +83,13 @@ pub struct Answer {
 pub fn schema() -> SchemaRef {
     let text = |name: &str| Field::new(name, DataType::Utf8, false);
     let number = |name: &str| Field::new(name, DataType::Int64, false);
-    let list = |name: &str| Field::new(name, DataType::new_list(DataType::Utf8, true), false);
     Arc::new(Schema::new(vec![
         text("id"),
         text("instruction"),
         text("input"),
         text("output"),
-        list("passages"),
-        list("demonstrations"),
+        columns::passages_field(false),
+        Field::new("demonstrations", DataType::new_list(DataType::Utf8, true), false),
         text("finish_reason"),
         number("prompt_tokens"),
         number("generated_tokens"),
@@ -103,20 +102,18 @@ pub fn answers(rows: &[Answer]) -> Result<RecordBatch, StageError> {
         |of: fn(&Answer) -> &str| -> ArrayRef { Arc::new(rows.iter().map(|r| Some(of(r))).collect::<StringArray>()) };
     let number =
         |of: fn(&Answer) -> u64| -> ArrayRef { Arc::new(rows.iter().map(|r| of(r) as i64).collect::<Int64Array>()) };
-    let list = |of: fn(&Answer) -> &[String]| -> ArrayRef {
-        let mut lists = ListBuilder::new(StringBuilder::new());
-        for row in rows {
-            lists.append_value(of(row).iter().map(Some));
-        }
-        Arc::new(lists.finish())
-    };
+    let passages: Vec<&[Passage]> = rows.iter().map(|r| &*r.passages).collect();
+    let mut demonstrations = ListBuilder::new(StringBuilder::new());
+    for row in rows {
+        demonstrations.append_value(row.demonstrations.iter().map(Some));
+    }
     let columns = vec![
         text(|r| &r.query.id),
         text(|r| &r.query.instruction),
         text(|r| &r.query.input),
         text(|r| r.completion.text.trim()),
-        list(|r| &r.passages),
-        list(|r| &r.demonstrations),
+        columns::passage_lists(&passages, false),
+        Arc::new(demonstrations.finish()),
         text(|r| finish_name(r.completion.finish)),
         number(|r| r.completion.usage.prompt_tokens),
         number(|r| r.completion.usage.completion_tokens),
@@ -204,7 +201,7 @@ mod tests {
             finish,
             usage,
         };
-        Answer { query, completion, passages: vec!["p".into()], demonstrations: Vec::new() }
+        Answer { query, completion, passages: Vec::new(), demonstrations: Vec::new() }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `respond` on a random model.
 
-use crate::lab::{Lab, random_model, seeds};
+use crate::lab::{Lab, numbers, random_model, seeds};
 
 fn rows(range: std::ops::Range<usize>) -> String {
     range
@@ -80,8 +80,18 @@ fn passages_and_adapters_change_answers() {
     let ran = lab.run(&format!("{retrieve}{with}"));
     assert!(ran.failures().is_empty(), "{:?}", ran.failures());
     assert_ne!(greedy(&lab).as_ref(), bare.as_ref());
-    assert!(lab.rows("answers.responses").iter().all(|row| row["passages"] == serde_json::json!(["c"])));
+    let passage = serde_json::json!([{"id": "c", "text": "An item is a thing of which there is a number."}]);
+    assert!(lab.rows("answers.responses").iter().all(|row| row["passages"] == passage));
     let whole = greedy(&lab);
+    // What was shown can be shown again in training.
+    let trained = |open_book: bool| {
+        let train = format!(
+            "  taught: {{ kind: train, inputs: {{ examples: answers }}, params: {{ model: model, budget: {{ epochs: 1 }}, open_book: {open_book} }} }}\n"
+        );
+        lab.run(&format!("{retrieve}{with}{train}"));
+        numbers(&lab.table("taught.log"), "tokens").iter().sum::<f64>()
+    };
+    assert!(trained(true) > trained(false) + 8.0 * 5.0, "eight rows with a passage each");
     lab.run(&format!(
         "{retrieve}{}",
         with.replace("num_demonstrations: 1", "num_demonstrations: 1, max_passage_words: 4")
