@@ -15,6 +15,7 @@ pub mod kinds {
     pub mod embedded_world;
     pub mod evaluate;
     mod examples;
+    pub mod export;
     pub mod generate;
     pub mod pretrain;
     pub mod respond;
@@ -37,6 +38,7 @@ pub fn registry() -> Registry {
         .with(kinds::respond::Respond)
         .with(kinds::train::Train)
         .with(kinds::evaluate::Evaluate)
+        .with(kinds::export::Export)
         .with(kinds::pretrain::Pretrain)
         .with(kinds::embedded_world::EmbeddedWorld)
         .with(kinds::embedded_texts::EmbeddedTexts)

@@ -29,6 +29,9 @@ pub use base::BaseModel;
 pub use error::{model_error, row_error};
 pub use reference::{EndpointRef, ModelRef};
 
+/// The name of the file that the kind `export` writes.
+pub(crate) const EXPORTED_GGUF: &str = "model.gguf";
+
 /// The optional input `model`: a model's files from another stage.
 pub fn model_port() -> InputPort {
     InputPort { name: "model".into(), accepts: PortType::Files, required: false }
@@ -63,10 +66,16 @@ pub fn resolve(cx: &StageContext, param: Option<&ModelRef>) -> Result<Resolved, 
             "name one with the parameter `model` (a directory, hf:org/name@revision, a .gguf file or the URL of a server), or connect \
              the output of a `pretrain` stage to the input `model`",
         )),
-        (Some(dir), None) => BaseModel::open(&LocalModel::Directory { path: dir, commit: None }).map(Resolved::Local),
+        (Some(dir), None) => BaseModel::open(&connected(dir)).map(Resolved::Local),
         (None, Some(ModelRef::Endpoint(endpoint))) => open_endpoint(cx, endpoint).map(Resolved::Endpoint),
         (None, Some(ModelRef::Files(source))) => BaseModel::open(&fetch(cx, source)?).map(Resolved::Local),
     }
+}
+
+/// The model in the output of another stage: a Hugging Face directory, or a directory with nothing but a GGUF file.
+fn connected(dir: PathBuf) -> LocalModel {
+    let gguf = dir.join(EXPORTED_GGUF);
+    if gguf.is_file() { LocalModel::Gguf(gguf) } else { LocalModel::Directory { path: dir, commit: None } }
 }
 
 /// The base model whose files are needed (training, hidden states).
@@ -78,7 +87,7 @@ pub fn resolve_local(cx: &StageContext, param: Option<&ModelRef>) -> Result<Arc<
         Resolved::Local(model) => Ok(model),
         Resolved::Endpoint(endpoint) => Err(StageError::user_help(
             format!("{} is a server, and this stage needs the model's files", endpoint.config().base_url),
-            "give a directory, hf:org/name@revision or a .gguf file",
+            "give a Hugging Face directory or hf:org/name@revision",
         )),
     }
 }

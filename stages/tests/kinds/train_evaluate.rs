@@ -16,17 +16,17 @@ const PIPELINE: &str = r"  rows: { kind: table, params: { path: rows.jsonl } }
   after: { kind: evaluate, inputs: { items: exam, adapter: train }, params: { model: base, max_new_tokens: 8 } }
 ";
 
-const TRAIN: &str = "{ model: base, lora: { r: 8, alpha: 16 }, learning_rate: 0.02, budget: { epochs: 30 }, \
+pub const TRAIN: &str = "{ model: base, lora: { r: 8, alpha: 16 }, learning_rate: 0.02, budget: { epochs: 30 }, \
                      micro_batch_size: 4, gradient_accumulation_steps: 2, max_grad_norm: 1.0, seed: 3 }";
 
-fn with(train: &str) -> String {
+pub fn with(train: &str) -> String {
     PIPELINE.replace("TRAIN", train)
 }
 
 const COLOURS: [&str; 4] = ["red", "green", "blue", "white"];
 
 /// A lab with a base model, questions about colours, and an exam of the same.
-fn questions() -> Lab {
+pub fn questions() -> Lab {
     let lab = Lab::new();
     let question = |i: usize| format!("What is the colour of item {i}?");
     // The base has the form of the answers, and the wrong colours.
