@@ -16,7 +16,15 @@ use crate::{
 /// Why a source could not be hashed.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    /// It is not there, or may not be read.
+    /// It is not there.
+    #[error("`{label}` names a file that does not exist: {}", path.display())]
+    Missing {
+        /// The kind's name for it.
+        label: String,
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// It may not be read.
     #[error("failed to read source `{label}` ({})", path.display())]
     Unreadable {
         /// The kind's name for it.
@@ -115,8 +123,15 @@ impl SourceHasher {
     }
 
     fn digest(&self, label: &str, path: &Path) -> Result<Digest, SourceError> {
-        if std::fs::metadata(path).is_ok_and(|m| !m.is_file() && !m.is_dir()) {
-            return Err(SourceError::Unhashable { label: label.to_owned(), path: path.to_owned() });
+        let (label_of, path_of) = (|| label.to_owned(), || path.to_owned());
+        match std::fs::metadata(path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                return Err(SourceError::Missing { label: label_of(), path: path_of() });
+            }
+            Ok(m) if !m.is_file() && !m.is_dir() => {
+                return Err(SourceError::Unhashable { label: label_of(), path: path_of() });
+            }
+            _ => {}
         }
         let slot = {
             let mut paths = self.paths.lock().expect("hashing does not panic");
@@ -124,7 +139,7 @@ impl SourceHasher {
         };
         slot.get_or_init(|| self.store.source_digest(path).map(|s| s.digest).map_err(Arc::new))
             .clone()
-            .map_err(|source| SourceError::Unreadable { label: label.to_owned(), path: path.to_owned(), source })
+            .map_err(|source| SourceError::Unreadable { label: label_of(), path: path_of(), source })
     }
 }
 

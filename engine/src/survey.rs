@@ -154,6 +154,8 @@ fn sources(node: &Node, hasher: &SourceHasher) -> Result<Vec<SourceRecord>, Prob
     hasher.records(sources).map_err(|e| match e {
         SourceError::Unhashable { .. } => Problem::Unhashable(e.to_string()),
         SourceError::Unreadable { ref source, .. } => Problem::Unreadable(format!("{e}: {source}")),
-        SourceError::Pattern { .. } | SourceError::Kind(_) => Problem::Unreadable(e.to_string()),
+        SourceError::Missing { .. } | SourceError::Pattern { .. } | SourceError::Kind(_) => {
+            Problem::Unreadable(e.to_string())
+        }
     })
 }

@@ -79,7 +79,7 @@ impl StageKind for Evaluate {
             return Err(StageError::user_help("the input `items` has no rows", "an exam needs one item or more"));
         }
         if params.open_book {
-            check_passages(&rows, "items")?;
+            check_passages(cx, &rows, "items")?;
         }
         if let Some(row) = rows.iter().position(|row| row.task.as_deref() == Some(ALL)) {
             return Err(StageError::user_help(

@@ -51,6 +51,10 @@ impl Coordinator<'_> {
             Ok(records) => self.settle_with(node, &records, None),
             Err(error @ SourceError::Unhashable { .. }) => self.settle_with(node, &[], Some(error.to_string())),
             Err(SourceError::Kind(error)) => self.fail(node, &error, None),
+            Err(error @ SourceError::Missing { .. }) => {
+                let help = "paths are relative to the pipeline file's folder; check its spelling";
+                self.fail(node, &StageError::user_help(error.to_string(), help), None);
+            }
             Err(error) => {
                 let error = StageError::other("find out what the stage depends on", error);
                 self.fail(node, &error, None);

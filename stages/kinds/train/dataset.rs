@@ -62,7 +62,7 @@ fn read(params: &TrainParams, cx: &StageContext, port: &str) -> Result<Vec<Row>,
     let rows = read_rows(&cx.table(port)?.read()?, port, params.open_book)?;
     // Seeds are written by people, who had no passages.
     if params.open_book && port != "seeds" {
-        check_passages(&rows, port)?;
+        check_passages(cx, &rows, port)?;
     }
     Ok(rows)
 }
