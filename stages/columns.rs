@@ -10,6 +10,7 @@ use arrow::{
     compute::cast,
     datatypes::{DataType, Field, Fields, Float64Type},
 };
+use pipe_cache::{Digest, row_digests};
 use pipe_engine::kind::StageError;
 
 use crate::{prompts::Passage, tabular::TabularError};
@@ -132,6 +133,18 @@ pub fn ids(batch: &RecordBatch, port: &str) -> Result<Vec<String>, StageError> {
         ids.push(id.to_owned());
     }
     Ok(ids)
+}
+
+/// Ids that are a row's own, whatever other rows there are: its column `id`, or the digest of the row where there is none. What is drawn for a
+/// row is drawn by these.
+///
+/// # Errors
+/// As [`ids`].
+pub fn lasting_ids(batch: &RecordBatch, port: &str) -> Result<Vec<String>, StageError> {
+    if batch.column_by_name("id").is_some() {
+        return ids(batch, port);
+    }
+    Ok(row_digests(batch)?.iter().map(Digest::short).collect())
 }
 
 /// The items of one row of a list column, as an array; empty where the list is null.

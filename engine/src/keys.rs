@@ -10,7 +10,8 @@
 //! | `sources`, in the kind's order | label, then content digest, or the value |
 //!
 //! The hash of another list, or of the same fields in another encoding, needs another [`FORMAT`]. The *recipe* is the same
-//! digest without what the engine can extend row by row: the primary input of a row-wise kind, the extent of a stream kind.
+//! digest without what the engine can extend row by row (the primary input of a row-wise kind, the extent of a stream kind), and without
+//! what a kind applies to the rows afterwards ([`StageKind::AFTERWARDS`](crate::kind::StageKind::AFTERWARDS)).
 
 use std::collections::BTreeMap;
 
@@ -112,6 +113,13 @@ pub struct FileSource {
     pub name: Option<String>,
 }
 
+/// A part of a key that a recipe may leave out.
+#[derive(Clone, Copy)]
+enum Part<'a> {
+    Input(&'a str),
+    Param(&'a str),
+}
+
 /// The key's components as they lie in the pipeline, without copies: what the hot path hashes.
 pub struct KeyParts<'a> {
     pipeline: &'a Pipeline,
@@ -167,24 +175,23 @@ impl<'a> KeyParts<'a> {
         parts.record_of(parts.sorted_inputs().filter(|&i| complete(i)))
     }
 
-    fn hash(&self, domain: &str, without_input: Option<&str>, without_param: Option<&str>) -> Digest {
+    fn hash(&self, domain: &str, leaves_out: &dyn Fn(Part<'_>) -> bool) -> Digest {
         let mut h = Hasher::new(domain);
         h.str(self.node.kind.name()).u64(u64::from(self.node.kind.version()));
-        match (&*self.node.semantic, without_param) {
-            (Value::Object(params), Some(extent)) => {
-                let mut params = params.clone();
-                params.shift_remove(extent);
-                h.json(&Value::Object(params));
+        match &*self.node.semantic {
+            Value::Object(params) if params.keys().any(|name| leaves_out(Part::Param(name))) => {
+                let kept = params.iter().filter(|(name, _)| !leaves_out(Part::Param(name)));
+                h.json(&Value::Object(kept.map(|(name, value)| (name.clone(), value.clone())).collect()));
             }
-            (params, _) => {
+            params => {
                 h.json(params);
             }
         }
-        let kept = self.node.inputs.iter().filter(|i| Some(i.port.as_str()) != without_input).count();
+        let kept = self.node.inputs.iter().filter(|i| !leaves_out(Part::Input(&i.port))).count();
         h.u64(kept as u64);
         for i in self.sorted_inputs() {
             let input = &self.node.inputs[i];
-            if Some(input.port.as_str()) == without_input {
+            if leaves_out(Part::Input(&input.port)) {
                 continue;
             }
             let artifacts = self.artifacts(i);
@@ -223,16 +230,17 @@ impl<'a> KeyParts<'a> {
 
     /// The key.
     pub fn key(&self) -> Digest {
-        self.hash(KEY_DOMAIN, None, None)
+        self.hash(KEY_DOMAIN, &|_| false)
     }
 
     /// The recipe: what the memo is filed under and randomness is drawn from.
     pub fn recipe(&self) -> Digest {
-        match self.node.kind.increment() {
-            Increment::Whole => self.hash(RECIPE_DOMAIN, None, None),
-            Increment::RowWise { primary } => self.hash(RECIPE_DOMAIN, Some(primary), None),
-            Increment::Stream { extent } => self.hash(RECIPE_DOMAIN, None, Some(extent)),
-        }
+        let (increment, afterwards) = (self.node.kind.increment(), self.node.kind.afterwards());
+        self.hash(RECIPE_DOMAIN, &|part| match (part, increment) {
+            (Part::Input(name), Increment::RowWise { primary: own })
+            | (Part::Param(name), Increment::Stream { extent: own }) => name == own || afterwards.contains(&name),
+            (Part::Input(name) | Part::Param(name), _) => afterwards.contains(&name),
+        })
     }
 
     /// The readable record.

@@ -242,6 +242,9 @@ pub trait StageKind: Send + Sync + 'static {
     const VERSION: u32;
     /// How far the kind can reuse its own earlier rows.
     const INCREMENT: Increment = Increment::Whole;
+    /// Parameters and inputs that decide what is made of the memo's rows and nothing else: filters, metrics. They are part of the key and
+    /// not of the recipe, so that a change of them neither computes a row again nor draws another one.
+    const AFTERWARDS: &'static [&'static str] = &[];
 
     /// The ports of a stage with these parameters. Must be cheap and must not touch the disk.
     fn ports(&self, params: &Self::Params) -> Ports;
@@ -276,6 +279,8 @@ pub trait DynKind: Send + Sync {
     fn version(&self) -> u32;
     /// See [`StageKind::INCREMENT`].
     fn increment(&self) -> Increment;
+    /// See [`StageKind::AFTERWARDS`].
+    fn afterwards(&self) -> &'static [&'static str];
     /// The JSON Schema of the parameters, doc comments included.
     fn schema(&self) -> Schema;
     /// Parses parameters; returns them typed, and as JSON with all defaults filled in.
@@ -305,6 +310,9 @@ impl<K: StageKind> DynKind for K {
     }
     fn increment(&self) -> Increment {
         K::INCREMENT
+    }
+    fn afterwards(&self) -> &'static [&'static str] {
+        K::AFTERWARDS
     }
     fn schema(&self) -> Schema {
         schemars::schema_for!(K::Params)

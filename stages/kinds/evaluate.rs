@@ -22,6 +22,7 @@ pub use self::params::{BootstrapParams, EvaluateParams, FewshotSelection, Metric
 use self::{fewshot::Fewshot, scores::Scored};
 use super::examples::{Row, check_passages, read_rows};
 use crate::{
+    columns::lasting_ids,
     completions,
     model::{ModelRef, adapter_port, generator_options, model_port, resolve},
     prompts::{PromptContext, PromptTemplate, Purpose},
@@ -36,8 +37,9 @@ const ALL: &str = "all";
 impl StageKind for Evaluate {
     type Params = EvaluateParams;
     const NAME: &'static str = "evaluate";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const INCREMENT: Increment = Increment::RowWise { primary: "items" };
+    const AFTERWARDS: &'static [&'static str] = &["metrics", "normalizer", "bootstrap"];
 
     fn ports(&self, _: &EvaluateParams) -> Ports {
         let input = |name: &'static str, required| InputPort { name: name.into(), accepts: PortType::Table, required };
@@ -80,6 +82,15 @@ impl StageKind for Evaluate {
         }
         if params.open_book {
             check_passages(cx, &rows, "items")?;
+        }
+        let normalizer = params.normalizer.normalizer();
+        let unlabelled = |row: &Row| !row.labels.is_empty() && scores::right_labels(row, normalizer).next().is_none();
+        if let Some(at) = rows.iter().position(unlabelled) {
+            let answer = &rows[at].references[0];
+            return Err(StageError::user_help(
+                format!("the answer `{answer}` of row {} of the input `items` is none of its `labels`", at + 1),
+                "spell both in the same way, or leave the labels out",
+            ));
         }
         if let Some(row) = rows.iter().position(|row| row.task.as_deref() == Some(ALL)) {
             return Err(StageError::user_help(
@@ -156,8 +167,12 @@ impl Examiner<'_> {
 
     fn answer(&self, pending: &PendingRows<'_>, sink: &RowSink<'_>) -> Result<(), StageError> {
         let params = self.params;
-        // The ids of all rows were found to differ; those of a part do, too.
-        let rows = read_rows(&pending.all()?, "items", params.open_book)?;
+        let items = pending.all()?;
+        let mut rows = read_rows(&items, "items", params.open_book)?;
+        // The number of a row among those that are left says nothing of it.
+        for (row, id) in rows.iter_mut().zip(lasting_ids(&items, "items")?) {
+            row.id = id;
+        }
         let stop = match &params.stop {
             Some(stop) => stop.clone(),
             None => self.template.stop(&self.context(&rows[0]))?,

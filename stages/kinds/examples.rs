@@ -53,6 +53,9 @@ pub(crate) fn read_rows(table: &RecordBatch, port: &str, with_passages: bool) ->
             let output = outputs.as_ref().map(|texts| texts.filled(row)).transpose()?;
             answers.push(output.ok_or_else(|| no_answer(row, port))?.to_owned());
         }
+        if answers.iter().any(|answer| answer.trim().is_empty()) {
+            return Err(no_answer(row, port));
+        }
         rows.push(Row {
             id,
             instruction: instructions.filled(row)?.to_owned(),
@@ -68,7 +71,7 @@ pub(crate) fn read_rows(table: &RecordBatch, port: &str, with_passages: bool) ->
 
 fn no_answer(row: usize, port: &str) -> StageError {
     StageError::user_help(
-        format!("row {} of the input `{port}` has no `references`", row + 1),
+        format!("row {} of the input `{port}` has no `references`, or an empty one", row + 1),
         "fill them in, or leave the row out",
     )
 }
@@ -137,6 +140,10 @@ mod tests {
             (vec![("question", texts(&[Some("Q")])), ("output", texts(&[Some("A")]))], "`instruction`"),
             (vec![q(), ("output", texts(&[Some("A"), None]))], "row 2 of the input `items` has no `output`"),
             (vec![q(), ("references", lists(&[&["A"], &[]]))], "row 2 of the input `items` has no `references`"),
+            (
+                vec![q(), ("references", lists(&[&["A"], &["B", " "]]))],
+                "row 2 of the input `items` has no `references`",
+            ),
             (
                 vec![("instruction", texts(&[Some(" ")])), ("output", texts(&[Some("A")]))],
                 "row 1 of the input `items` has no `instruction`",

@@ -153,8 +153,9 @@ impl GenerateParams {
 impl StageKind for Generate {
     type Params = GenerateParams;
     const NAME: &'static str = "generate";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const INCREMENT: Increment = Increment::Stream { extent: "count" };
+    const AFTERWARDS: &'static [&'static str] = &["filters", "exclude"];
 
     fn ports(&self, _: &GenerateParams) -> Ports {
         let input = |name: &'static str, required| InputPort { name: name.into(), accepts: PortType::Table, required };

@@ -137,13 +137,13 @@ pub struct ResponseFilters {
     pub truncated: bool,
     /// Drop answers without a word.
     pub empty: bool,
-    /// Drop answers that repeat the input or the instruction, up to case and white space.
+    /// Drop answers that repeat the input or the instruction, up to case, white space and final `.?!:;,`.
     pub echo: bool,
     /// Drop answers of fewer words.
     pub min_words: usize,
     /// Drop answers of more words; no limit when left out.
     pub max_words: Option<usize>,
-    /// Drop rows whose instruction, input and answer are those of an earlier kept row, up to case and white space.
+    /// Drop rows whose instruction, input and answer are those of an earlier kept row, up to case, white space and final `.?!:;,`.
     pub duplicates: bool,
 }
 
@@ -177,6 +177,7 @@ impl StageKind for Respond {
     const NAME: &'static str = "respond";
     const VERSION: u32 = 2;
     const INCREMENT: Increment = Increment::RowWise { primary: "instructions" };
+    const AFTERWARDS: &'static [&'static str] = &["filters"];
 
     fn ports(&self, _: &RespondParams) -> Ports {
         let input = |name: &'static str, required| InputPort { name: name.into(), accepts: PortType::Table, required };
@@ -256,7 +257,6 @@ impl Writer<'_> {
             passages: self.shown(query),
             instruction: Some(&query.instruction),
             input: &query.input,
-            with_inputs: self.chooser.seeds().iter().any(|s| !s.input.is_empty()),
             ..PromptContext::default()
         }
     }

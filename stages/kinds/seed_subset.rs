@@ -138,6 +138,12 @@ impl StageKind for SeedSubset {
             Quality::OffDomain => Some(cx.optional_table("off_domain")?.ok_or_else(no_off_domain)?.read()?),
             _ => None,
         };
+        if off_domain.as_ref() == Some(&pool) {
+            return Err(StageError::user_help(
+                "the inputs `pool` and `off_domain` are the same rows",
+                "connect a table of another domain to `off_domain`",
+            ));
+        }
         cx.check_cancelled()?;
         let subset = draw(params, &pool, off_domain.as_ref())?;
         cx.write_batches("rows", subset.rows.schema_ref(), [&subset.rows])?;

@@ -122,11 +122,6 @@ impl BaseModel {
         })
     }
 
-    /// The files.
-    pub fn local(&self) -> &LocalModel {
-        &self.local
-    }
-
     /// What config.json says.
     pub fn config(&self) -> &DecoderConfig {
         &self.config
@@ -160,7 +155,10 @@ impl BaseModel {
         match &self.local {
             LocalModel::Directory { path, .. } => Weights::from_dir(path, &self.config).map_err(model_error),
             LocalModel::Gguf(path) => Err(StageError::user_help(
-                format!("{} is a GGUF file, which can be run but not trained", path.display()),
+                format!(
+                    "{} is a GGUF file, whose weights can be run, but neither trained nor exported",
+                    path.display()
+                ),
                 "use the model's Hugging Face directory",
             )),
         }

@@ -149,14 +149,6 @@ impl Resolved {
             )),
         }
     }
-
-    /// Whether conversations can be rendered: servers do that themselves.
-    pub fn has_chat_template(&self) -> bool {
-        match self {
-            Self::Local(model) => model.chat().is_some(),
-            Self::Endpoint(_) => true,
-        }
-    }
 }
 
 /// How many rows a generator works on at once, from the parameter `slots`.

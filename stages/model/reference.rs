@@ -174,8 +174,7 @@ fn identity(source: &ModelSource, host: &dyn SourceHost) -> Result<Value, StageE
             there(&dir)?;
             let mut files = serde_json::Map::new();
             for path in Identity::files_of(&dir).map_err(model_error)? {
-                let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-                files.insert(name, json!(host.digest(&path)?.to_string()));
+                files.insert(Identity::name_in(&dir, &path), json!(host.digest(&path)?.to_string()));
             }
             Ok(Value::Object(files))
         }

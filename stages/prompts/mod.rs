@@ -9,7 +9,7 @@
 //! | `instruction`, `input` | what is to be answered (responses); `input` may be empty |
 //! | `output` | the answer; defined only where the finished text is wanted (training), undefined where the model is to write it |
 //! | `domain` | the parameter `domain`, may be empty |
-//! | `with_inputs` | whether any seed has an `input` |
+//! | `with_inputs` | whether any seed has an `input` (instructions; elsewhere false) |
 //!
 //! Its text ends where the model begins. A top-level `{% set stop = [...] %}` gives the strings that end the model's text; the parameter `stop`
 //! replaces them. `{{ turn("user") }}` (or `system`, `assistant`) begins a turn: a template that has turns makes a conversation, which the model's own

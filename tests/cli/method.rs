@@ -1,7 +1,7 @@
 //! The method on the embedded model, small: what reruns after which edit, what a kill costs, and that nothing depends on batches or threads.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{BufRead, BufReader},
     path::Path,
     process::Stdio,
@@ -114,6 +114,16 @@ fn a_larger_count_adds_what_is_missing() {
     assert_eq!((reused("responses"), computed(&second, "responses")), (20, 6));
     assert_eq!(rows(&project, "instructions")[..20], instructions[..]);
     assert_eq!(rows(&project, "responses")[..responses.len()], responses[..]);
+
+    // Nothing that was generated, and no seed, asks what the exam asks.
+    let asked = |stage: &str| -> BTreeSet<String> {
+        let row = |row: &Value| row["instruction"].as_str().unwrap().to_lowercase();
+        let table = project.json(&["show", stage, "--head", "1000", "--format", "json"]);
+        table["head"].as_array().unwrap().iter().map(row).collect()
+    };
+    let exam = asked("world.exam");
+    assert_eq!(exam.len(), 33);
+    assert!(asked("instructions").is_disjoint(&exam) && asked("seeds").is_disjoint(&exam));
 }
 
 #[test]

@@ -37,7 +37,7 @@ use crate::{
 
 /// Memo rows are written down at least this often while a stage emits them. Batches that take longer are written down one
 /// by one, so that a kill loses at most the batch in flight.
-const FLUSH_EVERY: Duration = Duration::from_secs(1);
+const FLUSH_EVERY: Duration = Duration::from_millis(100);
 /// Progress is reported at most this often per stage.
 const PROGRESS_EVERY: Duration = Duration::from_millis(50);
 

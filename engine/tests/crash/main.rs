@@ -146,8 +146,8 @@ fn uniform(seed: u64, i: u64) -> f64 {
     (bits >> 11) as f64 / (1_u64 << 53) as f64
 }
 
-/// Rows are written down once a second, or batch by batch where batches take longer. Processes are slow to start and to die.
-const LOST_MS: u64 = 1000 + 300;
+/// Rows are written down ten times a second, or batch by batch where batches take longer. Processes are slow to start and to die.
+const LOST_MS: u64 = 100 + 900;
 
 fn check_round(place: &Place, expect: &Results, killed: u64, round: u64) {
     let (published, done) = (place.published_tags(), place.work());

@@ -64,6 +64,19 @@ pub struct EvaluateParams {
     #[serde(default = "one")]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub top_p: f64,
+    /// Sample from this many most likely tokens; 0 is off.
+    #[serde(default)]
+    pub top_k: usize,
+    /// Drop tokens less likely than this fraction of the most likely one; 0 is off.
+    #[serde(default)]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub min_p: f64,
+    /// Divides the logits of tokens seen before; 1 is off.
+    #[serde(default = "one")]
+    pub repetition_penalty: f64,
+    /// Which of the many samples, where the temperature is above 0.
+    #[serde(default)]
+    pub seed: u64,
     /// The intervals.
     #[serde(default)]
     pub bootstrap: BootstrapParams,
@@ -189,6 +202,9 @@ impl EvaluateParams {
         SamplingParams {
             temperature: self.temperature as f32,
             top_p: self.top_p as f32,
+            top_k: self.top_k,
+            min_p: self.min_p as f32,
+            repetition_penalty: self.repetition_penalty as f32,
             max_new_tokens: self.max_new_tokens,
             stop,
             seed,

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use pipe_engine::kind::StageError;
-use pipe_metrics::{Estimate, Metric, estimate, match_label};
+use pipe_metrics::{Estimate, Metric, Normalizer, estimate, match_label};
 use rayon::prelude::*;
 
 use super::{super::examples::Row, ALL, params::EvaluateParams};
@@ -21,6 +21,11 @@ pub(super) struct Scored {
     pub metrics: Vec<(Metric, Vec<f64>)>,
     /// Where any item has labels.
     pub labels: Option<Labelled>,
+}
+
+/// The labels that a row's references name.
+pub(super) fn right_labels(row: &Row, normalizer: Normalizer) -> impl Iterator<Item = &str> {
+    row.references.iter().filter_map(move |reference| match_label(normalizer, reference, &row.labels))
 }
 
 impl Scored {
@@ -40,7 +45,7 @@ impl Scored {
                     return (None, None);
                 }
                 let named = match_label(normalizer, prediction, &row.labels);
-                let right = |label: &str| row.references.iter().any(|r| normalizer.apply(r) == normalizer.apply(label));
+                let right = |label: &str| right_labels(row, normalizer).any(|right| right == label);
                 (named.map(str::to_owned), Some(f64::from(u8::from(named.is_some_and(right)))))
             });
             matched.unzip()
@@ -93,7 +98,7 @@ impl Scored {
         let normalizer = params.normalizer.normalizer();
         let mut parts: Vec<String> = self.metrics.iter().map(|(metric, _)| metric.signature(normalizer)).collect();
         if self.labels.is_some() {
-            parts.push(format!("{ACCURACY}|norm:{}|label:equal,else first named|v1", normalizer.signature()));
+            parts.push(format!("{ACCURACY}|norm:{}|label:equal,else first named|v2", normalizer.signature()));
         }
         let bootstrap = &params.bootstrap;
         parts.push(format!(

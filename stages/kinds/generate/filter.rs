@@ -38,7 +38,7 @@ pub struct InstructionFilters {
     /// Drop instructions that hold one of these words or phrases, whatever the case: things that a language model cannot see or make. `graph` and `plot`
     /// are legitimate in some domains.
     pub forbidden_words: Vec<String>,
-    /// Drop instructions that, with their input, equal a seed or an earlier row up to case and white space.
+    /// Drop instructions that, with their input, equal a seed or an earlier row up to case, white space and final `.?!:;,`.
     pub duplicates: bool,
     /// Drop instructions whose ROUGE-L F with a seed or a kept row is above this, without stemming; null is off.
     #[schemars(range(min = 0.0, max = 1.0))]

@@ -7,7 +7,6 @@ use arrow::{
     compute::{concat_batches, filter_record_batch},
     datatypes::{DataType, Field, Int64Type, Schema, SchemaRef},
 };
-use pipe_cache::row_digests;
 use pipe_engine::kind::StageError;
 use pipe_lm::generate::Completion;
 
@@ -51,12 +50,7 @@ pub fn queries(batch: &RecordBatch, passage_words: Option<usize>) -> Result<Vec<
         }
     }
     let demonstrations = columns::text_lists(batch, PORT, "demonstrations")?;
-    let ids = if batch.column_by_name("id").is_some() {
-        columns::ids(batch, PORT)?
-    } else {
-        row_digests(batch)?.iter().map(pipe_cache::Digest::short).collect()
-    };
-    (ids.into_iter().enumerate())
+    (columns::lasting_ids(batch, PORT)?.into_iter().enumerate())
         .map(|(row, id)| {
             Ok(Query {
                 id,

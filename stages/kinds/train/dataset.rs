@@ -53,7 +53,7 @@ impl Examples {
         if report.dropped > 0 {
             cx.warn(format!("{} of {} rows are longer than max_seq_len and were left out", report.dropped, rows.len()));
         }
-        let held_out = if held_out.is_empty() { None } else { Some(encoder.dataset(&held_out)?) };
+        let held_out = encoder.held_out(&held_out, cx)?;
         Ok(Self { training, held_out })
     }
 }
@@ -106,6 +106,28 @@ impl Encoder<'_> {
         }
         let vocabulary = self.base.config().vocab_size;
         Dataset::new(examples, longest, self.params.too_long.rule(), vocabulary).map_err(training_error)
+    }
+
+    /// What the loss is measured on; `None` where nothing is held out.
+    fn held_out(&self, rows: &[Row], cx: &StageContext) -> Result<Option<Dataset>, StageError> {
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let data = self.dataset(rows).map_err(|error| match error {
+            StageError::User { message, help } => StageError::User {
+                message: format!("the rows to measure the loss on (`evaluation`, `eval_fraction`): {message}"),
+                help,
+            },
+            other => other,
+        })?;
+        let dropped = data.report().dropped;
+        if dropped > 0 {
+            cx.warn(format!(
+                "{dropped} of {} rows of `evaluation` are longer than max_seq_len and were left out",
+                rows.len()
+            ));
+        }
+        Ok(Some(data))
     }
 
     fn example(&self, row: &Row) -> Result<Example, StageError> {

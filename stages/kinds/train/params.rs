@@ -1,7 +1,10 @@
 //! The parameters of `train`.
 
 use pipe_engine::kind::ParamProblem;
-use pipe_lm::train::{AdamWConfig, Budget, OptimizerConfig, Scheduler, TooLong, TrainConfig, Warmup};
+use pipe_lm::{
+    source::ModelSource,
+    train::{AdamWConfig, Budget, OptimizerConfig, Scheduler, TooLong, TrainConfig, Warmup},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -252,6 +255,15 @@ fn default_checkpoint_steps() -> u64 {
     50
 }
 
+/// What kind of model this is, if it is one that cannot be trained.
+fn untrainable(model: &ModelRef) -> Option<&'static str> {
+    match model {
+        ModelRef::Endpoint(_) => Some("a model behind a server"),
+        ModelRef::Files(ModelSource::Gguf(_)) => Some("a GGUF file"),
+        ModelRef::Files(_) => None,
+    }
+}
+
 impl TrainParams {
     pub(super) fn config(&self) -> TrainConfig {
         let [beta1, beta2] = self.betas;
@@ -290,6 +302,11 @@ impl TrainParams {
         };
         if self.method == Method::Full && self.quantization != Quantization::None {
             problem("/quantization", "quantised weights cannot be trained", "leave it out, or use `method: lora`");
+        }
+        if let Some(what) = self.model.as_ref().and_then(untrainable) {
+            let help =
+                "give a Hugging Face directory or hub id; another model can still write the instructions and answers";
+            problem("/model", &format!("{what} cannot be trained"), help);
         }
         if self.warmup_ratio.is_some() && self.warmup_steps.is_some() {
             problem("/warmup_steps", "the warmup is given twice", "give `warmup_ratio` or `warmup_steps`");

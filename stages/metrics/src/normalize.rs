@@ -22,6 +22,14 @@ impl Normalizer {
         }
     }
 
+    /// The same, but that articles stay.
+    pub(crate) fn with_articles(self, text: &str) -> String {
+        match self {
+            Self::Squad => collapse(&without_punctuation(&text.to_lowercase())),
+            Self::Lowercase | Self::None => self.apply(text),
+        }
+    }
+
     /// The name in signatures.
     pub const fn signature(self) -> &'static str {
         match self {
@@ -38,9 +46,17 @@ fn collapse(text: &str) -> String {
 
 /// SQuAD's answer normalisation: lower-case, delete ASCII punctuation, delete the words a/an/the, collapse white space, in that order.
 pub fn normalize_answer(text: &str) -> String {
-    let bare: String = text.to_lowercase().chars().filter(|c| !c.is_ascii_punctuation()).collect();
-    let without_articles = delete_articles(&bare);
-    collapse(&without_articles)
+    collapse(&delete_articles(&without_punctuation(&text.to_lowercase())))
+}
+
+/// A text without ASCII punctuation.
+pub(crate) fn without_punctuation(text: &str) -> String {
+    text.chars().filter(|c| !c.is_ascii_punctuation()).collect()
+}
+
+/// Whether a word is one of those that [`normalize_answer`] deletes.
+pub(crate) fn is_article(word: &str) -> bool {
+    matches!(word, "a" | "an" | "the")
 }
 
 /// Replaces the whole words a/an/the by a space. A word is bounded as in Python's `\b`: by anything but letters, digits, `_`.
@@ -51,7 +67,7 @@ fn delete_articles(text: &str) -> String {
     while let Some(first) = rest.chars().next() {
         let end = rest.find(|c| is_word(c) != is_word(first)).unwrap_or(rest.len());
         let (run, tail) = rest.split_at(end);
-        out.push_str(if matches!(run, "a" | "an" | "the") { " " } else { run });
+        out.push_str(if is_article(run) { " " } else { run });
         rest = tail;
     }
     out

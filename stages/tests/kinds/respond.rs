@@ -54,6 +54,20 @@ fn answers_depend_on_their_row_alone_and_only_new_rows_are_computed() {
 }
 
 #[test]
+fn other_filters_ask_the_model_nothing() {
+    let lab = lab(20);
+    let more = ", temperature: 1";
+    lab.run(&stages(more));
+    let all = lab.rows("answers.responses");
+    let ran = lab.run(&stages(more).replace("empty: false }", "empty: false, min_words: 3 }"));
+    assert_eq!((ran.stats("answers").rows_computed, ran.stats("answers").rows_reused), (0, 20));
+    let words = |row: &serde_json::Value| row["output"].as_str().unwrap().split_whitespace().count();
+    let long: Vec<_> = all.into_iter().filter(|row| words(row) >= 3).collect();
+    assert!(!long.is_empty() && long.len() < 20);
+    assert_eq!(lab.rows("answers.responses"), long);
+}
+
+#[test]
 fn the_generating_seeds_are_shown_and_named() {
     let lab = lab(12);
     lab.run(&stages(", demonstration_choice: generating"));

@@ -125,6 +125,39 @@ fn edits_rerun_what_they_touch() {
 }
 
 #[test]
+fn draws_are_a_rows_own_and_other_metrics_ask_the_model_nothing() {
+    let stages = |n: usize, more: &str| {
+        let params =
+            format!("model: base, temperature: 1, num_fewshot: 1, fewshot_selection: random, max_new_tokens: 8{more}");
+        format!(
+            "  exam: {{ kind: table, params: {{ path: bare{n}.jsonl }} }}
+  seeds: {{ kind: table, params: {{ path: rows.jsonl }} }}
+  e: {{ kind: evaluate, inputs: {{ items: exam, seeds: seeds }}, params: {{ {params} }} }}\n"
+        )
+    };
+    let lab = || {
+        let lab = questions();
+        let bare = |i: usize| json!({ "instruction": format!("What is the colour of item {i}?"), "output": "red" });
+        for n in [5, 12] {
+            lab.jsonl(&format!("bare{n}.jsonl"), (0..n).map(bare));
+        }
+        lab
+    };
+    // Items without ids: what is drawn for the last seven must not depend on whether the first five were answered before.
+    let (warm, cold) = (lab(), lab());
+    assert_eq!(warm.run(&stages(5, "")).failures(), [""; 0]);
+    let ran = warm.run(&stages(12, ""));
+    assert_eq!((ran.stats("e").rows_computed, ran.stats("e").rows_reused), (7, 5));
+    cold.run(&stages(12, ""));
+    assert_eq!(warm.digest("e.predictions"), cold.digest("e.predictions"));
+
+    let ran = warm.run(&stages(12, ", metrics: [contains], bootstrap: { seed: 5 }"));
+    assert_eq!((ran.stats("e").rows_computed, ran.stats("e").rows_reused), (0, 12));
+    let answers = |lab: &Lab| lab.table("e.predictions").column_by_name("prediction").unwrap().clone();
+    assert_eq!(answers(&warm).as_ref(), answers(&cold).as_ref());
+}
+
+#[test]
 fn the_number_of_slots_changes_no_byte_and_rows_are_reused() {
     let lab = questions();
     let slots = |n: u32| {
@@ -235,6 +268,7 @@ fn mistakes_are_named() {
             json!({ "id": "x", "instruction": "R", "output": "A" }),
         ],
     );
+    lab.jsonl("labels.jsonl", [json!({ "instruction": "Q", "output": "B", "labels": ["A", "C"] })]);
     lab.jsonl("all.jsonl", [json!({ "task": "all", "instruction": "Q", "output": "A" })]);
     lab.jsonl("long.jsonl", [json!({ "id": "epic", "instruction": "word ".repeat(200), "output": "A" })]);
     let fail = |kind: &str, file: &str, params: &str| -> String {
@@ -256,6 +290,7 @@ fn mistakes_are_named() {
         ("evaluate", "no_output.jsonl", "", "`output`"),
         ("train", "null_output.jsonl", "", "row 2 of the input `examples` has no `output`"),
         ("evaluate", "twice.jsonl", "", "rows 1 and 2 of the input `items` have the same id `x`"),
+        ("evaluate", "labels.jsonl", "", "the answer `B` of row 1 of the input `items` is none of its `labels`"),
         ("evaluate", "all.jsonl", "", "row 1 of the input `items` is of the task `all`"),
         ("evaluate", "rows.jsonl", ", num_fewshot: 2", "nothing is connected to the input `seeds`"),
         ("evaluate", "rows.jsonl", ", open_book: true", "no row of the input `items` has `passages`"),

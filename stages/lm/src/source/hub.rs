@@ -55,9 +55,11 @@ const COMPANIONS: &[&str] = &[
     "chat_template.jinja",
     "config.json",
     "generation_config.json",
+    "sentence_bert_config.json",
     "special_tokens_map.json",
     "tokenizer.json",
     "tokenizer_config.json",
+    super::identity::POOLING,
 ];
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";

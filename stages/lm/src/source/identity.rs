@@ -29,7 +29,7 @@ impl fmt::Display for Identity {
 /// A file of a model and the digest of its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileDigest {
-    /// Its name, without directories.
+    /// Its path in the model's directory.
     pub name: String,
     /// blake3 of its content.
     pub digest: blake3::Hash,
@@ -43,12 +43,15 @@ const MATTERS: &[&str] = &[
     "config.json",
     "generation_config.json",
     "merges.txt",
+    "sentence_bert_config.json",
     "special_tokens_map.json",
     "tokenizer.json",
     "tokenizer.model",
     "tokenizer_config.json",
     "vocab.json",
 ];
+/// The one file that matters in a directory of its own: how an embedding model of sentence-transformers pools.
+pub(super) const POOLING: &str = "1_Pooling/config.json";
 
 impl Identity {
     /// The identity of a directory: of the names and contents of its configuration, tokenizer and `*.safetensors` files, sorted by name.
@@ -57,7 +60,7 @@ impl Identity {
     /// The directory or a file in it cannot be read.
     pub fn of_dir(dir: &Path) -> Result<Self, SourceError> {
         let files = Self::files_of(dir)?;
-        let digests: Result<Vec<_>, _> = files.iter().map(|path| digest(path)).collect();
+        let digests: Result<Vec<_>, _> = files.iter().map(|path| digest(path, Self::name_in(dir, path))).collect();
         Ok(Self::of_digests(&digests?))
     }
 
@@ -66,7 +69,7 @@ impl Identity {
     /// # Errors
     /// The file cannot be read.
     pub fn of_file(path: &Path) -> Result<Self, SourceError> {
-        Ok(Self::Files(digest(path)?.digest))
+        Ok(Self::Files(digest(path, String::new())?.digest))
     }
 
     /// The files that [`Identity::of_dir`] looks at, sorted by name, for callers that remember digests by modification time.
@@ -85,8 +88,15 @@ impl Identity {
                 files.push(path);
             }
         }
+        files.extend(Some(dir.join(POOLING)).filter(|path| path.is_file()));
         files.sort();
         Ok(files)
+    }
+
+    /// The name of one of these files: its path in the directory, with `/`.
+    pub fn name_in(dir: &Path, file: &Path) -> String {
+        let inside = file.strip_prefix(dir).unwrap_or(file);
+        inside.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/")
     }
 
     /// Combines digests of single files, sorted by name.
@@ -103,7 +113,7 @@ impl Identity {
     }
 }
 
-fn digest(path: &Path) -> Result<FileDigest, SourceError> {
+fn digest(path: &Path, name: String) -> Result<FileDigest, SourceError> {
     let read = |source| SourceError::Read { path: path.to_owned(), source };
     let mut file = fs::File::open(path).map_err(read)?;
     let mut hasher = blake3::Hasher::new();
@@ -116,6 +126,5 @@ fn digest(path: &Path) -> Result<FileDigest, SourceError> {
         }
         hasher.update_rayon(&block[..n]);
     }
-    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     Ok(FileDigest { name, digest: hasher.finalize() })
 }

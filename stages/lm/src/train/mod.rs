@@ -27,7 +27,7 @@ pub mod schedule;
 pub use checkpoint::Checkpoints;
 pub use collate::{BatchShape, MicroBatch, Order};
 pub use config::{Budget, TrainConfig};
-pub use data::{DataReport, Dataset, Example, Segment, TooLong, concat_blocks};
+pub use data::{DataReport, Dataset, Example, Segment, TooLong};
 pub use error::TrainError;
 pub use log::{EvalRecord, Flow, Observer, Progress, StepRecord, TrainLog};
 pub use lora::attach_lora;
