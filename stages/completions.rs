@@ -14,7 +14,8 @@ use pipe_lm::generate::{Backend, Completion, FinishReason, Request, SamplingPara
 
 use crate::model::row_error;
 
-/// Rows are handed over when there are so many, or when the oldest has waited so long: a kill loses no more.
+/// Rows are handed over when there are so many, or when the last were handed over so long ago; a kill loses those that were not, and what the
+/// memo has not written down yet.
 const BATCH: usize = 64;
 const WAIT: Duration = Duration::from_millis(500);
 
@@ -66,7 +67,7 @@ impl<F: FnMut(Vec<Completion>) -> Result<Flow, StageError>> Sink for Collector<'
 }
 
 /// Completes `requests`, which are pulled as rows get free, and hands completions over in batches, in any order. `hand_over` says when it has
-/// enough; rows in flight are then dropped. `what` says in errors whose ids the requests have (`attempt`, `row of the input ...`).
+/// enough; rows in flight are then dropped. `what` says of a request's id in errors what it stands for (an attempt, a row of an input).
 ///
 /// # Errors
 /// A request cannot be made; a row cannot be completed; `hand_over` fails; the run is being cancelled. What was handed over before stays good.
@@ -75,7 +76,7 @@ pub fn complete(
     backend: &dyn Backend,
     requests: &mut (dyn Iterator<Item = Result<Request, StageError>> + Send),
     params: &SamplingParams,
-    what: &str,
+    what: &dyn Fn(&str) -> String,
     hand_over: impl FnMut(Vec<Completion>) -> Result<Flow, StageError>,
 ) -> Result<(), StageError> {
     let failure = Failure::default();

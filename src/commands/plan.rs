@@ -26,7 +26,11 @@ pub fn plan(global: &cli::Global, args: cli::Plan) -> Result<Exit, CliError> {
         Format::Json => output::json(&plan)?,
         Format::Text => write(&plan, args.all, pipeline.variants.len(), &mut io::stdout().lock())?,
     }
-    Ok(Exit::Success)
+    Ok(if plan.nodes.iter().any(|node| cannot_run(&node.action)) { Exit::StageFailed } else { Exit::Success })
+}
+
+fn cannot_run(action: &Action) -> bool {
+    matches!(action, Action::Blocked { .. } | Action::Error { .. })
 }
 
 fn write(plan: &Plan, all: bool, variants: usize, out: &mut impl Write) -> Result<(), CliError> {
@@ -35,6 +39,10 @@ fn write(plan: &Plan, all: bool, variants: usize, out: &mut impl Write) -> Resul
     let hits = count(|a| matches!(a, Action::Hit { .. }));
     let runs = count(|a| matches!(a, Action::Run { .. }));
     let pending = count(|a| matches!(a, Action::Pending { .. }));
+    let stuck = match count(cannot_run) {
+        0 => String::new(),
+        n => format!(", {n} cannot run"),
+    };
     writeln!(out, "{}", paint(&plan.pipeline, style::BOLD, color))?;
     for node in &plan.nodes {
         if all || !matches!(node.action, Action::Hit { .. } | Action::NotSelected) {
@@ -68,7 +76,7 @@ fn write(plan: &Plan, all: bool, variants: usize, out: &mut impl Write) -> Resul
         (_, 0) => format!("; about {} of work", seconds(plan.estimated_seconds)),
         (_, unknown) => format!("; about {} of work, and {unknown} of unknown time", seconds(plan.estimated_seconds)),
     };
-    writeln!(out, "{runs} to run, {pending} pending, {hits} done{estimate}")?;
+    writeln!(out, "{runs} to run, {pending} pending, {hits} done{stuck}{estimate}")?;
     Ok(())
 }
 
@@ -81,7 +89,7 @@ fn words(node: &PlanNode, color: bool) -> (String, String) {
             (paint("?", style::WARNING, color), format!("pending on {}", on.join(", ")))
         }
         Action::Blocked { on } => {
-            (paint("✗", style::ERROR, color), format!("cannot run: `{on}` is not selected and not in the store"))
+            (paint("✗", style::ERROR, color), format!("cannot run: `{on}` is not in the store, and will not run"))
         }
         Action::NotSelected => ("-".to_owned(), "not selected".to_owned()),
         Action::Error { message } => (paint("✗", style::ERROR, color), message.clone()),

@@ -187,7 +187,8 @@ impl Examiner<'_> {
             let prompt = self.template.render(&self.context(row))?.into_prompt();
             Ok(Request { id: row.id.clone(), prompt })
         });
-        completions::complete(self.cx, &*backend, &mut requests, &sampling, "a row of the input `items`", |done| {
+        let what = |_: &str| "a row of the input `items`".to_owned();
+        completions::complete(self.cx, &*backend, &mut requests, &sampling, &what, |done| {
             let found = |c: &Completion| {
                 let known = place.get(c.id.as_str()).copied();
                 known.ok_or_else(|| StageError::contract(format!("the backend made up the request `{}`", c.id)))

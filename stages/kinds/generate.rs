@@ -284,7 +284,12 @@ impl Writer<'_> {
             Ok(range) => range.map(|attempt| self.request(attempt)).next(),
             Err(error) => Some(Err(error)),
         });
-        completions::complete(self.cx, &*backend, &mut requests, &sampling, "an attempt of `generate`", |done| {
+        let what = |id: &str| {
+            let seeds = id.parse().map(|attempt| self.demonstrations(attempt)).unwrap_or_default();
+            let seeds: Vec<String> = seeds.iter().map(|seed| format!("`{}`", seed.id)).collect();
+            format!("an attempt that shows the seeds {}", seeds.join(", "))
+        };
+        completions::complete(self.cx, &*backend, &mut requests, &sampling, &what, |done| {
             let (attempts, rows) = attempts(&done)?;
             sink.emit(&attempts, &rows)?;
             Ok(if sink.is_done() { Flow::Enough } else { Flow::More })

@@ -289,8 +289,8 @@ impl Writer<'_> {
             let rendered = self.template.render(&self.context(&queries[i], &chosen[i]))?;
             Ok(Request { id: queries[i].id.clone(), prompt: rendered.into_prompt() })
         });
-        let what = "a row of the input `instructions`";
-        completions::complete(self.cx, &*backend, &mut requests, &sampling, what, |done| {
+        let what = |_: &str| "a row of the input `instructions`".to_owned();
+        completions::complete(self.cx, &*backend, &mut requests, &sampling, &what, |done| {
             let place = |c: &Completion| {
                 let unknown = || StageError::contract(format!("the backend made up the row `{}`", c.id));
                 places.get(&*c.id).copied().ok_or_else(unknown)

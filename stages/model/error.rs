@@ -61,8 +61,9 @@ fn endpoint_error(error: &EndpointError, message: String) -> StageError {
     }
 }
 
-/// [`model_error`] for a failure of generation whose row ids are `of` (an attempt, a row of an input).
-pub fn row_error(of: &str, error: GenerateError) -> StageError {
+/// [`model_error`] for a failure of generation; `of` says what a row's id names (an attempt, a row of an input).
+pub fn row_error(of: &dyn Fn(&str) -> String, error: GenerateError) -> StageError {
+    let Some(of) = error.row().map(of) else { return model_error(error) };
     match model_error(error) {
         StageError::User { message, help } => StageError::User { message: format!("{message} ({of})"), help },
         StageError::Transient { message } => StageError::Transient { message: format!("{message} ({of})") },

@@ -75,6 +75,11 @@ fn what_makes_an_attempt_is_in_the_key_and_what_does_not_is_not() {
     assert!(!same(""));
     assert!(!same(", seed: 1"));
     assert!(!same(", num_demonstrations: 2"));
+    // Another filter chooses among the same texts.
+    lab.run(&stages(10, ", num_demonstrations: 2"));
+    let stricter = stages(3, ", num_demonstrations: 2").replace("min_words: 1", "min_words: 2");
+    let ran = lab.run(&stricter);
+    assert_eq!((ran.stats("new").rows_computed, ran.failures().len()), (0, 0), "{:?}", lab.yields("new"));
     random_model(&lab.path("model"), 2);
     assert!(!same(""));
     assert!(same(""));
@@ -149,6 +154,7 @@ fn mistakes_are_named() {
         ("model: model, template: chat", "no chat template"),
         ("model: model, template: none.jinja", "none.jinja"),
         ("model: model, num_demonstrations: 12", "its prompt has"),
+        ("model: model, num_demonstrations: 12", "an attempt that shows the seeds `s"),
         ("model: { endpoint: \"http://127.0.0.1:9/v1\", model: m, api_key_env: NO_KEY }", "`NO_KEY`"),
         (
             "model: { endpoint: \"http://127.0.0.1:9/v1\", model: m, max_retries: 0 }, temperature: 0, top_p: 1",

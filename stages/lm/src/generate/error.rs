@@ -79,6 +79,22 @@ pub enum GenerateError {
     Endpoint(Box<EndpointError>),
 }
 
+impl GenerateError {
+    /// The row that it is about, where it is about one.
+    pub fn row(&self) -> Option<&str> {
+        match self {
+            Self::PromptTooLong { row, .. }
+            | Self::EmptyPrompt { row }
+            | Self::Tokenize { row, .. }
+            | Self::NoChatTemplate { row }
+            | Self::Chat { row, .. }
+            | Self::Decode { row, .. }
+            | Self::NotFinite { row, .. } => Some(row),
+            Self::Params(_) | Self::Model(_) | Self::Endpoint(_) => None,
+        }
+    }
+}
+
 impl From<ModelError> for GenerateError {
     fn from(error: ModelError) -> Self {
         Self::Model(Box::new(error))
