@@ -16,17 +16,27 @@ use super::{
 use crate::{
     config::{Activation, NormKind},
     ops::{
-        AttentionSpec, KvCache, QuerySpan, Rope, Weight, WeightTile, attention_cached,
-        gemm::{Lhs, PackedWeight, Rhs, Store, gemm},
+        AttentionSpec, Crew, KvCache, QuerySpan, Rope, Weight, WeightTile, attention_cached,
+        gemm::{Lhs, PackedWeight, Product, Rhs, Store},
         slices,
     },
 };
+
+/// What all layers of a step share.
+#[derive(Clone, Copy)]
+pub(super) struct CpuPass<'a> {
+    /// Who computes.
+    pub crew: Crew<'a>,
+    /// Index of the active adapter.
+    pub adapter: Option<usize>,
+    /// Rotary table; `None` in models with ALiBi.
+    pub rope: Option<&'a Rope>,
+}
 
 /// A decoder prepared for inference on the CPU.
 #[derive(Debug)]
 pub(super) struct CpuModel {
     hidden: usize,
-    vocab: usize,
     /// `[vocab, hidden]`
     embedding: Vec<f32>,
     layers: Vec<CpuLayer>,
@@ -90,12 +100,12 @@ impl Frozen {
     }
 
     /// `out (+)= x wᵀ`
-    fn multiply(&self, x: &[f32], m: usize, store: Store, out: &mut [f32]) {
-        let (rhs, n, k) = match self {
+    fn multiply(&self, crew: Crew, x: &[f32], m: usize, store: Store, out: &mut [f32]) {
+        let (b, n, k) = match self {
             Self::Packed(w) => (Rhs::Packed(w), w.out_features(), w.in_features()),
             Self::Tiles(w) => (Rhs::TilesTransposed(w.as_ref()), w.out_features(), w.in_features()),
         };
-        gemm(m, n, k, Lhs::Rows(x), &rhs, store, out);
+        Product { m, n, k, a: Lhs::Rows(x), b, store }.by(crew, out);
     }
 }
 
@@ -126,20 +136,29 @@ impl CpuLinear {
         }
     }
 
+    fn in_features(&self) -> usize {
+        match &self.weight {
+            Frozen::Packed(w) => w.in_features(),
+            Frozen::Tiles(w) => w.in_features(),
+        }
+    }
+
     /// `out (+)= x wᵀ + bias + adapter(x)` for `x [m, in]`, with `low` as scratch.
-    fn apply(&self, x: &[f32], m: usize, adapter: Option<usize>, store: Store, low: &mut Vec<f32>, out: &mut [f32]) {
+    fn apply(&self, pass: CpuPass, x: &[f32], m: usize, store: Store, low: &mut Vec<f32>, out: &mut [f32]) {
         let n = self.out_features();
-        self.weight.multiply(x, m, store, out);
+        self.weight.multiply(pass.crew, x, m, store, out);
         if let Some(bias) = &self.bias {
             for row in out.chunks_exact_mut(n) {
                 row.iter_mut().zip(bias).for_each(|(o, b)| *o += b);
             }
         }
-        if let Some([a, b]) = adapter.and_then(|index| self.adapters.get(index)?.as_ref()) {
-            let r = a.out_features();
+        if let Some([a, b]) = pass.adapter.and_then(|index| self.adapters.get(index)?.as_ref()) {
+            let (r, k) = (a.out_features(), a.in_features());
             low.resize(m * r, 0.0);
-            gemm(m, r, a.in_features(), Lhs::Rows(x), &Rhs::Packed(a), Store::Overwrite, low);
-            gemm(m, n, r, Lhs::Rows(low), &Rhs::Packed(b), Store::Add, out);
+            let down = Product { m, n: r, k, a: Lhs::Rows(x), b: Rhs::Packed(a), store: Store::Overwrite };
+            down.by(pass.crew, low);
+            let up = Product { m, n, k: r, a: Lhs::Rows(low), b: Rhs::Packed(b), store: Store::Add };
+            up.by(pass.crew, out);
         }
     }
 }
@@ -149,10 +168,10 @@ impl CpuNorm {
         Ok(Self { kind: norm.kind, weight: floats(&norm.weight)?, eps: norm.eps as f32 })
     }
 
-    fn apply(&self, x: &[f32], out: &mut [f32]) {
+    fn apply(&self, crew: Crew, x: &[f32], out: &mut [f32]) {
         match self.kind {
-            NormKind::Rms => slices::rms_norm(x, &self.weight, self.eps, out),
-            NormKind::Layer => slices::layer_norm(x, &self.weight, None, self.eps, out),
+            NormKind::Rms => slices::rms_norm(crew, x, &self.weight, self.eps, out),
+            NormKind::Layer => slices::layer_norm(crew, x, &self.weight, None, self.eps, out),
         }
     }
 }
@@ -164,7 +183,6 @@ impl CpuModel {
         let head = CpuLinear { weight: Frozen::new(&decoder.head_weight())?, bias: None, adapters: Vec::new() };
         Ok(Self {
             hidden: decoder.config.hidden_size,
-            vocab: decoder.config.vocab_size,
             embedding: floats(&decoder.embedding)?,
             layers,
             final_norm: CpuNorm::new(&decoder.final_norm)?,
@@ -172,16 +190,22 @@ impl CpuModel {
         })
     }
 
-    /// Runs the batch through the blocks, appending to the caches, and leaves the logits of the tokens `wanted` (indices
-    /// into the batch) in `w.logits`, `[wanted, vocab]`.
+    /// Multiply-adds of a token's way to its logits, without attention.
+    pub(super) fn work_per_token(&self) -> usize {
+        let linears = self.layers.iter().flat_map(|l| l.qkv.iter().chain([&l.o, &l.up, &l.down]).chain(&l.gate));
+        linears.chain([&self.head]).map(|linear| linear.out_features() * linear.in_features()).sum()
+    }
+
+    /// Runs the batch through the blocks, appending to the caches, and writes the logits of the tokens `wanted` (indices
+    /// into the batch) to `logits`, `[wanted, vocab]`.
     pub(super) fn step(
         &self,
+        pass: CpuPass,
         batch: &CachedBatch,
         wanted: &[usize],
-        adapter: Option<usize>,
-        rope: Option<&Rope>,
         caches: &mut [KvCache],
         w: &mut Workspace,
+        logits: &mut [f32],
     ) {
         let (tokens, d) = (batch.tokens.len(), self.hidden);
         w.spans.clear();
@@ -194,8 +218,8 @@ impl CpuModel {
         }
         w.h.resize(tokens * d, 0.0);
         for (layer, cache) in self.layers.iter().zip(caches) {
-            layer.attend(adapter, rope, cache, w);
-            layer.feed_forward(adapter, w);
+            layer.attend(pass, cache, w);
+            layer.feed_forward(pass, w);
         }
         let rows = wanted.len();
         w.picked.clear();
@@ -203,9 +227,8 @@ impl CpuModel {
             w.picked.extend_from_slice(&w.x[row * d..][..d]);
         }
         w.h.resize(rows * d, 0.0);
-        self.final_norm.apply(&w.picked, &mut w.h);
-        w.logits.resize(rows * self.vocab, 0.0);
-        self.head.weight.multiply(&w.h, rows, Store::Overwrite, &mut w.logits);
+        self.final_norm.apply(pass.crew, &w.picked, &mut w.h);
+        self.head.weight.multiply(pass.crew, &w.h, rows, Store::Overwrite, logits);
     }
 }
 
@@ -238,21 +261,21 @@ impl CpuLayer {
     }
 
     /// `x += attention(norm(x))`
-    fn attend(&self, adapter: Option<usize>, rope: Option<&Rope>, cache: &mut KvCache, w: &mut Workspace) {
+    fn attend(&self, pass: CpuPass, cache: &mut KvCache, w: &mut Workspace) {
         let tokens = w.positions.len();
         let (q_width, kv_width) = (self.spec.n_heads * self.spec.head_dim, self.spec.n_kv_heads * self.spec.head_dim);
-        self.attn_norm.apply(&w.x, &mut w.h);
+        self.attn_norm.apply(pass.crew, &w.x, &mut w.h);
         w.q.resize(tokens * q_width, 0.0);
         w.k.resize(tokens * kv_width, 0.0);
         w.v.resize(tokens * kv_width, 0.0);
         if let [q, k, v] = self.qkv.as_slice() {
             for (linear, out) in [(q, &mut w.q), (k, &mut w.k), (v, &mut w.v)] {
-                linear.apply(&w.h, tokens, adapter, Store::Overwrite, &mut w.low, out);
+                linear.apply(pass, &w.h, tokens, Store::Overwrite, &mut w.low, out);
             }
         } else {
             let width = q_width + 2 * kv_width;
             w.wide.resize(tokens * width, 0.0);
-            self.qkv[0].apply(&w.h, tokens, adapter, Store::Overwrite, &mut w.low, &mut w.wide);
+            self.qkv[0].apply(pass, &w.h, tokens, Store::Overwrite, &mut w.low, &mut w.wide);
             for (t, row) in w.wide.chunks_exact(width).enumerate() {
                 let (q, kv) = row.split_at(q_width);
                 let (k, v) = kv.split_at(kv_width);
@@ -271,31 +294,31 @@ impl CpuLayer {
         if let Some([q_norm, k_norm]) = &self.qk_norm {
             for (norm, values) in [(q_norm, &mut w.q), (k_norm, &mut w.k)] {
                 w.wide.resize(values.len(), 0.0);
-                norm.apply(values, &mut w.wide);
+                norm.apply(pass.crew, values, &mut w.wide);
                 std::mem::swap(values, &mut w.wide);
             }
         }
-        if let Some(table) = rope.filter(|_| self.rope) {
-            slices::rope(&mut w.q, q_width, table, &w.positions);
-            slices::rope(&mut w.k, kv_width, table, &w.positions);
+        if let Some(table) = pass.rope.filter(|_| self.rope) {
+            slices::rope(pass.crew, &mut w.q, q_width, table, &w.positions);
+            slices::rope(pass.crew, &mut w.k, kv_width, table, &w.positions);
         }
-        cache.append(&w.spans, &w.k, &w.v);
+        cache.append(pass.crew, &w.spans, &w.k, &w.v);
         w.wide.resize(tokens * q_width, 0.0);
-        attention_cached(&w.q, &w.spans, cache, &self.spec, &mut w.wide);
-        self.o.apply(&w.wide, tokens, adapter, Store::Add, &mut w.low, &mut w.x);
+        attention_cached(pass.crew, &w.q, &w.spans, cache, &self.spec, &mut w.wide);
+        self.o.apply(pass, &w.wide, tokens, Store::Add, &mut w.low, &mut w.x);
     }
 
     /// `x += mlp(norm(x))`
-    fn feed_forward(&self, adapter: Option<usize>, w: &mut Workspace) {
+    fn feed_forward(&self, pass: CpuPass, w: &mut Workspace) {
         let (tokens, width) = (w.positions.len(), self.up.out_features());
-        self.mlp_norm.apply(&w.x, &mut w.h);
+        self.mlp_norm.apply(pass.crew, &w.x, &mut w.h);
         w.up.resize(tokens * width, 0.0);
-        self.up.apply(&w.h, tokens, adapter, Store::Overwrite, &mut w.low, &mut w.up);
+        self.up.apply(pass, &w.h, tokens, Store::Overwrite, &mut w.low, &mut w.up);
         let hidden = if let Some(gate) = &self.gate {
             w.wide.resize(tokens * width, 0.0);
-            gate.apply(&w.h, tokens, adapter, Store::Overwrite, &mut w.low, &mut w.wide);
+            gate.apply(pass, &w.h, tokens, Store::Overwrite, &mut w.low, &mut w.wide);
             if self.activation == Activation::Silu {
-                slices::swiglu(&mut w.wide, &w.up);
+                slices::swiglu(pass.crew, &mut w.wide, &w.up);
             } else {
                 activate(&mut w.wide, self.activation);
                 w.wide.iter_mut().zip(&w.up).for_each(|(g, u)| *g *= u);
@@ -305,7 +328,7 @@ impl CpuLayer {
             activate(&mut w.up, self.activation);
             &w.up
         };
-        self.down.apply(hidden, tokens, adapter, Store::Add, &mut w.low, &mut w.x);
+        self.down.apply(pass, hidden, tokens, Store::Add, &mut w.low, &mut w.x);
     }
 }
 

@@ -6,12 +6,15 @@ use super::{
     CachedBatch, Decoder, ModelError,
     adapters::adapter_index,
     composed::{self, Slot},
-    cpu::CpuModel,
+    cpu::{CpuModel, CpuPass},
     decoder::check_tokens,
     rotary::Rotary,
     workspace::Workspace,
 };
-use crate::{config::DecoderConfig, ops::KvCache};
+use crate::{
+    config::DecoderConfig,
+    ops::{Crew, KvCache, Team},
+};
 
 /// A model for generation: weights laid out for the kernels (CPU), or the decoder itself (other devices).
 ///
@@ -49,7 +52,7 @@ enum Caches {
     Tensors(Vec<Vec<Slot>>),
 }
 
-/// Slots that one thread computes from the embedding to the logits: threads then meet once per step, not at every layer.
+/// Slots whose rows are computed together from the embedding to the logits.
 #[derive(Debug, Default)]
 struct Group {
     /// Per layer.
@@ -60,7 +63,16 @@ struct Group {
     wanted: Vec<usize>,
     /// Where the logits of `wanted` belong in the whole step's.
     places: Vec<usize>,
+    logits: Vec<f32>,
 }
+
+/// From so many multiply-adds per token on, all slots are one group, on which all threads work as a team: the weights are
+/// then read once for all rows. A smaller model has a group for every thread, and threads meet once per step: its products
+/// are too short to be divided.
+const WORK_FOR_TEAM: usize = 16 << 20;
+
+/// Multiply-adds of a step for which another thread is worth its waking: a tenth of a millisecond's.
+const WORK_PER_THREAD: usize = 1 << 22;
 
 /// Fewer rows than this in a group would read all weights for too little work.
 const ROWS_PER_GROUP: usize = 16;
@@ -117,9 +129,11 @@ impl Inference {
     /// Room for `slots` sequences of up to `capacity` tokens each.
     pub fn session(&self, slots: usize, capacity: usize) -> Session {
         let c = &self.config;
-        let caches = match self.engine {
-            Engine::Cpu(_) => {
-                let groups = rayon::current_num_threads().min(slots / ROWS_PER_GROUP).max(1);
+        let caches = match &self.engine {
+            Engine::Cpu(model) => {
+                let team = model.work_per_token() >= WORK_FOR_TEAM;
+                let most = if team { 1 } else { rayon::current_num_threads() };
+                let groups = most.min(slots / ROWS_PER_GROUP).max(1);
                 let cache = || KvCache::new(c.num_key_value_heads, c.head_dim, slots.div_ceil(groups), capacity);
                 let group = |_| Group { layers: (0..c.num_layers()).map(|_| cache()).collect(), ..Group::default() };
                 Caches::Cpu((0..groups).map(group).collect())
@@ -152,15 +166,24 @@ impl Inference {
         let logits = &mut session.logits;
         match (&self.engine, &mut session.caches) {
             (Engine::Cpu(model), Caches::Cpu(groups)) => {
-                distribute(batch, wanted, groups);
-                groups.par_iter_mut().with_max_len(1).filter(|g| !g.batch.tokens.is_empty()).for_each(|g| {
-                    model.step(&g.batch, &g.wanted, adapter, rope.as_deref(), &mut g.layers, &mut g.workspace);
-                });
-                let vocab = self.config.vocab_size;
+                let (vocab, rope) = (self.config.vocab_size, rope.as_deref());
                 logits.resize(wanted.len() * vocab, 0.0);
-                for group in groups {
-                    for (&place, row) in group.places.iter().zip(group.workspace.logits.chunks_exact(vocab)) {
-                        logits[place * vocab..(place + 1) * vocab].copy_from_slice(row);
+                if let [Group { layers, workspace, .. }] = groups.as_mut_slice() {
+                    let threads = model.work_per_token() * batch.tokens.len() / WORK_PER_THREAD;
+                    Team::gather(threads, |crew| {
+                        model.step(CpuPass { crew, adapter, rope }, batch, wanted, layers, workspace, logits);
+                    });
+                } else {
+                    distribute(batch, wanted, groups);
+                    groups.par_iter_mut().with_max_len(1).filter(|g| !g.batch.tokens.is_empty()).for_each(|g| {
+                        g.logits.resize(g.wanted.len() * vocab, 0.0);
+                        let pass = CpuPass { crew: Crew::Pool, adapter, rope };
+                        model.step(pass, &g.batch, &g.wanted, &mut g.layers, &mut g.workspace, &mut g.logits);
+                    });
+                    for group in groups {
+                        for (&place, row) in group.places.iter().zip(group.logits.chunks_exact(vocab)) {
+                            logits[place * vocab..(place + 1) * vocab].copy_from_slice(row);
+                        }
                     }
                 }
             }

@@ -23,8 +23,6 @@ pub(super) struct Workspace {
     pub low: Vec<f32>,
     /// Hidden states whose logits are wanted.
     pub picked: Vec<f32>,
-    /// Their logits, `[wanted, vocab]`.
-    pub logits: Vec<f32>,
     /// Position of each token.
     pub positions: Vec<u32>,
     /// Rows of the batch as the cache takes them.

@@ -5,11 +5,9 @@
     reason = "inlined into the AVX2 version of their caller, or they would lack its instructions"
 )]
 
-use rayon::prelude::*;
-
 use super::{
-    AttentionSpec,
-    math::{exp, mla, simd},
+    AttentionSpec, Crew,
+    math::{self, exp, mla, simd},
     scratch,
 };
 
@@ -54,28 +52,38 @@ impl KvCache {
         (slot * self.n_kv_heads + head) * self.capacity * self.head_dim
     }
 
-    /// Stores the keys and values `[Σ len, n_kv_heads * head_dim]` of new tokens (keys already rotated).
+    /// Stores the keys and values `[Σ len, n_kv_heads * head_dim]` of new tokens (keys already rotated), every slot at most
+    /// once.
     ///
     /// # Panics
     /// If a span does not fit in the capacity.
-    pub fn append(&mut self, spans: &[QuerySpan], k: &[f32], v: &[f32]) {
-        let d = self.head_dim;
-        let mut row = 0;
-        for span in spans {
+    pub fn append(&mut self, crew: Crew, spans: &[QuerySpan], k: &[f32], v: &[f32]) {
+        let (d, heads) = (self.head_dim, self.n_kv_heads);
+        let mut first = 0;
+        let mut by_slot: Vec<(usize, QuerySpan)> = Vec::with_capacity(spans.len());
+        for &span in spans {
             assert!(span.start + span.len <= self.capacity, "a span ends beyond the cache's capacity");
-            for position in span.start..span.start + span.len {
-                for head in 0..self.n_kv_heads {
-                    let from = (row * self.n_kv_heads + head) * d;
-                    let to = self.offset(span.slot, head);
-                    let block = &mut self.keys[to + position / BLOCK * BLOCK * d..][..BLOCK * d];
+            by_slot.push((first, span));
+            first += span.len;
+        }
+        by_slot.sort_unstable_by_key(|(_, span)| span.slot);
+        let crew = if k.len() < crew.grain() { Crew::Alone } else { crew };
+        let size = heads * self.capacity * d;
+        crew.pairs(&mut self.keys, size, &mut self.values, size, |slot, keys, values| {
+            let Ok(found) = by_slot.binary_search_by_key(&slot, |(_, span)| span.slot) else { return };
+            let (first, span) = by_slot[found];
+            for (row, position) in (first..).zip(span.start..span.start + span.len) {
+                for head in 0..heads {
+                    let from = (row * heads + head) * d;
+                    let to = head * size / heads;
+                    let block = &mut keys[to + position / BLOCK * BLOCK * d..][..BLOCK * d];
                     for (lanes, key) in block.chunks_exact_mut(BLOCK).zip(&k[from..from + d]) {
                         lanes[position % BLOCK] = *key;
                     }
-                    self.values[to + position * d..][..d].copy_from_slice(&v[from..from + d]);
+                    values[to + position * d..][..d].copy_from_slice(&v[from..from + d]);
                 }
-                row += 1;
             }
-        }
+        });
     }
 
     /// [`KvCache::copy_prefix`] from a slot of another cache of the same shape.
@@ -114,7 +122,14 @@ struct View {
 ///
 /// An output row depends on its own query and its slot's contents alone, bit for bit: not on the other spans, on how the
 /// prompt was cut into calls, nor on the thread count.
-pub fn attention_cached(q: &[f32], spans: &[QuerySpan], cache: &KvCache, spec: &AttentionSpec, out: &mut [f32]) {
+pub fn attention_cached(
+    crew: Crew,
+    q: &[f32],
+    spans: &[QuerySpan],
+    cache: &KvCache,
+    spec: &AttentionSpec,
+    out: &mut [f32],
+) {
     let (d, group) = (spec.head_dim, spec.n_heads / spec.n_kv_heads);
     let rows: Vec<(usize, usize)> =
         spans.iter().flat_map(|s| (s.start..s.start + s.len).map(|position| (s.slot, position))).collect();
@@ -136,14 +151,14 @@ pub fn attention_cached(q: &[f32], spans: &[QuerySpan], cache: &KvCache, spec: &
         });
     };
     let width = group * d;
-    if work < 1 << 15 {
-        let parts = q.chunks_exact(width).zip(out.chunks_exact_mut(width));
-        parts.enumerate().for_each(|(index, (q, out))| task(index, q, out));
-    } else {
-        let each = (rows.len() * spec.n_kv_heads).div_ceil(8 * rayon::current_num_threads());
-        let parts = q.par_chunks_exact(width).zip(out.par_chunks_exact_mut(width));
-        parts.enumerate().with_min_len(each).for_each(|(index, (q, out))| task(index, q, out));
-    }
+    let crew = if work < 1 << 15 { Crew::Alone } else { crew };
+    let each = (rows.len() * spec.n_kv_heads).div_ceil(8 * crew.threads());
+    crew.parts(out, each * width, |part, out| {
+        let queries = &q[part * each * width..][..out.len()];
+        for (i, (q, out)) in queries.chunks_exact(width).zip(out.chunks_exact_mut(width)).enumerate() {
+            task(part * each + i, q, out);
+        }
+    });
 }
 
 simd! {
@@ -154,7 +169,7 @@ simd! {
         let keys = &keys[first * q.len()..];
         score_blocks::<FMA>(q, keys, scores);
         finish_scores(view, first, scores);
-        let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let max = math::max(scores);
         let mut lanes = [0.0; BLOCK];
         for block in scores.chunks_exact_mut(BLOCK) {
             for (lane, score) in lanes.iter_mut().zip(block) {

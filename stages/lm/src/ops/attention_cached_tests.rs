@@ -60,9 +60,9 @@ fn run(spec: &AttentionSpec, pieces: &[usize]) -> Vec<f32> {
     for &len in pieces {
         let spans = [QuerySpan { slot: 1, start, len }];
         let part = start * kv_width..(start + len) * kv_width;
-        cache.append(&spans, &k[part.clone()], &v[part]);
+        cache.append(Crew::Pool, &spans, &k[part.clone()], &v[part]);
         let mut out = vec![f32::NAN; len * width];
-        attention_cached(&q[start * width..(start + len) * width], &spans, &cache, spec, &mut out);
+        attention_cached(Crew::Pool, &q[start * width..(start + len) * width], &spans, &cache, spec, &mut out);
         all.extend(out);
         start += len;
     }
@@ -91,13 +91,13 @@ fn a_copied_prefix_is_the_prefix() {
     let spec = AttentionSpec::causal(4, 2, 16);
     let (k, v) = (noise(40 * 32, 2), noise(40 * 32, 3));
     let mut cache = KvCache::new(2, 16, 3, 64);
-    cache.append(&[QuerySpan { slot: 2, start: 0, len: 40 }], &k, &v);
+    cache.append(Crew::Pool, &[QuerySpan { slot: 2, start: 0, len: 40 }], &k, &v);
     cache.copy_prefix(2, 0, 23);
-    cache.append(&[QuerySpan { slot: 0, start: 23, len: 1 }], &k[23 * 32..24 * 32], &v[23 * 32..24 * 32]);
+    cache.append(Crew::Pool, &[QuerySpan { slot: 0, start: 23, len: 1 }], &k[23 * 32..24 * 32], &v[23 * 32..24 * 32]);
     let q = noise(64, 1);
     let out = |slot, cache: &KvCache| {
         let mut out = vec![0.0; 64];
-        attention_cached(&q, &[QuerySpan { slot, start: 23, len: 1 }], cache, &spec, &mut out);
+        attention_cached(Crew::Pool, &q, &[QuerySpan { slot, start: 23, len: 1 }], cache, &spec, &mut out);
         out
     };
     assert_eq!(out(0, &cache), out(2, &cache));

@@ -4,6 +4,7 @@ use candle_core::{Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::{
+    Crew,
     autograd::{Grads, Input, Op, View, apply, fused},
     composed,
     math::{self, simd},
@@ -50,9 +51,9 @@ impl Op for Norm {
         let (x, weight) = (inputs[0].data, inputs[1].data);
         let out = filled(x.len(), |out| {
             if self.centred {
-                slices::layer_norm(x, weight, inputs.get(2).map(|b| b.data), self.eps, out);
+                slices::layer_norm(Crew::Pool, x, weight, inputs.get(2).map(|b| b.data), self.eps, out);
             } else {
-                slices::rms_norm(x, weight, self.eps, out);
+                slices::rms_norm(Crew::Pool, x, weight, self.eps, out);
             }
         });
         Ok((out, inputs[0].dims.into()))

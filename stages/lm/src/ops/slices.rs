@@ -1,10 +1,10 @@
 //! The elementwise and row-wise kernels over plain f32 slices: what the ops run, and what inference calls directly.
-//! All run on the current rayon pool, cut by rows, so the number of threads changes no bit.
+//! All are cut by rows, so the number of threads changes no bit.
 
 use rayon::prelude::*;
 
 use super::{
-    Rope,
+    Crew, Rope,
     math::{self, mla, sigmoid, simd},
 };
 
@@ -14,6 +14,11 @@ const TASK: usize = 1 << 14;
 /// Rows of `width` elements that make one task.
 pub(super) fn rows_per_task(width: usize) -> usize {
     TASK.div_ceil(width.max(1))
+}
+
+/// Rows of `width` elements of `x` that make one part of a crew's work.
+fn rows_per_part(crew: Crew, width: usize, x: &[f32]) -> usize {
+    crew.grain().min(x.len()).div_ceil(width.max(1)).max(1)
 }
 
 simd! {
@@ -72,10 +77,9 @@ simd! {
 }
 
 /// RMS norm of every row of `x [rows, d]` into `out`, `d` being the length of `weight`.
-pub fn rms_norm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
-    let size = rows_per_task(weight.len()) * weight.len();
-    let parts = x.par_chunks(size).zip(out.par_chunks_mut(size));
-    parts.for_each(|(x, out)| rms_norm_task(x, weight, eps, out));
+pub fn rms_norm(crew: Crew, x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
+    let size = rows_per_part(crew, weight.len(), out) * weight.len();
+    crew.parts(out, size, |i, out| rms_norm_task(&x[i * size..][..out.len()], weight, eps, out));
 }
 
 simd! {
@@ -98,10 +102,9 @@ simd! {
 }
 
 /// Layer norm of every row of `x [rows, d]` into `out`.
-pub fn layer_norm(x: &[f32], weight: &[f32], bias: Option<&[f32]>, eps: f32, out: &mut [f32]) {
-    let size = rows_per_task(weight.len()) * weight.len();
-    let parts = x.par_chunks(size).zip(out.par_chunks_mut(size));
-    parts.for_each(|(x, out)| layer_norm_task(x, weight, bias, eps, out));
+pub fn layer_norm(crew: Crew, x: &[f32], weight: &[f32], bias: Option<&[f32]>, eps: f32, out: &mut [f32]) {
+    let size = rows_per_part(crew, weight.len(), out) * weight.len();
+    crew.parts(out, size, |i, out| layer_norm_task(&x[i * size..][..out.len()], weight, bias, eps, out));
 }
 
 simd! {
@@ -118,10 +121,10 @@ simd! {
 }
 
 /// Rotates every head of the rows of `x [rows, width]` in place, by the row's position.
-pub fn rope(x: &mut [f32], width: usize, table: &Rope, positions: &[u32]) {
-    let rows = rows_per_task(width);
-    x.par_chunks_mut(rows * width).zip(positions.par_chunks(rows)).for_each(|(x, positions)| {
-        for (row, &position) in x.chunks_exact_mut(width).zip(positions) {
+pub fn rope(crew: Crew, x: &mut [f32], width: usize, table: &Rope, positions: &[u32]) {
+    let rows = rows_per_part(crew, width, x);
+    crew.parts(x, rows * width, |i, x| {
+        for (row, &position) in x.chunks_exact_mut(width).zip(&positions[i * rows..]) {
             let (cos, sin) = table.at(position as usize);
             rotate(row, cos, sin, 1.0);
         }
@@ -165,6 +168,7 @@ simd! {
 }
 
 /// `gate = silu(gate) * up`, in place.
-pub fn swiglu(gate: &mut [f32], up: &[f32]) {
-    gate.par_chunks_mut(TASK).zip(up.par_chunks(TASK)).for_each(|(gate, up)| swiglu_in_place(gate, up));
+pub fn swiglu(crew: Crew, gate: &mut [f32], up: &[f32]) {
+    let size = crew.grain().min(gate.len());
+    crew.parts(gate, size, |i, gate| swiglu_in_place(gate, &up[i * size..][..gate.len()]));
 }

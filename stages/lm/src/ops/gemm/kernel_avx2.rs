@@ -1,12 +1,12 @@
 //! The x86-64 micro-kernels: AVX2 and FMA.
 
 use core::arch::x86_64::{
-    __m256, _MM_HINT_T0, _mm_prefetch, _mm256_add_ps, _mm256_broadcast_ss, _mm256_fmadd_ps, _mm256_loadu_ps,
-    _mm256_permute2f128_ps, _mm256_setzero_ps, _mm256_shuffle_ps, _mm256_storeu_ps, _mm256_unpackhi_ps,
-    _mm256_unpacklo_ps,
+    __m256, _MM_HINT_T0, _MM_HINT_T1, _mm_prefetch, _mm256_add_ps, _mm256_broadcast_ss, _mm256_fmadd_ps,
+    _mm256_loadu_ps, _mm256_permute2f128_ps, _mm256_setzero_ps, _mm256_shuffle_ps, _mm256_storeu_ps,
+    _mm256_unpackhi_ps, _mm256_unpacklo_ps,
 };
 
-use super::{NR, Tile};
+use super::{AHEAD_EVERY, NR, Tile};
 
 /// `C (+)= A B` for `ROWS` rows and `PANELS` panels of `NR` columns; each element is one chain of fused multiply-adds
 /// over `k`, so its bits do not depend on `ROWS` and `PANELS`.
@@ -23,19 +23,26 @@ pub unsafe fn kernel<const ROWS: usize, const PANELS: usize>(t: &Tile) {
                 _mm_prefetch::<_MM_HINT_T0>(t.c.add(i * t.c_stride + p * NR).cast());
             }
         }
-        let (mut a, mut b) = (t.a, t.b);
-        for _ in 0..t.k {
-            for p in 0..PANELS {
-                let b = b.add(p * t.panel_stride);
-                let (lo, hi) = (_mm256_loadu_ps(b), _mm256_loadu_ps(b.add(8)));
-                for (i, acc) in acc.iter_mut().enumerate() {
-                    let x = _mm256_broadcast_ss(&*a.add(i * t.a_row_stride));
-                    acc[p][0] = _mm256_fmadd_ps(x, lo, acc[p][0]);
-                    acc[p][1] = _mm256_fmadd_ps(x, hi, acc[p][1]);
+        let (mut a, mut b, mut ahead) = (t.a, t.b, t.ahead);
+        let mut left = t.k;
+        while left > 0 {
+            // One request at a time: many at once would fill the queue in which this tile's own loads wait.
+            _mm_prefetch::<_MM_HINT_T1>(ahead.cast());
+            ahead = ahead.wrapping_add(t.ahead_step);
+            for _ in 0..AHEAD_EVERY.min(left) {
+                for p in 0..PANELS {
+                    let b = b.add(p * t.panel_stride);
+                    let (lo, hi) = (_mm256_loadu_ps(b), _mm256_loadu_ps(b.add(8)));
+                    for (i, acc) in acc.iter_mut().enumerate() {
+                        let x = _mm256_broadcast_ss(&*a.add(i * t.a_row_stride));
+                        acc[p][0] = _mm256_fmadd_ps(x, lo, acc[p][0]);
+                        acc[p][1] = _mm256_fmadd_ps(x, hi, acc[p][1]);
+                    }
                 }
+                a = a.add(t.a_k_stride);
+                b = b.add(t.b_k_stride);
             }
-            a = a.add(t.a_k_stride);
-            b = b.add(t.b_k_stride);
+            left -= AHEAD_EVERY.min(left);
         }
         for (i, acc) in acc.iter().enumerate() {
             for (p, halves) in acc.iter().enumerate() {

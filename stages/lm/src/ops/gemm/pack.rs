@@ -5,7 +5,52 @@
 
 use std::ops::Range;
 
-use super::{MR, NR};
+use super::{
+    super::{Crew, scratch},
+    MR, NR, PARALLEL_FROM, Rhs,
+};
+
+/// Packs the panels `group` of `B [k, n]` over rows `range` into `out`.
+pub fn pack_panels(b: &Rhs, n: usize, k: usize, range: Range<usize>, group: Range<usize>, crew: Crew, out: &mut [f32]) {
+    let size = range.len() * NR;
+    let pack = |first: usize, count: usize, out: &mut [f32]| match b {
+        Rhs::Rows(data) => {
+            for (p, panel) in out.chunks_exact_mut(size).enumerate() {
+                pack_rows(&data[range.start * n..range.end * n], n, (first + p) * NR, panel);
+            }
+        }
+        Rhs::Transposed(data) => {
+            for (p, panel) in out.chunks_exact_mut(size).enumerate() {
+                pack_transposed(&data[(first + p) * NR * k..], k, range.clone(), panel);
+            }
+        }
+        Rhs::TilesTransposed(w) => {
+            for (p, panel) in out.chunks_exact_mut(size).enumerate() {
+                let rows = (first + p) * NR..n.min((first + p + 1) * NR);
+                scratch::with(rows.len() * k, |rows_f32| {
+                    w.read_rows(rows.clone(), rows_f32);
+                    pack_transposed(rows_f32, k, range.clone(), panel);
+                });
+            }
+        }
+        Rhs::Tiles(_) | Rhs::Packed(_) => debug_assert_eq!(count, 0, "packed elsewhere"),
+    };
+    if let Rhs::Tiles(w) = b {
+        // One expansion of the rows serves all panels.
+        scratch::with(range.len() * n, |rows| {
+            crew.parts(rows, 8 * n, |i, rows| {
+                let start = range.start + i * 8;
+                w.read_rows(start..start + rows.len() / n, rows);
+            });
+            let rows = &*rows;
+            crew.parts(out, size, |p, panel| pack_rows(rows, n, (group.start + p) * NR, panel));
+        });
+    } else {
+        let crew = if out.len() < PARALLEL_FROM / 16 { Crew::Alone } else { crew };
+        let each = (1_usize << 14).div_ceil(size);
+        crew.parts(out, size * each, |i, panels| pack(group.start + i * each, panels.len() / size, panels));
+    }
+}
 
 /// Packs columns `[first, first + NR)` of `B = wᵀ` for rows `w [n, width]`, taking columns `k` of `w`.
 /// `rows` holds `w`'s rows from `first` on, at most `NR` of which are used.

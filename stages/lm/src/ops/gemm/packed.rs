@@ -2,7 +2,10 @@
 
 use std::{fmt, ops::Range};
 
-use super::{super::WeightTile, Lhs, NR, Rhs, Store, gemm, pack_panels, panels};
+use super::{
+    super::{Crew, WeightTile},
+    Lhs, NR, Rhs, Store, gemm, pack_panels, panels,
+};
 
 /// A frozen weight `[out, in]` in the order in which the kernels read it, for inference.
 #[derive(Clone)]
@@ -27,7 +30,7 @@ impl PackedWeight {
             in_features,
             0..in_features,
             0..panels(out_features),
-            false,
+            Crew::Pool,
             &mut data,
         );
         Self { out_features, in_features, data }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::*;
+use super::{super::Team, *};
 
 /// Reproducible values in [-1, 1).
 fn values(len: usize, seed: u64) -> Vec<f32> {
@@ -117,10 +117,19 @@ fn a_row_keeps_its_bits_in_any_batch_and_on_any_number_of_threads() {
         pool.install(|| w.matmul(&x[..rows * k], rows, Some(&bias), &mut out));
         out
     };
+    let by_team = |rows: usize, threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let mut out = bias.repeat(rows);
+        let (a, b) = (Lhs::Rows(&x[..rows * k]), Rhs::Packed(&w));
+        let product = Product { m: rows, n, k, a, b, store: Store::Add };
+        pool.install(|| Team::gather(threads, |crew| product.by(crew, &mut out)));
+        out
+    };
     let all = run(64, 2);
     for rows in [1, 2, 3, 4, 5, 7, 13, 64] {
         for threads in [1, 2, 3] {
             assert_eq!(run(rows, threads), all[..rows * n], "{rows} rows on {threads} threads");
+            assert_eq!(by_team(rows, threads), all[..rows * n], "{rows} rows by a team of {threads}");
         }
     }
     for i in [6, 63] {
@@ -147,6 +156,8 @@ fn portable_kernel_agrees_with_the_detected_one() {
             c: c.as_mut_ptr(),
             c_stride: NR,
             add: false,
+            ahead: b.as_ptr(),
+            ahead_step: 0,
         };
         // SAFETY: the tile's extents are those of the vectors above.
         unsafe { kernel(&tile) };

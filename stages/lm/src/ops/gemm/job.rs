@@ -1,0 +1,197 @@
+//! The division of a product into tasks, and of a task into tiles.
+
+use std::{marker::PhantomData, ops::Range};
+
+use super::{
+    super::{Crew, scratch},
+    AHEAD_EVERY, Lhs, MC, MR, NR, PARALLEL_FROM, Store, Tile, WIDE, block_len, kernels, pack,
+};
+
+/// Multiply-adds of a team's smallest parts.
+const SMALLEST_PART: usize = 1 << 17;
+
+/// A pointer that tasks share, each writing its own part.
+#[derive(Clone, Copy)]
+struct SharedMut(*mut f32);
+// SAFETY: tasks write disjoint tiles behind the pointer (see `Job::run`).
+unsafe impl Send for SharedMut {}
+// SAFETY: as above.
+unsafe impl Sync for SharedMut {}
+
+/// Panels of B that tasks read: the first one's start, and the distances of its rows and of the panels.
+#[derive(Clone, Copy)]
+pub(super) struct Panels {
+    at: *const f32,
+    k_stride: usize,
+    panel_stride: usize,
+}
+// SAFETY: nobody writes behind the pointer while tasks read it.
+unsafe impl Send for Panels {}
+// SAFETY: as above.
+unsafe impl Sync for Panels {}
+
+impl Panels {
+    /// Packed panels of `depth` rows each.
+    pub fn packed(data: &[f32], depth: usize) -> Self {
+        Self { at: data.as_ptr(), k_stride: NR, panel_stride: depth * NR }
+    }
+
+    /// The columns of row-major `data [k, n]`, read where they are.
+    pub fn rows(data: &[f32], n: usize) -> Self {
+        Self { at: data.as_ptr(), k_stride: n, panel_stride: NR }
+    }
+}
+
+/// A product whose B is packed by parts.
+pub(super) struct Job<'a> {
+    m: usize,
+    n: usize,
+    k: usize,
+    a: Lhs<'a>,
+    c: SharedMut,
+    crew: Crew<'a>,
+    /// C is borrowed for as long as this lives.
+    borrowed: PhantomData<&'a mut [f32]>,
+}
+
+/// A part of a product: what one thread computes in one go.
+struct Task {
+    rows: Range<usize>,
+    /// Counted from `first_panel`.
+    panels: Range<usize>,
+    first_panel: usize,
+    /// The panel after these, counted likewise, that the same thread is likely to need.
+    then: usize,
+}
+
+impl<'a> Job<'a> {
+    pub fn new(m: usize, n: usize, k: usize, a: Lhs<'a>, c: &'a mut [f32], crew: Crew<'a>) -> Self {
+        Self { m, n, k, a, c: SharedMut(c.as_mut_ptr()), crew, borrowed: PhantomData }
+    }
+
+    /// Multiplies columns `range` of A with the panels `group`, which start at `b`.
+    ///
+    /// # Safety
+    /// `b` must hold `group.len()` panels of `range.len()` rows.
+    pub unsafe fn run(&self, range: Range<usize>, group: Range<usize>, b: Panels, store: Store) {
+        let work = self.m * range.len() * group.len() * NR;
+        let crew = if work < PARALLEL_FROM { Crew::Alone } else { self.crew };
+        let threads = crew.threads();
+        // As many blocks of rows for every thread, of nearly equal height: a last block shorter than the others, or one
+        // thread with a block more, is time in which the other threads wait. What fits in one block stays in one, and is
+        // cut by columns alone: B, perhaps a large weight, is then read once.
+        let blocks = self.m.div_ceil(MC);
+        let blocks = if blocks > 1 { blocks.next_multiple_of(threads) } else { 1 };
+        let whole = self.m.div_ceil(blocks).next_multiple_of(MR);
+        // Lower where a narrow C would otherwise leave threads idle.
+        let height = if threads > 1 && group.len() < 8 {
+            whole.min(self.m.div_ceil(4 * threads).next_multiple_of(MR).max(4 * MR))
+        } else {
+            whole
+        };
+        let blocks = self.m.div_ceil(height);
+        // Few blocks: cut the columns as well, so that threads which started late still share the end. Every cut copies
+        // a transposed A once more. A team takes a part in passing, hence down to single panels: the smaller the last
+        // parts, the shorter the wait for them.
+        let cuts = match (self.a, crew) {
+            _ if threads == 1 => 1,
+            (Lhs::Transposed(_), _) => (2 * threads).div_ceil(blocks).min(group.len().div_ceil(4)),
+            (_, Crew::Team(_)) => (64 * threads).div_ceil(blocks).min(group.len()).min(work / SMALLEST_PART + 1),
+            _ => (16 * threads).div_ceil(blocks).min(group.len().div_ceil(4)),
+        };
+        // Where the thread of a task most likely goes on: a team's threads take tasks in turns, others rows of tasks.
+        let stride = if let Crew::Team(_) = crew { threads } else { 1 };
+        crew.each(blocks * cuts, |index| {
+            let (block, cut) = (index / cuts, index % cuts);
+            let first_of = |cut: usize| cut * group.len() / cuts;
+            let task = Task {
+                rows: block * height..self.m.min((block + 1) * height),
+                panels: first_of(cut)..first_of(cut + 1),
+                first_panel: group.start,
+                then: first_of((cut + stride) % cuts),
+            };
+            // SAFETY: as this function's contract; tasks differ in rows or panels, so their tiles of C are disjoint.
+            unsafe { self.task(&task, range.clone(), b, store) };
+        });
+    }
+
+    /// Computes all tiles of a task, block of k by block.
+    unsafe fn task(&self, task: &Task, range: Range<usize>, b: Panels, store: Store) {
+        let Task { rows, panels, first_panel, then } = task;
+        let kernels = kernels();
+        let block = block_len(self.k);
+        for start in range.clone().step_by(block) {
+            let len = block.min(range.end - start);
+            let add = store == Store::Add || start != range.start;
+            // SAFETY: the row lies within the panels, whose rows are counted from `range.start`.
+            let b = Panels { at: unsafe { b.at.add((start - range.start) * b.k_stride) }, ..b };
+            let multiply = |a: *const f32, tile_stride: usize, row_stride: usize, k_stride: usize| {
+                let mut panel = panels.clone();
+                let few = rows.len() <= WIDE.len();
+                while !panel.is_empty() {
+                    let columns = (self.n - (first_panel + panel.start) * NR).min(NR);
+                    let wide = if few { WIDE[rows.len() - 1] } else { 1 };
+                    let whole = panel.start + wide <= panel.end && (first_panel + panel.start + wide) * NR <= self.n;
+                    let (count, kernel_of) =
+                        if few && whole { (wide, &kernels.wide[..]) } else { (1, &kernels.narrow[..]) };
+                    // What comes after this panel: the next one, the first one's next block, or another task's.
+                    let tiles = rows.len().div_ceil(MR);
+                    let next = match panel.start + count {
+                        next if next < panel.end => b.at.wrapping_add(next * b.panel_stride),
+                        _ if start + len < range.end => b.at.wrapping_add(panels.start * b.panel_stride + len * NR),
+                        _ => b.at.wrapping_add(then * b.panel_stride).wrapping_sub((start - range.start) * NR),
+                    };
+                    // Every tile asks for its share, so far as panels are memory without gaps.
+                    let gapless = usize::from(b.k_stride == NR);
+                    for (tile, row) in rows.clone().step_by(MR).enumerate() {
+                        let height = MR.min(rows.end - row);
+                        // SAFETY: `row` and `panel.start` lie within A, B and C; edges go through a local tile.
+                        unsafe {
+                            let mut tile = Tile {
+                                k: len,
+                                a: a.add((row - rows.start) / MR * tile_stride),
+                                a_row_stride: row_stride,
+                                a_k_stride: k_stride,
+                                b: b.at.add(panel.start * b.panel_stride),
+                                b_k_stride: b.k_stride,
+                                panel_stride: b.panel_stride,
+                                c: { self.c }.0.add(row * self.n + (first_panel + panel.start) * NR),
+                                c_stride: self.n,
+                                add,
+                                ahead: next.wrapping_add(gapless * tile * len * NR / tiles),
+                                ahead_step: gapless * (AHEAD_EVERY * NR).div_ceil(tiles),
+                            };
+                            let kernel = kernel_of[height - 1];
+                            if columns == NR {
+                                kernel(&tile);
+                            } else {
+                                let mut local = [0.0; MR * NR];
+                                let c = tile.c;
+                                (tile.c, tile.c_stride, tile.add) = (local.as_mut_ptr(), NR, false);
+                                kernel(&tile);
+                                for i in 0..height {
+                                    for j in 0..columns {
+                                        let (c, value) = (c.add(i * self.n + j), local[i * NR + j]);
+                                        *c = if add { *c + value } else { value };
+                                    }
+                                }
+                            }
+                        }
+                    }
+                    panel.start += count;
+                }
+            };
+            match self.a {
+                Lhs::Rows(a) => multiply(a[rows.start * self.k + start..].as_ptr(), MR * self.k, self.k, 1),
+                // Copying A into order pays only where several panels use the copy.
+                Lhs::Transposed(a) if panels.len() <= 2 => {
+                    multiply(a[start * self.m + rows.start..].as_ptr(), MR, 1, self.m);
+                }
+                Lhs::Transposed(a) => scratch::with(rows.len().div_ceil(MR) * MR * len, |packed| {
+                    pack::pack_columns(&a[start * self.m..(start + len) * self.m], self.m, rows.clone(), packed);
+                    multiply(packed.as_ptr(), MR * len, 1, MR);
+                }),
+            }
+        }
+    }
+}
