@@ -123,13 +123,13 @@ impl SourceHasher {
     }
 
     fn digest(&self, label: &str, path: &Path) -> Result<Digest, SourceError> {
-        let (label_of, path_of) = (|| label.to_owned(), || path.to_owned());
+        let (label, owned) = (label.to_owned(), path.to_owned());
         match std::fs::metadata(path) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                return Err(SourceError::Missing { label: label_of(), path: path_of() });
+                return Err(SourceError::Missing { label, path: owned });
             }
             Ok(m) if !m.is_file() && !m.is_dir() => {
-                return Err(SourceError::Unhashable { label: label_of(), path: path_of() });
+                return Err(SourceError::Unhashable { label, path: owned });
             }
             _ => {}
         }
@@ -139,7 +139,7 @@ impl SourceHasher {
         };
         slot.get_or_init(|| self.store.source_digest(path).map(|s| s.digest).map_err(Arc::new))
             .clone()
-            .map_err(|source| SourceError::Unreadable { label: label_of(), path: path_of(), source })
+            .map_err(|source| SourceError::Unreadable { label, path: owned, source })
     }
 }
 

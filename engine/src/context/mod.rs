@@ -99,7 +99,7 @@ impl StageContext {
     }
 
     /// The digest that randomness is drawn from, as `blake3(recipe, row)`: everything the result depends on, but without
-    /// the primary input of a row-wise kind and without the extent of a stream kind.
+    /// the primary input of a row-wise kind, the extent of a stream kind, and what the kind applies to the rows afterwards.
     pub fn recipe(&self) -> &Digest {
         &self.parts.recipe
     }
