@@ -16,8 +16,8 @@ use pipe_lm::{
     config::DecoderConfig,
     model::Decoder,
     train::{
-        Budget, Dataset, Example, Observer, Scheduler, Stream, Surroundings, TooLong, TrainConfig, attach_lora,
-        init::SeededWeights, train,
+        Budget, Dataset, Example, Flow, Observer, Progress, Scheduler, Stream, Surroundings, TooLong, TrainConfig,
+        attach_lora, init::SeededWeights, train,
     },
 };
 
@@ -67,8 +67,33 @@ fn tokens(count: usize, vocab: usize, seed: u64) -> Vec<u32> {
     (0..count).map(|_| stream.below(vocab as u64) as u32).collect()
 }
 
-struct Silent;
-impl Observer for Silent {}
+/// Measures the steps after the first ones, which meet cold caches and memory that is not there yet.
+struct Stopwatch {
+    /// When the warm-up began and how long it took.
+    started: Instant,
+    warm: Option<Duration>,
+    /// Steps and time since the warm-up.
+    measured: (u64, Duration),
+}
+
+/// Steps before the measurement.
+const WARM_UP: u64 = 2;
+/// Length of the measurement, and the least number of steps in it.
+const MEASURE: (Duration, u64) = (Duration::from_secs(8), 2);
+
+impl Observer for Stopwatch {
+    fn on_step(&mut self, progress: Progress) -> Flow {
+        let now = self.started.elapsed();
+        if progress.record.step == WARM_UP {
+            self.warm = Some(now);
+        }
+        if let Some(warm) = self.warm {
+            self.measured = (progress.record.step - WARM_UP, now - warm);
+        }
+        let (steps, time) = self.measured;
+        if steps >= MEASURE.1 && time >= MEASURE.0 { Flow::Stop } else { Flow::Continue }
+    }
+}
 
 /// Tokens per second over about eight seconds, after two steps to warm up.
 fn speed(case: &Case) -> f64 {
@@ -87,21 +112,17 @@ fn speed(case: &Case) -> f64 {
         weights: vec![1.0; length],
     };
     let data = Dataset::new((0..rows).map(example).collect(), length, TooLong::Truncate, vocab).expect("good rows");
-    let run = |steps: u64| {
-        let config = TrainConfig {
-            budget: Budget::Steps(steps),
-            micro_batch_size: rows,
-            lr_scheduler: Scheduler::Constant,
-            learning_rate: 1e-5,
-            ..TrainConfig::default()
-        };
-        let start = Instant::now();
-        train(&model, &data, &config, Surroundings::default(), &mut Silent).expect("training runs");
-        start.elapsed()
+    let config = TrainConfig {
+        budget: Budget::Steps(10_000),
+        micro_batch_size: rows,
+        lr_scheduler: Scheduler::Constant,
+        learning_rate: 1e-5,
+        ..TrainConfig::default()
     };
-    let warm = run(2) / 2;
-    let steps = (Duration::from_secs(8).as_secs_f64() / warm.as_secs_f64()).clamp(2.0, 200.0) as u64;
-    (rows * length) as f64 * steps as f64 / run(steps).as_secs_f64()
+    let mut watch = Stopwatch { started: Instant::now(), warm: None, measured: (0, Duration::ZERO) };
+    train(&model, &data, &config, Surroundings::default(), &mut watch).expect("training runs");
+    let (steps, time) = watch.measured;
+    (rows * length) as f64 * steps as f64 / time.as_secs_f64()
 }
 
 fn main() {

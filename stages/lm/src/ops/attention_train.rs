@@ -9,9 +9,10 @@ use candle_core::{Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::{
+    Crew,
     autograd::{Grads, Input, Op, View, apply, fused},
     composed,
-    gemm::{Lhs, Rhs, Store, gemm_serial},
+    gemm::{Lhs, Product, Rhs, Skip, Store},
     math::{self, exp, mla, simd},
     scratch::{self, filled, recycle},
 };
@@ -51,6 +52,15 @@ impl AttentionSpec {
     /// The keys that the query at `position` can see.
     fn row(&self, position: usize, len: usize) -> Range<usize> {
         self.visible(&(position..position + 1), len)
+    }
+
+    /// What the queries at positions `strip` do not see of the keys `seen`, as elements of a matrix of scores.
+    fn unseen(&self, strip: &Range<usize>, seen: &Range<usize>) -> [Skip; 2] {
+        if !self.causal {
+            return [Skip::Nothing; 2];
+        }
+        let shift = strip.start - seen.start;
+        [Skip::Result { shift }, Skip::Left { shift }]
     }
 
     /// What is added to the scaled score of query position `i` and key position `j`: 0, an ALiBi bias, or -∞.
@@ -195,15 +205,16 @@ impl Op for Attention {
                                 (&mut queries[..m * d], &mut result[..m * d], &mut scores[..m * n]);
                             let first = rows.start + start;
                             gather(q.data, q_width, first..first + m, head * d, d, queries);
+                            let [no_scores, no_weights] = self.spec.unseen(&strip, &seen);
                             let keys = Rhs::Transposed(&keys[seen.start * d..seen.end * d]);
-                            gemm_serial(m, n, d, Lhs::Rows(queries), &keys, Store::Overwrite, scores);
+                            multiply([m, n, d], Lhs::Rows(queries), keys, Store::Overwrite, no_scores, scores);
                             for (i, scores) in scores.chunks_exact_mut(n).enumerate() {
                                 let row = self.spec.row(start + i, len);
                                 let bias = slope * (row.start as f32 - (start + i) as f32);
                                 log_sum[i] = softmax(scores, offset(&row, &seen), self.spec.scale, bias, slope);
                             }
                             let values = Rhs::Rows(&values[seen.start * d..seen.end * d]);
-                            gemm_serial(m, d, n, Lhs::Rows(scores), &values, Store::Overwrite, result);
+                            multiply([m, d, n], Lhs::Rows(scores), values, Store::Overwrite, no_weights, result);
                             // SAFETY: these rows of this head belong to this task.
                             unsafe {
                                 out.store(first, head * d, d, result);
@@ -258,8 +269,10 @@ impl Op for Attention {
                         }
                         let span = seen.start * d..seen.end * d;
                         let (keys, values) = (&keys[span.clone()], &values[span.clone()]);
-                        gemm_serial(m, n, d, Lhs::Rows(queries), &Rhs::Transposed(keys), Store::Overwrite, weights);
-                        gemm_serial(m, n, d, Lhs::Rows(dy), &Rhs::Transposed(values), Store::Overwrite, d_scores);
+                        let [no_scores, no_weights] = self.spec.unseen(&strip, &seen);
+                        let (keys_t, values_t) = (Rhs::Transposed(keys), Rhs::Transposed(values));
+                        multiply([m, n, d], Lhs::Rows(queries), keys_t, Store::Overwrite, no_scores, weights);
+                        multiply([m, n, d], Lhs::Rows(dy), values_t, Store::Overwrite, no_scores, d_scores);
                         for i in 0..m {
                             let row = self.spec.row(start + i, len);
                             let bias = slope * (row.start as f32 - (start + i) as f32);
@@ -272,17 +285,12 @@ impl Op for Attention {
                             );
                         }
                         let d_values = &mut d_values[span.clone()];
-                        gemm_serial(n, d, m, Lhs::Transposed(weights), &Rhs::Rows(dy), Store::Add, d_values);
-                        gemm_serial(m, d, n, Lhs::Rows(d_scores), &Rhs::Rows(keys), Store::Overwrite, d_queries);
-                        gemm_serial(
-                            n,
-                            d,
-                            m,
-                            Lhs::Transposed(d_scores),
-                            &Rhs::Rows(queries),
-                            Store::Add,
-                            &mut d_keys[span],
-                        );
+                        let (weights_t, d_scores_t) = (Lhs::Transposed(weights), Lhs::Transposed(d_scores));
+                        multiply([n, d, m], weights_t, Rhs::Rows(dy), Store::Add, no_weights, d_values);
+                        let keys = Rhs::Rows(keys);
+                        multiply([m, d, n], Lhs::Rows(d_scores), keys, Store::Overwrite, no_weights, d_queries);
+                        let d_keys = &mut d_keys[span];
+                        multiply([n, d, m], d_scores_t, Rhs::Rows(queries), Store::Add, no_weights, d_keys);
                         // SAFETY: these rows of this head belong to this task.
                         unsafe { dq.store(first, head * d, d, d_queries) };
                     }
@@ -305,6 +313,11 @@ impl Op for Attention {
         let tensor = |data: Vec<f32>, like: &Tensor| Tensor::from_vec(data, like.shape(), like.device()).map(Some);
         Ok([tensor(dq, q)?, tensor(dk, k)?, tensor(dv, v)?])
     }
+}
+
+/// A product on this thread, which has a task of its own.
+fn multiply([m, n, k]: [usize; 3], a: Lhs, b: Rhs, store: Store, skip: Skip, c: &mut [f32]) {
+    Product { m, n, k, a, b, store }.partly(skip, Crew::Alone, c);
 }
 
 /// `range` counted from the start of `seen`.

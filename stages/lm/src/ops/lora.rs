@@ -65,7 +65,7 @@ pub fn lora_linear(x: &Tensor, weight: &Weight, bias: Option<&Tensor>, lora: &Lo
     let dropout = lora.dropout.filter(|d| d.p > 0.0);
     if fused(&[x, lora.a, lora.b]) && bias.is_none_or(|b| fused(&[b])) {
         let bias = bias.map(|b| b.flatten_all()?.to_vec1()).transpose()?;
-        let op = LoraLinear { frozen: Frozen::new(weight)?, bias, scale: lora.scale, dropout, low: Mutex::default() };
+        let op = LoraLinear { frozen: Frozen::new(weight)?, bias, scale: lora.scale, dropout, kept: Mutex::default() };
         return apply(op, [x, lora.a, lora.b]);
     }
     let bias = bias.map(Tensor::detach);
@@ -87,8 +87,16 @@ struct LoraLinear {
     bias: Option<Vec<f32>>,
     scale: f32,
     dropout: Option<Dropout>,
-    /// `scale · dropout(x) aᵀ [T, r]`, kept for the backward pass.
-    low: Mutex<Vec<f32>>,
+    kept: Mutex<Kept>,
+}
+
+/// What the forward pass keeps for the backward pass.
+#[derive(Default)]
+struct Kept {
+    /// `scale · dropout(x) aᵀ [T, r]`.
+    low: Vec<f32>,
+    /// See [`LoraLinear::merged`].
+    merged: Option<Vec<f32>>,
 }
 
 impl LoraLinear {
@@ -142,7 +150,9 @@ const TASK: usize = 1 << 14;
 
 impl Drop for LoraLinear {
     fn drop(&mut self) {
-        recycle(std::mem::take(self.low.get_mut().unwrap_or_else(PoisonError::into_inner)));
+        let Kept { low, merged } = std::mem::take(self.kept.get_mut().unwrap_or_else(PoisonError::into_inner));
+        recycle(low);
+        merged.into_iter().for_each(recycle);
     }
 }
 
@@ -172,8 +182,7 @@ impl Op for LoraLinear {
                 gemm(m, n, r, Lhs::Rows(&low), &Rhs::Transposed(b.data), Store::Add, y);
             }
         });
-        merged.into_iter().for_each(recycle);
-        *self.low.lock().unwrap_or_else(PoisonError::into_inner) = low;
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Kept { low, merged };
         done.map(|()| (y, (m, n).into()))
     }
 
@@ -182,20 +191,17 @@ impl Op for LoraLinear {
         let (m, r, (n, k)) = (x.dim(0)?, a.dim(0)?, self.frozen.shape()?);
         let (x_data, a_data, b_data, dy) = (View::of(x)?, View::of(a)?, View::of(b)?, View::of(grad)?);
         let device = grad.device();
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         // d low = scale · dy b
         let mut d_low = filled(m * r, |d| gemm(m, r, n, Lhs::Rows(&dy), &Rhs::Rows(&b_data), Store::Overwrite, d));
         slices::scale(&mut d_low, self.scale);
         let da = a.track_op().then(|| weight_grad(&d_low, &self.dropped(&x_data), m, r, k));
-        let db = b.track_op().then(|| {
-            let low = self.low.lock().unwrap_or_else(PoisonError::into_inner);
-            weight_grad(&dy, &low, m, n, r)
-        });
+        let db = b.track_op().then(|| weight_grad(&dy, &kept.low, m, n, r));
         let dx = x.track_op().then(|| -> Result<Tensor> {
-            if let Some(merged) = self.merged(&a_data, &b_data)? {
+            if let Some(merged) = &kept.merged {
                 let dx = filled(m * k, |dx| {
-                    gemm(m, k, n, Lhs::Rows(&dy), &Rhs::Rows(&merged), Store::Overwrite, dx);
+                    gemm(m, k, n, Lhs::Rows(&dy), &Rhs::Rows(merged), Store::Overwrite, dx);
                 });
-                recycle(merged);
                 return Tensor::from_vec(dx, (m, k), device);
             }
             let mut done = Ok(());

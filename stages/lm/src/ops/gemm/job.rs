@@ -4,7 +4,7 @@ use std::{marker::PhantomData, ops::Range};
 
 use super::{
     super::{Crew, scratch},
-    AHEAD_EVERY, Lhs, MC, MR, NR, PARALLEL_FROM, Store, Tile, WIDE, block_len, kernels, pack,
+    AHEAD_EVERY, Lhs, MC, MR, NR, PARALLEL_FROM, Skip, Store, Tile, WIDE, block_len, kernels, pack,
 };
 
 /// Multiply-adds of a team's smallest parts.
@@ -49,6 +49,7 @@ pub(super) struct Job<'a> {
     k: usize,
     a: Lhs<'a>,
     c: SharedMut,
+    skip: Skip,
     crew: Crew<'a>,
     /// C is borrowed for as long as this lives.
     borrowed: PhantomData<&'a mut [f32]>,
@@ -65,8 +66,18 @@ struct Task {
 }
 
 impl<'a> Job<'a> {
-    pub fn new(m: usize, n: usize, k: usize, a: Lhs<'a>, c: &'a mut [f32], crew: Crew<'a>) -> Self {
-        Self { m, n, k, a, c: SharedMut(c.as_mut_ptr()), crew, borrowed: PhantomData }
+    pub fn new((m, n, k): (usize, usize, usize), a: Lhs<'a>, c: &'a mut [f32], skip: Skip, crew: Crew<'a>) -> Self {
+        Self { m, n, k, a, c: SharedMut(c.as_mut_ptr()), skip, crew, borrowed: PhantomData }
+    }
+
+    /// The columns of A that matter to the tile of `rows` whose columns begin at `column`; `None` if the tile does not.
+    fn terms(&self, rows: &Range<usize>, column: usize) -> Option<Range<usize>> {
+        match (self.skip, self.a) {
+            (Skip::Result { shift }, _) if column >= rows.end + shift => None,
+            (Skip::Left { shift }, Lhs::Rows(_)) => Some(0..self.k.min(rows.end + shift)),
+            (Skip::Left { shift }, Lhs::Transposed(_)) => Some(rows.start.saturating_sub(shift)..self.k),
+            _ => Some(0..self.k),
+        }
     }
 
     /// Multiplies columns `range` of A with the panels `group`, which start at `b`.
@@ -83,9 +94,11 @@ impl<'a> Job<'a> {
         let blocks = self.m.div_ceil(MC);
         let blocks = if blocks > 1 { blocks.next_multiple_of(threads) } else { 1 };
         let whole = self.m.div_ceil(blocks).next_multiple_of(MR);
-        // Lower where a narrow C would otherwise leave threads idle.
+        // Lower where a narrow C would otherwise leave threads idle; less so where A lies transposed, whose rows are
+        // then read in pieces as long as a block is high.
         let height = if threads > 1 && group.len() < 8 {
-            whole.min(self.m.div_ceil(4 * threads).next_multiple_of(MR).max(4 * MR))
+            let (parts, least) = if let Lhs::Transposed(_) = self.a { (2, 8 * MR) } else { (4, 4 * MR) };
+            whole.min(self.m.div_ceil(parts * threads).next_multiple_of(MR).max(least))
         } else {
             whole
         };
@@ -126,10 +139,13 @@ impl<'a> Job<'a> {
             // SAFETY: the row lies within the panels, whose rows are counted from `range.start`.
             let b = Panels { at: unsafe { b.at.add((start - range.start) * b.k_stride) }, ..b };
             let multiply = |a: *const f32, tile_stride: usize, row_stride: usize, k_stride: usize| {
+                // A transposed A that is read in place: its rows are too far apart for the processor to foresee.
+                let scattered = row_stride == 1 && k_stride == self.m;
                 let mut panel = panels.clone();
                 let few = rows.len() <= WIDE.len();
                 while !panel.is_empty() {
-                    let columns = (self.n - (first_panel + panel.start) * NR).min(NR);
+                    let column = (first_panel + panel.start) * NR;
+                    let columns = (self.n - column).min(NR);
                     let wide = if few { WIDE[rows.len() - 1] } else { 1 };
                     let whole = panel.start + wide <= panel.end && (first_panel + panel.start + wide) * NR <= self.n;
                     let (count, kernel_of) =
@@ -143,23 +159,37 @@ impl<'a> Job<'a> {
                     };
                     // Every tile asks for its share, so far as panels are memory without gaps.
                     let gapless = usize::from(b.k_stride == NR);
+                    let ahead_of = |tile: usize| {
+                        if scattered {
+                            // The next block's rows: one in AHEAD_EVERY from each tile, a cache line from as many tiles.
+                            let row = len + tile % AHEAD_EVERY;
+                            (a.wrapping_add(row * k_stride + tile / AHEAD_EVERY * NR), AHEAD_EVERY * k_stride)
+                        } else {
+                            let share = gapless * tile * len * NR / tiles;
+                            (next.wrapping_add(share), gapless * (AHEAD_EVERY * NR).div_ceil(tiles))
+                        }
+                    };
                     for (tile, row) in rows.clone().step_by(MR).enumerate() {
                         let height = MR.min(rows.end - row);
+                        let Some(terms) = self.terms(&(row..row + height), column) else { continue };
+                        let first = terms.start.clamp(start, start + len) - start;
+                        let last = terms.end.clamp(start, start + len) - start;
+                        let (ahead, ahead_step) = ahead_of(tile);
                         // SAFETY: `row` and `panel.start` lie within A, B and C; edges go through a local tile.
                         unsafe {
                             let mut tile = Tile {
-                                k: len,
-                                a: a.add((row - rows.start) / MR * tile_stride),
+                                k: last.saturating_sub(first),
+                                a: a.add((row - rows.start) / MR * tile_stride + first * k_stride),
                                 a_row_stride: row_stride,
                                 a_k_stride: k_stride,
-                                b: b.at.add(panel.start * b.panel_stride),
+                                b: b.at.add(panel.start * b.panel_stride + first * b.k_stride),
                                 b_k_stride: b.k_stride,
                                 panel_stride: b.panel_stride,
-                                c: { self.c }.0.add(row * self.n + (first_panel + panel.start) * NR),
+                                c: { self.c }.0.add(row * self.n + column),
                                 c_stride: self.n,
                                 add,
-                                ahead: next.wrapping_add(gapless * tile * len * NR / tiles),
-                                ahead_step: gapless * (AHEAD_EVERY * NR).div_ceil(tiles),
+                                ahead,
+                                ahead_step,
                             };
                             let kernel = kernel_of[height - 1];
                             if columns == NR {

@@ -69,6 +69,23 @@ pub enum Store {
     Add,
 }
 
+/// What of a product need not be computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Skip {
+    /// Nothing.
+    Nothing,
+    /// Elements of C to the right of column `row + shift`: they may be computed or not.
+    Result {
+        /// 0 for the triangle above the diagonal.
+        shift: usize,
+    },
+    /// Terms with the elements of A to the right of column `row + shift`, A as it lies in memory: they are zero.
+    Left {
+        /// 0 for the triangle above the diagonal.
+        shift: usize,
+    },
+}
+
 /// Operands of one call of a micro-kernel: `k` steps over rows of A at `a_row_stride` and panels of B at `panel_stride`
 /// (whose rows are `b_k_stride` apart), into rows of C at `c_stride`. Every [`AHEAD_EVERY`] steps the kernel asks for the
 /// cache line at `ahead`, and goes on by `ahead_step`: what later tiles read is brought near while this one is computed.
@@ -174,6 +191,14 @@ impl Product<'_> {
     /// # Panics
     /// If an operand's length does not fit its shape.
     pub fn by(self, crew: Crew, c: &mut [f32]) {
+        self.partly(Skip::Nothing, crew, c);
+    }
+
+    /// [`Product::by`] without what need not be computed; the bits of the rest are the same.
+    ///
+    /// # Panics
+    /// If an operand's length does not fit its shape.
+    pub fn partly(self, skip: Skip, crew: Crew, c: &mut [f32]) {
         let Self { m, n, k, a, b, store } = self;
         let (Lhs::Rows(data) | Lhs::Transposed(data)) = a;
         assert_eq!(data.len(), m * k, "A must hold m * k elements");
@@ -193,7 +218,7 @@ impl Product<'_> {
             }
             return;
         }
-        let job = Job::new(m, n, k, a, c, crew);
+        let job = Job::new((m, n, k), a, c, skip, crew);
         if let Rhs::Packed(w) = b {
             // SAFETY: the packed weight holds all panels over all of k.
             unsafe { job.run(0..k, 0..panels(n), Panels::packed(&w.data, k), store) };

@@ -140,6 +140,38 @@ fn a_row_keeps_its_bits_in_any_batch_and_on_any_number_of_threads() {
 }
 
 #[test]
+fn what_is_skipped_changes_no_bit_of_the_rest() {
+    // Rows i of A see columns j <= i + shift; 700 columns are three blocks.
+    for (m, k, n, shift) in [(5, 9, 3, 4), (63, 63, 32, 0), (66, 100, 20, 34), (40, 700, 64, 660), (2, 50, 48, 48)] {
+        let mut a = values(m * k, 11);
+        for (i, row) in a.chunks_exact_mut(k).enumerate() {
+            row[k.min(i + shift + 1)..].fill(0.0);
+        }
+        let multiply = |[m, n, k]: [usize; 3], a: Lhs, b: Rhs, skip: Skip| {
+            let mut c = values(m * n, 12);
+            Product { m, n, k, a, b, store: Store::Add }.partly(skip, Crew::Alone, &mut c);
+            c
+        };
+        let (b, b_tall, skip) = (values(k * n, 13), values(m * n, 14), Skip::Left { shift });
+        for (shape, a, b) in
+            [([m, n, k], Lhs::Rows(&a), Rhs::Rows(&b)), ([k, n, m], Lhs::Transposed(&a), Rhs::Rows(&b_tall))]
+        {
+            assert_eq!(multiply(shape, a, b, skip), multiply(shape, a, b, Skip::Nothing), "{shape:?}, {shift}");
+        }
+        // A as a result: the product of some [m, n] and the transpose of some [k, n].
+        let operands = (Lhs::Rows(&b_tall), Rhs::Transposed(&b));
+        let whole = multiply([m, k, n], operands.0, operands.1, Skip::Nothing);
+        let part = multiply([m, k, n], operands.0, operands.1, Skip::Result { shift });
+        for i in 0..m {
+            let wanted = i * k..i * k + k.min(i + shift + 1);
+            assert_eq!(part[wanted.clone()], whole[wanted], "row {i} of {m} x {k}, {shift}");
+        }
+        let (column, before) = (k.min(m + shift).next_multiple_of(NR), values(m * k, 12));
+        assert!(column >= k || part[column..k] == before[column..k], "whole panels beyond the last row are left alone");
+    }
+}
+
+#[test]
 fn portable_kernel_agrees_with_the_detected_one() {
     let k = 50;
     let (a, b) = (values(6 * k, 8), values(k * NR, 9));
