@@ -51,7 +51,7 @@ impl<'a> Delimited<'a> {
     fn open(&self, path: &Path) -> Result<(Reader, Vec<String>), TabularError> {
         let mut reader =
             csv::ReaderBuilder::new().delimiter(self.delimiter).buffer_capacity(1 << 20).from_reader(open(path)?);
-        let header = reader.headers().map_err(|e| record_error(path, e))?;
+        let header = reader.headers().map_err(|e| record_error(path, &[], e))?;
         let names: Vec<String> = header.iter().map(str::to_owned).collect();
         let place = Place { path: path.to_owned(), line: 1, column: 0 };
         for (i, name) in names.iter().enumerate() {
@@ -90,7 +90,7 @@ impl<'a> Delimited<'a> {
             match chunk {
                 Ok(chunk) if chunk.is_empty() => None,
                 Ok(records) => Some(Ok(Records { path: path.to_owned(), order: order.clone(), rows: records })),
-                Err(error) => Some(Err(record_error(path, error))),
+                Err(error) => Some(Err(record_error(path, &names, error))),
             }
         }))
     }
@@ -102,14 +102,18 @@ impl<'a> Delimited<'a> {
     }
 }
 
-fn record_error(path: &Path, error: csv::Error) -> TabularError {
+/// An error of a record whose fields have `names`, as far as they are known.
+fn record_error(path: &Path, names: &[String], error: csv::Error) -> TabularError {
     let line = error.position().map_or(0, csv::Position::line);
     let place = Place { path: path.to_owned(), line, column: 0 };
     match error.into_kind() {
         csv::ErrorKind::Io(source) => TabularError::Io { path: path.to_owned(), source },
         csv::ErrorKind::Utf8 { err, .. } => {
-            let message =
-                format!("field {} is not UTF-8 text; convert the file with `iconv -f latin1 -t utf8`", err.field() + 1);
+            let field = match names.get(err.field()) {
+                Some(name) => format!("column `{name}`"),
+                None => format!("field {}", err.field() + 1),
+            };
+            let message = format!("{field} is not UTF-8 text; convert the file with `iconv -f latin1 -t utf8`");
             TabularError::Syntax { place, message }
         }
         csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {

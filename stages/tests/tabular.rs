@@ -377,7 +377,7 @@ fn mistakes_are_named_with_file_line_and_column() {
         "a.csv",
         b"a,b\n1,\xff\n",
         json! {},
-        "a.csv, line 2: field 2 is not UTF-8 text; convert the file with `iconv -f latin1 -t utf8`",
+        "a.csv, line 2: column `b` is not UTF-8 text; convert the file with `iconv -f latin1 -t utf8`",
     );
     error("a.csv", b"a\nx\n", json! { "schema": { "a": "int" } }, "a.csv, line 2: column `a`: found `x`, expected int");
     error(
