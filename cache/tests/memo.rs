@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
 use common::{key, open, rows, schema};
-use pipe_cache::{Digest, RowMemo};
+use pipe_cache::{Digest, RowMemo, VerifyOptions};
 
 fn shards(root: &Path, recipe: &Digest) -> Vec<PathBuf> {
     let dir = root.join("v1/memo").join(recipe.to_string());
@@ -127,12 +127,21 @@ fn a_damaged_shard_costs_its_rows_alone() {
 }
 
 #[test]
-fn shards_of_another_schema_are_put_aside() {
+fn memos_of_two_schemas_leave_each_other_alone() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     insert(&mut store.row_memo(&key(0), schema()).unwrap(), 0..5);
-    let other = rows(0, 0).project(&[0]).unwrap().schema();
-    assert!(store.row_memo(&key(0), other).unwrap().is_empty());
+    let narrow = |i| rows(i, i + 1).project(&[0]).unwrap();
+    let mut other = store.row_memo(&key(0), narrow(0).schema()).unwrap();
+    assert!(other.is_empty());
+    other.insert(&[key(0)], &[1], &narrow(7)).unwrap();
+    drop(other);
+    check(&mut store.row_memo(&key(0), schema()).unwrap(), &[0, 1, 2, 3, 4]);
+    let mut other = store.row_memo(&key(0), narrow(0).schema()).unwrap();
+    assert_eq!(other.get(&[key(0)]).unwrap().unwrap().0, narrow(7));
+    other.clear().unwrap();
+    assert_eq!(store.row_memo(&key(0), schema()).unwrap().len(), 5);
+    assert_eq!(store.verify(&VerifyOptions::default()).unwrap().findings, []);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use arrow::{
 };
 
 use super::shard::{Pace, ShardDir};
-use crate::{Digest, Store, StoreError, table_writer::conform};
+use crate::{Digest, Store, StoreError, logical::schema_digest, table_writer::conform};
 
 const ACTION: &str = "keep rows in the memo";
 /// Opening a memo of more shards than this merges them.
@@ -25,9 +25,13 @@ const MERGE_FROM: usize = 64;
 /// Merged shards hold about so many bytes of rows.
 const MERGE_BYTES: usize = 64 << 20;
 
-/// Output rows by the digest of the input row. Several memos of one recipe may be open at once, in any processes.
+/// Output rows by the digest of the input row. Several memos of one recipe may be open at once, in any processes. Memos
+/// of different schemas know nothing of each other: stages with equal parameters whose output takes columns of the input
+/// along share a recipe, and nothing else.
 pub struct RowMemo {
     schema: SchemaRef,
+    /// What the names of this schema's shards begin with.
+    prefix: String,
     shards: ShardDir,
     known: HashMap<Digest, Place>,
     files: Vec<PathBuf>,
@@ -54,8 +58,10 @@ impl Store {
     /// Opens the row memo of a recipe whose output rows have that schema.
     pub fn row_memo(&self, recipe: &Digest, schema: SchemaRef) -> Result<RowMemo, StoreError> {
         let shards = ShardDir::open(self, recipe)?;
+        let prefix = format!("{}-", &schema_digest(&schema)?.to_string()[..8]);
         let mut memo = RowMemo {
             schema,
+            prefix,
             shards,
             known: HashMap::new(),
             files: Vec::new(),
@@ -104,7 +110,7 @@ impl RowMemo {
     fn load(&mut self) -> Result<(), StoreError> {
         self.known.retain(|_, place| matches!(place, Place::Pending { .. }));
         self.files.clear();
-        for path in self.shards.list("")? {
+        for path in self.shards.list(&self.prefix)? {
             let Some((digests, _)) = self.read(&path)? else { continue };
             let file = self.files.len();
             self.files.push(path);
@@ -211,7 +217,7 @@ impl RowMemo {
         let rows = RecordBatch::try_new(schema, vec![Arc::new(digests), Arc::new(lists)])
             .map_err(|e| StoreError::rows(ACTION, e))?;
 
-        let path = self.shards.write("", &rows)?;
+        let path = self.shards.write(&self.prefix, &rows)?;
         let file = self.files.len();
         self.files.push(path);
         for (at, digest) in self.pending.iter().flat_map(|p| &p.digests).enumerate() {
@@ -224,7 +230,7 @@ impl RowMemo {
 
     /// Forgets everything, on disk too.
     pub fn clear(&mut self) -> Result<(), StoreError> {
-        self.shards.remove(&self.shards.list("")?)?;
+        self.shards.remove(&self.shards.list(&self.prefix)?)?;
         self.known.clear();
         self.files.clear();
         self.pending.clear();
@@ -265,7 +271,7 @@ impl RowMemo {
     fn write_merged(&mut self, schema: &SchemaRef, pieces: &mut Vec<RecordBatch>) -> Result<PathBuf, StoreError> {
         let merged = concat_batches(schema, &*pieces).map_err(|e| StoreError::rows(ACTION, e))?;
         pieces.clear();
-        self.shards.write("", &merged)
+        self.shards.write(&self.prefix, &merged)
     }
 }
 
