@@ -30,7 +30,7 @@ pub use self::{
 use crate::{
     cancel::{CancelReason, CancelToken},
     events::NodeStats,
-    execute::Message,
+    execute::{KeyedSources, Message},
     keys::KeyRecord,
     kind::{Increment, StageError},
 };
@@ -58,6 +58,7 @@ pub(crate) struct ContextParts {
     pub messages: mpsc::Sender<Message>,
     pub base_dir: PathBuf,
     pub env: Arc<BTreeMap<String, String>>,
+    pub sources: Arc<KeyedSources>,
     pub threads: usize,
     pub log_path: PathBuf,
 }
@@ -207,6 +208,12 @@ impl StageContext {
         let mut stats = self.stats.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         stats.rows_computed += computed;
         stats.rows_reused += reused;
+    }
+
+    /// To be asked before the first row goes to the memo: the row was then made of what the recipe names, and not of a file
+    /// that was replaced after the keys were made.
+    fn check_sources(&self) -> Result<(), StageError> {
+        self.parts.sources.check().map_err(StageError::transient)
     }
 
     fn open_row_memo(&self, schema: &SchemaRef) -> Result<RowMemo, StageError> {

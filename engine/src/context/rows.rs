@@ -86,6 +86,9 @@ impl<'a> RowSink<'a> {
             )));
         }
         let mut state = self.lock()?;
+        if state.done == 0 {
+            self.cx.check_sources()?;
+        }
         let mut digests = Vec::with_capacity(rows.len());
         for &row in rows {
             match state.answered.get_mut(row) {

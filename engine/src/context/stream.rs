@@ -151,6 +151,9 @@ impl<'a> AttemptSink<'a> {
             )));
         }
         let mut state = self.lock()?;
+        if state.computed == 0 {
+            self.cx.check_sources()?;
+        }
         for (row, &attempt) in attempts.iter().enumerate() {
             if attempt < state.next || state.waiting.insert(attempt, (Arc::clone(&rows), row)).is_some() {
                 return Err(StageError::contract(format!("attempt {attempt} was emitted twice")));

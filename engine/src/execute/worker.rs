@@ -21,7 +21,7 @@ use crate::{
     journal::now_ms,
     keys::{KeyRecord, SourceRecord},
     kind::{AnyParams, DynKind, Source, StageError},
-    sources::{SourceError, SourceHasher},
+    sources::SourceHasher,
 };
 
 /// What the engine keeps in a manifest: [`Provenance::record`].
@@ -126,7 +126,7 @@ pub(crate) enum Outcome {
     Busy(Option<LeaseOwner>),
     /// Computed and published.
     Published { entry: Arc<Entry>, stats: NodeStats, log: Option<PathBuf> },
-    /// A source changed while the stage ran; what it yielded was thrown away.
+    /// A source is not what the key was made of any more; what the stage yielded, if it ran, was thrown away.
     SourcesChanged(String),
     /// It failed.
     Failed(Failure),
@@ -161,6 +161,10 @@ impl ComputeJob {
                 Err(e) => return Failure::early(e),
             }
         };
+        let sources = Arc::new(self.sources());
+        if let Err(change) = sources.check() {
+            return Outcome::SourcesChanged(change);
+        }
         if !self.uncached && !self.force {
             // The last holder of the lease may have published it.
             match store.lookup(&self.key) {
@@ -196,6 +200,7 @@ impl ComputeJob {
             messages: self.messages.clone(),
             base_dir: self.run.base_dir.clone(),
             env: Arc::clone(&self.run.env),
+            sources: Arc::clone(&sources),
             threads: self.threads,
             log_path,
         });
@@ -214,6 +219,11 @@ impl ComputeJob {
                 ),
                 _ => error,
             };
+            if reason.is_none()
+                && let Err(change) = sources.check()
+            {
+                return Outcome::SourcesChanged(change);
+            }
             return Outcome::Failed(Failure {
                 error,
                 damaged,
@@ -221,10 +231,12 @@ impl ComputeJob {
                 log,
             });
         }
-        match self.sources_now() {
-            Ok(now) if now == self.record.sources || self.uncached => {}
-            Ok(now) => return Outcome::SourcesChanged(changed(&self.record.sources, &now)),
-            Err(e) => return Outcome::SourcesChanged(e.to_string()),
+        if let Err(change) = sources.check() {
+            // Checkpoints may be made of what was there meanwhile.
+            return match publication.clear_work_dir() {
+                Ok(()) => Outcome::SourcesChanged(change),
+                Err(e) => Failure::early(e),
+            };
         }
         let _span = tracing::info_span!("publish").entered();
         stats.seconds = started.elapsed().as_secs_f64();
@@ -268,21 +280,42 @@ impl ComputeJob {
         (result, cx)
     }
 
-    /// The sources as they are now. Costs a `stat` each when nothing changed.
-    fn sources_now(&self) -> Result<Vec<SourceRecord>, SourceError> {
-        if self.record.sources.is_empty() {
-            return Ok(Vec::new());
+    fn sources(&self) -> KeyedSources {
+        KeyedSources {
+            kind: Arc::clone(&self.kind),
+            params: Arc::clone(&self.params),
+            record: Arc::clone(&self.record),
+            hasher: Arc::clone(&self.run.hasher),
+            uncached: self.uncached,
         }
-        let sources = self.kind.sources(&self.params).unwrap_or_default();
-        self.run.hasher.fresh().records(sources)
     }
 }
 
-/// Names the sources whose content differs.
-fn changed(before: &[SourceRecord], now: &[SourceRecord]) -> String {
-    let differs = |(a, b): &(&SourceRecord, &SourceRecord)| a != b;
-    let labels: Vec<&str> = before.iter().zip(now).filter(differs).map(|(a, _)| a.label.as_str()).collect();
-    format!("source `{}` changed while the stage ran", labels.join("`, `"))
+/// The sources that a key was made of.
+pub(crate) struct KeyedSources {
+    kind: Arc<dyn DynKind>,
+    params: AnyParams,
+    record: Arc<KeyRecord>,
+    hasher: Arc<SourceHasher>,
+    uncached: bool,
+}
+
+impl KeyedSources {
+    /// Whether they are still what the key says; else which changed. Costs a `stat` each when nothing did.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let before = &self.record.sources;
+        if before.is_empty() || self.uncached {
+            return Ok(());
+        }
+        let sources = self.kind.sources(&self.params).map_err(|e| e.to_string())?;
+        let now = self.hasher.fresh().records(sources).map_err(|e| e.to_string())?;
+        if now == *before {
+            return Ok(());
+        }
+        let differs = |(a, b): &(&SourceRecord, &SourceRecord)| a != b;
+        let changed: Vec<&str> = before.iter().zip(&now).filter(differs).map(|(a, _)| a.label.as_str()).collect();
+        Err(format!("source `{}` changed during the run", changed.join("`, `")))
+    }
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> &str {

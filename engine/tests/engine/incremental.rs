@@ -231,3 +231,25 @@ fn checkpoints_survive_failure_and_go_when_the_result_is_there() {
     lab.run(yaml);
     assert_eq!(lab.probe.take_rows().len(), 5, "nothing is left of the checkpoints");
 }
+
+#[test]
+fn rows_made_of_a_changed_file_never_serve_the_old_one() {
+    let yaml = "
+pipeline: p
+stages:
+  s: { kind: trouble, params: { how: meddle } }
+  each: { kind: map, inputs: { in: s }, params: { file: moving } }
+";
+    let lab = Lab::new();
+    lab.write("moving", "old");
+    // `s` changes the file while it runs, after the keys of both stages were made of the old text.
+    lab.probe.failures.store(1, Ordering::SeqCst);
+    let ran = lab.run(yaml);
+    assert_eq!(ran.summary.outcome, Outcome::Succeeded, "{:?}", ran.failures());
+    let new = std::fs::read_to_string(lab.path("moving")).unwrap();
+    assert_ne!(new, "old");
+    assert_eq!(lab.rows("each"), [format!("ok{new}/0")]);
+    lab.write("moving", "old");
+    lab.run(yaml);
+    assert_eq!(lab.rows("each"), ["okold/0"]);
+}

@@ -293,6 +293,10 @@ struct MapParams {
     /// Output rows per input row.
     #[serde(default = "one")]
     times: usize,
+    /// A file whose text is put behind each row, too.
+    #[serde(default)]
+    #[schemars(extend("x-operational" = true))]
+    file: Option<PathBuf>,
 }
 
 fn one() -> usize {
@@ -311,9 +315,15 @@ impl StageKind for Map {
         ports
     }
 
+    fn sources(&self, params: &MapParams) -> Result<Vec<Source>, StageError> {
+        Ok(params.file.iter().map(|path| Source::Path { label: "file".into(), path: path.clone() }).collect())
+    }
+
     fn run(&self, params: &MapParams, cx: &mut StageContext) -> Result<(), StageError> {
         self.0.ran(cx);
         let side = cx.optional_table("side")?.map_or(0, |t| t.num_rows());
+        let file = params.file.as_ref().map(|path| std::fs::read_to_string(cx.base_dir().join(path)).unwrap());
+        let mark = params.mark.clone() + &file.unwrap_or_default();
         let rows = cx.map_rows(&schema(), |pending, sink| {
             let mut order: Vec<usize> = (0..pending.len()).collect();
             if params.backwards {
@@ -325,7 +335,7 @@ impl StageKind for Map {
                     let text = texts(&pending.slice(row..row + 1)?).remove(0);
                     self.0.spend()?;
                     self.0.rows.lock().unwrap().push(text.clone());
-                    out.extend((0..params.times).map(|_| format!("{text}{}/{side}", params.mark)));
+                    out.extend((0..params.times).map(|_| format!("{text}{mark}/{side}")));
                 }
                 sink.emit_many(chunk, &vec![params.times as u32; chunk.len()], &batch(&out))?;
             }

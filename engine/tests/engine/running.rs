@@ -329,7 +329,7 @@ fn a_source_that_changes_meanwhile_is_read_again() {
     lab.write("moving", "again");
     lab.probe.failures.store(100, Ordering::SeqCst);
     let ran = lab.run(yaml);
-    assert_eq!(ran.failures(), ["s: source `moving` changed while the stage ran"]);
+    assert_eq!(ran.failures(), ["s: source `moving` changed during the run"]);
 }
 
 #[test]
