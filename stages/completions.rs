@@ -14,8 +14,7 @@ use pipe_lm::generate::{Backend, Completion, FinishReason, Request, SamplingPara
 
 use crate::model::row_error;
 
-/// Rows are handed over when there are so many, or when the last were handed over so long ago; a kill loses those that were not, and what the
-/// memo has not written down yet.
+/// Rows are handed over when there are so many, or when the last were handed over so long ago; a kill loses those that were not.
 const BATCH: usize = 64;
 const WAIT: Duration = Duration::from_millis(500);
 
@@ -61,8 +60,12 @@ impl<F: FnMut(Vec<Completion>) -> Result<Flow, StageError>> Sink for Collector<'
         }
     }
 
-    fn cancelled(&self) -> bool {
-        self.cx.check_cancelled().is_err() || self.failure.lock().is_ok_and(|failure| failure.is_some())
+    fn between_steps(&mut self) -> ControlFlow<()> {
+        if self.cx.check_cancelled().is_err() || self.failure.lock().is_ok_and(|failure| failure.is_some()) {
+            return ControlFlow::Break(());
+        }
+        // Rows of one length end in one step, and nothing may end for minutes after it.
+        if self.handed_over.elapsed() >= WAIT { self.flush() } else { ControlFlow::Continue(()) }
     }
 }
 

@@ -69,9 +69,8 @@ fn tokens(count: usize, vocab: usize, seed: u64) -> Vec<u32> {
 
 /// Measures the steps after the first ones, which meet cold caches and memory that is not there yet.
 struct Stopwatch {
-    /// When the warm-up began and how long it took.
-    started: Instant,
-    warm: Option<Duration>,
+    /// When the warm-up ended.
+    warm: Option<Instant>,
     /// Steps and time since the warm-up.
     measured: (u64, Duration),
 }
@@ -83,12 +82,11 @@ const MEASURE: (Duration, u64) = (Duration::from_secs(8), 2);
 
 impl Observer for Stopwatch {
     fn on_step(&mut self, progress: Progress) -> Flow {
-        let now = self.started.elapsed();
         if progress.record.step == WARM_UP {
-            self.warm = Some(now);
+            self.warm = Some(Instant::now());
         }
         if let Some(warm) = self.warm {
-            self.measured = (progress.record.step - WARM_UP, now - warm);
+            self.measured = (progress.record.step - WARM_UP, warm.elapsed());
         }
         let (steps, time) = self.measured;
         if steps >= MEASURE.1 && time >= MEASURE.0 { Flow::Stop } else { Flow::Continue }
@@ -119,7 +117,7 @@ fn speed(case: &Case) -> f64 {
         learning_rate: 1e-5,
         ..TrainConfig::default()
     };
-    let mut watch = Stopwatch { started: Instant::now(), warm: None, measured: (0, Duration::ZERO) };
+    let mut watch = Stopwatch { warm: None, measured: (0, Duration::ZERO) };
     train(&model, &data, &config, Surroundings::default(), &mut watch).expect("training runs");
     let (steps, time) = watch.measured;
     (rows * length) as f64 * steps as f64 / time.as_secs_f64()

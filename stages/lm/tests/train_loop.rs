@@ -140,16 +140,30 @@ fn copy_dir(from: &Path, to: &Path) {
     }
 }
 
+fn damage(path: &Path) {
+    let mut content = fs::read(path).unwrap();
+    let middle = content.len() / 2;
+    content[middle] ^= 1;
+    fs::write(path, content).unwrap();
+}
+
+#[test]
+fn a_damaged_checkpoint_is_written_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let checkpoints = Checkpoints { dir: dir.path().to_owned(), every: 3, keep: 2 };
+    run(&model(&lora()), &config(), Some(&checkpoints), 6);
+    damage(&dir.path().join("step-00000006/state.safetensors"));
+    assert_eq!(run(&model(&lora()), &config(), Some(&checkpoints), 8).resumed_from, Some(3));
+    fs::remove_dir_all(dir.path().join("step-00000008")).unwrap();
+    assert_eq!(run(&model(&lora()), &config(), Some(&checkpoints), 8).resumed_from, Some(6));
+}
+
 #[test]
 fn a_damaged_checkpoint_is_passed_over() {
     let dir = tempfile::tempdir().unwrap();
     let checkpoints = Checkpoints { dir: dir.path().to_owned(), every: 3, keep: 2 };
     run(&model(&lora()), &config(), Some(&checkpoints), 7);
-    let newest = dir.path().join("step-00000007/state.safetensors");
-    let mut content = fs::read(&newest).unwrap();
-    let middle = content.len() / 2;
-    content[middle] ^= 1;
-    fs::write(&newest, content).unwrap();
+    damage(&dir.path().join("step-00000007/state.safetensors"));
     let (resumed_model, expect_model) = (model(&lora()), model(&lora()));
     let resumed = run(&resumed_model, &config(), Some(&checkpoints), NEVER);
     run(&expect_model, &config(), None, NEVER);

@@ -228,7 +228,7 @@ impl Backend for Generator {
             let mut session = self.model.session(count, capacity);
             let mut slots = Slots::new(count, self.options.share_prefixes);
             loop {
-                if sink.cancelled() {
+                if sink.between_steps().is_break() {
                     return Ok(usage);
                 }
                 slots.take_over(&mut session);

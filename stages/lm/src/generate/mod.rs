@@ -25,9 +25,9 @@ pub trait Sink {
     /// A row is done. `Break` ends the call: rows in flight are dropped.
     fn completed(&mut self, completion: Completion) -> ControlFlow<()>;
 
-    /// Asked between steps: whether to end the call now.
-    fn cancelled(&self) -> bool {
-        false
+    /// Called between steps, and many times a second while a server is waited for. `Break` ends the call now.
+    fn between_steps(&mut self) -> ControlFlow<()> {
+        ControlFlow::Continue(())
     }
 }
 

@@ -100,6 +100,8 @@ impl Checkpoints {
                 Ok(read) => read,
                 Err(error) => {
                     tracing::warn!(path = %place.display(), %error, "passing over a damaged checkpoint");
+                    // Out of the way of the one that will be written at this step again.
+                    fs::remove_dir_all(&place).map_err(|e| failed(&place, "removed", e))?;
                     continue;
                 }
             };

@@ -139,8 +139,8 @@ fn a_cancelled_call_ends_before_the_next_step() {
         fn completed(&mut self, _: Completion) -> ControlFlow<()> {
             panic!("nothing can be complete");
         }
-        fn cancelled(&self) -> bool {
-            true
+        fn between_steps(&mut self) -> ControlFlow<()> {
+            ControlFlow::Break(())
         }
     }
     let backend = generator(&decoder("llama2_gqa", DType::F32), &[]);

@@ -105,7 +105,7 @@ impl Backend for Endpoint {
                         return Ok(usage);
                     }
                 }
-                Err(RecvTimeoutError::Timeout) if sink.cancelled() => return Ok(usage),
+                Err(RecvTimeoutError::Timeout) if sink.between_steps().is_break() => return Ok(usage),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Err(worker_died().into()),
             }
