@@ -180,7 +180,7 @@ impl Examiner<'_> {
         let sampling = params.sampling(stop, *self.cx.recipe().as_bytes());
         let adapter = self.cx.optional_files("adapter")?;
         let model = resolve(self.cx, params.model.as_ref())?;
-        let backend = model.backend(adapter.as_deref(), generator_options(params.slots))?;
+        let backend = model.backend(params.quantization, adapter.as_deref(), generator_options(params.slots))?;
         let place: std::collections::HashMap<&str, usize> =
             rows.iter().enumerate().map(|(place, row)| (row.id.as_str(), place)).collect();
         let mut requests = rows.iter().map(|row| {

@@ -21,7 +21,7 @@ use self::{
 };
 use crate::{
     columns, completions,
-    model::{ModelRef, adapter_port, generator_options, model_port, resolve},
+    model::{ModelRef, Quantization, adapter_port, generator_options, model_port, resolve},
     prompts::{Demonstration, PromptContext, PromptTemplate, Purpose, TemplateRef},
 };
 
@@ -41,6 +41,9 @@ pub struct RespondParams {
     #[serde(default)]
     #[schemars(extend("x-operational" = true))]
     pub model: Option<ModelRef>,
+    /// How the model's weights are kept in memory. `nf4` takes an eighth of the room, and gives other answers.
+    #[serde(default, skip_serializing_if = "Quantization::is_none")]
+    pub quantization: Quantization,
     /// The prompt: plain, alpaca, chat, or a file. Its text is part of the key.
     #[serde(default)]
     #[schemars(extend("x-operational" = true))]
@@ -277,7 +280,7 @@ impl Writer<'_> {
         let sampling = params.sampling(stop, *self.cx.recipe().as_bytes());
         let resolved = resolve(self.cx, params.model.as_ref())?;
         let adapter = self.cx.optional_files("adapter")?;
-        let backend = resolved.backend(adapter.as_deref(), generator_options(params.slots))?;
+        let backend = resolved.backend(params.quantization, adapter.as_deref(), generator_options(params.slots))?;
         // Neighbours with the same demonstrations and passages share the beginning of their prompts. No answer depends on the order.
         let mut order: Vec<usize> = (0..queries.len()).collect();
         order.sort_by_cached_key(|&i| {

@@ -3,7 +3,7 @@
 mod dataset;
 mod params;
 
-use candle_core::{DType, Device};
+use candle_core::DType;
 use pipe_engine::{
     context::StageContext,
     highlights::Highlight,
@@ -13,12 +13,11 @@ use pipe_lm::{
     adapter::{AdapterConfig, Merged, TargetModules, save_adapter},
     export::{MAX_SHARD_BYTES, export_hf},
     model::Decoder,
-    quant::Quantized,
     train::{Evaluation, attach_lora},
-    weights::{Param, Weights},
+    weights::Weights,
 };
 
-pub use self::params::{BudgetParams, LoraParams, Method, Quantization, SchedulerName, TargetNames, TrainParams};
+pub use self::params::{BudgetParams, LoraParams, Method, SchedulerName, TargetNames, TrainParams};
 use self::{dataset::Examples, params::NEVER};
 use super::training::{Training, log_table, train_in_stage, training_error};
 use crate::{
@@ -71,7 +70,9 @@ impl StageKind for Train {
         let base = resolve_local(cx, params.model.as_ref())?;
         let examples = Examples::read(params, cx, &base)?;
         cx.check_cancelled()?;
-        let mut decoder = start(params, &base)?;
+        // Refuses GGUF files, whose weights can be run but not trained.
+        base.weights()?;
+        let mut decoder = Decoder::clone(&*base.decoder(params.quantization)?);
         let adapter = params.lora.config();
         match params.method {
             Method::Lora => attach_lora(&mut decoder, ADAPTER, &adapter, params.seed).map_err(training_error)?,
@@ -96,22 +97,6 @@ impl StageKind for Train {
         let log = log_table(&log)?;
         cx.write_batches("log", log.schema_ref(), [&log])?;
         Ok(())
-    }
-}
-
-/// The base as it is trained: shared with other stages of the process, or quantised for this training alone.
-fn start(params: &TrainParams, base: &BaseModel) -> Result<Decoder, StageError> {
-    // Refuses GGUF files, whose weights can be run but not trained.
-    let weights = base.weights()?;
-    match params.quantization {
-        Quantization::None => Ok(Decoder::clone(&*base.decoder()?)),
-        Quantization::Nf4 => {
-            // Embedding and head keep the type in which they are stored.
-            let config = base.config();
-            let dtype = weights.dtype(Param::Embedding).map_err(model_error)?;
-            let mut source = Quantized { weights: &weights, config, dtype };
-            Decoder::build(config, &mut source, &Device::Cpu, dtype).map_err(model_error)
-        }
     }
 }
 

@@ -17,10 +17,13 @@ use pipe_lm::{
     generate::{Generator, GeneratorOptions},
     gguf::GgufModel,
     model::{Decoder, Inference},
+    quant::Quantized,
     source::{Identity, LocalModel},
     tokenizer::Tokenizer,
-    weights::Weights,
+    weights::{Param, Weights},
 };
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{model_error, place};
 
@@ -31,8 +34,33 @@ pub struct BaseModel {
     tokenizer: Arc<Tokenizer>,
     chat: Option<Arc<ChatTemplate>>,
     stop_tokens: Vec<u32>,
+    /// With the weights as they are, and quantised.
+    forms: [Form; 2],
+}
+
+/// What stages share of a model's weights in one form.
+#[derive(Default)]
+struct Form {
     decoder: Mutex<Weak<Decoder>>,
     inference: Mutex<Weak<Inference>>,
+}
+
+/// How a model's weights are kept in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Quantization {
+    /// In f32.
+    #[default]
+    None,
+    /// The matrices of the layers in 4-bit NormalFloat with double quantization, as bitsandbytes has it.
+    Nf4,
+}
+
+impl Quantization {
+    /// Whether weights stay as they are.
+    pub fn is_none(&self) -> bool {
+        *self == Self::None
+    }
 }
 
 /// A model's files as they were when it was opened: path, size and time of change of each.
@@ -117,8 +145,7 @@ impl BaseModel {
             tokenizer: Arc::new(tokenizer),
             chat: chat.map(Arc::new),
             stop_tokens,
-            decoder: Mutex::default(),
-            inference: Mutex::default(),
+            forms: Default::default(),
         })
     }
 
@@ -147,7 +174,7 @@ impl BaseModel {
         place(&self.local)
     }
 
-    /// The mapped weights of a directory, for callers that load them in a form of their own (NF4).
+    /// The mapped weights of a directory.
     ///
     /// # Errors
     /// A tensor is missing or of the wrong shape; a GGUF file has none of this form.
@@ -164,17 +191,32 @@ impl BaseModel {
         }
     }
 
-    /// The base weights in f32, shared: cloning the decoder shares its tensors, adapters go onto clones.
+    fn form(&self, quantization: Quantization) -> &Form {
+        &self.forms[quantization as usize]
+    }
+
+    /// The base weights, shared: cloning the decoder shares its tensors, adapters go onto clones.
     ///
     /// # Errors
-    /// The weights cannot be read.
-    pub fn decoder(&self) -> Result<Arc<Decoder>, StageError> {
-        shared(&self.decoder, || match &self.local {
-            LocalModel::Directory { .. } => {
+    /// The weights cannot be read; those of a GGUF file are to be quantised, which they are already.
+    pub fn decoder(&self, quantization: Quantization) -> Result<Arc<Decoder>, StageError> {
+        shared(&self.form(quantization).decoder, || match (&self.local, quantization) {
+            (LocalModel::Directory { .. }, Quantization::None) => {
                 let weights = self.weights()?;
                 Decoder::load(&self.config, &weights, &Device::Cpu, DType::F32).map_err(model_error)
             }
-            LocalModel::Gguf(path) => {
+            (LocalModel::Directory { .. }, Quantization::Nf4) => {
+                let weights = self.weights()?;
+                // Embedding and head keep the type in which they are stored.
+                let dtype = weights.dtype(Param::Embedding).map_err(model_error)?;
+                let mut source = Quantized { weights: &weights, config: &self.config, dtype };
+                Decoder::build(&self.config, &mut source, &Device::Cpu, dtype).map_err(model_error)
+            }
+            (LocalModel::Gguf(path), Quantization::Nf4) => Err(StageError::user_help(
+                format!("{} is a GGUF file, whose weights have a form of their own", path.display()),
+                "leave `quantization` out, or use the model's Hugging Face directory",
+            )),
+            (LocalModel::Gguf(path), Quantization::None) => {
                 let gguf = GgufModel::open(path).map_err(model_error)?;
                 Decoder::build(&self.config, &mut &gguf, &Device::Cpu, DType::F32).map_err(model_error)
             }
@@ -182,21 +224,27 @@ impl BaseModel {
     }
 
     /// The base prepared for generation, shared.
-    fn inference(&self) -> Result<Arc<Inference>, StageError> {
-        shared(&self.inference, || Inference::new(&*self.decoder()?).map_err(model_error))
+    fn inference(&self, quantization: Quantization) -> Result<Arc<Inference>, StageError> {
+        let form = self.form(quantization);
+        shared(&form.inference, || Inference::new(&*self.decoder(quantization)?).map_err(model_error))
     }
 
     /// A generator of the base, or of the base with the adapter in a directory.
     ///
     /// # Errors
     /// The weights cannot be read; the adapter is damaged or does not fit.
-    pub fn generator(&self, adapter: Option<&Path>, options: GeneratorOptions) -> Result<Generator, StageError> {
+    pub fn generator(
+        &self,
+        quantization: Quantization,
+        adapter: Option<&Path>,
+        options: GeneratorOptions,
+    ) -> Result<Generator, StageError> {
         const NAME: &str = "adapter";
         let inference = match adapter {
-            None => self.inference()?,
+            None => self.inference(quantization)?,
             Some(dir) => {
                 let (_, adapter) = load_adapter(dir, &self.config).map_err(model_error)?;
-                let mut decoder = Decoder::clone(&*self.decoder()?);
+                let mut decoder = Decoder::clone(&*self.decoder(quantization)?);
                 decoder.add_adapter(NAME, &adapter).map_err(model_error)?;
                 Arc::new(Inference::new(&decoder).map_err(model_error)?)
             }

@@ -25,7 +25,7 @@ use pipe_lm::{
     source::{HubSettings, LocalModel, ModelSource},
 };
 
-pub use base::BaseModel;
+pub use base::{BaseModel, Quantization};
 pub use error::{model_error, row_error};
 pub use reference::{EndpointRef, ModelRef};
 
@@ -138,16 +138,31 @@ impl Resolved {
     /// What generates text with this model, with the adapter in `adapter` (PEFT's layout) if one is given.
     ///
     /// # Errors
-    /// The adapter does not fit; the weights cannot be loaded; a server has no place for an adapter of ours.
-    pub fn backend(&self, adapter: Option<&Path>, options: GeneratorOptions) -> Result<Box<dyn Backend>, StageError> {
-        match (self, adapter) {
-            (Self::Local(model), adapter) => Ok(Box::new(model.generator(adapter, options)?)),
-            (Self::Endpoint(endpoint), None) => Ok(Box::new(endpoint.clone())),
-            (Self::Endpoint(endpoint), Some(_)) => Err(StageError::user_help(
-                format!("{} is a server: it cannot use the input `adapter`", endpoint.config().base_url),
+    /// The adapter does not fit; the weights cannot be loaded; a server has no place for an adapter of ours, and keeps its
+    /// weights as it likes.
+    pub fn backend(
+        &self,
+        quantization: Quantization,
+        adapter: Option<&Path>,
+        options: GeneratorOptions,
+    ) -> Result<Box<dyn Backend>, StageError> {
+        let server = match self {
+            Self::Local(model) => return Ok(Box::new(model.generator(quantization, adapter, options)?)),
+            Self::Endpoint(server) => server,
+        };
+        let refused = |what: &str, help: &str| {
+            Err(StageError::user_help(format!("{} is a server: {what}", server.config().base_url), help))
+        };
+        if adapter.is_some() {
+            return refused(
+                "it cannot use the input `adapter`",
                 "serve the adapted model under a name of its own and give that, or use the model's files",
-            )),
+            );
         }
+        if !quantization.is_none() {
+            return refused("`quantization` is its own affair", "leave it out");
+        }
+        Ok(Box::new(server.clone()))
     }
 }
 

@@ -6,7 +6,11 @@ use pipe_metrics::{Metric, Normalizer};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{completions::sampling_problem, model::ModelRef, prompts::TemplateRef};
+use crate::{
+    completions::sampling_problem,
+    model::{ModelRef, Quantization},
+    prompts::TemplateRef,
+};
 
 /// Answers every row of `items` with a model (and an `adapter`), and scores the answers.
 ///
@@ -24,6 +28,10 @@ pub struct EvaluateParams {
     #[serde(default)]
     #[schemars(extend("x-operational" = true))]
     pub model: Option<ModelRef>,
+    /// How the model's weights are kept in memory. Give an adapter that was trained with `quantization: nf4` the same here: it is
+    /// then examined on the weights it was trained on, which take an eighth of the room.
+    #[serde(default, skip_serializing_if = "Quantization::is_none")]
+    pub quantization: Quantization,
     /// The prompt in front of the answer; the same one as in `respond` and `train`. Its text enters the key.
     #[serde(default)]
     #[schemars(extend("x-operational" = true))]

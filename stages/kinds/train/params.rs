@@ -8,7 +8,10 @@ use pipe_lm::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{model::ModelRef, prompts::TemplateRef};
+use crate::{
+    model::{ModelRef, Quantization},
+    prompts::TemplateRef,
+};
 
 /// In place of a number of steps: not before the end.
 pub(super) const NEVER: u64 = u64::MAX;
@@ -46,7 +49,8 @@ pub struct TrainParams {
     /// The adapter.
     #[serde(default)]
     pub lora: LoraParams,
-    /// How the frozen base is kept in memory. `nf4` with `method: lora` is QLoRA.
+    /// How the frozen base is kept in memory. `nf4` with `method: lora` is QLoRA; give stages that run the adapter the same
+    /// value, and they run what was trained.
     #[serde(default)]
     pub quantization: Quantization,
     /// How long to train. `{epochs: 3}` or `{steps: 250}`: arms with equal steps are matched in compute.
@@ -170,17 +174,6 @@ pub enum Method {
     Lora,
     /// Every weight.
     Full,
-}
-
-/// How a frozen base is kept in memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Quantization {
-    /// In f32.
-    #[default]
-    None,
-    /// In 4-bit NormalFloat with double quantization, as bitsandbytes has it.
-    Nf4,
 }
 
 /// How long to train.
