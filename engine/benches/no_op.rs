@@ -45,7 +45,7 @@ impl StageKind for Step {
 
     fn ports(&self, _: &StepParams) -> Ports {
         Ports {
-            inputs: vec![InputPort { name: "in".into(), accepts: PortType::Table, required: false }],
+            inputs: vec![InputPort::new("in", PortType::Table, false)],
             open_inputs: false,
             outputs: vec![OutputPort { name: "out".into(), produces: PortType::Table }],
         }

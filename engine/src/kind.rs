@@ -40,6 +40,21 @@ pub struct InputPort {
     pub accepts: PortType,
     /// Whether leaving it out is an error.
     pub required: bool,
+    /// What to do where it is required and left out, if there is more to say than to connect it.
+    pub help: Option<&'static str>,
+}
+
+impl InputPort {
+    /// An input.
+    pub fn new(name: impl Into<Cow<'static, str>>, accepts: PortType, required: bool) -> Self {
+        Self { name: name.into(), accepts, required, help: None }
+    }
+
+    /// With a help text, for an input that some parameters require and others do not.
+    #[must_use]
+    pub fn with_help(self, help: &'static str) -> Self {
+        Self { help: Some(help), ..self }
+    }
 }
 
 /// One named output of a kind. The first output is what a bare `stage` refers to; others are `stage.name`.

@@ -41,11 +41,18 @@ impl StageKind for Evaluate {
     const INCREMENT: Increment = Increment::RowWise { primary: "items" };
     const AFTERWARDS: &'static [&'static str] = &["metrics", "normalizer", "bootstrap"];
 
-    fn ports(&self, _: &EvaluateParams) -> Ports {
-        let input = |name: &'static str, required| InputPort { name: name.into(), accepts: PortType::Table, required };
+    fn ports(&self, params: &EvaluateParams) -> Ports {
+        let input = |name: &'static str, required| InputPort::new(name, PortType::Table, required);
         let output = |name: &'static str| OutputPort { name: name.into(), produces: PortType::Table };
         Ports {
-            inputs: vec![input("items", true), input("seeds", false), adapter_port(), model_port()],
+            inputs: vec![
+                input("items", true),
+                input("seeds", params.num_fewshot > 0).with_help(
+                    "`num_fewshot` shows rows of it: connect a table with `instruction` and `output`, or leave `num_fewshot` out",
+                ),
+                adapter_port(),
+                model_port(params.model.as_ref()),
+            ],
             open_inputs: false,
             outputs: vec![output("predictions"), output("scores")],
         }

@@ -93,9 +93,10 @@ impl StageKind for Export {
     const NAME: &'static str = "export";
     const VERSION: u32 = 1;
 
-    fn ports(&self, _: &ExportParams) -> Ports {
+    fn ports(&self, params: &ExportParams) -> Ports {
         let outputs = vec![OutputPort { name: "model".into(), produces: PortType::Files }];
-        Ports { inputs: vec![adapter_port(), model_port()], open_inputs: false, outputs }
+        let inputs = vec![adapter_port(), model_port(params.model.as_ref())];
+        Ports { inputs, open_inputs: false, outputs }
     }
 
     fn check(&self, params: &ExportParams) -> Vec<ParamProblem> {

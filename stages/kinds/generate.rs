@@ -160,11 +160,11 @@ impl StageKind for Generate {
     const INCREMENT: Increment = Increment::Stream { extent: "count" };
     const AFTERWARDS: &'static [&'static str] = &["filters", "exclude"];
 
-    fn ports(&self, _: &GenerateParams) -> Ports {
-        let input = |name: &'static str, required| InputPort { name: name.into(), accepts: PortType::Table, required };
+    fn ports(&self, params: &GenerateParams) -> Ports {
+        let input = |name: &'static str, required| InputPort::new(name, PortType::Table, required);
         let output = |name: &'static str| OutputPort { name: name.into(), produces: PortType::Table };
         Ports {
-            inputs: vec![input("seeds", true), model_port(), input("exclude", false)],
+            inputs: vec![input("seeds", true), model_port(params.model.as_ref()), input("exclude", false)],
             open_inputs: false,
             outputs: vec![output("instructions"), output("yield")],
         }

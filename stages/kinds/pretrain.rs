@@ -179,10 +179,12 @@ impl StageKind for Pretrain {
     const VERSION: u32 = 1;
 
     fn ports(&self, _: &PretrainParams) -> Ports {
-        let input = |name: &'static str, accepts, required| InputPort { name: name.into(), accepts, required };
         let output = |name: &'static str, produces| OutputPort { name: name.into(), produces };
         Ports {
-            inputs: vec![input("documents", PortType::Table, true), input("base", PortType::Files, false)],
+            inputs: vec![
+                InputPort::new("documents", PortType::Table, true),
+                InputPort::new("base", PortType::Files, false),
+            ],
             open_inputs: false,
             outputs: vec![output("model", PortType::Files), output("log", PortType::Table)],
         }

@@ -182,11 +182,16 @@ impl StageKind for Respond {
     const INCREMENT: Increment = Increment::RowWise { primary: "instructions" };
     const AFTERWARDS: &'static [&'static str] = &["filters"];
 
-    fn ports(&self, _: &RespondParams) -> Ports {
-        let input = |name: &'static str, required| InputPort { name: name.into(), accepts: PortType::Table, required };
+    fn ports(&self, params: &RespondParams) -> Ports {
+        let input = |name: &'static str, required| InputPort::new(name, PortType::Table, required);
         let output = |name: &'static str| OutputPort { name: name.into(), produces: PortType::Table };
         Ports {
-            inputs: vec![input("instructions", true), input("seeds", false), adapter_port(), model_port()],
+            inputs: vec![
+                input("instructions", true),
+                input("seeds", false),
+                adapter_port(),
+                model_port(params.model.as_ref()),
+            ],
             open_inputs: false,
             outputs: vec![output("responses"), output("yield")],
         }

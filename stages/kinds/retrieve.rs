@@ -195,13 +195,16 @@ impl StageKind for Retrieve {
     const VERSION: u32 = 1;
     const INCREMENT: Increment = Increment::RowWise { primary: "queries" };
 
-    fn ports(&self, _: &RetrieveParams) -> Ports {
-        let input = |name: &'static str, accepts, required| InputPort { name: name.into(), accepts, required };
+    fn ports(&self, params: &RetrieveParams) -> Ports {
+        let embedder = params.is_dense() && params.embedder.is_none();
         Ports {
             inputs: vec![
-                input("queries", PortType::Table, true),
-                input("corpus", PortType::Table, true),
-                input("embedder", PortType::Files, false),
+                InputPort::new("queries", PortType::Table, true),
+                InputPort::new("corpus", PortType::Table, true),
+                InputPort::new("embedder", PortType::Files, embedder).with_help(
+                    "dense retrieval needs it: give the parameter `embedder` (lsa, a Hugging Face directory of BERT's family, or \
+                     hf:org/name), or connect the input `embedder`",
+                ),
             ],
             open_inputs: false,
             outputs: vec![OutputPort { name: "rows".into(), produces: PortType::Table }],

@@ -103,11 +103,16 @@ impl StageKind for SeedSubset {
     const NAME: &'static str = "seed_subset";
     const VERSION: u32 = 1;
 
-    fn ports(&self, _: &SeedSubsetParams) -> Ports {
-        let input = |name: &'static str, required| InputPort { name: name.into(), accepts: PortType::Table, required };
+    fn ports(&self, params: &SeedSubsetParams) -> Ports {
+        let input = |name: &'static str, required| InputPort::new(name, PortType::Table, required);
         let output = |name: &'static str| OutputPort { name: name.into(), produces: PortType::Table };
         Ports {
-            inputs: vec![input("pool", true), input("off_domain", false)],
+            inputs: vec![
+                input("pool", true),
+                input("off_domain", params.quality == Quality::OffDomain).with_help(
+                    "`quality: off_domain` takes its rows: connect a table of another domain, `inputs: { pool: ..., off_domain: ... }`",
+                ),
+            ],
             open_inputs: false,
             outputs: vec![output("rows"), output("corruptions")],
         }
@@ -135,7 +140,7 @@ impl StageKind for SeedSubset {
     fn run(&self, params: &SeedSubsetParams, cx: &mut StageContext) -> Result<(), StageError> {
         let pool = cx.table("pool")?.read()?;
         let off_domain = match params.quality {
-            Quality::OffDomain => Some(cx.optional_table("off_domain")?.ok_or_else(no_off_domain)?.read()?),
+            Quality::OffDomain => Some(cx.table("off_domain")?.read()?),
             _ => None,
         };
         if off_domain.as_ref() == Some(&pool) {
@@ -151,13 +156,6 @@ impl StageKind for SeedSubset {
         cx.counter("rows_corrupted", subset.corrupted);
         Ok(())
     }
-}
-
-fn no_off_domain() -> StageError {
-    StageError::user_help(
-        "quality `off_domain` needs a table of rows of another domain",
-        "connect it: `inputs: { pool: ..., off_domain: ... }`",
-    )
 }
 
 /// A subset and what was done to it.

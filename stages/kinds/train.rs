@@ -37,13 +37,18 @@ impl StageKind for Train {
     const VERSION: u32 = 1;
 
     fn ports(&self, params: &TrainParams) -> Ports {
-        let input = |name: &'static str, required| InputPort { name: name.into(), accepts: PortType::Table, required };
+        let input = |name: &'static str, required| InputPort::new(name, PortType::Table, required);
         let trained = match params.method {
             Method::Lora => "adapter",
             Method::Full => "model",
         };
         Ports {
-            inputs: vec![input("examples", true), input("seeds", false), input("evaluation", false), model_port()],
+            inputs: vec![
+                input("examples", true),
+                input("seeds", false),
+                input("evaluation", false),
+                model_port(params.model.as_ref()),
+            ],
             open_inputs: false,
             outputs: vec![
                 OutputPort { name: trained.into(), produces: PortType::Files },

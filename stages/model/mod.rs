@@ -32,14 +32,17 @@ pub use reference::{EndpointRef, ModelRef};
 /// The name of the file that the kind `export` writes.
 pub(crate) const EXPORTED_GGUF: &str = "model.gguf";
 
-/// The optional input `model`: a model's files from another stage.
-pub fn model_port() -> InputPort {
-    InputPort { name: "model".into(), accepts: PortType::Files, required: false }
+/// The input `model`: a model's files from another stage, wanted where the parameter `model` names none.
+pub fn model_port(param: Option<&ModelRef>) -> InputPort {
+    InputPort::new("model", PortType::Files, param.is_none()).with_help(
+        "name a model with the parameter `model` (a directory, hf:org/name@revision, a .gguf file or the URL of a server), or connect \
+         the output of a `pretrain` stage to the input `model`",
+    )
 }
 
 /// The optional input `adapter`: a LoRA adapter in PEFT's layout.
 pub fn adapter_port() -> InputPort {
-    InputPort { name: "adapter".into(), accepts: PortType::Files, required: false }
+    InputPort::new("adapter", PortType::Files, false)
 }
 
 /// An opened model.
@@ -51,24 +54,19 @@ pub enum Resolved {
     Endpoint(Endpoint),
 }
 
-/// Opens the model of the input `model`, or else that of the parameter.
+/// Opens the model of the parameter, or else that of the input `model`.
 ///
 /// # Errors
-/// Neither is given, or both; the model cannot be found or opened.
+/// Both are given; the model cannot be found or opened.
 pub fn resolve(cx: &StageContext, param: Option<&ModelRef>) -> Result<Resolved, StageError> {
-    match (cx.optional_files("model")?, param) {
-        (Some(_), Some(_)) => Err(StageError::user_help(
+    match param {
+        Some(_) if cx.optional_files("model")?.is_some() => Err(StageError::user_help(
             "the model is given twice: as the parameter `model` and as the input `model`",
             "leave one of them out",
         )),
-        (None, None) => Err(StageError::user_help(
-            "no model is given",
-            "name one with the parameter `model` (a directory, hf:org/name@revision, a .gguf file or the URL of a server), or connect \
-             the output of a `pretrain` stage to the input `model`",
-        )),
-        (Some(dir), None) => BaseModel::open(&connected(dir)).map(Resolved::Local),
-        (None, Some(ModelRef::Endpoint(endpoint))) => open_endpoint(cx, endpoint).map(Resolved::Endpoint),
-        (None, Some(ModelRef::Files(source))) => BaseModel::open(&fetch(cx, source)?).map(Resolved::Local),
+        None => BaseModel::open(&connected(cx.files("model")?)).map(Resolved::Local),
+        Some(ModelRef::Endpoint(endpoint)) => open_endpoint(cx, endpoint).map(Resolved::Endpoint),
+        Some(ModelRef::Files(source)) => BaseModel::open(&fetch(cx, source)?).map(Resolved::Local),
     }
 }
 

@@ -214,6 +214,16 @@ fn a_kill_loses_no_more_than_a_batch_of_rows() {
 }
 
 #[test]
+fn every_way_of_retrieval_can_be_set() {
+    let project = TestEnvironment::new();
+    for method in ["none", "dense", "hybrid"] {
+        let study = format!("{ROOT}/pipelines/baselines.yaml");
+        let store = project.file("store");
+        project.ok(&["--store", store.to_str().unwrap(), "plan", &study, "--set", &format!("retrieval={method}")]);
+    }
+}
+
+#[test]
 fn every_shipped_pipeline_makes_sense() {
     let project = TestEnvironment::new();
     let store = project.file("store");

@@ -32,6 +32,37 @@ fn a_wrong_pipeline_is_shown_with_all_its_problems() {
 }
 
 #[test]
+fn inputs_that_the_parameters_require_are_missed_before_anything_runs() {
+    let project = TestEnvironment::with(&[(
+        "p.yaml",
+        "pipeline: p
+stages:
+  rows: { kind: table, params: { path: rows.jsonl } }
+  seeds: { kind: seed_subset, inputs: { pool: rows }, params: { count: 1, quality: off_domain } }
+  found: { kind: retrieve, inputs: { queries: rows, corpus: rows }, params: { method: hybrid } }
+  taught: { kind: train, inputs: { examples: rows } }
+  scores: { kind: evaluate, inputs: { items: rows }, params: { model: m, num_fewshot: 1 } }
+",
+    )]);
+    check(
+        &project,
+        &["plan", "p.yaml"],
+        3,
+        &[
+            "the input `off_domain` of `seeds` is missing",
+            "`quality: off_domain` takes its rows",
+            "the input `embedder` of `found` is missing",
+            "give the parameter `embedder`",
+            "the input `model` of `taught` is missing",
+            "name a model with the parameter `model`",
+            "the input `seeds` of `scores` is missing",
+            "`num_fewshot` shows rows of it",
+            "4 problems in the pipeline",
+        ],
+    );
+}
+
+#[test]
 fn a_failing_program_is_shown_with_its_last_words() {
     let outputs = "outputs: { rows: { format: jsonl } }";
     let project = one_stage(&format!("{{ shell: 'echo some words; echo more >&2; exit 3', {outputs} }}"));

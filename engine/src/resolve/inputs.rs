@@ -123,10 +123,11 @@ pub fn check_ports(
             Some(input) => (input.value.span, "this is null"),
             None => (stage.spec.span, ""),
         };
+        let connect = || format!("`{kind}` needs it: add `{}: <stage>` under `inputs:`", port.name);
         problems.push(
             Diagnostic::error("inputs::missing", format!("the input `{}` of `{}` is missing", port.name, stage.name))
                 .at(span, text)
-                .help(format!("`{kind}` needs it: add `{}: <stage>` under `inputs:`", port.name)),
+                .help(port.help.map_or_else(connect, str::to_owned)),
         );
     }
 }

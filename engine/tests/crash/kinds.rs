@@ -68,7 +68,7 @@ fn texts(batch: &RecordBatch) -> Vec<String> {
 }
 
 fn ports(inputs: &[&'static str]) -> Ports {
-    let input = |name: &&'static str| InputPort { name: (*name).into(), accepts: PortType::Table, required: true };
+    let input = |name: &&'static str| InputPort::new(*name, PortType::Table, true);
     let outputs = vec![OutputPort { name: "out".into(), produces: PortType::Table }];
     Ports { inputs: inputs.iter().map(input).collect(), open_inputs: false, outputs }
 }

@@ -67,7 +67,7 @@ impl StageKind for Judge {
     fn ports(&self, _: &Nothing) -> Ports {
         let output = |name: &'static str| OutputPort { name: name.into(), produces: PortType::Table };
         Ports {
-            inputs: vec![InputPort { name: "rows".into(), accepts: PortType::Table, required: false }],
+            inputs: vec![InputPort::new("rows", PortType::Table, false)],
             open_inputs: false,
             outputs: vec![output("scores")],
         }

@@ -111,7 +111,7 @@ fn write(cx: &StageContext, lines: &[String]) -> Result<(), StageError> {
 }
 
 fn input(name: &'static str) -> InputPort {
-    InputPort { name: name.into(), accepts: PortType::Table, required: true }
+    InputPort::new(name, PortType::Table, true)
 }
 
 fn ports(inputs: &[&'static str], produces: PortType) -> Ports {

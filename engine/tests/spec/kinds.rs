@@ -7,10 +7,6 @@ use pipe_engine::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-fn input(name: &'static str, accepts: PortType, required: bool) -> InputPort {
-    InputPort { name: name.into(), accepts, required }
-}
-
 fn output(name: &'static str, produces: PortType) -> OutputPort {
     OutputPort { name: name.into(), produces }
 }
@@ -93,7 +89,7 @@ pub enum Quality {
 }
 
 kind!(Sample, "sample", SampleParams, |_| Ports {
-    inputs: vec![input("pool", PortType::Table, true)],
+    inputs: vec![InputPort::new("pool", PortType::Table, true)],
     outputs: vec![output("rows", PortType::Table)],
     ..Ports::default()
 });
@@ -129,7 +125,10 @@ kind!(
     "generate",
     GenerateParams,
     |_| Ports {
-        inputs: vec![input("seeds", PortType::Table, true), input("passages", PortType::Table, false)],
+        inputs: vec![
+            InputPort::new("seeds", PortType::Table, true),
+            InputPort::new("passages", PortType::Table, false)
+        ],
         outputs: vec![output("rows", PortType::Table), output("yield", PortType::Table)],
         ..Ports::default()
     },
@@ -206,7 +205,7 @@ pub enum Budget {
 }
 
 kind!(Train, "train", TrainParams, |_| Ports {
-    inputs: vec![input("examples", PortType::Table, true)],
+    inputs: vec![InputPort::new("examples", PortType::Table, true)],
     outputs: vec![output("adapter", PortType::Files), output("log", PortType::Table)],
     ..Ports::default()
 });
@@ -223,7 +222,7 @@ pub struct EvaluateParams {
 }
 
 kind!(Evaluate, "evaluate", EvaluateParams, |_| Ports {
-    inputs: vec![input("items", PortType::Table, true), input("adapter", PortType::Files, false)],
+    inputs: vec![InputPort::new("items", PortType::Table, true), InputPort::new("adapter", PortType::Files, false)],
     outputs: vec![output("scores", PortType::Table)],
     ..Ports::default()
 });
@@ -238,7 +237,7 @@ pub struct CompareParams {
 }
 
 kind!(Compare, "compare", CompareParams, |_| Ports {
-    inputs: vec![input("scores", PortType::Table, true)],
+    inputs: vec![InputPort::new("scores", PortType::Table, true)],
     outputs: vec![output("comparison", PortType::Table)],
     ..Ports::default()
 });

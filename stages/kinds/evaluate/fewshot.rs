@@ -24,20 +24,10 @@ impl Fewshot {
     /// Reads the seeds, where any are to be shown.
     ///
     /// # Errors
-    /// No input `seeds` is connected, or it has too few rows, or one without an answer.
+    /// The input `seeds` has too few rows, or one without an answer.
     pub(super) fn read(params: &EvaluateParams, cx: &StageContext) -> Result<Self, StageError> {
         let count = params.num_fewshot;
-        let seeds = if count == 0 {
-            Vec::new()
-        } else {
-            let table = cx.optional_table("seeds")?.ok_or_else(|| {
-                StageError::user_help(
-                    format!("`num_fewshot` is {count}, and nothing is connected to the input `seeds`"),
-                    "connect a table with `instruction` and `output`, or leave `num_fewshot` out",
-                )
-            })?;
-            columns::seeds(&table.read()?, "seeds", true)?
-        };
+        let seeds = if count == 0 { Vec::new() } else { columns::seeds(&cx.table("seeds")?.read()?, "seeds", true)? };
         if seeds.len() < count {
             return Err(StageError::user_help(
                 format!("`num_fewshot` is {count}, and the input `seeds` has {} rows", seeds.len()),

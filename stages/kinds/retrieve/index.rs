@@ -102,21 +102,15 @@ impl Vectors {
 
 impl Dense {
     fn build(params: &RetrieveParams, cx: &StageContext, corpus: &Corpus) -> Result<Self, StageError> {
-        let vectors = match (cx.optional_files("embedder")?, &params.embedder) {
-            (Some(_), Some(_)) => {
+        let vectors = match &params.embedder {
+            Some(_) if cx.optional_files("embedder")?.is_some() => {
                 return Err(StageError::user_help(
                     "the embedder is given twice: as the parameter `embedder` and as the input `embedder`",
                     "leave one of them out",
                 ));
             }
-            (None, None) => {
-                return Err(StageError::user_help(
-                    "dense retrieval needs an embedder",
-                    "give `embedder: lsa`, a Hugging Face directory of BERT's family, hf:org/name, or connect the input `embedder`",
-                ));
-            }
-            (Some(dir), None) => Self::open(params, dir)?,
-            (None, Some(named)) => match named.model().map_err(StageError::user)? {
+            None => Self::open(params, cx.files("embedder")?)?,
+            Some(named) => match named.model().map_err(StageError::user)? {
                 Some(model) => Self::open(params, model_files(cx, &model)?)?,
                 None => Vectors::Lsa(Lsa::new(&corpus.texts, analyzer(params), params.dimensions)),
             },
@@ -169,7 +163,7 @@ impl Index {
     /// Indexes the corpus.
     ///
     /// # Errors
-    /// The embedder is missing or cannot be used.
+    /// The embedder cannot be used.
     pub fn build(params: &RetrieveParams, cx: &StageContext, corpus: &Corpus) -> Result<Self, StageError> {
         let bm25 = matches!(params.method, Method::Bm25 | Method::Hybrid).then(|| {
             let weights = Bm25Params { k1: params.k1 as f32, b: params.b as f32 };

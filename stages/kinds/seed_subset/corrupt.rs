@@ -51,7 +51,7 @@ pub fn apply(
             }
         }
         Quality::OffDomain => {
-            let other = off_domain.ok_or_else(super::no_off_domain)?;
+            let other = off_domain.ok_or_else(|| StageError::contract("the input `off_domain` was not read"))?;
             let foreign = order::order(other, params.seed, None, Allocation::Proportional, 0.0)?;
             if corrupt.len() > foreign.len() {
                 return Err(StageError::user_help(

@@ -150,7 +150,6 @@ fn mistakes_are_named() {
     };
     for (params, message) in [
         ("model: nowhere", "there is no such file or directory"),
-        ("seed: 1", "no model is given"),
         ("model: model, template: chat", "no chat template"),
         ("model: model, template: none.jinja", "none.jinja"),
         ("model: model, num_demonstrations: 12", "its prompt has"),

@@ -118,7 +118,6 @@ fn a_template_makes_the_query() {
 fn mistakes_are_named() {
     let lab = lab();
     let failing = |params: &str| lab.run(&stages(params)).failure();
-    assert!(failing("method: dense").contains("needs an embedder"));
     assert!(failing("method: dense, embedder: nowhere").contains("no such file or directory"));
     assert!(failing("query_columns: [question]").contains("no column `question`"));
     assert!(lab.problems(&stages("embedder: x.gguf")).contains("no embedding model"));

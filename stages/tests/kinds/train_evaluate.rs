@@ -295,7 +295,6 @@ fn mistakes_are_named() {
         ("evaluate", "twice.jsonl", "", "rows 1 and 2 of the input `items` have the same id `x`"),
         ("evaluate", "labels.jsonl", "", "the answer `B` of row 1 of the input `items` is none of its `labels`"),
         ("evaluate", "all.jsonl", "", "row 1 of the input `items` is of the task `all`"),
-        ("evaluate", "rows.jsonl", ", num_fewshot: 2", "nothing is connected to the input `seeds`"),
         ("evaluate", "rows.jsonl", ", open_book: true", "no row of the input `items` has `passages`"),
         ("train", "rows.jsonl", ", open_book: true", "no row of the input `examples` has `passages`"),
         ("train", "long.jsonl", "", "there is no example to train on"),
