@@ -16,7 +16,7 @@ use pipe_engine::{
     highlights::Highlight,
     kind::{Increment, InputPort, OutputPort, ParamProblem, PortType, Ports, Source, StageError, StageKind},
 };
-use pipe_lm::generate::{Completion, Request};
+use pipe_lm::generate::{Completion, Request, SamplingParams};
 
 pub use self::params::{BootstrapParams, EvaluateParams, FewshotSelection, MetricName, NormalizerName};
 use self::{fewshot::Fewshot, scores::Scored};
@@ -111,7 +111,8 @@ impl StageKind for Evaluate {
             template: params.template.load(Purpose::Respond, cx.base_dir())?,
             fewshot: Fewshot::read(params, cx)?,
         };
-        let answered = cx.map_rows(&answer_schema(), |pending, sink| examiner.answer(pending, sink))?;
+        let sampling = examiner.sampling(&items)?;
+        let answered = cx.map_rows(&answer_schema(), |pending, sink| examiner.answer(pending, &sampling, sink))?;
         let answers = concat_batches(&answer_schema(), &answered.batches)
             .map_err(|e| StageError::other("join the predictions", e))?;
         let predictions = answers.column(0).as_string::<i32>();
@@ -172,19 +173,31 @@ impl Examiner<'_> {
         }
     }
 
-    fn answer(&self, pending: &PendingRows<'_>, sink: &RowSink<'_>) -> Result<(), StageError> {
-        let params = self.params;
-        let items = pending.all()?;
-        let mut rows = read_rows(&items, "items", params.open_book)?;
-        // The number of a row among those that are left says nothing of it.
-        for (row, id) in rows.iter_mut().zip(lasting_ids(&items, "items")?) {
+    /// Items with ids of their own: the number of a row among those that are left says nothing of it.
+    fn rows(&self, items: &RecordBatch) -> Result<Vec<Row>, StageError> {
+        let mut rows = read_rows(items, "items", self.params.open_book)?;
+        for (row, id) in rows.iter_mut().zip(lasting_ids(items, "items")?) {
             row.id = id;
         }
-        let stop = match &params.stop {
+        Ok(rows)
+    }
+
+    fn sampling(&self, items: &RecordBatch) -> Result<SamplingParams, StageError> {
+        let stop = match &self.params.stop {
             Some(stop) => stop.clone(),
-            None => self.template.stop(&self.context(&rows[0]))?,
+            None => self.template.common_stop("items", &self.rows(items)?, |row| self.context(row))?,
         };
-        let sampling = params.sampling(stop, *self.cx.recipe().as_bytes());
+        Ok(self.params.sampling(stop, *self.cx.recipe().as_bytes()))
+    }
+
+    fn answer(
+        &self,
+        pending: &PendingRows<'_>,
+        sampling: &SamplingParams,
+        sink: &RowSink<'_>,
+    ) -> Result<(), StageError> {
+        let params = self.params;
+        let rows = self.rows(&pending.all()?)?;
         let adapter = self.cx.optional_files("adapter")?;
         let model = resolve(self.cx, params.model.as_ref())?;
         let backend = model.backend(params.quantization, adapter.as_deref(), generator_options(params.slots))?;
@@ -195,7 +208,7 @@ impl Examiner<'_> {
             Ok(Request { id: row.id.clone(), prompt })
         });
         let what = |_: &str| "a row of the input `items`".to_owned();
-        completions::complete(self.cx, &*backend, &mut requests, &sampling, &what, |done| {
+        completions::complete(self.cx, &*backend, &mut requests, sampling, &what, |done| {
             let found = |c: &Completion| {
                 let known = place.get(c.id.as_str()).copied();
                 known.ok_or_else(|| StageError::contract(format!("the backend made up the request `{}`", c.id)))

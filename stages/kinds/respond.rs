@@ -234,7 +234,8 @@ impl StageKind for Respond {
         all.iter().try_for_each(|query| chooser.check(query))?;
         let template = params.template.load(Purpose::Respond, cx.base_dir())?;
         let writer = Writer { params, cx, template, chooser };
-        let mapped = cx.map_rows(&schema(), |pending, sink| writer.write(pending, sink))?;
+        let sampling = writer.sampling(&all)?;
+        let mapped = cx.map_rows(&schema(), |pending, sink| writer.write(pending, &sampling, sink))?;
         let done = rows::filter(&mapped.batches, &params.filters)?;
         cx.write_batches("responses", done.kept.schema_ref(), [&done.kept])?;
         let yields = done.counts.table()?;
@@ -273,16 +274,24 @@ impl Writer<'_> {
         &query.passages[..self.params.max_passages.unwrap_or(usize::MAX).min(query.passages.len())]
     }
 
-    fn write(&self, pending: &PendingRows<'_>, sink: &RowSink<'_>) -> Result<(), StageError> {
+    fn sampling(&self, all: &[Query]) -> Result<SamplingParams, StageError> {
+        let context = |query| self.context(query, &self.chooser.choose(query));
+        let stop = match &self.params.stop {
+            Some(stop) => stop.clone(),
+            None => self.template.common_stop("instructions", all, context)?,
+        };
+        Ok(self.params.sampling(stop, *self.cx.recipe().as_bytes()))
+    }
+
+    fn write(
+        &self,
+        pending: &PendingRows<'_>,
+        sampling: &SamplingParams,
+        sink: &RowSink<'_>,
+    ) -> Result<(), StageError> {
         let params = self.params;
         let queries = queries(&pending.all()?, params.max_passage_words)?;
         let chosen: Vec<Vec<usize>> = queries.iter().map(|query| self.chooser.choose(query)).collect();
-        let Some(first) = queries.first() else { return Ok(()) };
-        let stop = match &params.stop {
-            Some(stop) => stop.clone(),
-            None => self.template.stop(&self.context(first, &chosen[0]))?,
-        };
-        let sampling = params.sampling(stop, *self.cx.recipe().as_bytes());
         let resolved = resolve(self.cx, params.model.as_ref())?;
         let adapter = self.cx.optional_files("adapter")?;
         let backend = resolved.backend(params.quantization, adapter.as_deref(), generator_options(params.slots))?;
@@ -298,7 +307,7 @@ impl Writer<'_> {
             Ok(Request { id: queries[i].id.clone(), prompt: rendered.into_prompt() })
         });
         let what = |_: &str| "a row of the input `instructions`".to_owned();
-        completions::complete(self.cx, &*backend, &mut requests, &sampling, &what, |done| {
+        completions::complete(self.cx, &*backend, &mut requests, sampling, &what, |done| {
             let place = |c: &Completion| {
                 let unknown = || StageError::contract(format!("the backend made up the row `{}`", c.id));
                 places.get(&*c.id).copied().ok_or_else(unknown)

@@ -11,9 +11,9 @@
 //! | `domain` | the parameter `domain`, may be empty |
 //! | `with_inputs` | whether any seed has an `input` (instructions; elsewhere false) |
 //!
-//! Its text ends where the model begins. A top-level `{% set stop = [...] %}` gives the strings that end the model's text; the parameter `stop`
-//! replaces them. `{{ turn("user") }}` (or `system`, `assistant`) begins a turn: a template that has turns makes a conversation, which the model's own
-//! chat template, or the server, renders. Undefined variables are errors. A single line break at the end of a file is not part of the prompt.
+//! Its text ends where the model begins. A top-level `{% set stop = [...] %}` gives the strings that end the model's text, the same for all rows; the
+//! parameter `stop` replaces them. `{{ turn("user") }}` (or `system`, `assistant`) begins a turn: a template that has turns makes a conversation, which
+//! the model's own chat template, or the server, renders. Undefined variables are errors. A single line break at the end of a file is not part of the prompt.
 
 mod template;
 

@@ -6,6 +6,7 @@ use pipe_lm::{
     chat::{ChatOptions, ChatTemplate, Message},
     generate::Prompt,
 };
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::model::model_error;
@@ -184,6 +185,34 @@ impl PromptTemplate {
                 "write {% set stop = [\"\\n\"] %}",
             )
         })
+    }
+
+    /// [`Self::stop`] of all `rows` of the input `port`. They are answered in one queue, with one set of strings: if that were some row's own, an
+    /// answer would depend on which rows are still to do.
+    ///
+    /// # Errors
+    /// As [`Self::stop`]; the strings of two rows differ.
+    pub fn common_stop<'a, T: Sync>(
+        &self,
+        port: &str,
+        rows: &'a [T],
+        context: impl Fn(&'a T) -> PromptContext<'a> + Sync,
+    ) -> Result<Vec<String>, StageError> {
+        let Some(first) = rows.first() else { return Ok(Vec::new()) };
+        let common = self.stop(&context(first))?;
+        let differs = |(row, asked): (usize, &'a T)| match self.stop(&context(asked)) {
+            Ok(stop) if stop == common => None,
+            Ok(stop) => Some(StageError::user_help(
+                format!(
+                    "the template `{}` sets `stop` to {stop:?} for row {} of the input `{port}`, and to {common:?} for row 1",
+                    self.name,
+                    row + 1
+                ),
+                "set the same strings for every row, or give the parameter `stop`, which replaces them",
+            )),
+            Err(error) => Some(error),
+        };
+        rows.par_iter().enumerate().find_map_first(differs).map_or(Ok(common), Err)
     }
 
     /// The prompt for `context` and the completion with which the model is to answer it. Conversations are rendered by the model's `chat` template.

@@ -82,6 +82,23 @@ fn the_generating_seeds_are_shown_and_named() {
 }
 
 #[test]
+fn a_template_stops_all_rows_in_the_same_way() {
+    let lab = lab(2);
+    lab.write("t.jinja", "{% set stop = ['e'] if input else ['t'] %}{{ instruction }}");
+    let with = |more: &str| stages(more).replace(", stop: [\"\\n\", \"e\"]", "");
+    let template = ", template: t.jinja";
+    assert!(lab.run(&with(template)).failures().is_empty());
+    // Whichever rows are answered already.
+    lab.write(
+        "rows.jsonl",
+        &(rows(0..2) + "{\"id\": \"x\", \"instruction\": \"What?\", \"input\": \"that\", \"demonstrations\": []}\n"),
+    );
+    let failure = lab.run(&with(template)).failure();
+    assert!(failure.contains("the template `t.jinja` sets `stop` to [\"e\"] for row 3"), "{failure}");
+    assert!(lab.run(&stages(template)).failures().is_empty(), "the parameter replaces them");
+}
+
+#[test]
 fn passages_and_adapters_change_answers() {
     let lab = lab(8);
     let greedy = |lab: &Lab| lab.table("answers.responses").column(3).clone();

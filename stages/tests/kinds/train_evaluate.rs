@@ -273,6 +273,8 @@ fn mistakes_are_named() {
     );
     lab.jsonl("labels.jsonl", [json!({ "instruction": "Q", "output": "B", "labels": ["A", "C"] })]);
     lab.jsonl("all.jsonl", [json!({ "task": "all", "instruction": "Q", "output": "A" })]);
+    lab.jsonl("inputs.jsonl", ["", "it"].map(|input| json!({ "instruction": "Q", "input": input, "output": "A" })));
+    lab.write("stop.jinja", "{% set stop = [input] if input else [] %}{{ instruction }}");
     lab.jsonl("long.jsonl", [json!({ "id": "epic", "instruction": "word ".repeat(200), "output": "A" })]);
     let fail = |kind: &str, file: &str, params: &str| -> String {
         let port = if kind == "train" { "examples" } else { "items" };
@@ -295,6 +297,12 @@ fn mistakes_are_named() {
         ("evaluate", "twice.jsonl", "", "rows 1 and 2 of the input `items` have the same id `x`"),
         ("evaluate", "labels.jsonl", "", "the answer `B` of row 1 of the input `items` is none of its `labels`"),
         ("evaluate", "all.jsonl", "", "row 1 of the input `items` is of the task `all`"),
+        (
+            "evaluate",
+            "inputs.jsonl",
+            ", template: stop.jinja",
+            "sets `stop` to [\"it\"] for row 2 of the input `items`",
+        ),
         ("evaluate", "rows.jsonl", ", open_book: true", "no row of the input `items` has `passages`"),
         ("train", "rows.jsonl", ", open_book: true", "no row of the input `examples` has `passages`"),
         ("train", "long.jsonl", "", "there is no example to train on"),
