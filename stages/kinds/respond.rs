@@ -178,7 +178,7 @@ impl RespondParams {
 impl StageKind for Respond {
     type Params = RespondParams;
     const NAME: &'static str = "respond";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const INCREMENT: Increment = Increment::RowWise { primary: "instructions" };
     const AFTERWARDS: &'static [&'static str] = &["filters"];
 

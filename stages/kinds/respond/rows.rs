@@ -1,6 +1,9 @@
 //! Rows in and rows out.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use arrow::{
     array::{ArrayRef, AsArray, BooleanArray, Int64Array, ListBuilder, RecordBatch, StringArray, StringBuilder},
@@ -129,7 +132,7 @@ const OUTCOMES: [&str; 7] = ["truncated", "empty", "echo", "too_short", "too_lon
 /// Sends answered rows through the filters, in the order of the input.
 pub fn filter(batches: &[RecordBatch], filters: &ResponseFilters) -> Result<Filtered, StageError> {
     let joined = |e| StageError::other("gather answers in a table", e);
-    let all = concat_batches(&schema(), batches).map_err(joined)?;
+    let all = told_apart(&concat_batches(&schema(), batches).map_err(joined)?)?;
     let text = |column: usize| all.column(column).as_string::<i32>();
     let (instruction, input, output, finish) = (text(1), text(2), text(3), text(6));
     let sum = |column: usize| all.column(column).as_primitive::<Int64Type>().values().iter().sum::<i64>() as u64;
@@ -150,6 +153,19 @@ pub fn filter(batches: &[RecordBatch], filters: &ResponseFilters) -> Result<Filt
     }
     let kept = filter_record_batch(&all, &BooleanArray::from(keep)).map_err(joined)?;
     Ok(Filtered { kept, counts, prompt_tokens: sum(7), generated_tokens: sum(8) })
+}
+
+/// Gives rows without ids that are equal, and share one answer, ids of their own: of three rows `x` the second is `x-2` and the third `x-3`.
+fn told_apart(all: &RecordBatch) -> Result<RecordBatch, StageError> {
+    let mut seen: HashMap<&str, usize> = HashMap::new();
+    let ids = all.column(0).as_string::<i32>().iter().flatten().map(|id| {
+        let times = seen.entry(id).or_default();
+        *times += 1;
+        Some(if *times == 1 { id.to_owned() } else { format!("{id}-{times}") })
+    });
+    let ids: ArrayRef = Arc::new(ids.collect::<StringArray>());
+    let columns = std::iter::once(ids).chain(all.columns()[1..].iter().cloned()).collect();
+    RecordBatch::try_new(all.schema(), columns).map_err(|e| StageError::other("tell equal rows apart", e))
 }
 
 /// What becomes of one answer, whatever the others are.

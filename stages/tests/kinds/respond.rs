@@ -99,6 +99,23 @@ fn a_template_stops_all_rows_in_the_same_way() {
 }
 
 #[test]
+fn equal_rows_without_ids_are_told_apart() {
+    let lab = lab(0);
+    let row = |i: usize| format!("{{\"instruction\": \"What is item {i}?\"}}\n");
+    lab.write("rows.jsonl", &[1, 2, 1, 1].map(row).concat());
+    let after =
+        "  taught: { kind: train, inputs: { examples: answers }, params: { model: model, budget: { steps: 1 } } }
+  scores: { kind: evaluate, inputs: { items: answers }, params: { model: model, max_new_tokens: 4 } }\n";
+    let ran = lab.run(&(stages("") + after));
+    assert_eq!(ran.failures(), [""; 0]);
+    assert_eq!(ran.stats("answers").rows_computed, 2);
+    let rows = lab.rows("answers.responses");
+    let id = |row: usize| rows[row]["id"].as_str().unwrap();
+    assert_eq!((id(2), id(3)), (&*format!("{}-2", id(0)), &*format!("{}-3", id(0))));
+    assert!(id(1) != id(0) && rows[3]["output"] == rows[0]["output"]);
+}
+
+#[test]
 fn passages_and_adapters_change_answers() {
     let lab = lab(8);
     let greedy = |lab: &Lab| lab.table("answers.responses").column(3).clone();
