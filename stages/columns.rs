@@ -13,7 +13,7 @@ use arrow::{
 use pipe_cache::{Digest, row_digests};
 use pipe_engine::kind::StageError;
 
-use crate::{prompts::Passage, tabular::TabularError};
+use crate::{prompts::Passage, tabular::TabularError, words::first_words};
 
 /// A column of texts.
 #[derive(Debug, Clone)]
@@ -172,11 +172,26 @@ pub fn text_lists(batch: &RecordBatch, port: &str, name: &str) -> Result<Option<
 
 const PASSAGES: &str = "passages";
 
-/// The column `passages` that `retrieve` adds and `respond` keeps, row by row; `None` where there is none.
+/// How much of a row's passages a prompt shows; all where nothing is said.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Shown {
+    /// So many passages, the best ones.
+    pub passages: Option<usize>,
+    /// So many words of each, from its beginning.
+    pub words: Option<usize>,
+}
+
+impl Shown {
+    fn of(self, text: &str) -> &str {
+        self.words.map_or(text, |most| first_words(text, most))
+    }
+}
+
+/// What is shown of the column `passages` that `retrieve` adds and `respond` keeps, row by row; `None` where there is none.
 ///
 /// # Errors
 /// It is not a list of objects with `id` and `text`.
-pub fn passages(batch: &RecordBatch, port: &str) -> Result<Option<Vec<Vec<Passage>>>, StageError> {
+pub fn passages(batch: &RecordBatch, port: &str, shown: Shown) -> Result<Option<Vec<Vec<Passage>>>, StageError> {
     let Some(array) = batch.column_by_name(PASSAGES) else { return Ok(None) };
     let wrong = || wrong_type(port, PASSAGES, array.data_type(), "a list of {id, text, score}");
     let rows = (0..batch.num_rows()).map(|row| {
@@ -193,8 +208,8 @@ pub fn passages(batch: &RecordBatch, port: &str) -> Result<Option<Vec<Vec<Passag
             None => None,
         };
         let score = |i: usize| scores.as_ref().map_or(0.0, |s| s.as_primitive::<Float64Type>().value(i));
-        Ok((0..items.len())
-            .map(|i| Passage { id: id.value(i).to_owned(), text: text.value(i).to_owned(), score: score(i) })
+        Ok((0..items.len().min(shown.passages.unwrap_or(usize::MAX)))
+            .map(|i| Passage { id: id.value(i).to_owned(), text: shown.of(text.value(i)).to_owned(), score: score(i) })
             .collect())
     });
     rows.collect::<Result<_, _>>().map(Some)

@@ -83,7 +83,7 @@ impl StageKind for Evaluate {
 
     fn run(&self, params: &EvaluateParams, cx: &mut StageContext) -> Result<(), StageError> {
         let items = cx.table("items")?.read()?;
-        let rows = read_rows(&items, "items", params.open_book)?;
+        let rows = read_rows(&items, "items", params.shown())?;
         if rows.is_empty() {
             return Err(StageError::user_help("the input `items` has no rows", "an exam needs one item or more"));
         }
@@ -166,7 +166,7 @@ impl Examiner<'_> {
         PromptContext {
             domain: &self.params.domain,
             demonstrations: self.fewshot.demonstrations(row),
-            passages: if self.params.open_book { &row.passages } else { &[] },
+            passages: &row.passages,
             instruction: Some(&row.instruction),
             input: &row.input,
             ..PromptContext::default()
@@ -175,7 +175,7 @@ impl Examiner<'_> {
 
     /// Items with ids of their own: the number of a row among those that are left says nothing of it.
     fn rows(&self, items: &RecordBatch) -> Result<Vec<Row>, StageError> {
-        let mut rows = read_rows(items, "items", self.params.open_book)?;
+        let mut rows = read_rows(items, "items", self.params.shown())?;
         for (row, id) in rows.iter_mut().zip(lasting_ids(items, "items")?) {
             row.id = id;
         }

@@ -4,7 +4,7 @@ use arrow::array::RecordBatch;
 use pipe_engine::{context::StageContext, kind::StageError};
 
 use crate::{
-    columns::{self, TextColumn},
+    columns::{self, Shown, TextColumn},
     prompts::Passage,
 };
 
@@ -23,16 +23,16 @@ pub(crate) struct Row {
     pub task: Option<String>,
     /// The answers that there are to choose from; empty where the task is not of that sort.
     pub labels: Vec<String>,
-    /// The column `passages`, best first.
+    /// What is shown of the column `passages`, best first.
     pub passages: Vec<Passage>,
 }
 
 /// Reads the rows of a table at `port`. Of the columns `id`, `instruction`, `input`, `output`, `references`, `task`, `labels` and
-/// `passages` (read only if `with_passages`), `instruction` and one of `output` and `references` must be there.
+/// `passages` (of which what is `shown` is read), `instruction` and one of `output` and `references` must be there.
 ///
 /// # Errors
 /// A column is missing or of the wrong type; a row has no instruction or no answer; an id occurs twice. Each names the row and column.
-pub(crate) fn read_rows(table: &RecordBatch, port: &str, with_passages: bool) -> Result<Vec<Row>, StageError> {
+pub(crate) fn read_rows(table: &RecordBatch, port: &str, shown: Option<Shown>) -> Result<Vec<Row>, StageError> {
     let ids = columns::ids(table, port)?;
     let instructions = TextColumn::required(table, port, "instruction")?;
     let inputs = TextColumn::optional(table, port, "input")?;
@@ -44,8 +44,8 @@ pub(crate) fn read_rows(table: &RecordBatch, port: &str, with_passages: bool) ->
     let tasks = TextColumn::optional(table, port, "task")?;
     let mut references = references.unwrap_or_default().into_iter();
     let mut labels = columns::text_lists(table, port, "labels")?.unwrap_or_default().into_iter();
-    let passages = if with_passages { columns::passages(table, port)? } else { None };
-    let mut passages = passages.unwrap_or_default().into_iter();
+    let passages = shown.map(|shown| columns::passages(table, port, shown)).transpose()?;
+    let mut passages = passages.flatten().unwrap_or_default().into_iter();
     let mut rows = Vec::with_capacity(ids.len());
     for (row, id) in ids.into_iter().enumerate() {
         let mut answers = references.next().unwrap_or_default();
@@ -113,7 +113,7 @@ mod tests {
     }
 
     fn read(columns: Vec<(&str, ArrayRef)>) -> Result<Vec<Row>, String> {
-        read_rows(&RecordBatch::try_from_iter(columns).unwrap(), "items", true).map_err(|e| e.to_string())
+        read_rows(&RecordBatch::try_from_iter(columns).unwrap(), "items", None).map_err(|e| e.to_string())
     }
 
     #[test]

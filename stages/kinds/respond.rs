@@ -20,7 +20,8 @@ use self::{
     rows::{Answer, Query, answers, queries, schema},
 };
 use crate::{
-    columns, completions,
+    columns::{self, Shown},
+    completions,
     model::{ModelRef, Quantization, adapter_port, generator_options, model_port, resolve},
     prompts::{Demonstration, PromptContext, PromptTemplate, Purpose, TemplateRef},
 };
@@ -160,6 +161,10 @@ impl Default for ResponseFilters {
 pub struct Respond;
 
 impl RespondParams {
+    fn shown(&self) -> Shown {
+        Shown { passages: self.max_passages, words: self.max_passage_words }
+    }
+
     fn sampling(&self, stop: Vec<String>, seed: [u8; 32]) -> SamplingParams {
         SamplingParams {
             temperature: self.temperature as f32,
@@ -228,7 +233,7 @@ impl StageKind for Respond {
             None => Vec::new(),
         };
         // All rows are looked at first, so that a mistake in the last one is found before the model runs.
-        let all = queries(&cx.table("instructions")?.read()?, params.max_passage_words)?;
+        let all = queries(&cx.table("instructions")?.read()?, params.shown())?;
         let chooser =
             Chooser::new(params.demonstration_choice, params.num_demonstrations, &seeds, *cx.recipe().as_bytes());
         all.iter().try_for_each(|query| chooser.check(query))?;
@@ -263,15 +268,11 @@ impl Writer<'_> {
         PromptContext {
             domain: &self.params.domain,
             demonstrations: demonstrations.iter().map(seed).collect(),
-            passages: self.shown(query),
+            passages: &query.passages,
             instruction: Some(&query.instruction),
             input: &query.input,
             ..PromptContext::default()
         }
-    }
-
-    fn shown<'q>(&self, query: &'q Query) -> &'q [crate::prompts::Passage] {
-        &query.passages[..self.params.max_passages.unwrap_or(usize::MAX).min(query.passages.len())]
     }
 
     fn sampling(&self, all: &[Query]) -> Result<SamplingParams, StageError> {
@@ -290,7 +291,7 @@ impl Writer<'_> {
         sink: &RowSink<'_>,
     ) -> Result<(), StageError> {
         let params = self.params;
-        let queries = queries(&pending.all()?, params.max_passage_words)?;
+        let queries = queries(&pending.all()?, params.shown())?;
         let chosen: Vec<Vec<usize>> = queries.iter().map(|query| self.chooser.choose(query)).collect();
         let resolved = resolve(self.cx, params.model.as_ref())?;
         let adapter = self.cx.optional_files("adapter")?;
@@ -298,7 +299,7 @@ impl Writer<'_> {
         // Neighbours with the same demonstrations and passages share the beginning of their prompts. No answer depends on the order.
         let mut order: Vec<usize> = (0..queries.len()).collect();
         order.sort_by_cached_key(|&i| {
-            let passages: Vec<String> = self.shown(&queries[i]).iter().map(|p| p.id.clone()).collect();
+            let passages: Vec<String> = queries[i].passages.iter().map(|p| p.id.clone()).collect();
             (chosen[i].clone(), passages, i)
         });
         let places: HashMap<&str, usize> = queries.iter().enumerate().map(|(i, q)| (&*q.id, i)).collect();
@@ -316,7 +317,6 @@ impl Writer<'_> {
             let answer = |(completion, &row): (&Completion, &usize)| Answer {
                 query: queries[row].clone(),
                 completion: completion.clone(),
-                passages: self.shown(&queries[row]).to_vec(),
                 demonstrations: chosen[row].iter().map(|&i| self.chooser.seeds()[i].id.clone()).collect(),
             };
             let answered: Vec<Answer> = done.iter().zip(&rows).map(answer).collect();

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    columns::Shown,
     completions::sampling_problem,
     model::{ModelRef, Quantization},
     prompts::TemplateRef,
@@ -51,6 +52,14 @@ pub struct EvaluateParams {
     /// Whether the prompt shows the item's `passages`.
     #[serde(default)]
     pub open_book: bool,
+    /// Of the passages, how many are shown, the best ones; all when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub max_passages: Option<usize>,
+    /// Words shown of each passage, from its beginning; all when left out. Long passages may not fit the model's context otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub max_passage_words: Option<usize>,
     /// What is measured.
     #[serde(default = "default_metrics")]
     pub metrics: Vec<MetricName>,
@@ -206,6 +215,11 @@ fn one() -> f64 {
 }
 
 impl EvaluateParams {
+    /// What of the passages the prompt shows; `None` where it shows none.
+    pub(super) fn shown(&self) -> Option<Shown> {
+        self.open_book.then_some(Shown { passages: self.max_passages, words: self.max_passage_words })
+    }
+
     pub(super) fn sampling(&self, stop: Vec<String>, seed: [u8; 32]) -> SamplingParams {
         SamplingParams {
             temperature: self.temperature as f32,

@@ -15,10 +15,10 @@ use pipe_lm::generate::Completion;
 
 use super::ResponseFilters;
 use crate::{
-    columns::{self, TextColumn},
+    columns::{self, Shown, TextColumn},
     completions::finish_name,
     prompts::Passage,
-    words::{first_words, normalised},
+    words::normalised,
     yields::Yield,
 };
 
@@ -33,25 +33,20 @@ pub struct Query {
     pub instruction: String,
     /// What it is about; may be empty.
     pub input: String,
-    /// Best first.
+    /// Those shown, best first.
     pub passages: Vec<Passage>,
     /// The seeds it was generated from, where the table says so.
     pub demonstrations: Option<Vec<String>>,
 }
 
-/// Reads rows; of each passage the first `passage_words` words.
+/// Reads rows, with the passages that are `shown`.
 ///
 /// # Errors
 /// A column is missing or of another type; a row has no instruction; an id occurs twice.
-pub fn queries(batch: &RecordBatch, passage_words: Option<usize>) -> Result<Vec<Query>, StageError> {
+pub fn queries(batch: &RecordBatch, shown: Shown) -> Result<Vec<Query>, StageError> {
     let instruction = TextColumn::required(batch, PORT, "instruction")?;
     let input = TextColumn::optional(batch, PORT, "input")?;
-    let mut passages = columns::passages(batch, PORT)?;
-    if let Some(most) = passage_words {
-        for passage in passages.iter_mut().flatten().flatten() {
-            passage.text.truncate(first_words(&passage.text, most).len());
-        }
-    }
+    let passages = columns::passages(batch, PORT, shown)?;
     let demonstrations = columns::text_lists(batch, PORT, "demonstrations")?;
     (columns::lasting_ids(batch, PORT)?.into_iter().enumerate())
         .map(|(row, id)| {
@@ -70,8 +65,6 @@ pub fn queries(batch: &RecordBatch, passage_words: Option<usize>) -> Result<Vec<
 pub struct Answer {
     pub query: Query,
     pub completion: Completion,
-    /// The passages shown, as they were shown. Their scores are left out, so that other scores do not make other answers.
-    pub passages: Vec<Passage>,
     /// Ids of the seeds shown.
     pub demonstrations: Vec<String>,
 }
@@ -99,7 +92,7 @@ pub fn answers(rows: &[Answer]) -> Result<RecordBatch, StageError> {
         |of: fn(&Answer) -> &str| -> ArrayRef { Arc::new(rows.iter().map(|r| Some(of(r))).collect::<StringArray>()) };
     let number =
         |of: fn(&Answer) -> u64| -> ArrayRef { Arc::new(rows.iter().map(|r| of(r) as i64).collect::<Int64Array>()) };
-    let passages: Vec<&[Passage]> = rows.iter().map(|r| &*r.passages).collect();
+    let passages: Vec<&[Passage]> = rows.iter().map(|r| &*r.query.passages).collect();
     let mut demonstrations = ListBuilder::new(StringBuilder::new());
     for row in rows {
         demonstrations.append_value(row.demonstrations.iter().map(Some));
@@ -109,6 +102,7 @@ pub fn answers(rows: &[Answer]) -> Result<RecordBatch, StageError> {
         text(|r| &r.query.instruction),
         text(|r| &r.query.input),
         text(|r| r.completion.text.trim()),
+        // Without their scores, so that other scores do not make other answers.
         columns::passage_lists(&passages, false),
         Arc::new(demonstrations.finish()),
         text(|r| finish_name(r.completion.finish)),
@@ -211,7 +205,7 @@ mod tests {
             finish,
             usage,
         };
-        Answer { query, completion, passages: Vec::new(), demonstrations: Vec::new() }
+        Answer { query, completion, demonstrations: Vec::new() }
     }
 
     #[test]

@@ -59,7 +59,7 @@ impl Examples {
 }
 
 fn read(params: &TrainParams, cx: &StageContext, port: &str) -> Result<Vec<Row>, StageError> {
-    let rows = read_rows(&cx.table(port)?.read()?, port, params.open_book)?;
+    let rows = read_rows(&cx.table(port)?.read()?, port, params.shown())?;
     // Seeds are written by people, who had no passages.
     if params.open_book && port != "seeds" {
         check_passages(cx, &rows, port)?;
@@ -131,10 +131,9 @@ impl Encoder<'_> {
     }
 
     fn example(&self, row: &Row) -> Result<Example, StageError> {
-        let passages = if self.params.open_book { &*row.passages } else { &[] };
         let context = PromptContext {
             domain: &self.params.domain,
-            passages,
+            passages: &row.passages,
             instruction: Some(&row.instruction),
             input: &row.input,
             ..PromptContext::default()

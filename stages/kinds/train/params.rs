@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    columns::Shown,
     model::{ModelRef, Quantization},
     prompts::TemplateRef,
 };
@@ -43,6 +44,14 @@ pub struct TrainParams {
     /// Whether the prompt shows the row's `passages`.
     #[serde(default)]
     pub open_book: bool,
+    /// Of the passages, how many are shown, the best ones; all when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub max_passages: Option<usize>,
+    /// Words shown of each passage, from its beginning; all when left out. Long passages may not fit `max_seq_len` otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub max_passage_words: Option<usize>,
     /// What is trained.
     #[serde(default)]
     pub method: Method,
@@ -258,6 +267,11 @@ fn untrainable(model: &ModelRef) -> Option<&'static str> {
 }
 
 impl TrainParams {
+    /// What of the passages the prompt shows; `None` where it shows none.
+    pub(super) fn shown(&self) -> Option<Shown> {
+        self.open_book.then_some(Shown { passages: self.max_passages, words: self.max_passage_words })
+    }
+
     pub(super) fn config(&self) -> TrainConfig {
         let [beta1, beta2] = self.betas;
         let adamw = AdamWConfig { beta1, beta2, eps: self.adam_epsilon, weight_decay: self.weight_decay };

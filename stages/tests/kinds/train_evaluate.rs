@@ -111,7 +111,8 @@ fn edits_rerun_what_they_touch() {
     let operational =
         TRAIN.replace("seed: 3", "seed: 3, checkpoint_steps: 7, gradient_checkpointing: true, stall_window: 30");
     assert_eq!(lab.run(&with(&operational)).computed(), nothing);
-    let spelt_out = TRAIN.replace("seed: 3", "seed: 3, template: plain, method: lora, warmup_ratio: null");
+    let spelt_out =
+        TRAIN.replace("seed: 3", "seed: 3, template: plain, method: lora, warmup_ratio: null, max_passage_words: null");
     assert_eq!(lab.run(&with(&spelt_out)).computed(), nothing);
     assert_eq!(lab.run(&with(&TRAIN.replace("r: 8", "r: 4"))).computed(), ["after", "train"]);
     lab.write("other.jinja", "Q: {{ instruction }}\nA:{% if output is defined %} {{ output }}{{ \"\\n\" }}{% endif %}");
@@ -234,8 +235,8 @@ fn held_out_rows_and_seeds_have_their_part() {
 #[test]
 fn prompts_show_seeds_and_passages() {
     let lab = questions();
-    let passage = |i: usize| json!([{ "id": "c", "text": format!("Item {i} is {}.", COLOURS[i % 4]), "score": 1.0 }]);
-    let item = |i: usize| json!({ "id": i, "instruction": format!("Colour of item {i}?"), "references": [COLOURS[i % 4], "x"], "passages": passage(i) });
+    let passage = |i: usize| json!({ "id": "c", "text": format!("Item {i} is {}.", COLOURS[i % 4]), "score": 1.0 });
+    let item = |i: usize| json!({ "id": i, "instruction": format!("Colour of item {i}?"), "references": [COLOURS[i % 4], "x"], "passages": [passage(i), passage(i)] });
     lab.jsonl("open.jsonl", (0..4).map(item));
     let evaluate = |params: &str| {
         format!(
@@ -253,6 +254,22 @@ fn prompts_show_seeds_and_passages() {
     let shown = prompt_tokens("num_fewshot: 2");
     let both = prompt_tokens("num_fewshot: 2, fewshot_selection: random, open_book: true");
     assert!(bare < open && bare < shown && open < both && shown < both, "{bare} {open} {shown} {both}");
+
+    // Less of the passages, in the exam and in training.
+    let fewer = prompt_tokens("open_book: true, max_passages: 1");
+    let shorter = prompt_tokens("open_book: true, max_passages: 1, max_passage_words: 2");
+    assert!(bare < shorter && shorter < fewer && fewer < open, "{bare} {shorter} {fewer} {open}");
+    let trained_tokens = |params: &str| {
+        let train = format!(
+            "  t: {{ kind: train, inputs: {{ examples: open }}, params: {{ model: base, budget: {{ steps: 1 }}, {params} }} }}\n"
+        );
+        assert_eq!(lab.run(&(evaluate("open_book: false") + &train)).failures(), [""; 0], "{params}");
+        numbers(&lab.table("t.log"), "tokens")[0]
+    };
+    let open = trained_tokens("open_book: true");
+    let fewer = trained_tokens("open_book: true, max_passages: 1");
+    let shorter = trained_tokens("open_book: true, max_passages: 1, max_passage_words: 2");
+    assert!(shorter < fewer && fewer < open, "{shorter} {fewer} {open}");
 }
 
 #[test]
