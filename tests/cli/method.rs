@@ -79,6 +79,12 @@ fn edits_rerun_what_they_must() {
     project.write("p.yaml", &format!("# a comment\n{}", pipeline(&[("lora", "{ alpha: 8, r: 4 }")])));
     assert_eq!(project.ran(&[]), nothing, "a comment, and another order of keys");
 
+    let parts = [("lora", "{ r: 4, alpha: 8 }"), ("micro_batch_size", "2"), ("gradient_accumulation_steps", "2")];
+    project.write("p.yaml", &pipeline(&parts));
+    let reason = why(&project, "adapter");
+    assert!(reason.contains("micro_batch_size 4 -> 2"), "{reason}");
+    assert!(reason.contains("gradient_accumulation_steps 1 -> 2"), "{reason}");
+
     project.write("p.yaml", &pipeline(&[("lora", "{ r: 8, alpha: 8 }")]));
     let reason = why(&project, "adapter");
     assert!(reason.contains("lora.r 4 -> 8"), "{reason}");
