@@ -109,6 +109,9 @@ pub fn sampling_problem(params: &SamplingParams) -> Option<ParamProblem> {
     Some(ParamProblem { pointer, message, help: None })
 }
 
+/// The name of [`FinishReason::Refused`], and the outcome of such rows.
+pub const REFUSED: &str = "refused";
+
 /// The name of a finish reason in tables.
 pub fn finish_name(finish: FinishReason) -> &'static str {
     match finish {
@@ -116,5 +119,11 @@ pub fn finish_name(finish: FinishReason) -> &'static str {
         FinishReason::Length => "length",
         FinishReason::Eos => "eos",
         FinishReason::Context => "context",
+        FinishReason::Refused => REFUSED,
     }
+}
+
+/// Whether the finish reason of this name cut the text off.
+pub fn is_cut(finish_name: &str) -> bool {
+    matches!(finish_name, "length" | "context")
 }

@@ -8,6 +8,8 @@ use arrow::{
 };
 use pipe_engine::kind::StageError;
 
+use crate::completions::REFUSED;
+
 /// Counts of outcomes. Every row has exactly one, so that they add up to the first line, `attempted`.
 #[derive(Debug, Clone)]
 pub struct Yield {
@@ -29,10 +31,11 @@ impl Yield {
         line.expect("outcomes are announced").1 += 1;
     }
 
-    /// The table: `outcome` and `count`, all outcomes with those that did not occur.
+    /// The table: `outcome` and `count`, all outcomes with those that did not occur; but for [`REFUSED`], which only servers know.
     pub fn table(&self) -> Result<RecordBatch, StageError> {
         let attempted: i64 = self.counts.iter().map(|(_, n)| n).sum();
-        let lines = || std::iter::once(("attempted", attempted)).chain(self.counts.iter().copied());
+        let told = |(name, n): &(&str, i64)| *n > 0 || *name != REFUSED;
+        let lines = || std::iter::once(("attempted", attempted)).chain(self.counts.iter().copied().filter(told));
         let schema = Schema::new(vec![
             Field::new("outcome", DataType::Utf8, false),
             Field::new("count", DataType::Int64, false),
@@ -57,5 +60,25 @@ impl Yield {
             let _ = write!(text, "{separator}{n} {name}");
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::AsArray;
+
+    use super::*;
+
+    #[test]
+    fn refused_rows_have_a_line_where_there_are_some() {
+        let mut counts = Yield::new(&[REFUSED, "empty", "kept"]);
+        let names = |counts: &Yield| -> Vec<String> {
+            let table = counts.table().unwrap();
+            table.column(0).as_string::<i32>().iter().flatten().map(str::to_owned).collect()
+        };
+        counts.add("kept");
+        assert_eq!(names(&counts), ["attempted", "empty", "kept"]);
+        counts.add(REFUSED);
+        assert_eq!(names(&counts), ["attempted", REFUSED, "empty", "kept"]);
     }
 }

@@ -117,7 +117,7 @@ impl StageKind for Evaluate {
             .map_err(|e| StageError::other("join the predictions", e))?;
         let predictions = answers.column(0).as_string::<i32>();
         let predictions: Vec<&str> = (0..rows.len()).map(|row| predictions.value(row)).collect();
-        warn_of_cut_answers(cx, params, &answers);
+        warn_of_unfinished_answers(cx, params, &answers);
         cx.check_cancelled()?;
         let scored = Scored::new(params, &rows, &predictions);
         let table = predictions_table(&rows, &answers, &scored)?;
@@ -140,15 +140,22 @@ fn answer_schema() -> SchemaRef {
     ]))
 }
 
-fn warn_of_cut_answers(cx: &StageContext, params: &EvaluateParams, answers: &RecordBatch) {
+fn warn_of_unfinished_answers(cx: &StageContext, params: &EvaluateParams, answers: &RecordBatch) {
     let reasons = answers.column(1).as_string::<i32>();
-    let cut = reasons.iter().flatten().filter(|reason| matches!(*reason, "length" | "context")).count();
+    let cut = reasons.iter().flatten().filter(|reason| completions::is_cut(reason)).count();
     cx.counter("predictions_cut", cut as u64);
     if 10 * cut > reasons.len() {
         cx.warn(format!(
             "{cut} of {} answers did not end by themselves within max_new_tokens ({})",
             reasons.len(),
             params.max_new_tokens
+        ));
+    }
+    let refused = reasons.iter().flatten().filter(|reason| *reason == completions::REFUSED).count();
+    if refused > 0 {
+        cx.warn(format!(
+            "{refused} of {} answers were refused, and are scored by what there is of them",
+            reasons.len()
         ));
     }
 }

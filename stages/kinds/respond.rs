@@ -133,7 +133,7 @@ pub enum DemonstrationChoice {
     Generating,
 }
 
-/// What is dropped.
+/// What is dropped; answers that a server or its model refused always are.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ResponseFilters {

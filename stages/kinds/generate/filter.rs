@@ -15,10 +15,11 @@ use super::{
 };
 use crate::{
     columns::Seed,
+    completions::{REFUSED, is_cut},
     words::{normalised, words},
 };
 
-/// What is dropped, in this order; truncated texts and texts without an instruction always are.
+/// What is dropped, in this order; refused and truncated texts and texts without an instruction always are.
 ///
 /// The defaults are Self-Instruct's and Alpaca's. Short, formulaic instructions are all within 0.7 of each other in ROUGE-L: raise the threshold or
 /// switch it off (`rouge_l: null`) for them, and look at the yield.
@@ -151,7 +152,10 @@ impl Filter {
 
     /// The instruction and input of a text that ended for the reason `finish`, or the outcome under which it is dropped. What is kept is remembered.
     pub fn judge(&mut self, text: &str, finish: &str) -> Result<(String, String), &'static str> {
-        if matches!(finish, "length" | "context") {
+        if finish == REFUSED {
+            return Err(REFUSED);
+        }
+        if is_cut(finish) {
             return Err(TRUNCATED);
         }
         let (instruction, input) = parse(text).ok_or(UNPARSED)?;
@@ -271,11 +275,12 @@ mod tests {
     }
 
     #[test]
-    fn truncated_texts_are_dropped_whatever_they_say() {
+    fn truncated_and_refused_texts_are_dropped_whatever_they_say() {
         let mut filter = Filter::new(&InstructionFilters::default(), &[], &[]);
         for finish in ["length", "context"] {
             assert_eq!(filter.judge("Name two causes of anaemia.", finish), Err(TRUNCATED));
         }
+        assert_eq!(filter.judge("Name two causes of anaemia.", "refused"), Err(REFUSED));
         assert!(filter.judge("Name two causes of anaemia.", "eos").is_ok());
     }
 

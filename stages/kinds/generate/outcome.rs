@@ -8,7 +8,7 @@ use arrow::{
 };
 use pipe_engine::kind::StageError;
 
-use crate::columns::Seed;
+use crate::{columns::Seed, completions::REFUSED};
 
 pub const TRUNCATED: &str = "truncated";
 pub const UNPARSED: &str = "unparsed";
@@ -22,7 +22,8 @@ pub const NEAR_DUPLICATE: &str = "near_duplicate";
 pub const KEPT: &str = "kept";
 
 /// All of them, in the order in which the filters stand.
-pub const OUTCOMES: [&str; 10] = [
+pub const OUTCOMES: [&str; 11] = [
+    REFUSED,
     TRUNCATED,
     UNPARSED,
     TOO_SHORT,

@@ -16,7 +16,7 @@ use pipe_lm::generate::Completion;
 use super::ResponseFilters;
 use crate::{
     columns::{self, Shown, TextColumn},
-    completions::finish_name,
+    completions::{REFUSED, finish_name, is_cut},
     prompts::Passage,
     words::normalised,
     yields::Yield,
@@ -121,7 +121,7 @@ pub struct Filtered {
 }
 
 /// All outcomes, in the order in which the filters stand.
-const OUTCOMES: [&str; 7] = ["truncated", "empty", "echo", "too_short", "too_long", "duplicate", "kept"];
+const OUTCOMES: [&str; 8] = [REFUSED, "truncated", "empty", "echo", "too_short", "too_long", "duplicate", "kept"];
 
 /// Sends answered rows through the filters, in the order of the input.
 pub fn filter(batches: &[RecordBatch], filters: &ResponseFilters) -> Result<Filtered, StageError> {
@@ -167,7 +167,9 @@ fn judge(filters: &ResponseFilters, instruction: &str, input: &str, output: &str
     let words = output.split_whitespace().count();
     // Nothing but punctuation is left empty, and repeats no empty input.
     let plain = normalised(output);
-    if filters.truncated && matches!(finish, "length" | "context") {
+    if finish == REFUSED {
+        REFUSED
+    } else if filters.truncated && is_cut(finish) {
         "truncated"
     } else if filters.empty && words == 0 {
         "empty"
@@ -210,7 +212,7 @@ mod tests {
 
     #[test]
     fn every_filter_drops_what_it_says_and_the_counts_add_up() {
-        use FinishReason::{Context, Eos, Length, Stop};
+        use FinishReason::{Context, Eos, Length, Refused, Stop};
         let rows = [
             ("a", " fine answer ", Stop, "kept"),
             ("b", "cut off", Length, "truncated"),
@@ -221,13 +223,14 @@ mod tests {
             ("g", "short", Stop, "too_short"),
             ("h", "one two three four", Stop, "too_long"),
             ("i", "Fine answer.", Stop, "duplicate"),
+            ("j", "fine, but", Refused, "refused"),
         ];
         let table = answers(&rows.map(|(id, output, finish, _)| answer(id, output, finish))).unwrap();
         let filters =
             ResponseFilters { min_words: 2, max_words: Some(3), duplicates: true, ..ResponseFilters::default() };
-        let done = filter(&[table.slice(0, 4), table.slice(4, 5)], &filters).unwrap();
+        let done = filter(&[table.slice(0, 4), table.slice(4, 6)], &filters).unwrap();
         assert_eq!(done.kept.column(3).as_string::<i32>().value(0), "fine answer");
-        assert_eq!((done.kept.num_rows(), done.prompt_tokens, done.generated_tokens), (1, 90, 27));
+        assert_eq!((done.kept.num_rows(), done.prompt_tokens, done.generated_tokens), (1, 100, 30));
         let yields = done.counts.table().unwrap();
         let lines: Vec<(String, i64)> = (0..yields.num_rows())
             .map(|i| {
@@ -235,11 +238,11 @@ mod tests {
                 (name, yields.column(1).as_primitive::<Int64Type>().value(i))
             })
             .collect();
-        assert_eq!(lines[0], ("attempted".to_owned(), 9));
+        assert_eq!(lines[0], ("attempted".to_owned(), 10));
         for (name, n) in &lines[1..] {
             assert_eq!(*n, rows.iter().filter(|(.., outcome)| outcome == name).count() as i64, "{name}");
         }
         let off = ResponseFilters { truncated: false, empty: false, echo: false, ..ResponseFilters::default() };
-        assert_eq!(filter(&[table], &off).unwrap().kept.num_rows(), 9);
+        assert_eq!(filter(&[table], &off).unwrap().kept.num_rows(), 9, "all but the refused one");
     }
 }

@@ -242,3 +242,17 @@ fn a_server_writes_instructions_too() {
     let failure = lab.run(&stages.replace("count: 1", "count: 2")).failure();
     assert!(failure.contains("1 of 2 instructions were kept") && failure.contains("5 duplicate"), "{failure}");
 }
+
+#[test]
+fn what_a_server_refuses_is_dropped_and_counted() {
+    let mut lab = lab();
+    let url = server(r#"{"choices": [{"text": " Name the", "finish_reason": "content_filter"}]}"#);
+    lab.env("KEY", "good");
+    let failure = lab
+        .run(&format!(
+            "  seeds: {{ kind: table, params: {{ path: seeds.jsonl }} }}
+  new: {{ kind: generate, inputs: {{ seeds: seeds }}, params: {{ count: 1, patience: 5, model: {{ endpoint: \"{url}\", model: m, api_key_env: KEY, max_retries: 0 }} }} }}\n"
+        ))
+        .failure();
+    assert!(failure.contains("0 of 1 instructions were kept") && failure.contains("5 refused"), "{failure}");
+}

@@ -110,6 +110,8 @@ pub enum FinishReason {
     Eos,
     /// The model's context is full.
     Context,
+    /// A server held the text, or the rest of it, back, or its model will not answer.
+    Refused,
 }
 
 /// A finished row.

@@ -99,6 +99,18 @@ fn refusals_are_final_and_never_show_the_key() {
     assert!(!all.contains("sk-12345"), "{all}");
 }
 
+/// A filter would refuse the same prompt again, and other rows have nothing to do with it.
+#[test]
+fn a_prompt_that_a_filter_refuses_is_a_row_that_is_done() {
+    let body = r#"{"error": {"code": "content_filter", "status": 400, "message": "The prompt was filtered."}}"#;
+    let server = FakeServer::start(move |_| Reply::status(400, body));
+    let completion = &ask(&endpoint(&server, |_| {})).unwrap()["r"];
+    assert_eq!((completion.finish, completion.text.as_str()), (FinishReason::Refused, ""));
+    assert_eq!(server.arrived().len(), 1);
+    let other = FakeServer::start(|_| Reply::status(400, r#"{"error": {"code": "invalid_value"}}"#));
+    assert!(ask(&endpoint(&other, |_| {})).is_err());
+}
+
 #[test]
 fn nobody_there() {
     let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

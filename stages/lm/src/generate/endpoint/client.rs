@@ -122,6 +122,9 @@ impl Client {
         let status = answer.status().as_u16();
         let asked = answer.headers().get("retry-after").and_then(|v| v.to_str().ok()).and_then(retry_after);
         let text = answer.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_string().map_err(transport)?;
+        if status == 400 && protocol::prompt_refused(&text) {
+            return Ok(protocol::refused(&request.id));
+        }
         if !(200..300).contains(&status) {
             let body = self.excerpt(&text);
             let error = EndpointError::Status { row: row(), url: url_owned(), status, attempts, body };

@@ -2,7 +2,8 @@
 //!
 //! Rows are sent one request each, a bounded number at a time; the server batches them. Passing failures (429, 5xx, cut
 //! connections, time-outs, damaged answers) are tried again with growing, jittered pauses, `Retry-After` is honoured by
-//! all rows; anything else ends the call with the row's name.
+//! all rows. What a server refuses for its content is a completion ([`FinishReason::Refused`](super::FinishReason)): the row
+//! is done. Anything else ends the call with the row's name.
 
 mod client;
 mod config;

@@ -117,7 +117,10 @@ fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<V
 
 #[derive(Deserialize)]
 struct AnswerMessage {
+    /// Null where nothing was said to the user: all tokens went into thoughts, a tool was called, a filter held the text back.
     content: Option<String>,
+    /// OpenAI: why the model will not answer, in place of the content.
+    refusal: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -141,20 +144,46 @@ struct TokenUsage {
     completion_tokens: u64,
 }
 
-/// Reads an answer. The error says what is wrong with it.
+/// Whether a refused request (status 400) was refused for what its prompt says, as OpenAI and Azure put it.
+pub(super) fn prompt_refused(body: &str) -> bool {
+    serde_json::from_str::<Value>(body).is_ok_and(|body| body["error"]["code"] == "content_filter")
+}
+
+/// A row of which nothing was written because of what its prompt says.
+pub(super) fn refused(id: &str) -> Completion {
+    Completion {
+        id: id.to_owned(),
+        text: String::new(),
+        tokens: Vec::new(),
+        logprobs: None,
+        finish: FinishReason::Refused,
+        usage: Usage::default(),
+    }
+}
+
+/// Reads an answer. The error says what is wrong with it, and may be gone at the next attempt: what the same request will meet again,
+/// such as an answer without content, is a completion.
 pub(super) fn read(body: &str, id: &str, params: &SamplingParams) -> Result<Completion, String> {
     let answer: Answer = serde_json::from_str(body).map_err(|e| format!("it is not a completion ({e})"))?;
     let choice = answer.choices.into_iter().next().ok_or("it holds no choice")?;
-    let text = choice.text.or(choice.message.and_then(|m| m.content)).ok_or("its choice holds no text")?;
+    let refusal = choice.message.as_ref().is_some_and(|m| m.content.is_none() && m.refusal.is_some());
+    let text = match choice.message {
+        Some(message) => message.content.or(message.refusal).unwrap_or_default(),
+        None => choice.text.ok_or("its choice holds no text")?,
+    };
     let finish = match (choice.finish_reason.as_deref(), &choice.stop_reason) {
+        (Some("content_filter"), _) => FinishReason::Refused,
         (Some("length"), _) => FinishReason::Length,
+        (Some("stop"), _) if refusal => FinishReason::Refused,
+        // The model ended by itself, with a call that nobody makes.
+        (Some("tool_calls" | "function_call"), _) => FinishReason::Eos,
         (Some("stop"), Some(Value::Null)) => FinishReason::Eos,
         // Other servers do not tell a stop string from the end of text.
         (Some("stop"), None) if params.stop.is_empty() => FinishReason::Eos,
         (Some("stop"), _) => FinishReason::Stop,
         (other, _) => return Err(format!("its finish_reason is {}", other.unwrap_or("missing"))),
     };
-    let logprobs = if params.logprobs {
+    let logprobs = if params.logprobs && finish != FinishReason::Refused {
         let logprobs = choice.logprobs.ok_or("log-probabilities were asked for and are missing")?;
         let of_chat = logprobs.content.map(|all| all.into_iter().map(|c| c.logprob).collect());
         let plain = logprobs.token_logprobs.map(|all| all.into_iter().flatten().collect());

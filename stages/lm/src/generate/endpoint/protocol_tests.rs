@@ -94,8 +94,30 @@ fn finish_reasons() {
     assert_eq!(finish(answer(json!("stop"), None), stop), Ok(FinishReason::Stop));
     assert_eq!(finish(answer(json!("stop"), Some(Value::Null)), stop), Ok(FinishReason::Eos));
     assert_eq!(finish(answer(json!("stop"), Some(json!("\n"))), stop), Ok(FinishReason::Stop));
-    assert!(finish(answer(json!("content_filter"), None), |_| {}).unwrap_err().contains("content_filter"));
+    assert_eq!(finish(answer(json!("content_filter"), None), stop), Ok(FinishReason::Refused));
+    assert!(finish(answer(json!("abort"), None), |_| {}).unwrap_err().contains("abort"));
     assert!(finish(answer(Value::Null, None), |_| {}).unwrap_err().contains("missing"));
+}
+
+/// What will be the same at every attempt is no damaged answer.
+#[test]
+fn answers_without_content_are_completions() {
+    let read = |finish: &str, message: Value| {
+        let body = json!({ "choices": [{ "message": message, "finish_reason": finish, "logprobs": null }] });
+        read_with(body, |_| {}).map(|c| (c.finish, c.text))
+    };
+    let ok = |finish, text: &str| Ok((finish, text.to_owned()));
+    let thoughts = json!({ "role": "assistant", "content": null, "reasoning_content": "Let me see. The" });
+    assert_eq!(read("length", thoughts.clone()), ok(FinishReason::Length, ""));
+    assert_eq!(read("stop", thoughts), ok(FinishReason::Eos, ""));
+    assert_eq!(read("tool_calls", json!({ "content": null, "tool_calls": [] })), ok(FinishReason::Eos, ""));
+    assert_eq!(read("stop", json!({ "content": null, "refusal": "I won't." })), ok(FinishReason::Refused, "I won't."));
+    assert_eq!(read("stop", json!({ "content": "Yes.", "refusal": null })), ok(FinishReason::Eos, "Yes."));
+    assert_eq!(read("content_filter", json!({ "content": "The first" })), ok(FinishReason::Refused, "The first"));
+    assert_eq!(read("content_filter", json!({ "role": "assistant" })), ok(FinishReason::Refused, ""));
+    let withheld = json!({ "choices": [{ "message": {}, "finish_reason": "content_filter" }] });
+    assert_eq!(read_with(withheld, |p| p.logprobs = true).map(|c| c.logprobs), Ok(None));
+    assert!(read_with(json!({ "choices": [{ "finish_reason": "stop" }] }), |_| {}).is_err());
 }
 
 #[test]
