@@ -22,7 +22,8 @@ use crate::tabular::TabularError;
 /// `corruptions` lists what was done to which row.
 ///
 /// The order is that of blake3(seed, row): a row's place does not depend on where it stands in the input. With
-/// `stratify_by` every task is represented in every subset according to `allocation`.
+/// `stratify_by` every task is represented in every subset according to `allocation`; which rows are corrupted is decided by their
+/// places alone, so that a task's own share may differ.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SeedSubsetParams {
@@ -101,7 +102,7 @@ pub struct SeedSubset;
 impl StageKind for SeedSubset {
     type Params = SeedSubsetParams;
     const NAME: &'static str = "seed_subset";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn ports(&self, params: &SeedSubsetParams) -> Ports {
         let input = |name: &'static str, required| InputPort::new(name, PortType::Table, required);

@@ -28,9 +28,8 @@ pub struct Drawn {
 /// (r + 1/2) / m for proportional allocation and at r for balanced allocation; ties are broken by digest. Either way
 /// a place depends on seed and pool alone, so subsets of different sizes are nested.
 ///
-/// Row r of stratum s (of S) is corrupted when ⌊(r+1)·f + φ⌋ > ⌊r·f + φ⌋ with φ = (s + 1/2) / S, so that after any number
-/// n of rows of one stratum ⌊n·f + φ⌋ of them are corrupted. By Hermite's identity
-/// Σ ⌊x + s/S⌋ = ⌊S·x⌋ the roundings of the strata cancel out instead of adding up.
+/// The row in place i (from 0) is corrupted when ⌊(i+1)·f + 1/2⌋ > ⌊i·f + 1/2⌋, so that of the first n rows n·f are, to the nearest
+/// whole. Counting within strata instead would leave the first rows, one of each stratum, all whole or all corrupted.
 pub fn order(
     pool: &RecordBatch,
     seed: u64,
@@ -43,37 +42,32 @@ pub fn order(
     let mut by_digest: Vec<usize> = (0..pool.num_rows()).collect();
     by_digest.sort_unstable_by_key(|&row| digests[row]);
 
-    // Strata are numbered in an order of the seed, so that no task is always rounded up.
-    let mut numbers: HashMap<&str, u64> = HashMap::new();
+    let mut numbers: HashMap<&str, usize> = HashMap::new();
     let mut sizes: Vec<u64> = Vec::new();
-    let mut placed: Vec<(Drawn, u64, u64)> = Vec::with_capacity(by_digest.len());
+    let mut placed: Vec<(usize, usize, u64)> = Vec::with_capacity(by_digest.len());
     for row in by_digest {
-        let next = sizes.len() as u64;
-        let stratum = *numbers.entry(names.get(row).map_or("", String::as_str)).or_insert(next);
-        if stratum == next {
+        let stratum = *numbers.entry(names.get(row).map_or("", String::as_str)).or_insert(sizes.len());
+        if stratum == sizes.len() {
             sizes.push(0);
         }
-        let rank = sizes[stratum as usize];
-        sizes[stratum as usize] += 1;
-        placed.push((Drawn { row, digest: digests[row], corrupt: false }, stratum, rank));
-    }
-    let phase = |stratum: u64| (stratum as f64 + 0.5) / sizes.len() as f64;
-    for (drawn, stratum, rank) in &mut placed {
-        let until = |n: u64| (n as f64).mul_add(fraction, phase(*stratum)).floor();
-        drawn.corrupt = until(*rank + 1) > until(*rank);
+        placed.push((row, stratum, sizes[stratum]));
+        sizes[stratum] += 1;
     }
     placed.sort_by(|(a, a_stratum, a_rank), (b, b_stratum, b_rank)| {
         let place = match allocation {
             Allocation::Balanced => a_rank.cmp(b_rank),
             // (2r+1)/m without rounding.
             Allocation::Proportional => {
-                let (a_size, b_size) = (u128::from(sizes[*a_stratum as usize]), u128::from(sizes[*b_stratum as usize]));
+                let (a_size, b_size) = (u128::from(sizes[*a_stratum]), u128::from(sizes[*b_stratum]));
                 (u128::from(2 * a_rank + 1) * b_size).cmp(&(u128::from(2 * b_rank + 1) * a_size))
             }
         };
-        if strata.is_some() { place.then(a.digest.cmp(&b.digest)) } else { Ordering::Equal }
+        if strata.is_some() { place.then(digests[*a].cmp(&digests[*b])) } else { Ordering::Equal }
     });
-    Ok(placed.into_iter().map(|(drawn, ..)| drawn).collect())
+    let corrupted = |first: usize| (first as f64).mul_add(fraction, 0.5).floor();
+    Ok((placed.into_iter().enumerate())
+        .map(|(place, (row, ..))| Drawn { row, digest: digests[row], corrupt: corrupted(place + 1) > corrupted(place) })
+        .collect())
 }
 
 /// blake3(seed, row) for every row. Equal rows are told apart by how many came before.

@@ -68,12 +68,39 @@ fn the_declared_fraction_is_met_and_logged() {
                 "count": count, "quality": "off_domain", "fraction": fraction, "stratify_by": stratify_by
             }));
             let foreign = texts(&subset.rows, "id").iter().filter(|id| id.starts_with('f')).count();
-            let expect = count as f64 * fraction;
-            let slack = if stratify_by.is_some() { 2.0 } else { 0.5 };
-            assert!((foreign as f64 - expect).abs() <= slack, "{foreign} of {count} at {fraction}");
+            assert!((foreign as f64 - count as f64 * fraction).abs() <= 0.5, "{foreign} of {count} at {fraction}");
             let logged = texts(&subset.corruptions, "column").iter().filter(|c| *c == "output").count();
             assert_eq!((foreign, foreign as u64), (logged, subset.corrupted));
         }
+    }
+}
+
+/// More strata than rows of one: the first row of each comes before the second of any.
+#[test]
+fn every_prefix_has_its_share_however_many_strata_there_are() {
+    let pool = table((0..165).map(|i| (format!("p{i}"), format!("task {}", i % 33), format!("answer {i}"))));
+    for allocation in [Allocation::Proportional, Allocation::Balanced] {
+        for fraction in [0.1, 0.25, 0.5, 0.9] {
+            let drawn = order::order(&pool, 0, Some(1), allocation, fraction).unwrap();
+            let mut corrupted = 0;
+            for (place, row) in drawn.iter().enumerate() {
+                corrupted += usize::from(row.corrupt);
+                let share = (place + 1) as f64 * fraction;
+                assert!((corrupted as f64 - share).abs() <= 0.5 + 1e-9, "{corrupted} of {} at {fraction}", place + 1);
+            }
+        }
+    }
+}
+
+/// Version 1 counted within strata, with a phase of (s + 1/2) / S, which is 1/2 for one stratum.
+#[test]
+fn without_strata_the_rows_are_those_of_version_1() {
+    for fraction in [0.0, 0.1, 0.25, 0.3, 0.5, 0.77, 1.0] {
+        let drawn = order::order(&pool(), 17, None, Allocation::Proportional, fraction).unwrap();
+        assert!(drawn.is_sorted_by_key(|row| row.digest));
+        let until = |rank: usize| (rank as f64).mul_add(fraction, 0.5).floor();
+        let before: Vec<bool> = (0..drawn.len()).map(|rank| until(rank + 1) > until(rank)).collect();
+        assert_eq!(drawn.iter().map(|row| row.corrupt).collect::<Vec<_>>(), before, "{fraction}");
     }
 }
 
