@@ -23,12 +23,14 @@ pub struct TextColumn {
     name: String,
 }
 
-fn missing(batch: &RecordBatch, port: &str, name: &str) -> StageError {
+/// A column that is not there, with those that are.
+pub fn missing(batch: &RecordBatch, port: &str, name: &str) -> StageError {
     let known = batch.schema_ref().fields().iter().map(|f| f.name().clone()).collect();
     TabularError::MissingColumn { path: format!("the input `{port}`").into(), column: name.to_owned(), known }.into()
 }
 
-fn is_text(data_type: &DataType) -> bool {
+/// Whether values of this type are texts; nulls may be.
+pub fn is_text(data_type: &DataType) -> bool {
     match data_type {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => true,
         DataType::Dictionary(_, values) => is_text(values),
@@ -147,8 +149,8 @@ pub fn lasting_ids(batch: &RecordBatch, port: &str) -> Result<Vec<String>, Stage
     Ok(row_digests(batch)?.iter().map(Digest::short).collect())
 }
 
-/// The items of one row of a list column, as an array; empty where the list is null.
-fn items(array: &ArrayRef, row: usize) -> Option<ArrayRef> {
+/// The items of one row of a list column, as an array; empty where the list is null. `None` where the column has no lists.
+pub fn items(array: &ArrayRef, row: usize) -> Option<ArrayRef> {
     if let Some(list) = array.as_any().downcast_ref::<ListArray>() {
         return Some(if list.is_valid(row) { list.value(row) } else { list.values().slice(0, 0) });
     }

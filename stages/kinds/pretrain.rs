@@ -1,28 +1,27 @@
 //! `pretrain`: a small base model and its tokenizer, from texts.
 
+mod documents;
+
 use std::path::Path;
 
-use arrow::{array::AsArray, datatypes::Float32Type};
 use candle_core::{DType, Device};
 use pipe_engine::{
     context::StageContext,
-    kind::{InputPort, OutputPort, PortType, Ports, StageError, StageKind},
+    kind::{InputPort, OutputPort, ParamProblem, PortType, Ports, StageError, StageKind},
 };
 use pipe_lm::{
     config::DecoderConfig,
     model::Decoder,
     scratch::{self, Architecture},
     tokenizer::{Tokenizer, train_bpe},
-    train::{
-        AdamWConfig, Budget, Dataset, Example, MuonConfig, OptimizerConfig, Scheduler, Segment, TooLong, TrainConfig,
-        Warmup,
-    },
+    train::{AdamWConfig, Budget, MuonConfig, OptimizerConfig, Scheduler, TrainConfig, Warmup},
     weights::Weights,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::training::{Training, log_table, train_in_stage};
+use self::documents::Documents;
+use super::training::{Training, check_context, config_problem, log_table, train_in_stage};
 
 /// Pretrains a small Llama model on `documents`, each a list of `segments` {text, weight}: the weight scales the loss of predicting the
 /// segment's tokens, so that what the model shall learn to say counts more than what it reads.
@@ -76,6 +75,7 @@ pub struct PretrainParams {
     pub max_grad_norm: f64,
     /// Loss weight of the token that ends a document.
     #[serde(default = "default_end_weight")]
+    #[schemars(range(min = 0.0))]
     pub end_weight: f32,
     /// Type of the saved weights.
     #[serde(default)]
@@ -91,14 +91,19 @@ pub struct PretrainParams {
 #[serde(deny_unknown_fields, default)]
 pub struct ArchitectureParams {
     /// Width of the residual stream.
+    #[schemars(range(min = 1))]
     pub hidden_size: usize,
     /// Width inside the MLP.
+    #[schemars(range(min = 1))]
     pub intermediate_size: usize,
     /// Decoder layers.
+    #[schemars(range(min = 1))]
     pub num_hidden_layers: usize,
-    /// Attention heads.
+    /// Attention heads; each is of the same even width.
+    #[schemars(range(min = 1))]
     pub num_attention_heads: usize,
     /// Longest sequence the model is made for.
+    #[schemars(range(min = 1))]
     pub max_position_embeddings: usize,
 }
 
@@ -110,6 +115,18 @@ impl Default for ArchitectureParams {
             num_hidden_layers: 4,
             num_attention_heads: 6,
             max_position_embeddings: 512,
+        }
+    }
+}
+
+impl ArchitectureParams {
+    fn sizes(&self) -> Architecture {
+        Architecture {
+            hidden_size: self.hidden_size,
+            intermediate_size: self.intermediate_size,
+            num_hidden_layers: self.num_hidden_layers,
+            num_attention_heads: self.num_attention_heads,
+            max_position_embeddings: self.max_position_embeddings,
         }
     }
 }
@@ -190,10 +207,24 @@ impl StageKind for Pretrain {
         }
     }
 
+    fn check(&self, params: &PretrainParams) -> Vec<ParamProblem> {
+        let own_name = |name| match name {
+            "budget.epochs" => "epochs",
+            "micro_batch_size" => "batch_size",
+            name => name,
+        };
+        let heads = params.architecture.sizes().check_heads().err().map(|error| ParamProblem {
+            pointer: "/architecture".into(),
+            message: format!("failed to {error}"),
+            help: None,
+        });
+        config_problem(&params.config(), own_name).into_iter().chain(heads).collect()
+    }
+
     fn run(&self, params: &PretrainParams, cx: &mut StageContext) -> Result<(), StageError> {
         let documents = Documents::read(cx)?;
         let (decoder, tokenizer) = match cx.optional_files("base")? {
-            Some(dir) => load(&dir)?,
+            Some(dir) => load(params, &dir)?,
             None => start(params, &documents)?,
         };
         cx.check_cancelled()?;
@@ -238,83 +269,21 @@ impl PretrainParams {
     }
 }
 
-/// The input, as ids and runs of (text, weight).
-struct Documents {
-    ids: Vec<String>,
-    segments: Vec<Vec<(String, f32)>>,
-}
-
-impl Documents {
-    fn read(cx: &StageContext) -> Result<Self, StageError> {
-        let table = cx.table("documents")?;
-        let wrong = || {
-            StageError::user_help(
-                "the input `documents` has no column `segments` of lists of {text, weight}",
-                "give each document a list of its parts, as the kind `embedded_texts` does",
-            )
-        };
-        let (mut ids, mut segments) = (Vec::new(), Vec::new());
-        for batch in table.batches() {
-            let batch = batch?;
-            let lists = batch.column_by_name("segments").and_then(|c| c.as_list_opt::<i32>()).ok_or_else(wrong)?;
-            let parts = lists.values().as_struct_opt().ok_or_else(wrong)?;
-            let texts = parts.column_by_name("text").and_then(|c| c.as_string_opt::<i32>()).ok_or_else(wrong)?;
-            let weights =
-                parts.column_by_name("weight").and_then(|c| c.as_primitive_opt::<Float32Type>()).ok_or_else(wrong)?;
-            let names = batch.column_by_name("id").and_then(|c| c.as_string_opt::<i32>());
-            for row in 0..batch.num_rows() {
-                let range = lists.value_offsets()[row] as usize..lists.value_offsets()[row + 1] as usize;
-                segments.push(range.map(|i| (texts.value(i).to_owned(), weights.value(i))).collect());
-                ids.push(names.map_or_else(|| format!("row {}", ids.len()), |n| n.value(row).to_owned()));
-            }
-        }
-        if ids.is_empty() {
-            return Err(StageError::user("the input `documents` has no rows"));
-        }
-        Ok(Self { ids, segments })
-    }
-
-    fn texts(&self) -> impl Iterator<Item = &str> + Send {
-        self.segments.iter().flatten().map(|(text, _)| text.as_str())
-    }
-
-    fn dataset(self, params: &PretrainParams, tokenizer: &Tokenizer) -> Result<Dataset, StageError> {
-        let failed = |e| StageError::other("turn the documents into tokens", e);
-        let texts: Vec<&str> = self.texts().collect();
-        let mut tokens = tokenizer.encode_all(&texts, false).map_err(failed)?.into_iter();
-        let end = tokenizer.eos();
-        let examples = self.ids.iter().zip(&self.segments).map(|(id, segments)| {
-            let mut parts: Vec<Segment> = (segments.iter().zip(tokens.by_ref()))
-                .map(|((_, weight), tokens)| Segment { tokens, weight: *weight })
-                .collect();
-            parts.extend(end.map(|end| Segment { tokens: vec![end], weight: params.end_weight }));
-            Example::from_segments(id, &parts)
-        });
-        Dataset::new(examples.collect(), params.max_seq_len, TooLong::Truncate, tokenizer.len())
-            .map_err(|e| StageError::other("use the documents", e))
-    }
-}
-
 /// A new model with a tokenizer of its own.
 fn start(params: &PretrainParams, documents: &Documents) -> Result<(Decoder, Tokenizer), StageError> {
+    let architecture = params.architecture.sizes();
+    check_context(params.max_seq_len, architecture.max_position_embeddings)?;
     let tokenizer =
         train_bpe(documents.texts(), params.vocab_size).map_err(|e| StageError::other("learn a tokenizer", e))?;
-    let a = &params.architecture;
-    let architecture = Architecture {
-        hidden_size: a.hidden_size,
-        intermediate_size: a.intermediate_size,
-        num_hidden_layers: a.num_hidden_layers,
-        num_attention_heads: a.num_attention_heads,
-        max_position_embeddings: a.max_position_embeddings,
-    };
     let decoder =
         architecture.decoder(&tokenizer, params.seed).map_err(|e| StageError::other("make a new model", e))?;
     Ok((decoder, tokenizer))
 }
 
-fn load(dir: &Path) -> Result<(Decoder, Tokenizer), StageError> {
+fn load(params: &PretrainParams, dir: &Path) -> Result<(Decoder, Tokenizer), StageError> {
     let failed = |e: Box<dyn std::error::Error + Send + Sync>| StageError::other("load the input `base`", e);
     let config = DecoderConfig::from_dir(dir).map_err(|e| failed(e.into()))?;
+    check_context(params.max_seq_len, config.max_position_embeddings)?;
     let tokenizer = Tokenizer::from_dir(dir).map_err(|e| failed(e.into()))?;
     let weights = Weights::from_dir(dir, &config).map_err(|e| failed(e.into()))?;
     let mut decoder = Decoder::load(&config, &weights, &Device::Cpu, DType::F32).map_err(|e| failed(e.into()))?;

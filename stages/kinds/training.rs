@@ -6,7 +6,10 @@ use arrow::{
     array::{Array, ArrayRef, Float64Array, RecordBatch, UInt64Array},
     datatypes::{Field, Schema},
 };
-use pipe_engine::{context::StageContext, kind::StageError};
+use pipe_engine::{
+    context::StageContext,
+    kind::{ParamProblem, StageError},
+};
 use pipe_lm::train::{
     Checkpoints, Dataset, Evaluation, Flow, Observer, Progress, StepRecord, Surroundings, TrainConfig, TrainError,
     TrainLog, Trainable, train,
@@ -14,6 +17,35 @@ use pipe_lm::train::{
 
 /// Checkpoints kept of a running training: the newest, and one before it in case the newest is damaged.
 const KEPT_CHECKPOINTS: usize = 2;
+
+/// The first parameter that has no meaning, if there is one. `own_name` is what the stage calls a parameter of [`TrainConfig`].
+pub(crate) fn config_problem(
+    config: &TrainConfig,
+    own_name: impl Fn(&'static str) -> &'static str,
+) -> Option<ParamProblem> {
+    let (pointer, error) = match config.validate().err()? {
+        TrainError::BadParameter { name, value, must } => {
+            let name = own_name(name);
+            (format!("/{}", name.replace('.', "/")), TrainError::BadParameter { name, value, must })
+        }
+        error => (String::new(), error),
+    };
+    Some(ParamProblem { pointer, message: error.to_string(), help: None })
+}
+
+/// Refuses to train on sequences for which the model has no positions.
+///
+/// # Errors
+/// `max_seq_len` is above the model's context.
+pub(crate) fn check_context(max_seq_len: usize, context: usize) -> Result<(), StageError> {
+    if max_seq_len <= context {
+        return Ok(());
+    }
+    Err(StageError::user_help(
+        format!("`max_seq_len` is {max_seq_len}, and the model's context is {context}"),
+        "lower `max_seq_len`, or take a model with a longer context",
+    ))
+}
 
 /// What a training of a stage is about, besides its parameters.
 pub(crate) struct Training<'a> {

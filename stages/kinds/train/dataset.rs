@@ -8,9 +8,11 @@ use pipe_lm::{
 use rayon::prelude::*;
 
 use super::{
-    super::examples::{Row, check_passages, read_rows},
+    super::{
+        examples::{Row, check_passages, read_rows},
+        training::{check_context, training_error},
+    },
     params::TrainParams,
-    training_error,
 };
 use crate::{
     model::{BaseModel, model_error},
@@ -98,12 +100,7 @@ impl Encoder<'_> {
         let examples = rows.par_iter().map(|row| self.example(row)).collect::<Result<Vec<_>, _>>()?;
         let context = self.base.config().max_position_embeddings;
         let longest = self.params.max_seq_len.unwrap_or(context);
-        if longest > context {
-            return Err(StageError::user_help(
-                format!("`max_seq_len` is {longest}, and the model's context is {context}"),
-                "lower it, or leave it out",
-            ));
-        }
+        check_context(longest, context)?;
         let vocabulary = self.base.config().vocab_size;
         Dataset::new(examples, longest, self.params.too_long.rule(), vocabulary).map_err(training_error)
     }

@@ -8,6 +8,7 @@ use pipe_lm::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::super::training::config_problem;
 use crate::{
     columns::Shown,
     model::{ModelRef, Quantization},
@@ -333,9 +334,7 @@ impl TrainParams {
         if self.betas.iter().any(|beta| !(0.0..1.0).contains(beta)) {
             problem("/betas", "a decay rate lies between 0 and 1, 1 excluded", "[0.9, 0.999] is usual");
         }
-        if let Err(error) = self.config().validate() {
-            problem("", &error.to_string(), "change the parameter");
-        }
+        problems.extend(config_problem(&self.config(), |name| name));
         problems
     }
 }

@@ -96,17 +96,26 @@ impl Architecture {
         serde_json::to_string_pretty(&config).expect("plain data serialises") + "\n"
     }
 
+    /// Whether the heads divide the width evenly.
+    ///
+    /// # Errors
+    /// [`ScratchError::Heads`].
+    pub fn check_heads(&self) -> Result<(), ScratchError> {
+        let (hidden_size, heads) = (self.hidden_size, self.num_attention_heads);
+        // The rotary embedding turns pairs of channels, so a head has an even number of them.
+        if heads == 0 || !hidden_size.is_multiple_of(2 * heads) {
+            return Err(ScratchError::Heads { hidden_size, heads });
+        }
+        Ok(())
+    }
+
     /// A trainable model for a tokenizer, with seeded weights. The projections back into the residual stream are scaled
     /// by 1/sqrt(2 · layers), as in GPT-2, so that depth does not grow the stream.
     ///
     /// # Errors
     /// The sizes do not fit each other.
     pub fn decoder(&self, tokenizer: &Tokenizer, seed: u64) -> Result<Decoder, ScratchError> {
-        let (hidden_size, heads) = (self.hidden_size, self.num_attention_heads);
-        // The rotary embedding turns pairs of channels, so a head has an even number of them.
-        if heads == 0 || !hidden_size.is_multiple_of(2 * heads) {
-            return Err(ScratchError::Heads { hidden_size, heads });
-        }
+        self.check_heads()?;
         let text = self.config_json(tokenizer.len(), tokenizer.eos(), "float32");
         let config = DecoderConfig::from_json(&text, Path::new("the new model's configuration"))?;
         let mut source = SeededWeights { config: &config, seed, std: INIT_STD, device: &Device::Cpu };

@@ -4,6 +4,7 @@
 mod export;
 mod generate;
 mod lab;
+mod pretrain;
 mod respond;
 mod retrieve;
 mod train_evaluate;
