@@ -1,6 +1,7 @@
 //! Runs a backend over a queue of requests, and hands finished rows over in batches.
 
 use std::{
+    collections::HashMap,
     ops::ControlFlow,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
@@ -99,6 +100,32 @@ pub fn complete(
     }
     cx.check_cancelled()?;
     result.map(|_| ()).map_err(|error| row_error(what, error))
+}
+
+/// [`complete`] for rows of the input `port`: `requests` are named by the rows' `ids`, in any order, and `hand_over` is given the places of finished
+/// rows among `ids` and, in the same order, their completions.
+///
+/// # Errors
+/// As [`complete`].
+pub fn complete_rows(
+    cx: &StageContext,
+    backend: &dyn Backend,
+    port: &str,
+    ids: &[&str],
+    requests: &mut (dyn Iterator<Item = Result<Request, StageError>> + Send),
+    params: &SamplingParams,
+    mut hand_over: impl FnMut(&[usize], Vec<Completion>) -> Result<(), StageError>,
+) -> Result<(), StageError> {
+    let places: HashMap<&str, usize> = ids.iter().enumerate().map(|(place, id)| (*id, place)).collect();
+    let place = |completion: &Completion| {
+        let unknown = || StageError::contract(format!("the backend made up the row `{}`", completion.id));
+        places.get(&*completion.id).copied().ok_or_else(unknown)
+    };
+    let what = |_: &str| format!("a row of the input `{port}`");
+    complete(cx, backend, requests, params, &what, |done| {
+        let rows = done.iter().map(place).collect::<Result<Vec<usize>, _>>()?;
+        hand_over(&rows, done).map(|()| Flow::More)
+    })
 }
 
 /// What is wrong with sampling parameters that a stage's parameters of the same names made.

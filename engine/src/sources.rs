@@ -9,8 +9,8 @@ use std::{
 use pipe_cache::{Digest, Store, StoreError};
 
 use crate::{
-    keys::{FileSource, SourceContent, SourceRecord},
-    kind::{Source, SourceHost, StageError},
+    keys::{FileSource, KeyRecord, SourceContent, SourceRecord},
+    kind::{AnyParams, DynKind, Source, SourceHost, StageError},
 };
 
 /// Why a source could not be hashed.
@@ -155,6 +155,34 @@ impl SourceHost for SourceHasher {
     fn digest(&self, path: &Path) -> Result<Digest, StageError> {
         let digest = SourceHasher::digest(self, "file", &self.base_dir.join(path));
         digest.map_err(|e| StageError::other("find out what the stage depends on", e))
+    }
+}
+
+/// The sources that a key was made of.
+pub(crate) struct KeyedSources {
+    pub kind: Arc<dyn DynKind>,
+    pub params: AnyParams,
+    pub record: Arc<KeyRecord>,
+    pub hasher: Arc<SourceHasher>,
+    /// Some of them could not be hashed: nothing is kept under the key, and there is nothing to compare with.
+    pub uncached: bool,
+}
+
+impl KeyedSources {
+    /// Whether they are still what the key says; else which changed. Costs a `stat` each when nothing did.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let before = &self.record.sources;
+        if before.is_empty() || self.uncached {
+            return Ok(());
+        }
+        let sources = self.kind.sources(&self.params).map_err(|e| e.to_string())?;
+        let now = self.hasher.fresh().records(sources).map_err(|e| e.to_string())?;
+        if now == *before {
+            return Ok(());
+        }
+        let differs = |(a, b): &(&SourceRecord, &SourceRecord)| a != b;
+        let changed: Vec<&str> = before.iter().zip(&now).filter(differs).map(|(a, _)| a.label.as_str()).collect();
+        Err(format!("source `{}` changed during the run", changed.join("`, `")))
     }
 }
 

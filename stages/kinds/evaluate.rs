@@ -12,7 +12,7 @@ use arrow::{
     datatypes::{DataType, Field, Int64Type, Schema, SchemaRef},
 };
 use pipe_engine::{
-    context::{Flow, PendingRows, RowSink, StageContext},
+    context::{PendingRows, RowSink, StageContext},
     highlights::Highlight,
     kind::{Increment, InputPort, OutputPort, ParamProblem, PortType, Ports, Source, StageError, StageKind},
 };
@@ -208,21 +208,13 @@ impl Examiner<'_> {
         let adapter = self.cx.optional_files("adapter")?;
         let model = resolve(self.cx, params.model.as_ref())?;
         let backend = model.backend(params.quantization, adapter.as_deref(), generator_options(params.slots))?;
-        let place: std::collections::HashMap<&str, usize> =
-            rows.iter().enumerate().map(|(place, row)| (row.id.as_str(), place)).collect();
+        let ids: Vec<&str> = rows.iter().map(|row| &*row.id).collect();
         let mut requests = rows.iter().map(|row| {
             let prompt = self.template.render(&self.context(row))?.into_prompt();
             Ok(Request { id: row.id.clone(), prompt })
         });
-        let what = |_: &str| "a row of the input `items`".to_owned();
-        completions::complete(self.cx, &*backend, &mut requests, sampling, &what, |done| {
-            let found = |c: &Completion| {
-                let known = place.get(c.id.as_str()).copied();
-                known.ok_or_else(|| StageError::contract(format!("the backend made up the request `{}`", c.id)))
-            };
-            let places: Vec<usize> = done.iter().map(found).collect::<Result<_, _>>()?;
-            sink.emit(&places, &answers(&done)?)?;
-            Ok(Flow::More)
+        completions::complete_rows(self.cx, &*backend, "items", &ids, &mut requests, sampling, |rows, done| {
+            sink.emit(rows, &answers(&done)?)
         })
     }
 }

@@ -3,11 +3,8 @@
 mod demonstrations;
 mod rows;
 
-use std::collections::HashMap;
-
-use arrow::array::RecordBatch;
 use pipe_engine::{
-    context::{Flow, PendingRows, RowSink, StageContext},
+    context::{PendingRows, RowSink, StageContext},
     highlights::Highlight,
     kind::{Increment, InputPort, OutputPort, ParamProblem, PortType, Ports, Source, StageError, StageKind},
 };
@@ -302,27 +299,20 @@ impl Writer<'_> {
             let passages: Vec<String> = queries[i].passages.iter().map(|p| p.id.clone()).collect();
             (chosen[i].clone(), passages, i)
         });
-        let places: HashMap<&str, usize> = queries.iter().enumerate().map(|(i, q)| (&*q.id, i)).collect();
+        let ids: Vec<&str> = queries.iter().map(|query| &*query.id).collect();
         let mut requests = order.iter().map(|&i| {
             let rendered = self.template.render(&self.context(&queries[i], &chosen[i]))?;
             Ok(Request { id: queries[i].id.clone(), prompt: rendered.into_prompt() })
         });
-        let what = |_: &str| "a row of the input `instructions`".to_owned();
-        completions::complete(self.cx, &*backend, &mut requests, sampling, &what, |done| {
-            let place = |c: &Completion| {
-                let unknown = || StageError::contract(format!("the backend made up the row `{}`", c.id));
-                places.get(&*c.id).copied().ok_or_else(unknown)
-            };
-            let rows = done.iter().map(place).collect::<Result<Vec<usize>, _>>()?;
-            let answer = |(completion, &row): (&Completion, &usize)| Answer {
+        let backend = &*backend;
+        completions::complete_rows(self.cx, backend, "instructions", &ids, &mut requests, sampling, |rows, done| {
+            let answer = |(completion, &row): (Completion, &usize)| Answer {
                 query: queries[row].clone(),
-                completion: completion.clone(),
+                completion,
                 demonstrations: chosen[row].iter().map(|&i| self.chooser.seeds()[i].id.clone()).collect(),
             };
-            let answered: Vec<Answer> = done.iter().zip(&rows).map(answer).collect();
-            let batch: RecordBatch = answers(&answered)?;
-            sink.emit(&rows, &batch)?;
-            Ok(Flow::More)
+            let answered: Vec<Answer> = done.into_iter().zip(rows).map(answer).collect();
+            sink.emit(rows, &answers(&answered)?)
         })
     }
 }

@@ -30,9 +30,10 @@ pub use self::{
 use crate::{
     cancel::{CancelReason, CancelToken},
     events::NodeStats,
-    execute::{KeyedSources, Message},
+    execute::Message,
     keys::KeyRecord,
     kind::{Increment, StageError},
+    sources::KeyedSources,
 };
 
 /// Memo rows are written down at least this often while a stage emits them. Batches that take longer are written down one

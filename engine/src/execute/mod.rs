@@ -27,7 +27,6 @@ use std::{
 use petgraph::Direction;
 use pipe_cache::Store;
 
-pub(crate) use self::worker::KeyedSources;
 use self::{
     coordinator::Coordinator, emit::Emitter, pool::Threads, slots::Slots, state::NodeState, worker::RunContext,
 };

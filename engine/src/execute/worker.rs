@@ -19,9 +19,9 @@ use crate::{
     context::{ContextParts, StageContext},
     events::{Label, NodeStats},
     journal::now_ms,
-    keys::{KeyRecord, SourceRecord},
+    keys::KeyRecord,
     kind::{AnyParams, DynKind, Source, StageError},
-    sources::SourceHasher,
+    sources::{KeyedSources, SourceHasher},
 };
 
 /// What the engine keeps in a manifest: [`Provenance::record`].
@@ -288,33 +288,6 @@ impl ComputeJob {
             hasher: Arc::clone(&self.run.hasher),
             uncached: self.uncached,
         }
-    }
-}
-
-/// The sources that a key was made of.
-pub(crate) struct KeyedSources {
-    kind: Arc<dyn DynKind>,
-    params: AnyParams,
-    record: Arc<KeyRecord>,
-    hasher: Arc<SourceHasher>,
-    uncached: bool,
-}
-
-impl KeyedSources {
-    /// Whether they are still what the key says; else which changed. Costs a `stat` each when nothing did.
-    pub(crate) fn check(&self) -> Result<(), String> {
-        let before = &self.record.sources;
-        if before.is_empty() || self.uncached {
-            return Ok(());
-        }
-        let sources = self.kind.sources(&self.params).map_err(|e| e.to_string())?;
-        let now = self.hasher.fresh().records(sources).map_err(|e| e.to_string())?;
-        if now == *before {
-            return Ok(());
-        }
-        let differs = |(a, b): &(&SourceRecord, &SourceRecord)| a != b;
-        let changed: Vec<&str> = before.iter().zip(&now).filter(differs).map(|(a, _)| a.label.as_str()).collect();
-        Err(format!("source `{}` changed during the run", changed.join("`, `")))
     }
 }
 
