@@ -1,5 +1,5 @@
-//! What the engine's speed stands on: looking up many keys, publishing many small results, digests of tables, reading and
-//! writing them. `cargo bench -p pipe-cache`
+//! What the engine's speed stands on: looking up many keys, publishing many small results, digests of tables, reading
+//! and writing them. `cargo bench -p pipe-cache`
 
 use std::{path::Path, sync::Arc};
 

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::Digest;
+use crate::share::LeaseOwner;
 
 /// A piece of the store that is not what its name or manifest promises. It is never served; the work is done again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -52,7 +52,8 @@ pub enum StoreError {
     },
     /// The directory was written by a newer version of this software.
     #[error(
-        "failed to open the store {}: it has format v{found}, and this version knows up to v{supported}; use a newer version, or another directory",
+        "failed to open the store {}: it has format v{found}, and this version knows up to v{supported}; use a newer \
+         version, or another directory",
         root.display()
     )]
     FutureFormat {
@@ -63,7 +64,8 @@ pub enum StoreError {
         /// The newest format this version knows.
         supported: u32,
     },
-    /// An object, manifest or shard is damaged. It has been quarantined (unless the store is read-only); compute it again.
+    /// An object, manifest or shard is damaged. It has been quarantined (unless the store is read-only); compute it
+    /// again.
     #[error("failed to read damaged data: {0}")]
     Damaged(Damage),
     /// A table could not be encoded or decoded.
@@ -76,6 +78,19 @@ pub enum StoreError {
         /// The cause.
         #[source]
         source: parquet::errors::ParquetError,
+    },
+    /// Another build is computing rows of the same recipe.
+    #[error(
+        "{} computes the same rows with {theirs}, and this is {ours}: let it end first, or use the same build for both",
+        owner.as_ref().map_or_else(|| "another process".to_owned(), |o| format!("process {} on {}", o.pid, o.host))
+    )]
+    Builds {
+        /// Kind and version here.
+        ours: String,
+        /// Kind and version there.
+        theirs: String,
+        /// Who it is, where that is known.
+        owner: Option<LeaseOwner>,
     },
     /// Rows of another shape than was declared, or of a type that tables cannot hold.
     #[error("failed to {action}: {message}")]
@@ -95,15 +110,13 @@ pub enum StoreError {
         /// What is wrong.
         message: String,
     },
-    /// A source changed while it was being read.
-    #[error("failed to hash {}: it changed while it was being read; run again when nothing writes to it", path.display())]
-    SourceChanged {
-        /// The source.
+    /// A file changed while it was being read.
+    #[error("failed to hash {}: it changed while it was being read; run again when nothing writes to \
+             it", path.display())]
+    ContentChanged {
+        /// The file.
         path: PathBuf,
     },
-    /// Waiting was called off.
-    #[error("cancelled")]
-    Cancelled,
 }
 
 impl StoreError {
@@ -151,12 +164,7 @@ impl<T> IoContext<T> for io::Result<T> {
     }
 }
 
-/// What is known of damaged things, where a [`Digest`] names them.
+/// What is known of damaged things, where a digest names them.
 pub(crate) fn damage(path: &Path, reason: impl Into<String>) -> Damage {
     Damage { path: path.to_owned(), reason: reason.into() }
-}
-
-/// The words for bytes that do not hash to their name.
-pub(crate) fn wrong_digest(path: &Path, expected: &Digest, found: &Digest) -> Damage {
-    damage(path, format!("its bytes hash to {found:?}, not {expected:?}"))
 }

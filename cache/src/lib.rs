@@ -7,45 +7,30 @@
 //!             -> Miss -> try_lease -> begin -> write -> commit -> Entry              (crash-safe publishing)
 //! ```
 //!
-//! The directory a store consists of is described in [`layout`].
+//! The directory a store consists of is described in [`Layout`].
 
-mod checked_json;
-pub mod digest;
-pub mod error;
-mod files;
-mod fsio;
-pub mod gc;
-mod index;
-pub mod layout;
-pub mod lease;
-mod logical;
-pub mod manifest;
-pub mod memo;
-pub mod publish;
-pub mod read;
-mod record_log;
-pub mod refs;
-pub mod row_digest;
-mod session;
-pub mod source;
-pub mod store;
-mod sync;
-pub mod table_digest;
-pub mod table_writer;
-pub mod verify;
+#![warn(unreachable_pub)]
 
-pub use digest::{Digest, Hasher};
+mod care;
+mod disk;
+mod error;
+mod hash;
+mod machine;
+mod memo;
+mod share;
+mod store;
+
+pub use care::{Finding, GcPolicy, GcReport, VerifyOptions, VerifyReport};
+pub use disk::{
+    ArtifactKind, ArtifactRef, Column, Entry, FileEntry, Layout, Manifest, Output, Provenance, ReadOptions,
+    TableReader, conform,
+};
 pub use error::{Damage, StoreError};
-pub use gc::{GcPolicy, GcReport};
-pub use lease::{Lease, LeaseAttempt, LeaseOwner};
-pub use manifest::{ArtifactKind, ArtifactRef, Column, Entry, FileEntry, Manifest, Output, Provenance};
-pub use memo::{row::RowMemo, stream::StreamMemo};
-pub use publish::Publication;
-pub use read::{ReadOptions, TableReader};
-pub use refs::{RefEntry, ResultLink};
-pub use row_digest::row_digests;
-pub use source::SourceDigest;
-pub use store::{Lookup, Store, StoreOptions};
-pub use table_digest::TableDigest;
-pub use table_writer::TableWriter;
-pub use verify::{Finding, VerifyOptions, VerifyReport};
+pub use hash::{Digest, Hasher, ParseDigestError, TableDigest, row_digests};
+pub use machine::{host_name, now_ms};
+pub use memo::{AttemptClaim, Changes, Lead, RowClaim, RowMemo, StreamMemo};
+pub use share::{Lease, LeaseAttempt, LeaseOwner};
+pub use store::{
+    ContentDigest, Lookup, PipelineRefs, Publication, RefEntry, RefLog, RefsChange, ResultLink, Store, StoreOptions,
+    TableWriter, is_leaving,
+};

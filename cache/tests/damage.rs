@@ -7,17 +7,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use common::{count, hit, key, open, open_read_only, publish, publish_files, read, rows, try_publish};
+use common::{
+    count, flip, hit, key, open, open_read_only, overwrite, publish, publish_files, read, rows, try_publish, unprotect,
+};
 use pipe_cache::{ArtifactRef, Digest, Finding, Lookup, Store, StoreError, VerifyOptions};
 
 fn object(store: &Store, artifact: &ArtifactRef) -> PathBuf {
     store.layout().artifact(artifact)
-}
-
-fn flip(path: &Path, at: usize, bit: u8) {
-    let mut bytes = fs::read(path).unwrap();
-    bytes[at] ^= 1 << bit;
-    fs::write(path, bytes).unwrap();
 }
 
 fn assert_damaged(result: Result<impl Sized, StoreError>, reason: &str) {
@@ -55,7 +51,7 @@ fn truncated_and_deleted_objects_are_noticed_by_the_lookup() {
     let store = open(dir.path());
     let table = publish(&store, &key(1), &rows(0, 20));
     let path = object(&store, &table);
-    fs::write(&path, &fs::read(&path).unwrap()[..100]).unwrap();
+    overwrite(&path, &fs::read(&path).unwrap()[..100]);
     assert_eq!(damaged_reason(&store, &key(1)), format!("it has 100 bytes instead of {}", table.bytes));
     assert_damaged(read(&store, &table), "it has 100 bytes");
     publish(&store, &key(1), &rows(0, 20));
@@ -79,6 +75,7 @@ fn files_artifacts_are_verified_file_by_file() {
     ];
     for change in changes {
         let store = open(dir.path());
+        unprotect(&object(&store, &artifact));
         change(&object(&store, &artifact));
         assert_damaged(store.artifact_path(&artifact), "");
         assert_eq!(publish_files(&store, &key(1), &files), artifact);
@@ -93,7 +90,7 @@ fn publishing_replaces_a_damaged_object_that_nobody_has_read() {
     let table = publish(&store, &key(1), &rows(0, 20));
     let files = publish_files(&store, &key(2), &[("a", "1")]);
     flip(&object(&store, &table), 50, 0);
-    fs::write(object(&store, &files).join("a"), "2").unwrap();
+    overwrite(&object(&store, &files).join("a"), "2");
     let other = open(dir.path());
     publish(&other, &key(3), &rows(0, 20));
     publish_files(&other, &key(4), &[("a", "1")]);
@@ -110,7 +107,7 @@ fn broken_manifests_are_not_believed() {
     let path = store.layout().manifest(&key(1));
     let sound = fs::read(&path).unwrap();
     let check = |content: &[u8], reason: &str| {
-        fs::write(&path, content).unwrap();
+        overwrite(&path, content);
         fs::remove_file(dir.path().join("v1/index")).unwrap();
         let store = open(dir.path());
         assert!(damaged_reason(&store, &key(1)).contains(reason), "{}", damaged_reason(&store, &key(1)));
@@ -168,7 +165,11 @@ fn a_read_only_store_serves_hits_and_refuses_to_write() {
 }
 
 #[test]
-fn a_missing_store_cannot_be_opened_read_only() {
-    let error = Store::open("/no/such/store", pipe_cache::StoreOptions { read_only: true }).map(|_| ()).unwrap_err();
-    assert_eq!(error.to_string(), "failed to open the store /no/such/store/v1/manifests");
+fn a_missing_store_is_empty_when_it_is_only_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open_read_only(&dir.path().join("none"));
+    assert_eq!(store.lookup(&key(1)).unwrap(), Lookup::Miss);
+    assert!(store.pipelines().unwrap().is_empty() && store.keys().unwrap().is_empty());
+    drop(store);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }

@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use common::{acquired, count, hit, key, open, open_read_only, provenance, publish, publish_files, read, rows, schema};
 use pipe_cache::{Lookup, ReadOptions, Store, StoreError, StoreOptions};
 
@@ -115,9 +117,71 @@ fn the_publishing_protocol_is_enforced() {
         begin(&["a"]).unwrap().commit(provenance("")).map(drop),
         "failed to publish output `a`: nothing was written to it",
     );
-    let p = begin(&["a"]).unwrap();
-    std::os::unix::fs::symlink("/etc/hosts", p.files_dir("a").unwrap().join("link")).unwrap();
-    assert!(p.commit(provenance("")).is_err());
+}
+
+/// The files of an artifact in which `link` says `target`.
+fn with_link(store: &Store, key_number: u64, link: &str, target: &str) -> Result<Arc<pipe_cache::Entry>, StoreError> {
+    let publication = store.begin(acquired(store.try_lease(&key(key_number)).unwrap()), &["files"]).unwrap();
+    let dir = publication.files_dir("files").unwrap();
+    std::fs::create_dir_all(dir.join("checkpoint-500/deep")).unwrap();
+    std::fs::write(dir.join("checkpoint-500/weights"), "w").unwrap();
+    std::os::unix::fs::symlink(target.replace("DIR", dir.to_str().unwrap()), dir.join(link)).unwrap();
+    publication.commit(provenance("run"))
+}
+
+#[test]
+fn links_that_stay_inside_are_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let mut digests = std::collections::BTreeSet::new();
+    for (i, (link, target, kept)) in [
+        ("latest", "checkpoint-500", "checkpoint-500"),
+        ("latest", "checkpoint-500/weights", "checkpoint-500/weights"),
+        ("checkpoint-500/deep/same", "../weights", "../weights"),
+        // What its program named by the path that it had then.
+        ("checkpoint-500/deep/up", "DIR/checkpoint-500/weights", "../../checkpoint-500/weights"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let entry = with_link(&store, i as u64, link, target).unwrap();
+        let artifact = &entry.outputs[0].1;
+        let place = store.artifact_path(artifact).unwrap();
+        assert_eq!(std::fs::read_link(place.join(link)).unwrap().to_str(), Some(kept), "{link} -> {target}");
+        assert!(place.join(link).exists(), "{link} -> {target}");
+        digests.insert(artifact.digest);
+        let manifest = store.manifest(&key(i as u64)).unwrap().unwrap();
+        let file = manifest.outputs[0].files.iter().find(|file| file.path == link).unwrap();
+        assert_eq!(file.link.as_deref(), Some(kept));
+        // A link that says something else is damage.
+        std::fs::remove_file(place.join(link)).unwrap();
+        std::os::unix::fs::symlink("checkpoint-500/./weights", place.join(link)).unwrap();
+        let fresh = open(dir.path());
+        assert!(matches!(fresh.artifact_path(artifact), Err(StoreError::Damaged(_))), "{link} -> {target}");
+    }
+    assert_eq!(digests.len(), 4, "what a link says is content");
+}
+
+#[test]
+fn links_that_lead_elsewhere_are_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    for (i, (link, target, why)) in [
+        ("out", "/etc/hosts", "`out` is a symbolic link to `/etc/hosts`, which lies outside"),
+        ("checkpoint-500/out", "../../other", "which is not there"),
+        ("out", "../../..", "which lies outside"),
+        ("gone", "nothing", "`gone` is a symbolic link to `nothing`, which is not there"),
+        ("loop", "loop", "which is not there"),
+        ("checkpoint-500/deep/up", "..", "which is a directory that it is in"),
+        ("self", "DIR", "which is a directory that it is in"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let error = with_link(&store, i as u64, link, target).unwrap_err();
+        let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+        assert!(cause.contains(why), "{link} -> {target}: {error}: {cause}");
+    }
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! Row memo: row digest -> output rows, per recipe.
 //!
-//! A shard has one row per input row: its digest, and the list of its output rows as structs. Programs that read Parquet
-//! can look into it.
+//! A shard has one row per input row: its digest, and the list of its output rows as structs. Programs that read
+//! Parquet can look into it.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{HashMap, HashSet, hash_map::Entry},
     path::PathBuf,
     sync::Arc,
 };
@@ -16,8 +16,17 @@ use arrow::{
     datatypes::{DataType, Field, Schema, SchemaRef},
 };
 
-use super::shard::{Pace, ShardDir};
-use crate::{Digest, Store, StoreError, logical::schema_digest, table_writer::conform};
+use super::{
+    claims::{Changes, Claims},
+    shard::{Pace, ShardDir},
+};
+use crate::{
+    disk::conform,
+    error::StoreError,
+    hash::{Digest, schema_digest},
+    share::LeaseOwner,
+    store::Store,
+};
 
 const ACTION: &str = "keep rows in the memo";
 /// Opening a memo of more shards than this merges them.
@@ -26,8 +35,8 @@ const MERGE_FROM: usize = 64;
 const MERGE_BYTES: usize = 64 << 20;
 
 /// Output rows by the digest of the input row. Several memos of one recipe may be open at once, in any processes. Memos
-/// of different schemas know nothing of each other: stages with equal parameters whose output takes columns of the input
-/// along share a recipe, and nothing else.
+/// of different schemas know nothing of each other: stages with equal parameters whose output takes columns of the
+/// input along share a recipe, and nothing else.
 pub struct RowMemo {
     schema: SchemaRef,
     /// What the names of this schema's shards begin with.
@@ -37,6 +46,20 @@ pub struct RowMemo {
     files: Vec<PathBuf>,
     pending: Vec<Pending>,
     pace: Pace,
+    claims: Claims,
+}
+
+/// What of some rows nobody knows yet, and who sees to it.
+#[derive(Debug, Clone, Default)]
+pub struct RowClaim {
+    /// The places of those claimed now: the caller's to compute.
+    pub mine: Vec<usize>,
+    /// How many nobody has claimed.
+    pub free: usize,
+    /// How many others have claimed.
+    pub others: usize,
+    /// One of those others.
+    pub owner: Option<LeaseOwner>,
 }
 
 /// Where the output of an input row is.
@@ -58,7 +81,8 @@ impl Store {
     /// Opens the row memo of a recipe whose output rows have that schema.
     pub fn row_memo(&self, recipe: &Digest, schema: SchemaRef) -> Result<RowMemo, StoreError> {
         let shards = ShardDir::open(self, recipe)?;
-        let prefix = format!("{}-", &schema_digest(&schema)?.to_string()[..8]);
+        let schema_digest = schema_digest(&schema)?;
+        let prefix = format!("{}-", &schema_digest.to_string()[..8]);
         let mut memo = RowMemo {
             schema,
             prefix,
@@ -66,10 +90,11 @@ impl Store {
             known: HashMap::new(),
             files: Vec::new(),
             pending: Vec::new(),
-            pace: Pace::new(),
+            pace: Pace::default(),
+            claims: Claims::new(self, recipe, &schema_digest),
         };
         memo.load()?;
-        if memo.files.len() > MERGE_FROM {
+        if memo.files.len() > MERGE_FROM || ShardDir::has_unbound(&memo.files) {
             memo.merge()?;
         }
         Ok(memo)
@@ -106,17 +131,31 @@ impl RowMemo {
         self.known.contains_key(row)
     }
 
+    /// Takes in what others have written to the memo since it was opened or last refreshed; returns how many rows are
+    /// known now that were not before. Costs a listing of the memo's directory, and reading what is new.
+    pub fn refresh(&mut self) -> Result<usize, StoreError> {
+        let before = self.known.len();
+        let mut new = self.shards.list(&self.prefix)?;
+        let seen: HashSet<&PathBuf> = self.files.iter().collect();
+        new.retain(|path| !seen.contains(path));
+        new.into_iter().try_for_each(|path| self.take_in(path))?;
+        Ok(self.known.len() - before)
+    }
+
     /// Reads what the shards hold; rows that are pending stay.
     fn load(&mut self) -> Result<(), StoreError> {
         self.known.retain(|_, place| matches!(place, Place::Pending { .. }));
         self.files.clear();
-        for path in self.shards.list(&self.prefix)? {
-            let Some((digests, _)) = self.read(&path)? else { continue };
-            let file = self.files.len();
-            self.files.push(path);
-            for at in 0..digests.len() {
-                self.known.entry(digest_at(&digests, at)).or_insert(Place::Shard { file, at });
-            }
+        self.shards.list(&self.prefix)?.into_iter().try_for_each(|path| self.take_in(path))
+    }
+
+    /// Adds the rows of a shard to those that are known.
+    fn take_in(&mut self, path: PathBuf) -> Result<(), StoreError> {
+        let Some((digests, _)) = self.read(&path)? else { return Ok(()) };
+        let file = self.files.len();
+        self.files.push(path);
+        for at in 0..digests.len() {
+            self.known.entry(digest_at(&digests, at)).or_insert(Place::Shard { file, at });
         }
         Ok(())
     }
@@ -131,8 +170,8 @@ impl RowMemo {
         Ok(Some((rows.column(0).as_fixed_size_binary().clone(), rows.column(1).as_list::<i32>().clone())))
     }
 
-    /// The output rows of the given input rows, in that order, and how many each has. `None` where one is not known, or was
-    /// damaged (then [`RowMemo::contains`] no longer says that it is).
+    /// The output rows of the given input rows, in that order, and how many each has. `None` where one is not known, or
+    /// was damaged (then [`RowMemo::contains`] no longer says that it is).
     pub fn get(&mut self, rows: &[Digest]) -> Result<Option<(RecordBatch, Vec<u32>)>, StoreError> {
         // A shard that another process merged away is looked for once more.
         for _ in 0..2 {
@@ -176,8 +215,8 @@ impl RowMemo {
         Ok(Some((rows, counts)))
     }
 
-    /// Adds outputs: input row `rows[i]` has the next `counts[i]` rows of `outputs`. They are on disk after the next flush,
-    /// which happens by itself every few seconds or thousand rows.
+    /// Adds outputs: input row `rows[i]` has the next `counts[i]` rows of `outputs`. They are on disk after the next
+    /// flush, which happens by itself after some thousand rows.
     pub fn insert(&mut self, rows: &[Digest], counts: &[u32], outputs: &RecordBatch) -> Result<(), StoreError> {
         let total: usize = counts.iter().map(|c| *c as usize).sum();
         if rows.len() != counts.len() || total != outputs.num_rows() {
@@ -224,7 +263,8 @@ impl RowMemo {
             self.known.insert(*digest, Place::Shard { file, at });
         }
         self.pending.clear();
-        self.pace = Pace::new();
+        self.pace = Pace::default();
+        self.claims.written();
         Ok(())
     }
 
@@ -237,7 +277,7 @@ impl RowMemo {
         Ok(())
     }
 
-    /// Writes few large shards instead of many small ones. Each row goes along once.
+    /// Writes few large shards, of which each says whose it is, instead of many small ones. Each row goes along once.
     fn merge(&mut self) -> Result<(), StoreError> {
         let old = self.files.clone();
         let schema = shard_schema(&self.schema);
@@ -272,6 +312,60 @@ impl RowMemo {
         let merged = concat_batches(schema, &*pieces).map_err(|e| StoreError::rows(ACTION, e))?;
         pieces.clear();
         self.shards.write(&self.prefix, &merged)
+    }
+}
+
+/// Several workers on one recipe.
+impl RowMemo {
+    /// Names the kind that computes, and its version: builds in which they differ do not follow each other.
+    pub fn sign(&mut self, maker: String) {
+        self.claims.sign(maker);
+    }
+
+    /// Takes in what is known by now, and claims up to `most` of `rows`, the first that nobody knows or has claimed, as
+    /// this memo's to compute. `None` when `cancelled` said so while another worker was deciding.
+    ///
+    /// # Errors
+    /// [`StoreError::Builds`] when another build computes rows of the recipe just now.
+    pub fn claim(
+        &mut self,
+        rows: &[Digest],
+        most: usize,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<Option<RowClaim>, StoreError> {
+        if rows.iter().all(|row| self.contains(row)) {
+            return Ok(Some(RowClaim::default()));
+        }
+        let Some(_turn) = self.claims.turn(cancelled)? else { return Ok(None) };
+        // In this order: what another gives up meanwhile, it has written down before.
+        let others = self.claims.look()?;
+        self.refresh()?;
+        let mut claim = RowClaim { owner: others.owner, ..RowClaim::default() };
+        for (at, row) in rows.iter().enumerate().filter(|(_, row)| !self.contains(row)) {
+            if others.rows.contains(row) {
+                claim.others += 1;
+            } else if claim.mine.len() < most {
+                claim.mine.push(at);
+            } else {
+                claim.free += 1;
+            }
+        }
+        if !claim.mine.is_empty() {
+            self.claims.add(|own| own.rows.extend(claim.mine.iter().map(|&at| rows[at])))?;
+        }
+        Ok(Some(claim))
+    }
+
+    /// Gives up what was claimed, after a flush.
+    pub fn release(&mut self) -> Result<(), StoreError> {
+        let flushed = self.flush();
+        self.claims.release();
+        flushed
+    }
+
+    /// What wakes those who wait for this memo's rows.
+    pub fn changes(&self) -> Changes {
+        self.claims.changes()
     }
 }
 

@@ -1,39 +1,66 @@
 //! Stream memo: attempts 0..n of an endless deterministic sequence, per recipe; one row per attempt.
 //!
-//! A shard `<start>-<end>-<digest>.parquet` holds the attempts `start..end`.
+//! A shard `<start>-<end>-<digest>.parquet` holds the attempts `start..end`. Several workers may write shards of one
+//! recipe, each of the attempts that it has claimed; what lies behind a gap counts once the gap is filled.
 
-use std::{ops::Range, path::PathBuf};
+use std::{collections::BTreeMap, ops::Range, path::PathBuf};
 
 use arrow::{array::RecordBatch, compute::concat_batches, datatypes::SchemaRef};
 
-use super::shard::{Pace, ShardDir};
-use crate::{Digest, Store, StoreError, table_writer::conform};
+use super::{
+    claims::{Changes, Claims, Lead},
+    shard::{Pace, ShardDir},
+    spans::Spans,
+};
+use crate::{
+    disk::conform,
+    error::StoreError,
+    hash::{Digest, schema_digest},
+    share::LeaseOwner,
+    store::Store,
+};
 
 const ACTION: &str = "keep attempts in the memo";
-/// Opening a memo of more shards than this merges them.
+/// Opening a memo whose known prefix takes more shards than this merges them.
 const MERGE_FROM: usize = 64;
 
 /// The attempts computed so far. Writers may overlap: attempt `i` is the same whoever computes it.
 pub struct StreamMemo {
     schema: SchemaRef,
     shards: ShardDir,
-    /// What the shards hold, sorted by start, so that the known prefix is covered without a gap.
-    spans: Vec<(Range<u64>, PathBuf)>,
-    /// Attempts on disk without a gap.
-    flushed: u64,
-    /// Attempts from `flushed` on.
-    pending: Vec<RecordBatch>,
+    /// What the shards hold, by start and then by end.
+    files: Vec<(Range<u64>, PathBuf)>,
+    /// Attempts that are not on disk yet, by start, without overlap.
+    pending: BTreeMap<u64, RecordBatch>,
+    /// Attempts in shards and pending ones.
+    known: Spans,
     pace: Pace,
+    claims: Claims,
+}
+
+/// What of a range of attempts nobody knows yet, and who sees to it.
+#[derive(Debug, Clone, Default)]
+pub struct AttemptClaim {
+    /// Claimed now, in ascending order: the caller's to compute.
+    pub mine: Vec<Range<u64>>,
+    /// How many nobody has claimed.
+    pub free: u64,
+    /// How many others have claimed.
+    pub others: u64,
+    /// One of those others.
+    pub owner: Option<LeaseOwner>,
 }
 
 impl Store {
     /// Opens the stream memo of a recipe whose attempts have that schema.
     pub fn stream_memo(&self, recipe: &Digest, schema: SchemaRef) -> Result<StreamMemo, StoreError> {
+        let claims = Claims::new(self, recipe, &schema_digest(&schema)?);
         let shards = ShardDir::open(self, recipe)?;
-        let (spans, pending) = (Vec::new(), Vec::new());
-        let mut memo = StreamMemo { schema, shards, spans, flushed: 0, pending, pace: Pace::new() };
+        let (files, pending, known) = (Vec::new(), BTreeMap::new(), Spans::default());
+        let mut memo = StreamMemo { schema, shards, files, pending, known, pace: Pace::default(), claims };
         memo.load()?;
-        if memo.spans.len() > MERGE_FROM {
+        let files: Vec<PathBuf> = memo.cover().into_iter().map(|(_, path)| path).collect();
+        if files.len() > MERGE_FROM || ShardDir::has_unbound(&files) {
             memo.merge()?;
         }
         Ok(memo)
@@ -46,6 +73,11 @@ fn span_of(path: &std::path::Path) -> Option<Range<u64>> {
     (start < end).then_some(start..end)
 }
 
+/// The attempts of a batch that begins with `start`.
+fn span(start: u64, batch: &RecordBatch) -> Range<u64> {
+    start..start + batch.num_rows() as u64
+}
+
 impl StreamMemo {
     /// The schema of attempts.
     pub fn schema(&self) -> &SchemaRef {
@@ -54,7 +86,7 @@ impl StreamMemo {
 
     /// Attempts `0..len` are known.
     pub fn len(&self) -> u64 {
-        self.flushed + self.pending.iter().map(|b| b.num_rows() as u64).sum::<u64>()
+        self.known.reach()
     }
 
     /// Whether nothing is known.
@@ -62,42 +94,48 @@ impl StreamMemo {
         self.len() == 0
     }
 
-    /// Lists the shards, and chooses those that cover the longest prefix: at each gap, the one that reaches farthest.
+    /// Takes in what others have written to the memo since it was opened or last refreshed; returns how many attempts
+    /// [`StreamMemo::len`] has gained. Costs a listing of the memo's directory.
+    pub fn refresh(&mut self) -> Result<u64, StoreError> {
+        let before = self.len();
+        self.load()?;
+        Ok(self.len().saturating_sub(before))
+    }
+
     fn load(&mut self) -> Result<(), StoreError> {
-        let mut all: Vec<_> = self.shards.list("")?.into_iter().filter_map(|p| Some((span_of(&p)?, p))).collect();
-        all.sort_by_key(|(span, _)| (span.start, span.end));
-        self.spans.clear();
-        let mut end = 0;
-        let mut next = 0;
-        loop {
-            let mut best: Option<(Range<u64>, PathBuf)> = None;
-            while let Some((span, path)) = all.get(next).filter(|(span, _)| span.start <= end) {
-                if span.end > best.as_ref().map_or(end, |(b, _)| b.end) {
-                    best = Some((span.clone(), path.clone()));
-                }
-                next += 1;
-            }
-            let Some(best) = best else { break };
-            end = best.0.end;
-            self.spans.push(best);
-        }
-        // What is pending goes on from where the shards ended before; what they hold by now need not be written again.
-        let pending = std::mem::take(&mut self.pending);
-        let mut start = std::mem::replace(&mut self.flushed, end);
-        for batch in pending {
-            let rows = batch.num_rows() as u64;
-            let known = end.saturating_sub(start).min(rows);
-            // A damaged shard leaves a gap before what is pending, which then is of no use.
-            if start + known == self.len() && known < rows {
-                self.pending.push(batch.slice(known as usize, (rows - known) as usize));
-            }
-            start += rows;
+        self.files = self.shards.list("")?.into_iter().filter_map(|p| Some((span_of(&p)?, p))).collect();
+        self.files.sort_by_key(|(span, _)| (span.start, span.end));
+        self.known = Spans::default();
+        self.files.iter().for_each(|(span, _)| self.known.insert(span.clone()));
+        // What is pending and written by somebody else by now need not be written again.
+        let known = &self.known;
+        self.pending.retain(|start, batch| !known.missing(span(*start, batch)).is_empty());
+        for (start, batch) in &self.pending {
+            self.known.insert(span(*start, batch));
         }
         Ok(())
     }
 
-    /// The known part of a range of attempts: a prefix of it, shorter where [`StreamMemo::len`] ends or a shard was damaged
-    /// (then `len` has shrunk).
+    /// The shards that cover the longest prefix: at each gap, the one that reaches farthest.
+    fn cover(&self) -> Vec<(Range<u64>, PathBuf)> {
+        let mut cover: Vec<(Range<u64>, PathBuf)> = Vec::new();
+        let mut files = self.files.iter().peekable();
+        let mut end = 0;
+        loop {
+            let mut best: Option<&(Range<u64>, PathBuf)> = None;
+            while let Some(file) = files.next_if(|(span, _)| span.start <= end) {
+                if file.0.end > best.map_or(end, |(span, _)| span.end) {
+                    best = Some(file);
+                }
+            }
+            let Some(best) = best else { return cover };
+            end = best.0.end;
+            cover.push(best.clone());
+        }
+    }
+
+    /// The known part of a range of attempts: a prefix of it, shorter where [`StreamMemo::len`] ends or a shard was
+    /// damaged (then `len` has shrunk).
     pub fn read(&mut self, range: Range<u64>) -> Result<RecordBatch, StoreError> {
         loop {
             if let Some(rows) = self.try_read(range.start, range.end.min(self.len()))? {
@@ -111,10 +149,16 @@ impl StreamMemo {
     fn try_read(&mut self, start: u64, end: u64) -> Result<Option<RecordBatch>, StoreError> {
         let mut pieces = Vec::new();
         let mut at = start;
-        for (span, path) in self.spans.clone() {
-            if at >= end || span.end <= at {
+        while at < end {
+            let pending = self.pending.range(..=at).next_back();
+            if let Some((first, batch)) = pending.filter(|(first, batch)| span(**first, batch).contains(&at)) {
+                let to = span(*first, batch).end.min(end);
+                pieces.push(batch.slice((at - first) as usize, (to - at) as usize));
+                at = to;
                 continue;
             }
+            let there = self.files.iter().filter(|(span, _)| span.contains(&at)).max_by_key(|(span, _)| span.end);
+            let Some((span, path)) = there.cloned() else { return Ok(None) };
             let Some(rows) = self.shards.read(&path)? else { return Ok(None) };
             if rows.num_rows() as u64 != span.end - span.start || conform(&rows, &self.schema).is_err() {
                 self.shards.reject(&path, "its rows are not the attempts that its name says")?;
@@ -124,35 +168,21 @@ impl StreamMemo {
             pieces.push(conform(&rows.slice((at - span.start) as usize, (to - at) as usize), &self.schema)?);
             at = to;
         }
-        let mut from = self.flushed;
-        for batch in &self.pending {
-            let to = from + batch.num_rows() as u64;
-            if at < end && at < to {
-                let until = to.min(end);
-                pieces.push(batch.slice((at - from) as usize, (until - at) as usize));
-                at = until;
-            }
-            from = to;
-        }
         concat_batches(&self.schema, &pieces).map(Some).map_err(|e| StoreError::rows(ACTION, e))
     }
 
-    /// Adds attempts `start..start + batch.num_rows()`; `start` may not lie beyond `len`. What is known already is left as
-    /// it is. They are on disk after the next flush, which happens by itself every few seconds or thousand rows.
+    /// Adds attempts `start..start + batch.num_rows()`. What is known already is left as it is. They are on disk after
+    /// the next flush, which happens by itself after some thousand rows.
     pub fn append(&mut self, start: u64, batch: &RecordBatch) -> Result<(), StoreError> {
         let batch = conform(batch, &self.schema)?;
-        let len = self.len();
-        if start > len {
-            let message = format!("attempt {start} cannot be kept while attempt {len} is not known");
-            return Err(StoreError::rows(ACTION, message));
+        let mut rows = 0;
+        for new in self.known.missing(span(start, &batch)) {
+            let length = (new.end - new.start) as usize;
+            self.pending.insert(new.start, batch.slice((new.start - start) as usize, length));
+            self.known.insert(new);
+            rows += length;
         }
-        let known = ((len - start) as usize).min(batch.num_rows());
-        let rows = batch.num_rows() - known;
-        if rows == 0 {
-            return Ok(());
-        }
-        self.pending.push(batch.slice(known, rows));
-        if self.pace.due(rows) { self.flush() } else { Ok(()) }
+        if rows > 0 && self.pace.due(rows) { self.flush() } else { Ok(()) }
     }
 
     /// Writes down what was appended. Dropping the memo does it, too, without telling of errors.
@@ -160,13 +190,17 @@ impl StreamMemo {
         if self.pending.is_empty() {
             return Ok(());
         }
-        let rows = concat_batches(&self.schema, &self.pending).map_err(|e| StoreError::rows(ACTION, e))?;
-        let span = self.flushed..self.len();
-        let path = self.write(&span, &rows)?;
-        self.flushed = span.end;
-        self.spans.push((span, path));
+        let mut runs = Spans::default();
+        self.pending.iter().for_each(|(start, batch)| runs.insert(span(*start, batch)));
+        for (start, end) in Vec::from(runs) {
+            let rows = concat_batches(&self.schema, self.pending.range(start..end).map(|(_, batch)| batch));
+            let path = self.write(&(start..end), &rows.map_err(|e| StoreError::rows(ACTION, e))?)?;
+            self.files.push((start..end, path));
+        }
+        self.files.sort_by_key(|(span, _)| (span.start, span.end));
         self.pending.clear();
-        self.pace = Pace::new();
+        self.pace = Pace::default();
+        self.claims.written();
         Ok(())
     }
 
@@ -183,7 +217,7 @@ impl StreamMemo {
 
     /// Writes one shard instead of many.
     fn merge(&mut self) -> Result<(), StoreError> {
-        let rows = self.read(0..self.flushed)?;
+        let rows = self.read(0..self.len())?;
         let span = 0..rows.num_rows() as u64;
         if span.is_empty() {
             return Ok(());
@@ -194,6 +228,78 @@ impl StreamMemo {
         self.shards.remove(&old.into_iter().filter(covered).collect::<Vec<_>>())?;
         self.load()
     }
+}
+
+/// Several workers on one recipe.
+impl StreamMemo {
+    /// Names the kind that computes, and its version: builds in which they differ do not follow each other.
+    pub fn sign(&mut self, maker: String) {
+        self.claims.sign(maker);
+    }
+
+    /// Takes in what is known by now, and claims up to `most` attempts of `range`, the first that nobody knows or has
+    /// claimed, as this memo's to compute. `None` when `cancelled` said so while another worker was deciding.
+    ///
+    /// # Errors
+    /// [`StoreError::Builds`] when another build computes attempts of the recipe just now.
+    pub fn claim(
+        &mut self,
+        range: Range<u64>,
+        most: u64,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<Option<AttemptClaim>, StoreError> {
+        let Some(_turn) = self.claims.turn(cancelled)? else { return Ok(None) };
+        // In this order: what another gives up meanwhile, it has written down before.
+        let others = self.claims.look()?;
+        self.load()?;
+        let mut taken = self.known.clone();
+        taken.extend(self.claims.claimed().map(|own| &own.attempts));
+        let unknown = length(&taken.missing(range.clone()));
+        taken.extend(&others.attempts);
+        let mut free = taken.missing(range);
+        let others_have = unknown - length(&free);
+        let mut claim = AttemptClaim { others: others_have, owner: others.owner, ..AttemptClaim::default() };
+        for run in &mut free {
+            let end = run.end.min(run.start + most - length(&claim.mine));
+            if end > run.start {
+                claim.mine.push(run.start..end);
+                run.start = end;
+            }
+        }
+        claim.free = length(&free);
+        if !claim.mine.is_empty() {
+            self.claims.add(|own| claim.mine.iter().for_each(|run| own.attempts.insert(run.clone())))?;
+        }
+        Ok(Some(claim))
+    }
+
+    /// Gives up what was claimed, after a flush.
+    pub fn release(&mut self) -> Result<(), StoreError> {
+        let flushed = self.flush();
+        self.claims.release();
+        flushed
+    }
+
+    /// What wakes those who wait for this memo's attempts.
+    pub fn changes(&self) -> Changes {
+        self.claims.changes()
+    }
+
+    /// The right to compute, which one memo of a recipe has in a process: the others follow. `None` when another has
+    /// it.
+    pub fn lead(&self) -> Option<Lead> {
+        self.claims.lead()
+    }
+
+    /// Says that the attempts up to there are wanted; returns how far some memo of this process wants those of the
+    /// recipe.
+    pub fn want(&self, until: u64) -> u64 {
+        self.claims.want(until)
+    }
+}
+
+fn length(runs: &[Range<u64>]) -> u64 {
+    runs.iter().map(|run| run.end - run.start).sum()
 }
 
 impl Drop for StreamMemo {

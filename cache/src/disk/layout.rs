@@ -1,0 +1,145 @@
+//! The directory that a store consists of.
+//!
+//! ```text
+//! ROOT/
+//!   CACHEDIR.TAG                 tells backup programs to leave it out (in `v1/` where ROOT holds other things, too)
+//!   v1/                          the format; a higher number is refused
+//!     objects/ab/<id>.parquet    a table; <id> is the digest of the bytes
+//!     objects/ab/<id>/           a files artifact; <id> is the digest of the listing (path, mode, digest of each file)
+//!     manifests/ab/<key>.json    what a key's outputs are, and where they come from; the truth
+//!     index                      a checksummed log of what lookups need of the manifests; only a cache of them
+//!     memo/<recipe>/             shards of the row and stream memos, named by digest
+//!     work/<key>/                checkpoints of a computation that has not ended
+//!     leases/<key>               locked by who computes the key (`<key>.<token>` where nothing can be locked)
+//!     claims/<board>-<worker>    rows that a live worker is computing (`memo/claims.rs`)
+//!     refs/<pipeline>.json       variant -> stage -> key; beside it `.log`, what a run has changed since
+//!     sources                    a checksummed log of (path, stat) -> digest
+//!     tmp/<session>/             what a live process is writing; its `session` file is locked while it lives
+//!     births                     locked, shared, by a process while its session begins
+//!     quarantine/                damaged things, moved out of the way
+//!     logs/  runs/               of the engine
+//!     lock                       shared by publishers, exclusive for gc
+//! ```
+//!
+//! Every file but logs, work directories, leases, `births` and `lock` is written under `tmp/` and renamed into place,
+//! so that it is there whole or not at all.
+
+use std::path::{Path, PathBuf};
+
+use super::manifest::{ArtifactKind, ArtifactRef};
+use crate::{
+    error::{IoContext, StoreError},
+    hash::Digest,
+};
+
+/// The newest format this version reads and writes.
+pub(super) const FORMAT: u32 = 1;
+
+/// The paths of a store.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    root: PathBuf,
+    dir: PathBuf,
+}
+
+impl Layout {
+    /// The layout below `root`, which is made absolute.
+    pub(crate) fn new(root: &Path) -> Result<Self, StoreError> {
+        let root = std::path::absolute(root).at("open the store", root)?;
+        Ok(Self { dir: root.join(format!("v{FORMAT}")), root })
+    }
+
+    /// Whether a folder holds a store, of whatever format.
+    pub(crate) fn is_at(root: &Path) -> bool {
+        let is_version = |name: &str| name.strip_prefix('v').is_some_and(|version| version.parse::<u32>().is_ok());
+        std::fs::read_dir(root).is_ok_and(|mut entries| {
+            entries
+                .any(|entry| entry.is_ok_and(|e| e.file_name().to_str().is_some_and(is_version) && e.path().is_dir()))
+        })
+    }
+
+    /// Refuses stores of a future format.
+    pub(crate) fn check_format(&self) -> Result<(), StoreError> {
+        let entries = match std::fs::read_dir(&self.root) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(e) => return Err(StoreError::io("open the store", &self.root, e)),
+        };
+        let mut newest = 0;
+        for entry in entries {
+            let name = entry.at("list", &self.root)?.file_name();
+            let version = name.to_str().and_then(|n| n.strip_prefix('v')).and_then(|n| n.parse().ok());
+            newest = newest.max(version.unwrap_or(0));
+        }
+        if newest > FORMAT {
+            return Err(StoreError::FutureFormat { root: self.root.clone(), found: newest, supported: FORMAT });
+        }
+        Ok(())
+    }
+
+    /// The store's directory.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A path inside the versioned directory.
+    pub(crate) fn join(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// Where an object of that name lies.
+    pub fn object(&self, kind: ArtifactKind, id: &Digest) -> PathBuf {
+        let hex = id.to_string();
+        let extension = match kind {
+            ArtifactKind::Table => ".parquet",
+            ArtifactKind::Files => "",
+        };
+        self.dir.join(format!("objects/{}/{hex}{extension}", &hex[..2]))
+    }
+
+    /// Where the object of an artifact lies.
+    pub fn artifact(&self, artifact: &ArtifactRef) -> PathBuf {
+        self.object(artifact.kind, &artifact.object)
+    }
+
+    /// Where the manifest of a key lies.
+    pub fn manifest(&self, key: &Digest) -> PathBuf {
+        let hex = key.to_string();
+        self.dir.join(format!("manifests/{}/{hex}.json", &hex[..2]))
+    }
+
+    /// Where the lease of a key lies.
+    pub(crate) fn lease(&self, key: &Digest) -> PathBuf {
+        self.dir.join(format!("leases/{key}"))
+    }
+
+    /// Where the claims lie.
+    pub(crate) fn claims(&self) -> PathBuf {
+        self.dir.join("claims")
+    }
+
+    /// Where the claim of a worker lies, or what the claims of a board begin with.
+    pub(crate) fn claim(&self, board: &Digest, worker: Option<&Digest>) -> PathBuf {
+        self.claims().join(worker.map_or_else(|| board.to_string(), |worker| format!("{board}-{worker}")))
+    }
+
+    /// Where a computation of the key keeps its checkpoints.
+    pub(crate) fn work(&self, key: &Digest) -> PathBuf {
+        self.dir.join(format!("work/{key}"))
+    }
+
+    /// Where the shards of a recipe lie.
+    pub(crate) fn memo(&self, recipe: &Digest) -> PathBuf {
+        self.dir.join(format!("memo/{recipe}"))
+    }
+
+    /// Where stages may keep their logs.
+    pub fn logs(&self) -> PathBuf {
+        self.dir.join("logs")
+    }
+
+    /// Where runs may keep their journals.
+    pub fn runs(&self) -> PathBuf {
+        self.dir.join("runs")
+    }
+}

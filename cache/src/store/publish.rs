@@ -1,0 +1,290 @@
+//! Publishing (I9): write to temp, verify, rename; objects first, the manifest last.
+//!
+//! Everything is written below the session's temporary directory. [`Publication::commit`] renames objects into place
+//! and then the manifest that names them; from then on the key is a hit for everyone. Renames survive the death of the
+//! process at once; the background thread of [`crate::share::sync`] makes them survive the death of the machine.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use arrow::datatypes::SchemaRef;
+
+use super::{
+    Store,
+    table_writer::{Outputs, TableWriter},
+};
+use crate::{
+    disk::{
+        ArtifactKind, Entry, Manifest, Output, Provenance, TableFile, checked_json, listing,
+        manifest::{self, MANIFEST_FORMAT, Unreadable},
+        object::{self, Stamp},
+        paths,
+        stat::Stat,
+    },
+    error::{IoContext, StoreError},
+    hash::Digest,
+    share::{Lease, session::Session, sync::SyncJob},
+};
+
+/// The outputs of one computation on their way into the store. Dropped without [`Publication::commit`] it leaves
+/// nothing.
+pub struct Publication {
+    store: Store,
+    lease: Lease,
+    ports: Vec<String>,
+    outputs: Outputs,
+    scratch: Scratch,
+    session: Arc<Session>,
+    /// The manifest that the key had when this began, which is to be replaced.
+    replaces: Option<Stat>,
+    /// The stamps of files outputs, as they were hashed.
+    stamps: BTreeMap<Digest, Stamp>,
+}
+
+/// The publication's own directory; removed when dropped.
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(e) = paths::remove(&self.0) {
+            tracing::warn!(path = %self.0.display(), error = %e, "failed to remove a temporary directory; gc will");
+        }
+    }
+}
+
+impl Store {
+    /// Begins to publish the key of `lease`, with outputs `ports` in declared order.
+    pub fn begin(&self, lease: Lease, ports: &[impl AsRef<str>]) -> Result<Publication, StoreError> {
+        let ports: Vec<String> = ports.iter().map(|p| p.as_ref().to_owned()).collect();
+        if let Some(twice) = ports.iter().enumerate().find(|(i, p)| ports[..*i].contains(p)) {
+            return Err(StoreError::misuse("publish output", twice.1, "it is declared twice"));
+        }
+        let session = self.session()?;
+        let scratch = Scratch(session.temp());
+        fs::create_dir(&scratch.0).at("create", &scratch.0)?;
+        let outputs = Outputs::default();
+        outputs.lock().resize(ports.len(), None);
+        let manifest = self.layout().manifest(lease.key());
+        let replaces = Stat::at(&manifest).at("read", &manifest)?;
+        let stamps = BTreeMap::new();
+        Ok(Publication { store: self.clone(), lease, ports, outputs, scratch, session, replaces, stamps })
+    }
+}
+
+impl Publication {
+    /// The lease under which this is published.
+    pub fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    /// Where the output of a port is written, which must not be there yet.
+    fn place(&self, port: &str) -> Result<(usize, PathBuf), StoreError> {
+        let index = self.ports.iter().position(|p| p == port).ok_or_else(|| {
+            let declared = self.ports.join("`, `");
+            StoreError::misuse("publish output", port, format!("only `{declared}` are declared"))
+        })?;
+        Ok((index, self.scratch.0.join(index.to_string())))
+    }
+
+    /// A writer for the table of a port. It may move to another thread. Asked for again, the table starts over: what
+    /// was written before is gone, and its writer, if it still lives, fails to finish.
+    pub fn table_writer(&self, port: &str, schema: SchemaRef) -> Result<TableWriter, StoreError> {
+        let (index, path) = self.place(port)?;
+        paths::remove(&path).at("remove", &path)?;
+        self.outputs.lock()[index] = None;
+        Ok(TableWriter::new(TableFile::create(&path, schema)?, (index, port.to_owned()), self.outputs.clone()))
+    }
+
+    /// An empty directory for the files of a port; the regular files in it at [`Publication::commit`], and the links
+    /// between them, are the artifact.
+    pub fn files_dir(&self, port: &str) -> Result<PathBuf, StoreError> {
+        let (_, path) = self.place(port)?;
+        if path.exists() {
+            return Err(StoreError::misuse("publish output", port, "it is being written already"));
+        }
+        fs::create_dir(&path).at("create", &path)?;
+        Ok(path)
+    }
+
+    /// A directory for files that are no output; removed with the publication, whatever becomes of it.
+    pub fn scratch_dir(&self) -> Result<PathBuf, StoreError> {
+        let path = self.scratch.0.join("scratch");
+        fs::create_dir_all(&path).at("create", &path)?;
+        Ok(path)
+    }
+
+    /// A directory that belongs to the key rather than to this attempt at it: what is left there by a process that died
+    /// is there again for the next one. [`Publication::commit`] removes it.
+    pub fn work_dir(&self) -> Result<PathBuf, StoreError> {
+        let path = self.store.layout().work(self.lease.key());
+        self.store.make_dir(&path)?;
+        Ok(path)
+    }
+
+    /// Forgets what earlier attempts left in [`Publication::work_dir`].
+    pub fn clear_work_dir(&self) -> Result<(), StoreError> {
+        let path = self.store.layout().work(self.lease.key());
+        paths::remove(&path).at("remove", &path)
+    }
+
+    /// Verifies and publishes. Every port must have its output. From its return on, the result survives the death of
+    /// this process (see [`Store::flush`] for the death of the machine). The lease is released.
+    ///
+    /// Where another process has published the key since [`Store::begin`], which happens when it took the lease over
+    /// from one that was stopped for long, its result stands and is returned: of two results of a key, one is ever
+    /// seen.
+    pub fn commit(mut self, provenance: Provenance) -> Result<Arc<Entry>, StoreError> {
+        let key = *self.lease.key();
+        let outputs = self.collect()?;
+        let manifest = Manifest { format: MANIFEST_FORMAT, key, outputs, provenance };
+        let temp = self.scratch.0.join("manifest");
+        fs::write(&temp, checked_json::encode(&manifest)).at("write", &temp)?;
+        object::write_protect(&temp).at("write", &temp)?;
+
+        let lock = self.store.lock(false)?;
+        let path = self.store.layout().manifest(&key);
+        self.store.make_dir(path.parent().unwrap_or(&path))?;
+        if let Some(entry) = self.winner(&path)? {
+            return Ok(entry);
+        }
+        let mut job = SyncJob::default();
+        for (index, output) in manifest.outputs.iter().enumerate() {
+            self.place_object(&self.scratch.0.join(index.to_string()), output, &mut job)?;
+        }
+        while !paths::place(&temp, &path).at("write", &path)? {
+            if let Some(entry) = self.winner(&path)? {
+                return Ok(entry);
+            }
+            self.put_aside(&path)?;
+        }
+        let stat = Stat::at(&path).at("read", &path)?;
+        let entry = self.store.index_entry(manifest.entry(), stat);
+        drop(lock);
+        // The result is published, whatever becomes of this; gc removes the work directories of published keys. A
+        // successor may be using it.
+        if self.lease.is_current()
+            && let Err(error) = self.clear_work_dir()
+        {
+            tracing::warn!(%error, "the work directory of a published key was not removed");
+        }
+        with_parents(&mut job.then, &path);
+        self.store.submit_sync(job);
+        Ok(entry)
+    }
+
+    /// The result that another process has published since this began, if it is whole.
+    fn winner(&self, path: &Path) -> Result<Option<Arc<Entry>>, StoreError> {
+        let stat = Stat::at(path).at("read", path)?;
+        if stat.is_none() || stat == self.replaces {
+            return Ok(None);
+        }
+        let Some(manifest) = whole(&self.store, path) else { return Ok(None) };
+        tracing::info!(key = ?manifest.key, "another process has published it");
+        Ok(Some(self.store.index_entry(manifest.entry(), stat)))
+    }
+
+    /// Takes the manifest that is to be replaced out of the way: the one that was there when this began, or one that is
+    /// of no use. Another that takes its place at this moment is put back.
+    fn put_aside(&self, path: &Path) -> Result<(), StoreError> {
+        let aside = self.session.temp();
+        match fs::rename(path, &aside) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            moved => moved.at("replace", path)?,
+        }
+        // Moving it changes one of its times.
+        let moved = Stat::at(&aside).at("read", &aside)?.map(|stat| Stat { changed_ns: 0, ..stat });
+        let replaces = self.replaces.map(|stat| Stat { changed_ns: 0, ..stat });
+        match manifest::read_as(&aside, self.lease.key()) {
+            Err(Unreadable::Future(format)) => {
+                let reason = format!("its format {format} is newer than {MANIFEST_FORMAT}");
+                self.store.quarantine_as(&aside, path, &reason)
+            }
+            Err(Unreadable::Damaged(damage)) => self.store.quarantine_as(&aside, path, &damage.reason),
+            Err(Unreadable::Store(e)) => Err(e),
+            Ok(manifest) if moved != replaces && outputs_are_there(&self.store, &manifest) => {
+                paths::place(&aside, path).map(drop).at("write", path)
+            }
+            _ => paths::remove(&aside).at("replace", path),
+        }
+    }
+
+    /// All outputs in declared order, with files hashed.
+    fn collect(&mut self) -> Result<Vec<Output>, StoreError> {
+        let mut written = std::mem::take(&mut *self.outputs.lock());
+        let mut outputs = Vec::with_capacity(self.ports.len());
+        for (index, port) in self.ports.iter().enumerate() {
+            let path = self.scratch.0.join(index.to_string());
+            outputs.push(match written[index].take() {
+                Some(output) => output,
+                None if path.is_dir() => {
+                    listing::make_links_relative(&path).at("read the files of", &path)?;
+                    let (listing, stamp) = object::seal_files(&path).at("read the files of", &path)?;
+                    let artifact = listing.artifact();
+                    self.stamps.insert(artifact.object, stamp);
+                    Output { port: port.clone(), artifact, columns: Vec::new(), files: listing.files }
+                }
+                None if path.exists() => {
+                    return Err(StoreError::misuse("publish output", port, "its writer was not finished"));
+                }
+                None => return Err(StoreError::misuse("publish output", port, "nothing was written to it")),
+            });
+        }
+        Ok(outputs)
+    }
+
+    /// Moves an object into place, read-only. One that is there already is kept if it is sound.
+    fn place_object(&self, from: &Path, output: &Output, job: &mut SyncJob) -> Result<(), StoreError> {
+        let artifact = &output.artifact;
+        let layout = self.store.layout();
+        let path = layout.artifact(artifact);
+        let files = artifact.kind == ArtifactKind::Files;
+        self.store.make_dir(path.parent().unwrap_or(&path))?;
+        if paths::is_there(&path) {
+            match object::check_object(layout, artifact) {
+                Ok(_) => return Ok(()),
+                Err(StoreError::Damaged(damage)) => self.store.quarantine(&damage.path, &damage.reason)?,
+                Err(other) => return Err(other),
+            }
+        }
+        if !files {
+            object::write_protect(from).at("write", from)?;
+        }
+        paths::rename(from, &path).at("write", &path)?;
+        if files {
+            object::close_directories(&path).at("write", &path)?;
+            job.first.extend(output.files.iter().filter(|f| f.link.is_none()).map(|f| path.join(&f.path)));
+            job.first.extend(listing::directories(&path).at("list", &path)?);
+        }
+        with_parents(&mut job.first, &path);
+        // Its bytes were read back when they were hashed. Somebody may write to files all the same: then their stamps
+        // differ.
+        let stamp = match self.stamps.get(&artifact.object) {
+            Some(stamp) if stamp.is_settled() => Some(stamp.clone()),
+            Some(_) => None,
+            None => Stamp::at(artifact.kind, &path).ok(),
+        };
+        if let Some(stamp) = stamp {
+            self.store.verified().insert(artifact.object, stamp);
+        }
+        Ok(())
+    }
+}
+
+/// The manifest at that path, if all that it names is there.
+fn whole(store: &Store, path: &Path) -> Option<Manifest> {
+    manifest::read(path).ok().filter(|manifest| outputs_are_there(store, manifest))
+}
+
+fn outputs_are_there(store: &Store, manifest: &Manifest) -> bool {
+    manifest.outputs.iter().all(|output| object::stat_object(store.layout(), &output.artifact).is_ok())
+}
+
+/// A path, the directory that names it, and the one that names that.
+pub(crate) fn with_parents(paths: &mut Vec<PathBuf>, path: &Path) {
+    let all: BTreeSet<&Path> = path.ancestors().take(3).collect();
+    paths.extend(all.into_iter().map(Path::to_owned));
+}
