@@ -2,7 +2,8 @@
 //!
 //!     cargo bench -p pipe-lm --bench generate -- MODEL_DIR [rows [new_tokens [prompt_tokens [repeats]]]]
 //!
-//! Prints one line of JSON per repeat. `benches/peers/generate.py` runs this and `transformers` in turns on one checkpoint.
+//! Prints one line of JSON per repeat. `benches/peers/generate.py` runs this and `transformers` in turns on one
+//! checkpoint.
 #![expect(clippy::print_stdout, reason = "a benchmark reports")]
 
 use std::{ops::ControlFlow, path::PathBuf, sync::Arc, time::Instant};

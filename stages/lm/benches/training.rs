@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, reason = "a program that reports to people")]
 
 use std::{
+    ops::ControlFlow,
     path::Path,
     time::{Duration, Instant},
 };
@@ -16,10 +17,11 @@ use pipe_lm::{
     config::DecoderConfig,
     model::Decoder,
     train::{
-        Budget, Dataset, Example, Flow, Observer, Progress, Scheduler, Stream, Surroundings, TooLong, TrainConfig,
+        Budget, Dataset, Example, Observer, Progress, Scheduler, Stream, Surroundings, TooLong, TrainConfig,
         attach_lora, init::SeededWeights, train,
     },
 };
+use pipe_random::Random as _;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -64,7 +66,7 @@ fn decoder(case: &Case) -> Decoder {
 
 fn tokens(count: usize, vocab: usize, seed: u64) -> Vec<u32> {
     let mut stream = Stream::new(seed, "tokens", &[]);
-    (0..count).map(|_| stream.below(vocab as u64) as u32).collect()
+    (0..count).map(|_| stream.below(vocab) as u32).collect()
 }
 
 /// Measures the steps after the first ones, which meet cold caches and memory that is not there yet.
@@ -81,7 +83,7 @@ const WARM_UP: u64 = 2;
 const MEASURE: (Duration, u64) = (Duration::from_secs(8), 2);
 
 impl Observer for Stopwatch {
-    fn on_step(&mut self, progress: Progress) -> Flow {
+    fn on_step(&mut self, progress: Progress) -> ControlFlow<()> {
         if progress.record.step == WARM_UP {
             self.warm = Some(Instant::now());
         }
@@ -89,7 +91,7 @@ impl Observer for Stopwatch {
             self.measured = (progress.record.step - WARM_UP, warm.elapsed());
         }
         let (steps, time) = self.measured;
-        if steps >= MEASURE.1 && time >= MEASURE.0 { Flow::Stop } else { Flow::Continue }
+        if steps >= MEASURE.1 && time >= MEASURE.0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Training speed and peak memory on random models of well-known shapes, or on a checkpoint.
 //!
 //!     cargo run --release -p pipe-lm --example train_bench -- --shape llama-6.9m --method full --rows 16 --len 256
-//!     cargo run --release -p pipe-lm --example train_bench -- --shape llama-7b --method qlora --rows 1 --len 512 --steps 1
+//! cargo run --release -p pipe-lm --example train_bench -- --shape llama-7b --method qlora --rows 1 --len 512 --steps 1
 //!
 //! `--model DIR` trains a checkpoint instead of a random model. `benches/peers/train.py` does the same with PyTorch.
 
@@ -11,16 +11,17 @@ use candle_core::{DType, Device, Tensor};
 use pipe_lm::{
     adapter::{AdapterConfig, TargetModules},
     config::DecoderConfig,
-    model::{Decoder, HalfTile, ModelError, WeightSource},
+    model::{Decoder, HalfTile, ModelError, WeightProvider},
     ops::Weight,
     quant::{Nf4Builder, Quantized},
     train::{
-        Budget, Dataset, Example, Flow, Observer, Progress, Stream, Surroundings, TooLong, TrainConfig, attach_lora,
+        Budget, Dataset, Example, Observer, Progress, Stream, Surroundings, TooLong, TrainConfig, attach_lora,
         init::SeededWeights, train,
     },
     weights::{Param, Weights},
 };
-use std::{collections::BTreeMap, error::Error, path::Path, sync::Arc, time::Instant};
+use pipe_random::Random as _;
+use std::{collections::BTreeMap, error::Error, ops::ControlFlow, path::Path, sync::Arc, time::Instant};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse()?;
@@ -42,7 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (rows, len, steps) = (options.number("rows", 16)?, options.number("len", 256)?, options.number("steps", 8)?);
     // One token more than the positions that are computed: the last is only a target.
     let mut random = Stream::new(1, "bench rows", &[]);
-    let mut tokens = || (0..=len).map(|_| random.below(config.vocab_size as u64) as u32).collect::<Vec<_>>();
+    let mut tokens = || (0..=len).map(|_| random.below(config.vocab_size) as u32).collect::<Vec<_>>();
     let examples = (0..rows * steps).map(|i| {
         let tokens = tokens();
         Example { id: format!("row-{i}"), weights: vec![1.0; tokens.len()], tokens }
@@ -75,10 +76,10 @@ struct Clock {
 }
 
 impl Observer for Clock {
-    fn on_step(&mut self, _: Progress) -> Flow {
+    fn on_step(&mut self, _: Progress) -> ControlFlow<()> {
         self.seconds.push(self.last.elapsed().as_secs_f64());
         self.last = Instant::now();
-        Flow::Continue
+        ControlFlow::Continue(())
     }
 }
 
@@ -121,7 +122,7 @@ impl RandomQuantized<'_> {
     }
 }
 
-impl WeightSource for RandomQuantized<'_> {
+impl WeightProvider for RandomQuantized<'_> {
     fn matrix(&mut self, param: Param) -> Result<Weight, ModelError> {
         let shape = param.shape(self.config);
         let failed = |error: String| ModelError::Unsupported(error);

@@ -1,7 +1,8 @@
 //! The crate's errors.
 //!
-//! Each module has an enum of its own with fields for the path, tensor or row concerned. Messages complete the
-//! phrase "failed to ..."; causes stay reachable through `source`. [`Error`] gathers them for callers that do not tell them apart.
+//! Each module has an enum of its own with fields for the path, tensor or row concerned. Messages complete the phrase
+//! "failed to ..."; causes stay reachable through `source`. [`Error`] gathers them for callers that do not tell them
+//! apart.
 
 /// Any error of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -28,9 +29,9 @@ pub enum Error {
     /// A GGUF file.
     #[error(transparent)]
     Gguf(#[from] crate::gguf::GgufError),
-    /// A model source.
+    /// Where a model comes from.
     #[error(transparent)]
-    Source(#[from] crate::source::SourceError),
+    Origin(#[from] crate::origin::OriginError),
     /// The weights.
     #[error(transparent)]
     Weights(#[from] crate::weights::WeightsError),

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use crate::{
     adapter::Merged,
-    weights::{TensorSource, WeightsError, write_sharded},
+    generate::Ends,
+    weights::{TensorSet, WeightsError, write_sharded},
 };
 
 /// What is copied beside the weights, where the source has it.
@@ -27,7 +28,8 @@ const COMPANIONS: &[&str] = &[
 /// Largest shard of an export, as in `transformers`: 5 GB.
 pub const MAX_SHARD_BYTES: u64 = 5_000_000_000;
 
-/// Writes a Hugging Face directory: weights in shards of at most `max_shard_bytes`, configuration and tokenizer of the `source` directory.
+/// Writes a Hugging Face directory: weights in shards of at most `max_shard_bytes`, configuration and tokenizer of the
+/// `source` directory. Where the source's files disagree about what ends a text, those written name all of its `ends`.
 /// Returns the weight files.
 ///
 /// # Errors
@@ -36,6 +38,7 @@ pub fn export_hf(
     out: &Path,
     source: &Path,
     model: &Merged<'_>,
+    ends: &Ends,
     max_shard_bytes: u64,
 ) -> Result<Vec<PathBuf>, ExportError> {
     let io = |action, path: &Path| {
@@ -52,16 +55,36 @@ pub fn export_hf(
     }
     let from = source.join("config.json");
     let text = std::fs::read_to_string(&from).map_err(io("read", &from))?;
-    let mut config: Value = serde_json::from_str(&text).map_err(|source| ExportError::Config { path: from, source })?;
+    let mut config: Value = serde_json::from_str(&crate::json::plain(&text))
+        .map_err(|source| ExportError::Config { path: from, source })?;
     if let Some(name) = common_dtype(model) {
         // `torch_dtype` until transformers 4, `dtype` since 5; both read the older one.
         let key = if config.get("dtype").is_some() { "dtype" } else { "torch_dtype" };
         config[key] = json!(name);
     }
     let to = out.join("config.json");
-    let text = serde_json::to_string_pretty(&config).expect("it was JSON before");
-    std::fs::write(&to, text).map_err(io("write", &to))?;
+    if ends.disagreement.is_some() {
+        config["eos_token_id"] = json!(ends.ids);
+        let generation = out.join("generation_config.json");
+        if generation.exists() {
+            let text = std::fs::read_to_string(&generation).map_err(io("read", &generation))?;
+            let parsed = serde_json::from_str(&crate::json::plain(&text));
+            let mut written: Value =
+                parsed.map_err(|source| ExportError::Config { path: generation.clone(), source })?;
+            written["eos_token_id"] = json!(ends.ids);
+            write_json(&generation, &written).map_err(io("write", &generation))?;
+        }
+    }
+    write_json(&to, &config).map_err(io("write", &to))?;
     Ok(files)
+}
+
+fn write_json(path: &Path, value: &Value) -> std::io::Result<()> {
+    // A copy of a read-only file is read-only.
+    if path.exists() {
+        std::fs::remove_file(path)?;
+    }
+    std::fs::write(path, serde_json::to_string_pretty(value)?)
 }
 
 /// The type of all tensors, if they have one in common.

@@ -75,3 +75,89 @@ fn the_files_of_sentence_transformers_are_honoured_and_others_refused() {
     let error = Embedder::open(Path::new("/nowhere"), None).err().unwrap().to_string();
     assert!(error.contains("/nowhere/config.json"), "{error}");
 }
+
+/// A folder of sentence-transformers around the golden model.
+fn folder(modules: &[(&str, &str, &str)]) -> tempfile::TempDir {
+    let (dir, _) = golden();
+    let copy = tempfile::tempdir().unwrap();
+    for file in ["config.json", "tokenizer.json", "model.safetensors"] {
+        fs::copy(dir.join(file), copy.path().join(file)).unwrap();
+    }
+    let mut list = vec![serde_json::json!({"idx": 0, "path": "", "type": "sentence_transformers.models.Transformer"})];
+    for (path, kind, config) in modules {
+        list.push(serde_json::json!({"path": path, "type": format!("sentence_transformers.models.{kind}")}));
+        fs::create_dir_all(copy.path().join(path)).unwrap();
+        fs::write(copy.path().join(path).join("config.json"), config).unwrap();
+    }
+    fs::write(copy.path().join("modules.json"), serde_json::to_string(&list).unwrap()).unwrap();
+    copy
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+#[test]
+fn pooling_of_any_form_is_computed_or_refused_by_name() {
+    let (_, rows) = golden();
+    let text = &*rows[0].text;
+    let with = |config: &str| folder(&[("1_Pooling", "Pooling", config), ("2_Normalize", "Normalize", "{}")]);
+    let of = |config: &str| vectors(&Embedder::open(with(config).path(), None).unwrap(), &[text]).remove(0);
+    let near = |a: &[f32], b: &[f32]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5);
+    assert!(near(&of(r#"{"pooling_mode": "cls"}"#), &rows[0].cls), "the new form");
+    assert!(near(&of(r#"{"pooling_mode": "mean"}"#), &rows[0].mean));
+    let (max, last) = (of(r#"{"pooling_mode_max_tokens": true}"#), of(r#"{"pooling_mode": "lasttoken"}"#));
+    assert!(!near(&max, &rows[0].mean) && !near(&last, &rows[0].mean) && !near(&max, &last));
+    // Two modes are put together, and the whole has length 1.
+    let both = of(r#"{"pooling_mode_mean_tokens": true, "pooling_mode_cls_token": true}"#);
+    let (cls, mean) = both.split_at(rows[0].cls.len());
+    let parallel = |a: &[f32], b: &[f32]| (dot(a, b) / (dot(a, a) * dot(b, b)).sqrt() - 1.0).abs() < 1e-4;
+    assert!(parallel(cls, &rows[0].cls) && parallel(mean, &rows[0].mean) && (dot(&both, &both) - 1.0).abs() < 1e-4);
+    for (config, named) in [(r#"{"pooling_mode": "attention"}"#, "attention"), ("{}", "no pooling mode")] {
+        let error = Embedder::open(with(config).path(), None).err().unwrap().to_string();
+        assert!(error.contains(named) && error.contains("1_Pooling"), "{error}");
+    }
+    let error = Embedder::open(folder(&[("1_LSTM", "LSTM", "{}")]).path(), None).err().unwrap().to_string();
+    assert!(error.contains("`LSTM`"), "{error}");
+}
+
+#[test]
+fn dense_layers_are_computed_or_refused_by_name() {
+    use candle_core::{Device, Tensor};
+    let (_, rows) = golden();
+    let width = rows[0].mean.len();
+    let mean = ("1_Pooling", "Pooling", r#"{"pooling_mode_mean_tokens": true}"#);
+    let config = |activation: &str| {
+        format!(r#"{{"in_features": {width}, "out_features": 2, "bias": true, "activation_function": "{activation}"}}"#)
+    };
+    let open = |activation: &str, weights: bool| {
+        let config = config(activation);
+        let dir = folder(&[mean, ("2_Dense", "Dense", &config)]);
+        if weights {
+            // The first two components, the second negated, and a bias.
+            let mut matrix = vec![0.0f32; 2 * width];
+            (matrix[0], matrix[width + 1]) = (1.0, -1.0);
+            let tensors = std::collections::HashMap::from([
+                ("linear.weight".to_owned(), Tensor::from_vec(matrix, (2, width), &Device::Cpu).unwrap()),
+                ("linear.bias".to_owned(), Tensor::new(&[0.5f32, 0.25], &Device::Cpu).unwrap()),
+            ]);
+            candle_core::safetensors::save(&tensors, dir.path().join("2_Dense/model.safetensors")).unwrap();
+        }
+        let files = pipe_lm::origin::files_of(dir.path()).unwrap();
+        assert!(files.iter().any(|file| file.ends_with("2_Dense/config.json")), "the layer is part of the model");
+        Embedder::open(dir.path(), None)
+    };
+    let embedder = open("torch.nn.modules.linear.Identity", true).unwrap();
+    assert_eq!(embedder.dimensions(), 2);
+    let found = vectors(&embedder, &[&rows[0].text]).remove(0);
+    // The golden mean has length 1, the layer sees it with its own: compare with another layer over the same vector.
+    let tanh = vectors(&open("torch.nn.modules.activation.Tanh", true).unwrap(), &[&rows[0].text]).remove(0);
+    assert!((dot(&found, &found) - 1.0).abs() < 1e-5 && found != tanh);
+    let error = open("torch.nn.modules.activation.Softplus", true).err().unwrap().to_string();
+    assert!(error.contains("Softplus"), "{error}");
+    let error = open("torch.nn.modules.linear.Identity", false).err().unwrap().to_string();
+    assert!(error.contains("model.safetensors is missing"), "{error}");
+    assert!(
+        pipe_lm::origin::files_of(folder(&[mean]).path()).unwrap().iter().all(|file| !file.ends_with("modules.json"))
+    );
+}

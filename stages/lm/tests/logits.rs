@@ -100,7 +100,7 @@ fn sixteen_bit_weights_lose_nothing() {
 fn assert_cached(name: &str, golden: &Golden, inference: &Inference) {
     let vocab = inference.config().vocab_size;
     let prompts = golden.prompts();
-    let mut session = inference.session(2, 64);
+    let mut session = inference.session(2, 64).unwrap();
     let mut batch = CachedBatch::default();
     let mut logits: [Vec<Vec<f32>>; 2] = Default::default();
     for piece in [0..7, 7..usize::MAX] {

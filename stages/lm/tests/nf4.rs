@@ -1,14 +1,20 @@
 //! NF4 with double quantization against bitsandbytes' own bytes (`golden/make_nf4.py`).
 
-use pipe_lm::quant::{Nf4Builder, Nf4Tensor, QuantError, Scales, SerializedTensor, dynamic_map};
+use pipe_lm::quant::{Nf4Builder, Nf4Tensor, QuantError, Scales, dynamic_map};
 use safetensors::{Dtype, SafeTensors};
-use std::{collections::BTreeMap, path::Path};
+use std::path::Path;
 
+/// A weight, and what bitsandbytes makes of it.
 struct Golden {
     input: Vec<f32>,
     shape: [usize; 2],
     dequantized: Vec<f32>,
-    parts: BTreeMap<String, SerializedTensor>,
+    packed: Vec<u8>,
+    /// `absmax`: a code per block of 64.
+    codes: Vec<u8>,
+    nested_absmax: Vec<f32>,
+    nested_map: Vec<f32>,
+    nested_offset: f64,
 }
 
 fn floats(bytes: &[u8]) -> Vec<f32> {
@@ -19,17 +25,19 @@ fn golden(name: &str) -> Golden {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/nf4/{name}.safetensors"));
     let bytes = std::fs::read(path).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
-    let part = |view: safetensors::tensor::TensorView| match view.dtype() {
-        Dtype::U8 => SerializedTensor::U8(view.data().to_vec(), view.shape().to_vec()),
-        Dtype::F32 => SerializedTensor::F32(floats(view.data())),
-        other => panic!("unexpected {other:?}"),
-    };
+    let data = |name: &str| file.tensor(name).unwrap().data().to_vec();
+    let state: serde_json::Value = serde_json::from_slice(&data("weight.quant_state.bitsandbytes__nf4")).unwrap();
     let input = file.tensor("input").unwrap();
+    assert_eq!(file.tensor("weight.absmax").unwrap().dtype(), Dtype::U8);
     Golden {
         shape: [input.shape()[0], input.shape()[1]],
         input: floats(input.data()),
-        dequantized: floats(file.tensor("dequantized").unwrap().data()),
-        parts: file.iter().filter(|(k, _)| k.starts_with("weight")).map(|(k, v)| (k.to_owned(), part(v))).collect(),
+        dequantized: floats(&data("dequantized")),
+        packed: data("weight"),
+        codes: data("weight.absmax"),
+        nested_absmax: floats(&data("weight.nested_absmax")),
+        nested_map: floats(&data("weight.nested_quant_map")),
+        nested_offset: state["nested_offset"].as_f64().unwrap(),
     }
 }
 
@@ -37,39 +45,28 @@ const CASES: [&str; 6] = ["square", "blocks_cross_rows", "several_nested_blocks"
 
 #[test]
 fn the_dynamic_map_is_bitsandbytes() {
-    let SerializedTensor::F32(map) = &golden("square").parts["weight.nested_quant_map"] else { panic!() };
-    assert_eq!(map.as_slice(), dynamic_map());
+    assert_eq!(golden("square").nested_map, dynamic_map());
 }
 
-/// Codes, scales, nested scales, offset and the JSON state: every byte that bitsandbytes would store.
+/// Codes, scales, nested scales and offset: every number that bitsandbytes would store.
 #[test]
 fn quantized_bytes_are_bitsandbytes() {
     for case in CASES {
         let golden = golden(case);
         let ours = Nf4Tensor::quantize(&golden.input, golden.shape).unwrap();
-        let parts = ours.to_parts("weight", "float32");
-        assert_eq!(parts.keys().collect::<Vec<_>>(), golden.parts.keys().collect::<Vec<_>>());
-        for (key, expect) in &golden.parts {
-            if key.ends_with("bitsandbytes__nf4") {
-                assert_eq!(json(&parts[key]), json(expect), "{case}: {key}");
-            } else {
-                assert!(parts[key] == *expect, "{case}: {key} differs");
-            }
-        }
+        assert!(ours.packed() == golden.packed, "{case}: codes");
+        let Scales::Double { codes, absmax, offset } = ours.scales() else { panic!("{case}") };
+        assert_eq!((codes, absmax), (&golden.codes, &golden.nested_absmax), "{case}");
+        assert_eq!(f64::from(*offset), golden.nested_offset, "{case}");
     }
-}
-
-fn json(part: &SerializedTensor) -> serde_json::Value {
-    let SerializedTensor::U8(bytes, _) = part else { panic!("the state is bytes") };
-    serde_json::from_slice(bytes).unwrap()
 }
 
 #[test]
 fn dequantized_values_are_bitsandbytes() {
     for case in CASES {
         let golden = golden(case);
-        let read = Nf4Tensor::from_named_parts("weight", &golden.parts).unwrap();
-        assert!(read.dequantize() == golden.dequantized, "{case}");
+        let ours = Nf4Tensor::quantize(&golden.input, golden.shape).unwrap();
+        assert!(ours.dequantize() == golden.dequantized, "{case}");
     }
 }
 
@@ -120,8 +117,4 @@ fn bad_input_is_named() {
     assert!(matches!(error, QuantError::NotFinite { index: 77, .. }), "{error}");
     let error = Nf4Tensor::quantize(&[0.5; 64], [2, 64]).unwrap_err();
     assert_eq!(error.to_string(), "failed to quantise a weight of shape [2, 64]: expected 128 values, got 64");
-    let mut parts = golden("square").parts;
-    parts.remove("weight.absmax");
-    let error = Nf4Tensor::from_named_parts("weight", &parts).unwrap_err();
-    assert_eq!(error.to_string(), "failed to read the 4-bit weight `weight`: `weight.absmax` is missing");
 }

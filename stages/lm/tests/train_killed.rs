@@ -1,4 +1,5 @@
-//! A training process that is killed with SIGKILL, again and again, ends with the same bytes as one that was left alone.
+//! A training process that is killed with SIGKILL, again and again, ends with the same bytes as one that was left
+//! alone.
 #![cfg(unix)]
 
 use candle_core::{DType, Device};
@@ -7,7 +8,7 @@ use pipe_lm::{
     config::DecoderConfig,
     model::Decoder,
     train::{
-        Budget, Checkpoints, Dataset, Evaluation, Example, Flow, Observer, Progress, Scheduler, Surroundings, TooLong,
+        Budget, Checkpoints, Dataset, Evaluation, Example, Observer, Progress, Scheduler, Surroundings, TooLong,
         TrainConfig, Warmup, attach_lora, train,
     },
     weights::Weights,
@@ -15,6 +16,7 @@ use pipe_lm::{
 use std::{
     env, fs,
     io::{BufRead, BufReader, Write},
+    ops::ControlFlow,
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -29,10 +31,10 @@ const SIGKILL: i32 = 9;
 struct Aloud;
 
 impl Observer for Aloud {
-    fn on_step(&mut self, progress: Progress) -> Flow {
+    fn on_step(&mut self, progress: Progress) -> ControlFlow<()> {
         let mut out = std::io::stdout().lock();
         writeln!(out, "\nstep {}", progress.record.step).and_then(|()| out.flush()).unwrap();
-        Flow::Continue
+        ControlFlow::Continue(())
     }
 }
 

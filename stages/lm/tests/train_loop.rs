@@ -7,13 +7,15 @@ use pipe_lm::{
     config::DecoderConfig,
     model::{Decoder, ModelError, PackedBatch},
     train::{
-        Budget, Checkpoints, Dataset, Evaluation, Example, Flow, Observer, Outcome, Params, Progress, Scheduler,
-        Stream, Surroundings, TooLong, TrainConfig, TrainError, Trainable, Warmup, attach_lora, evaluate, train,
+        Budget, Checkpoints, Dataset, Evaluation, Example, Observer, Params, Progress, Scheduler, Stream, Surroundings,
+        TooLong, TrainConfig, TrainError, Trainable, Trained, Warmup, attach_lora, evaluate, train,
     },
     weights::Weights,
 };
+use pipe_random::Random as _;
 use std::{
     fs,
+    ops::ControlFlow,
     path::{Path, PathBuf},
 };
 
@@ -36,7 +38,7 @@ fn lora() -> AdapterConfig {
 fn rows(n: usize, seed: u64) -> Dataset {
     let mut random = Stream::new(seed, "test rows", &[]);
     let row = |i| {
-        let (first, len) = (random.below(VOCAB as u64) as u32, 4 + random.below(20) as u32);
+        let (first, len) = (random.below(VOCAB) as u32, 4 + random.below(20) as u32);
         let tokens: Vec<u32> = (first..first + len).map(|t| t % VOCAB as u32).collect();
         Example::completion(format!("row-{i}"), tokens[..2].to_vec(), tokens[2..].to_vec(), Some(0))
     };
@@ -62,7 +64,7 @@ fn bytes(model: &dyn Trainable) -> Vec<u32> {
     model.parameters().into_values().flat_map(values).map(f32::to_bits).collect()
 }
 
-fn run(model: &Decoder, config: &TrainConfig, checkpoints: Option<&Checkpoints>, stop_at: u64) -> Outcome {
+fn run(model: &Decoder, config: &TrainConfig, checkpoints: Option<&Checkpoints>, stop_at: u64) -> Trained {
     let (data, held_out) = (rows(31, 1), rows(5, 2));
     let evaluation = Some(Evaluation { data: &held_out, every: 4 });
     let around = Surroundings { evaluation, checkpoints, base_identity: "tiny" };
@@ -72,8 +74,8 @@ fn run(model: &Decoder, config: &TrainConfig, checkpoints: Option<&Checkpoints>,
 struct StopAt(u64);
 
 impl Observer for StopAt {
-    fn on_step(&mut self, progress: Progress) -> Flow {
-        if progress.record.step == self.0 { Flow::Stop } else { Flow::Continue }
+    fn on_step(&mut self, progress: Progress) -> ControlFlow<()> {
+        if progress.record.step == self.0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
 
@@ -304,7 +306,8 @@ fn fail(fault: Fault, data: &Dataset) -> TrainError {
 fn a_blocked_gradient_is_reported() {
     assert_eq!(
         fail(Fault::Detached, &rows(31, 1)).to_string(),
-        "no gradient reaches `base_model.model.model.layers.0.mlp.down_proj.lora_B.weight` at step 1 (6 other parameters likewise): training would be silently without effect"
+        "no gradient reaches `base_model.model.model.layers.0.mlp.down_proj.lora_B.weight` at step 1 (6 other \
+         parameters likewise): training would be silently without effect"
     );
 }
 
@@ -344,7 +347,8 @@ fn rows_that_cannot_be_trained_on_are_named() {
     };
     check(
         Example::completion("masked", vec![1, 2, 3], vec![], None),
-        "row 1 (`masked`) has no unmasked token among its 3: its loss would be 0/0; give it a completion or leave it out",
+        "row 1 (`masked`) has no unmasked token among its 3: its loss would be 0/0; give it a completion or leave it \
+         out",
     );
     check(
         Example::completion("alien", vec![1], vec![99], None),
@@ -374,9 +378,50 @@ fn unknown_targets_and_bad_parameters_are_refused() {
     let error = attach_lora(&mut decoder, "x", &AdapterConfig { target_modules: targets, ..lora() }, 1).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the target module `query` is no linear layer of the model; it has down_proj, gate_proj, k_proj, o_proj, q_proj, up_proj, v_proj"
+        "the target module `query` is no linear layer of the model; it has down_proj, gate_proj, k_proj, o_proj, \
+         q_proj, up_proj, v_proj"
     );
     let bad = TrainConfig { max_grad_norm: Some(0.0), ..config() };
     let error = train(&decoder, &rows(6, 1), &bad, Surroundings::default(), &mut ()).unwrap_err();
     assert_eq!(error.to_string(), "`max_grad_norm` is 0, but must be a positive number");
+}
+
+/// No later step sees what the last one did: a model that is no longer one must not come out, nor a checkpoint of it.
+#[test]
+fn a_training_that_diverges_in_its_last_step_fails() {
+    // Parameters of 1e30, whose products overflow; parameters that are infinite; after a step at rate 0.
+    for (learning_rate, warmup, steps) in [(1e30, 0, 1), (1e39, 0, 1), (1e30, 1, 2)] {
+        let dir = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints { dir: dir.path().join("ck"), every: steps, keep: 1 };
+        let config = TrainConfig {
+            budget: Budget::Steps(steps),
+            learning_rate,
+            warmup: Warmup::Steps(warmup),
+            lr_scheduler: Scheduler::Constant,
+            ..config()
+        };
+        let around = Surroundings { checkpoints: Some(&checkpoints), ..Surroundings::default() };
+        let error = train(&model(&lora()), &rows(31, 1), &config, around, &mut ()).unwrap_err();
+        let told = matches!(
+            error,
+            TrainError::LossNotFinite { step, .. } | TrainError::ParameterNotFinite { step, .. } if step == steps
+        );
+        assert!(told, "{learning_rate}: {error}");
+        let left = fs::read_dir(&checkpoints.dir).map_or(0, Iterator::count);
+        assert_eq!(left, 0, "{learning_rate}");
+    }
+}
+
+/// Sizes of a batch that overflow are those of one step for all the data.
+#[test]
+fn a_batch_of_any_size_is_all_the_data_at_most() {
+    let one = |accumulation: usize| {
+        let model = model(&lora());
+        let config = TrainConfig { gradient_accumulation_steps: accumulation, budget: Budget::Steps(2), ..config() };
+        (run(&model, &config, None, NEVER).log.steps, bytes(&model))
+    };
+    let all = one(11);
+    for accumulation in [1 << 60, usize::MAX] {
+        assert!(one(accumulation) == all, "{accumulation}");
+    }
 }

@@ -62,15 +62,18 @@ impl AdapterConfig {
     /// The linear modules of a model that have an adapter, by their full names, each with layer and kind.
     ///
     /// # Errors
-    /// A pattern is not a regular expression, or no module matches.
+    /// A pattern is not a regular expression, no module matches, or the rank is beyond all reason.
     pub fn targets(&self, model: &DecoderConfig) -> Result<Vec<(String, usize, Linear)>, AdapterProblem> {
+        if self.r == 0 || self.r > MAX_RANK {
+            return Err(AdapterProblem::Unsupported { key: "r".to_owned(), value: self.r.to_string() });
+        }
         let pattern = match &self.target_modules {
             TargetModules::Pattern(pattern) => Some(whole("target_modules", pattern)?),
             _ => None,
         };
         let mut found = Vec::new();
         for layer in 0..model.num_layers() {
-            for &linear in Linear::of(model) {
+            for linear in Linear::of(model) {
                 let path = linear.path(model.family, layer);
                 let chosen = match (&self.target_modules, &pattern) {
                     (TargetModules::Names(names), _) => {
@@ -155,10 +158,13 @@ impl AdapterConfig {
             path: path.clone(),
             source,
         })?;
-        let raw: Result<Raw, _> = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(&text));
-        raw.map_err(AdapterProblem::Json)
-            .and_then(Raw::checked)
-            .map_err(|problem| AdapterError::Invalid { path, problem })
+        let kind: Result<Kind, _> = crate::json::parse(&text);
+        let raw = kind.map_err(AdapterProblem::Json).and_then(|kind| {
+            // Of other kinds the other keys are not those of LoRA.
+            kind.check()?;
+            crate::json::parse::<Raw>(&text).map_err(AdapterProblem::Json)
+        });
+        raw.and_then(Raw::checked).map_err(|problem| AdapterError::Invalid { path, problem })
     }
 }
 
@@ -201,8 +207,45 @@ enum OneOrMany<O, M> {
 }
 
 #[derive(Deserialize)]
-struct Raw {
+struct Kind {
     peft_type: String,
+}
+
+/// What PEFT calls other kinds of adapters, and what they do.
+const OTHER_KINDS: &[(&str, &str)] = &[
+    ("IA3", "IA3 scales activations"),
+    ("PROMPT_TUNING", "prompt tuning puts trained vectors in front of the prompt"),
+    ("MULTITASK_PROMPT_TUNING", "prompt tuning puts trained vectors in front of the prompt"),
+    ("P_TUNING", "P-tuning puts trained vectors in front of the prompt"),
+    ("PREFIX_TUNING", "prefix tuning puts trained keys and values in front of the prompt"),
+    ("VERA", "VeRA shares random matrices between layers"),
+    ("ADALORA", "AdaLoRA has a rank of its own for every module"),
+    ("LOHA", "LoHa multiplies two low-rank products"),
+    ("LOKR", "LoKr is a Kronecker product"),
+    ("OFT", "OFT rotates the weights"),
+    ("BOFT", "BOFT rotates the weights"),
+    ("LN_TUNING", "LN tuning trains the norms"),
+];
+
+impl Kind {
+    fn check(&self) -> Result<(), AdapterProblem> {
+        if self.peft_type == "LORA" {
+            return Ok(());
+        }
+        let known = OTHER_KINDS.iter().find(|(name, _)| *name == self.peft_type);
+        Err(AdapterProblem::Kind { found: self.peft_type.clone(), does: known.map(|(_, does)| *does) })
+    }
+}
+
+/// Modules outside of the layers, which an adapter of ours cannot change: the embedding table and the output
+/// projection, in the spellings of the supported families and others.
+const OUTSIDE: &[&str] = &["embed_tokens", "lm_head", "wte", "word_embeddings", "embed_out"];
+
+/// Highest rank: no matrix of a model is as narrow as that is wide, and every module gets two matrices of it.
+const MAX_RANK: usize = 1 << 16;
+
+#[derive(Deserialize)]
+struct Raw {
     base_model_name_or_path: Option<String>,
     r: usize,
     lora_alpha: f64,
@@ -242,9 +285,6 @@ impl Raw {
     fn checked(self) -> Result<AdapterConfig, AdapterProblem> {
         let unsupported =
             |key: &str, value: &Value| AdapterProblem::Unsupported { key: key.to_owned(), value: value.to_string() };
-        if self.peft_type != "LORA" {
-            return Err(unsupported("peft_type", &json!(self.peft_type)));
-        }
         for key in UNSUPPORTED {
             let value = self.rest.get(*key).unwrap_or(&Value::Null);
             let empty = match value {
@@ -260,7 +300,8 @@ impl Raw {
         if let Some(bias) = self.rest.get("bias").filter(|b| *b != "none") {
             return Err(unsupported("bias", bias));
         }
-        // PiSSA, OLoRA, CorDA and their like change the base weights too, so the adapter alone does not describe the model.
+        // PiSSA, OLoRA, CorDA and their like change the base weights too, so the adapter alone does not describe the
+        // model.
         if let Some(init) = self.rest.get("init_lora_weights")
             && !(init.is_boolean()
                 || init.is_null()
@@ -268,8 +309,13 @@ impl Raw {
         {
             return Err(unsupported("init_lora_weights", init));
         }
-        if self.r == 0 {
-            return Err(unsupported("r", &json!(0)));
+        if self.r == 0 || self.r > MAX_RANK {
+            return Err(unsupported("r", &json!(self.r)));
+        }
+        if let Some(OneOrMany::Many(names)) = &self.target_modules
+            && let Some(name) = names.iter().find(|name| OUTSIDE.iter().any(|outside| name.ends_with(outside)))
+        {
+            return Err(AdapterProblem::Embedding { name: name.clone() });
         }
         Ok(AdapterConfig {
             base_model_name_or_path: self.base_model_name_or_path,
@@ -284,7 +330,7 @@ impl Raw {
             },
             use_rslora: self.use_rslora,
             rank_pattern: numbers("rank_pattern", self.rank_pattern, |v| {
-                v.as_u64().filter(|r| *r > 0).map(|r| r as usize)
+                v.as_u64().filter(|r| *r > 0 && *r <= MAX_RANK as u64).map(|r| r as usize)
             })?,
             alpha_pattern: numbers("alpha_pattern", self.alpha_pattern, Value::as_f64)?,
             layers_to_transform: self.layers_to_transform.map(|layers| match layers {

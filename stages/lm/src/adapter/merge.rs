@@ -1,16 +1,17 @@
 //! Folding an adapter into the base weights.
 //!
-//! Each targeted weight becomes `W + scale * (B A)`, with W, A, B and the product in f32 whatever their stored types, and is rounded to the
-//! output type once, to nearest even. PEFT's `merge_and_unload` instead rounds the update to the base's type before adding it, so a bf16 merge there
-//! is rounded twice (differences of one unit in the last place of bf16). What was trained against a quantised base (QLoRA) is merged here
-//! into the base's own unquantised weights; the model that was trained saw `dequantise(quantise(W))`, and the difference is the quantisation error.
+//! Each targeted weight becomes `W + scale * (B A)`, with W, A, B and the product in f32 whatever their stored types,
+//! and is rounded to the output type once, to nearest even. PEFT's `merge_and_unload` instead rounds the update to the
+//! base's type before adding it, so a bf16 merge there is rounded twice (differences of one unit in the last place of
+//! bf16). What was trained against a quantised base (QLoRA) is merged here into the base's own unquantised weights; the
+//! model that was trained saw `dequantise(quantise(W))`, and the difference is the quantisation error.
 
 use candle_core::{DType, Device, Tensor};
 
 use crate::{
     config::DecoderConfig,
     model::Adapter,
-    weights::{LayerParam, Param, TensorSource, Weights, WeightsError},
+    weights::{LayerParam, Param, TensorSet, Weights, WeightsError},
 };
 
 /// A base model with an adapter folded in, computed tensor by tensor while it is written.
@@ -23,7 +24,8 @@ pub struct Merged<'a> {
 }
 
 impl<'a> Merged<'a> {
-    /// Folds `adapter` (or nothing) into `base`. With a `dtype` every tensor is written in it, else each in its stored one.
+    /// Folds `adapter` (or nothing) into `base`. With a `dtype` every tensor is written in it, else each in its stored
+    /// one.
     pub fn new(
         base: &'a Weights,
         config: &'a DecoderConfig,
@@ -62,7 +64,7 @@ impl<'a> Merged<'a> {
     }
 }
 
-impl TensorSource for Merged<'_> {
+impl TensorSet for Merged<'_> {
     fn specs(&self) -> Vec<(String, DType, Vec<usize>)> {
         let dtype = |param| self.dtype.or_else(|| self.base.dtype(param).ok()).unwrap_or(DType::F32);
         self.params().into_iter().map(|(name, p)| (name, dtype(p), p.shape(self.config))).collect()

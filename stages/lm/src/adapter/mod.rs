@@ -24,11 +24,12 @@ use crate::{
 
 const WEIGHTS: &str = "adapter_model.safetensors";
 
-/// Reads an adapter directory that PEFT or [`save_adapter`] wrote, for a model of configuration `model`. The matrices come as f32 on the CPU.
+/// Reads an adapter directory that PEFT or [`save_adapter`] wrote, for a model of configuration `model`. The matrices
+/// come as f32 on the CPU.
 ///
-/// # Errors
-/// A file is missing or damaged; the configuration asks for something that is not supported (DoRA, saved modules, embeddings); a
-/// targeted module lacks its matrices, has them in another shape, or there are matrices that no target explains.
+/// # Errors A file is missing or damaged; the configuration asks for something that is not supported (DoRA, saved
+/// modules, embeddings); a targeted module lacks its matrices, has them in another shape, or there are matrices that no
+/// target explains.
 pub fn load_adapter(dir: &Path, model: &DecoderConfig) -> Result<(AdapterConfig, Adapter), AdapterError> {
     let config = AdapterConfig::from_dir(dir)?;
     let path = dir.join(WEIGHTS);
@@ -61,7 +62,8 @@ pub fn load_adapter(dir: &Path, model: &DecoderConfig) -> Result<(AdapterConfig,
         modules.insert(module, LoraWeights { a, b, scale, dropout: config.lora_dropout as f32 });
     }
     if let Some(name) = unknown.into_keys().next() {
-        let problem = if name.contains("lora_embedding") {
+        let outside = [".embed_tokens.", ".lm_head.", ".wte."].iter().any(|module| name.contains(module));
+        let problem = if name.contains("lora_embedding") || outside {
             AdapterProblem::Embedding { name }
         } else {
             AdapterProblem::Unexplained { name }
@@ -73,9 +75,8 @@ pub fn load_adapter(dir: &Path, model: &DecoderConfig) -> Result<(AdapterConfig,
 
 /// Writes an adapter as PEFT does, in f32. The directory is created; existing files of an adapter are replaced.
 ///
-/// # Errors
-/// A file cannot be written, or the matrices do not fit the configuration's targets, ranks and scales: what is written must load
-/// to the same model.
+/// # Errors A file cannot be written, or the matrices do not fit the configuration's targets, ranks and scales: what is
+/// written must load to the same model.
 pub fn save_adapter(
     dir: &Path,
     config: &AdapterConfig,
@@ -223,9 +224,23 @@ pub enum AdapterProblem {
         /// The tensor or module.
         name: String,
     },
-    /// An adapter on an embedding.
+    /// An adapter of another kind than LoRA.
     #[error(
-        "`{name}` adapts an embedding, which is not supported; train without `embed_tokens` and `lm_head` among the target modules"
+        "`peft_type` is {found}{}, which is not supported: only LORA is; where PEFT can merge it, merge it there and \
+         use the merged model",
+        does.map(|does| format!(" ({does})")).unwrap_or_default()
+    )]
+    Kind {
+        /// `peft_type`.
+        found: String,
+        /// What such an adapter does.
+        does: Option<&'static str>,
+    },
+    /// An adapter on the embedding or the output projection.
+    #[error(
+        "`{name}` adapts the embedding or the output projection, which is not supported; train without `embed_tokens` \
+         and `lm_head` among the \
+         target modules, or merge the adapter with PEFT and use the merged model"
     )]
     Embedding {
         /// The tensor.
@@ -240,7 +255,7 @@ fn hint(key: &str) -> &'static str {
             " because the base weights were changed with it; merge the adapter with PEFT and use the merged model"
         }
         "bias" => "; train with `bias` none",
-        "peft_type" => "; only LORA is",
+        "r" => "; it is between 1 and 65536",
         _ => "",
     }
 }

@@ -2,16 +2,26 @@
 
 use std::io;
 
-use minijinja::{Error, ErrorKind, Value, value::Kwargs};
+use minijinja::{Error, ErrorKind, State, Value, value::Kwargs};
 use serde::Serialize;
 use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 
-pub(super) fn tojson(value: &Value, options: Kwargs) -> Result<Value, Error> {
+use crate::template;
+
+/// Widest indentation of a level.
+const MAX_INDENT: usize = 32;
+
+pub(super) fn tojson(state: &State, value: &Value, options: Kwargs) -> Result<Value, Error> {
     let indent: Option<usize> = options.get("indent")?;
     // Accepted because templates pass them; the defaults are what they pass.
     let _: Option<bool> = options.get("ensure_ascii")?;
     let sort_keys: Option<bool> = options.get("sort_keys")?;
     options.assert_all_used()?;
+    if indent.is_some_and(|width| width > MAX_INDENT) {
+        let problem = format!("tojson indents by {MAX_INDENT} at most");
+        return Err(Error::new(ErrorKind::InvalidOperation, problem));
+    }
+    template::check_depth(state, value)?;
     let failed = |e: serde_json::Error| Error::new(ErrorKind::BadSerialization, "write JSON").with_source(e);
     let mut json = serde_json::to_value(value).map_err(failed)?;
     if sort_keys == Some(true) {

@@ -1,8 +1,9 @@
 //! Chat templates: the Jinja program in a checkpoint that turns messages into one prompt.
 //!
-//! Rendering follows `transformers`' `apply_chat_template`: `trim_blocks` and `lstrip_blocks`, Python's string methods, a `tojson` that spells JSON
-//! as Python does, `raise_exception`, and `{% generation %}` blocks, whose content is kept. Only the date is different: `strftime_now` exists if a
-//! date is handed in, and is undefined otherwise, so that a prompt does not change overnight by itself.
+//! Rendering follows `transformers`' `apply_chat_template`: `trim_blocks` and `lstrip_blocks`, Python's string methods,
+//! a `tojson` that spells JSON as Python does, `raise_exception`, and `{% generation %}` blocks, whose content is kept.
+//! Only the date is different: `strftime_now` tells a date that is a parameter, never the clock's, so that a prompt
+//! does not change overnight by itself.
 
 mod date;
 mod json;
@@ -10,12 +11,15 @@ mod python;
 
 use std::path::Path;
 
-use minijinja::{Environment, ErrorKind, Value, syntax::SyntaxConfig, value::Serde};
+use minijinja::{Environment, ErrorKind, Value, value::Serde};
 use serde::{Deserialize, Serialize};
 
 pub use date::Date;
 
-use crate::tokenizer::{SpecialTokens, TokenizerConfig, TokenizerError};
+use crate::{
+    template,
+    tokenizer::{SpecialTokens, Tokenizer, TokenizerConfig, TokenizerError},
+};
 
 /// One turn of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,8 +42,8 @@ impl Message {
 pub struct ChatOptions {
     /// Whether to end with the header of the assistant's turn, so that the model answers.
     pub add_generation_prompt: bool,
-    /// What `strftime_now` reports; without it the template uses its own default.
-    pub date: Option<Date>,
+    /// What `strftime_now` reports.
+    pub date: Date,
     /// Further variables of the template, such as `tools` or `enable_thinking`.
     pub variables: serde_json::Map<String, serde_json::Value>,
 }
@@ -68,20 +72,52 @@ impl ChatTemplate {
     /// # Errors
     /// It is not valid Jinja.
     pub fn new(source: &str, special: SpecialTokens) -> Result<Self, ChatError> {
-        let mut environment = Environment::new();
-        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
-        environment.set_syntax(syntax.map_err(ChatError::Template)?);
+        let mut environment = template::environment().map_err(ChatError::Template)?;
         environment.set_unknown_method_callback(python::method);
         environment.set_formatter(python::format);
         environment.add_filter("tojson", json::tojson);
         environment.add_function("raise_exception", |message: String| -> Result<Value, minijinja::Error> {
             Err(minijinja::Error::new(ErrorKind::InvalidOperation, RAISED).with_source(Raised(message)))
         });
-        environment.add_template_owned(NAME, plain_generation_blocks(source)).map_err(ChatError::Template)?;
+        template::add(&mut environment, NAME, plain_generation_blocks(source)).map_err(ChatError::Template)?;
         Ok(Self { environment, special })
     }
 
-    /// The prompt of a conversation. Messages may be [`Message`]s or anything that serialises to what the template reads.
+    /// [`ChatTemplate::render`] of messages whose system text goes in front of the first user turn where the template
+    /// has no turn for it: where it refuses the conversation with one, or leaves its text out.
+    ///
+    /// # Errors
+    /// As [`ChatTemplate::render`].
+    pub fn conversation(&self, messages: &[Message], options: &ChatOptions) -> Result<String, ChatError> {
+        let rendered = self.render(messages, options);
+        let [system, user, rest @ ..] = messages else { return rendered };
+        if system.role != "system" || user.role != "user" {
+            return rendered;
+        }
+        match &rendered {
+            Ok(text) if text.contains(system.content.trim()) => return rendered,
+            Ok(_) | Err(ChatError::Refused { .. }) => {}
+            Err(_) => return rendered,
+        }
+        let content = format!("{}\n\n{}", system.content.trim_end(), user.content);
+        let folded: Vec<Message> = std::iter::once(Message::new("user", content)).chain(rest.iter().cloned()).collect();
+        // What is wrong with more than the system text is told of the conversation as it was given.
+        self.render(&folded, options).or(rendered)
+    }
+
+    /// The id of the token with which the template ends the assistant's turn, if it is a special one: a model that was
+    /// trained on conversations stops there, whatever its files name as the end of a text.
+    pub fn turn_end(&self, tokenizer: &Tokenizer) -> Option<u32> {
+        const ANSWER: &str = "answer";
+        let turns = [Message::new("user", "question"), Message::new("assistant", ANSWER)];
+        let text = self.render(&turns, &ChatOptions::default()).ok()?;
+        let (_, behind) = text.rsplit_once(ANSWER)?;
+        let first = *tokenizer.encode(behind, false).ok()?.first()?;
+        tokenizer.is_special(first).then_some(first)
+    }
+
+    /// The prompt of a conversation. Messages may be [`Message`]s or anything that serialises to what the template
+    /// reads.
     ///
     /// # Errors
     /// The template refuses the conversation (such as two user turns in a row) or fails.
@@ -93,10 +129,8 @@ impl ChatTemplate {
             ("documents", Value::from(())),
         ]);
         variables.extend(self.special.named().map(|(role, token)| (role, Value::from(token))));
-        if let Some(date) = options.date {
-            let strftime = move |format: String| date.strftime(&format);
-            variables.insert("strftime_now", Value::from_function(strftime));
-        }
+        let date = options.date;
+        variables.insert("strftime_now", Value::from_function(move |format: String| date.strftime(&format)));
         for (name, value) in &options.variables {
             variables.insert(name, Value::from(Serde(value)));
         }
@@ -125,8 +159,8 @@ fn refusal(error: &minijinja::Error) -> Option<ChatError> {
     None
 }
 
-/// `{% generation %}` only marks which text is the assistant's; here it becomes a condition that always holds, which trims white
-/// space in the same way.
+/// `{% generation %}` only marks which text is the assistant's; here it becomes a condition that always holds, which
+/// trims white space in the same way.
 fn plain_generation_blocks(source: &str) -> String {
     let mut plain = String::with_capacity(source.len());
     let mut rest = source;

@@ -1,12 +1,32 @@
-//! Python's ways: methods of strings and dictionaries, and values printed as `str` prints them (`None`, `True`, lists in `repr` form).
+//! Python's ways: methods of strings and dictionaries, and values printed as `str` prints them (`None`, `True`, lists
+//! in `repr` form).
 
 use std::fmt::Write;
 
 use minijinja::{Error, Output, State, Value, value::ValueKind};
 
+use crate::template;
+
 pub(super) fn method(state: &mut State, value: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
     match (name, value.as_str()) {
         ("title", Some(text)) if args.is_empty() => Ok(Value::from(title(text))),
+        // What can grow is paid for before it is made.
+        ("replace", Some(text)) => {
+            let of = |place: usize| args.get(place).and_then(Value::as_str).map_or(0, str::len);
+            template::pay(state, (text.len() / of(0).max(1) + 1).saturating_mul(of(1)).saturating_add(text.len()))?;
+            minijinja_contrib::pycompat::unknown_method_callback(state, value, name, args)
+        }
+        ("join", Some(text)) => {
+            for item in args.first().into_iter().filter_map(|list| list.try_iter().ok()).flatten() {
+                template::pay(state, text.len() + item.as_str().map_or(64, str::len))?;
+            }
+            minijinja_contrib::pycompat::unknown_method_callback(state, value, name, args)
+        }
+        // Widths are written into it.
+        ("format", Some(text)) => {
+            template::pay(state, widths(text))?;
+            minijinja_contrib::pycompat::unknown_method_callback(state, value, name, args)
+        }
         _ => minijinja_contrib::pycompat::unknown_method_callback(state, value, name, args),
     }
 }
@@ -26,11 +46,20 @@ fn title(text: &str) -> String {
     out
 }
 
-pub(super) fn format(out: &mut Output, _: &mut State, value: &Value) -> Result<(), Error> {
+/// The sum of all numbers in a text.
+fn widths(text: &str) -> usize {
+    let numbers = text.split(|c: char| !c.is_ascii_digit()).filter(|digits| !digits.is_empty());
+    numbers.fold(0, |sum: usize, digits| sum.saturating_add(digits.parse().unwrap_or(usize::MAX)))
+}
+
+pub(super) fn format(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
     match value.kind() {
         ValueKind::Undefined => Ok(()),
         ValueKind::String => out.write_str(&value.to_string()).map_err(Error::from),
-        _ => out.write_str(&repr(value)).map_err(Error::from),
+        _ => {
+            template::check_depth(state, value)?;
+            out.write_str(&repr(value)).map_err(Error::from)
+        }
     }
 }
 

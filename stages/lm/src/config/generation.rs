@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{ConfigError, ConfigProblem, DecoderConfig, raw::Ids};
+use super::{ConfigError, ConfigProblem, raw::Ids};
 
 /// The keys of `generation_config.json` that this crate knows. Nothing here is applied unasked except the stop tokens.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -51,8 +51,8 @@ impl GenerationDefaults {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(source) => return Err(ConfigError::Read { path, source }),
         };
-        let raw: Raw = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(&text))
-            .map_err(|e| ConfigError::Invalid { path, problem: ConfigProblem::Json(e) })?;
+        let raw: Raw =
+            crate::json::parse(&text).map_err(|e| ConfigError::Invalid { path, problem: ConfigProblem::Json(e) })?;
         Ok(Self {
             do_sample: raw.do_sample,
             temperature: raw.temperature,
@@ -64,11 +64,4 @@ impl GenerationDefaults {
             eos_token_ids: raw.eos_token_id.map(Ids::into_vec).unwrap_or_default(),
         })
     }
-}
-
-/// The tokens that end a generation: those of `generation_config.json` if it names any, else those of `config.json`.
-/// Chat models differ here (Llama 3 Instruct ends a turn with `<|eot_id|>`, named in the former only).
-pub fn stop_tokens(config: &DecoderConfig, generation: &GenerationDefaults) -> Vec<u32> {
-    let chosen = if generation.eos_token_ids.is_empty() { &config.eos_token_ids } else { &generation.eos_token_ids };
-    chosen.clone()
 }

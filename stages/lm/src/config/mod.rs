@@ -1,70 +1,19 @@
 //! What a checkpoint's `config.json` says, as one [`DecoderConfig`] for every family.
 //!
-//! The families differ in a handful of switches (biases, QK norm, windows, where positions enter), so one structure describes
-//! them all and one decoder runs them all. Defaults of left-out keys are those of `transformers` 5 for the same `model_type`.
+//! The families differ in a handful of switches (biases, QK norm, windows, where positions enter), so one structure
+//! describes them all and one decoder runs them all. Defaults of left-out keys are those of `transformers` 5 for the
+//! same `model_type`.
 
-mod families;
+pub(crate) mod families;
 mod generation;
 mod raw;
 mod rope;
 
 use std::path::{Path, PathBuf};
 
-pub use generation::{GenerationDefaults, stop_tokens};
+pub use families::{Family, FamilySpec, Names};
+pub use generation::GenerationDefaults;
 pub use rope::{Rope, RopeScaling};
-
-/// The architectures that are supported, as `config.json` names them under `architectures`.
-pub const SUPPORTED_ARCHITECTURES: &[&str] = &[
-    "LlamaForCausalLM",
-    "MistralForCausalLM",
-    "Qwen2ForCausalLM",
-    "Qwen3ForCausalLM",
-    "SmolLM3ForCausalLM",
-    "MptForCausalLM",
-];
-
-/// A model family: it decides the names of the weights and which defaults apply.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
-    /// Llama 1 to 3.x, TinyLlama, SmolLM 1 and 2, and everything else that calls itself `llama`.
-    Llama,
-    /// Mistral 7B and its like: Llama with a sliding window.
-    Mistral,
-    /// Qwen2 and Qwen2.5: Llama with biases on q, k and v.
-    Qwen2,
-    /// Qwen3: Llama with RMS norms on the heads of q and k.
-    Qwen3,
-    /// SmolLM3: Llama in which every fourth layer has no rotary embedding.
-    SmolLm3,
-    /// MPT: ALiBi, layer norm without bias, an ungated MLP, one fused `Wqkv`.
-    Mpt,
-}
-
-impl Family {
-    /// The `model_type` of `config.json`.
-    pub fn model_type(self) -> &'static str {
-        match self {
-            Self::Llama => "llama",
-            Self::Mistral => "mistral",
-            Self::Qwen2 => "qwen2",
-            Self::Qwen3 => "qwen3",
-            Self::SmolLm3 => "smollm3",
-            Self::Mpt => "mpt",
-        }
-    }
-
-    /// The `architectures` entry of `config.json`.
-    pub fn architecture(self) -> &'static str {
-        match self {
-            Self::Llama => "LlamaForCausalLM",
-            Self::Mistral => "MistralForCausalLM",
-            Self::Qwen2 => "Qwen2ForCausalLM",
-            Self::Qwen3 => "Qwen3ForCausalLM",
-            Self::SmolLm3 => "SmolLM3ForCausalLM",
-            Self::Mpt => "MptForCausalLM",
-        }
-    }
-}
 
 /// Which normalisation a block uses. Neither has a bias in the supported families.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,9 +40,11 @@ pub enum Activation {
 /// How a model knows the order of its tokens.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Position {
-    /// Rotary embedding of q and k, in the layers whose [`Layer::rope`] is set. Halves are rotated (`x[i]` with `x[i + d/2]`).
+    /// Rotary embedding of q and k, in the layers whose [`Layer::rope`] is set. Halves are rotated (`x[i]` with `x[i +
+    /// d/2]`).
     Rope(Rope),
-    /// Linear biases on the attention scores (Press et al. 2022); `bias_max` is the exponent's range, 8 in all published models.
+    /// Linear biases on the attention scores (Press et al. 2022); `bias_max` is the exponent's range, 8 in all
+    /// published models.
     Alibi {
         /// The slopes run from `2^(-bias_max/heads)` to `2^(-bias_max)`.
         bias_max: f64,
@@ -165,9 +116,8 @@ pub struct DecoderConfig {
 impl DecoderConfig {
     /// Reads `config.json` of a checkpoint directory.
     ///
-    /// # Errors
-    /// The file is missing or is not JSON, a key has the wrong type or an impossible value, or the architecture, rope type or
-    /// quantisation is not supported: the message names file, key and value.
+    /// # Errors The file is missing or is not JSON, a key has the wrong type or an impossible value, or the
+    /// architecture, rope type or quantisation is not supported: the message names file, key and value.
     pub fn from_dir(dir: &Path) -> Result<Self, ConfigError> {
         let path = dir.join("config.json");
         let text = std::fs::read_to_string(&path).map_err(|source| ConfigError::Read { path: path.clone(), source })?;
@@ -185,11 +135,6 @@ impl DecoderConfig {
     /// The number of decoder layers.
     pub fn num_layers(&self) -> usize {
         self.layers.len()
-    }
-
-    /// How many query heads share one key and value head.
-    pub fn group_size(&self) -> usize {
-        self.num_attention_heads / self.num_key_value_heads
     }
 }
 
@@ -234,13 +179,13 @@ pub enum ConfigProblem {
         reason: String,
     },
     /// An architecture that the decoder does not cover.
-    #[error("the architecture `{name}` is not supported (supported: {})", SUPPORTED_ARCHITECTURES.join(", "))]
+    #[error("the architecture `{name}` is not supported (supported: {})", FamilySpec::architectures())]
     Architecture {
         /// What the file says.
         name: String,
     },
     /// A way of scaling rotary embeddings that is not covered.
-    #[error("the rope type `{name}` is not supported (supported: {})", rope::SUPPORTED_ROPE_TYPES.join(", "))]
+    #[error("the rope type `{name}` is not supported (supported: {})", rope::TYPES.join(", "))]
     RopeType {
         /// What the file says.
         name: String,

@@ -3,19 +3,21 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-/// `eos_token_id` is one id or several.
+use crate::json::Id;
+
+/// `eos_token_id` is one id or several; negative ones are none.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Ids {
-    One(u32),
-    Many(Vec<u32>),
+    One(Id),
+    Many(Vec<Id>),
 }
 
 impl Ids {
     pub(super) fn into_vec(self) -> Vec<u32> {
         match self {
-            Self::One(id) => vec![id],
-            Self::Many(ids) => ids,
+            Self::One(id) => id.0.into_iter().collect(),
+            Self::Many(ids) => ids.into_iter().filter_map(|id| id.0).collect(),
         }
     }
 }
@@ -66,17 +68,19 @@ pub(super) struct LlamaLike {
     pub no_rope_layers: Option<Vec<u8>>,
     pub no_rope_layer_interval: Option<usize>,
     #[serde(default, deserialize_with = "nullable")]
-    pub bos_token_id: Nullable<u32>,
+    pub bos_token_id: Nullable<Id>,
     #[serde(default, deserialize_with = "nullable")]
     pub eos_token_id: Nullable<Ids>,
-    pub pad_token_id: Option<i64>,
+    pub pad_token_id: Option<Id>,
 }
 
 /// `rope_scaling` (old) and `rope_parameters` (new) share their keys; the new form carries `rope_theta` too.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct RopeParameters {
-    #[serde(alias = "type")]
     pub rope_type: Option<String>,
+    /// The older name of `rope_type`, which files for both kinds of readers have beside it.
+    #[serde(rename = "type")]
+    pub old_type: Option<String>,
     pub rope_theta: Option<f64>,
     pub partial_rotary_factor: Option<f64>,
     pub factor: Option<f64>,
@@ -107,9 +111,9 @@ pub(super) struct Mpt {
     pub tie_word_embeddings: Option<bool>,
     #[serde(default)]
     pub attn_config: MptAttention,
-    pub bos_token_id: Option<u32>,
+    pub bos_token_id: Option<Id>,
     pub eos_token_id: Option<Ids>,
-    pub pad_token_id: Option<u32>,
+    pub pad_token_id: Option<Id>,
 }
 
 /// MPT's `attn_config`.

@@ -1,11 +1,13 @@
-//! Rotary position embeddings: the inverse frequencies of each scaling, as `transformers`' `modeling_rope_utils` computes them.
+//! Rotary position embeddings: the inverse frequencies of each scaling, as `transformers`' `modeling_rope_utils`
+//! computes them.
 
 use super::{
     ConfigProblem,
     raw::{LlamaLike, RopeParameters},
 };
 
-pub(super) const SUPPORTED_ROPE_TYPES: &[&str] = &["default", "linear", "dynamic", "llama3", "yarn"];
+/// What `rope_type` may say.
+pub(super) const TYPES: &[&str] = &["default", "linear", "dynamic", "llama3", "yarn"];
 
 /// The rotary embedding of a model (Su et al. 2021), over the whole width of a head.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,8 +69,9 @@ pub enum RopeScaling {
 }
 
 impl Rope {
-    /// The `head_dim / 2` inverse frequencies, in radians per token, and the factor on cos and sin, for a sequence of `seq_len`
-    /// tokens. Only [`RopeScaling::Dynamic`] depends on `seq_len`; a pass that mixes rows must use each row's own length.
+    /// The `head_dim / 2` inverse frequencies, in radians per token, and the factor on cos and sin, for a sequence of
+    /// `seq_len` tokens. Only [`RopeScaling::Dynamic`] depends on `seq_len`; a pass that mixes rows must use each row's
+    /// own length.
     ///
     /// Computed in f32 in the order of operations of `transformers`, so that the angles agree to the last bits.
     pub fn inverse_frequencies(&self, head_dim: usize, seq_len: usize) -> (Vec<f32>, f32) {
@@ -181,7 +184,7 @@ fn scaling(
             reason: "it must be positive".into(),
         });
     }
-    match p.rope_type.as_deref().unwrap_or("default") {
+    match p.rope_type.as_deref().or(p.old_type.as_deref()).unwrap_or("default") {
         "default" => Ok(RopeScaling::Default),
         "linear" => Ok(RopeScaling::Linear { factor: need("rope_scaling.factor", p.factor)? }),
         "dynamic" => Ok(RopeScaling::Dynamic {

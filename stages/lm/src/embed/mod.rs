@@ -1,32 +1,35 @@
-//! Text embeddings by models of BERT's family (Devlin et al. 2018, arXiv:1810.04805), through candle-transformers.
+//! Text embeddings by models of BERT's family (Devlin et al. 2018, arXiv:1810.04805).
 //!
 //! Every text is embedded by itself: no padding, and nothing of a vector depends on the texts beside it.
 
-use std::path::{Path, PathBuf};
+mod bert;
+mod modules;
+mod pooling;
+
+use std::{
+    borrow::Cow,
+    path::{Path, PathBuf},
+};
 
 use candle_core::{DType, Device, IndexOp, Tensor};
 use candle_nn::VarBuilder;
-use candle_transformers::models::bert::{BertModel, Config};
 use rayon::prelude::*;
 use serde::Deserialize;
 
-use crate::tokenizer::{Tokenizer, TokenizerError};
+use bert::{Bert, Config};
+use modules::Modules;
+pub use pooling::Pooling;
 
-/// How the vectors of a text's tokens become one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Pooling {
-    /// Their mean.
-    Mean,
-    /// That of the first token, `[CLS]`.
-    Cls,
-}
+use crate::tokenizer::{Tokenizer, TokenizerError};
 
 /// An embedding model.
 pub struct Embedder {
-    model: BertModel,
+    model: Bert,
     tokenizer: Tokenizer,
-    pooling: Pooling,
+    /// Put together in this order.
+    pooling: Vec<Pooling>,
+    dense: Vec<modules::Dense>,
+    lower_case: bool,
     /// Longest text in tokens, special ones included; what is longer is cut.
     max_length: usize,
     dimensions: usize,
@@ -62,6 +65,14 @@ pub enum EmbedError {
     /// The tokenizer.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
+    /// A module of sentence-transformers that would change the vectors and is not supported.
+    #[error("use the module in {}: {problem}", path.display())]
+    Module {
+        /// Its folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The weights cannot be used.
     #[error("load the embedding model in {}", path.display())]
     Weights {
@@ -86,23 +97,17 @@ struct Kind {
     model_type: String,
 }
 
-/// `1_Pooling/config.json` of sentence-transformers.
-#[derive(Deserialize)]
-struct PoolingConfig {
-    #[serde(default)]
-    pooling_mode_cls_token: bool,
-}
-
 /// `sentence_bert_config.json` of sentence-transformers.
 #[derive(Deserialize)]
 struct SentenceConfig {
     max_seq_length: Option<usize>,
+    #[serde(default)]
+    do_lower_case: bool,
 }
 
 fn read<T: for<'de> Deserialize<'de>>(path: PathBuf) -> Result<T, EmbedError> {
     let text = std::fs::read_to_string(&path).map_err(|source| EmbedError::Read { path: path.clone(), source })?;
-    serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(&text))
-        .map_err(|source| EmbedError::Config { path, source })
+    crate::json::parse(&text).map_err(|source| EmbedError::Config { path, source })
 }
 
 fn read_if_there<T: for<'de> Deserialize<'de>>(path: PathBuf) -> Result<Option<T>, EmbedError> {
@@ -110,34 +115,62 @@ fn read_if_there<T: for<'de> Deserialize<'de>>(path: PathBuf) -> Result<Option<T
 }
 
 impl Embedder {
-    /// Opens a Hugging Face directory with `config.json`, `tokenizer.json` and `model.safetensors`. `pooling` and the longest text are taken from the files
-    /// of sentence-transformers where there are any and nothing else is said; without them texts are pooled by the mean.
+    /// Opens a Hugging Face directory with `config.json`, `tokenizer.json` and `model.safetensors`. The files of
+    /// sentence-transformers count where there are any: pooling (unless `pooling` replaces it), dense layers behind it,
+    /// the longest text. Without them texts are pooled by the mean.
     ///
     /// # Errors
-    /// A file is missing or damaged, or the model is not of BERT's family.
+    /// A file is missing or damaged, the model is not of BERT's family, or it has modules that are not supported.
     pub fn open(dir: &Path, pooling: Option<Pooling>) -> Result<Self, EmbedError> {
-        let place = dir.join("config.json");
-        let Kind { model_type } = read(place.clone())?;
-        if model_type != "bert" {
-            return Err(EmbedError::Architecture { path: place, found: model_type });
-        }
-        let config: Config = read(place)?;
+        let config = Self::config(dir)?;
         let tokenizer = Tokenizer::from_dir(dir)?;
-        let said: Option<PoolingConfig> = read_if_there(dir.join("1_Pooling/config.json"))?;
-        let said = said.map(|p| if p.pooling_mode_cls_token { Pooling::Cls } else { Pooling::Mean });
-        let limit: Option<SentenceConfig> = read_if_there(dir.join("sentence_bert_config.json"))?;
-        let limit = limit.and_then(|c| c.max_seq_length).unwrap_or(config.max_position_embeddings);
+        let Modules { pooling: said, dense } = Modules::read(dir)?;
+        let pooling = pooling.map(|mode| vec![mode]).or(said).unwrap_or_else(|| vec![Pooling::Mean]);
+        let mut dimensions = config.hidden_size * pooling.len();
+        for layer in &dense {
+            let (inner, out) = layer.shape();
+            if inner != dimensions {
+                let problem = format!("a Dense module takes vectors of {inner} components, and is given {dimensions}");
+                return Err(EmbedError::Module { path: dir.to_owned(), problem });
+            }
+            dimensions = out;
+        }
+        let said: Option<SentenceConfig> = read_if_there(dir.join("sentence_bert_config.json"))?;
+        let lower_case = said.as_ref().is_some_and(|c| c.do_lower_case);
+        let limit = said.and_then(|c| c.max_seq_length).unwrap_or(config.max_position_embeddings);
         let weights = dir.join("model.safetensors");
         let bytes = std::fs::read(&weights).map_err(|source| EmbedError::Read { path: weights, source })?;
         let wrong = |source| EmbedError::Weights { path: dir.to_owned(), source };
         let variables = VarBuilder::from_buffered_safetensors(bytes, DType::F32, &Device::Cpu).map_err(wrong)?;
         Ok(Self {
-            model: BertModel::load(variables, &config).map_err(wrong)?,
+            model: Bert::load(variables, &config).map_err(wrong)?,
             tokenizer,
-            pooling: pooling.or(said).unwrap_or(Pooling::Mean),
+            pooling,
+            dense,
+            lower_case,
             max_length: limit.min(config.max_position_embeddings).max(2),
-            dimensions: config.hidden_size,
+            dimensions,
         })
+    }
+
+    fn config(dir: &Path) -> Result<Config, EmbedError> {
+        let place = dir.join("config.json");
+        let Kind { model_type } = read(place.clone())?;
+        if model_type != "bert" {
+            return Err(EmbedError::Architecture { path: place, found: model_type });
+        }
+        read(place)
+    }
+
+    /// Looks at the files without reading the weights.
+    ///
+    /// # Errors
+    /// As [`Embedder::open`], as far as that shows without them.
+    pub(crate) fn check(dir: &Path) -> Result<(), EmbedError> {
+        Self::config(dir)?;
+        Modules::read(dir)?;
+        let weights = dir.join("model.safetensors");
+        std::fs::File::open(&weights).map(drop).map_err(|source| EmbedError::Read { path: weights, source })
     }
 
     /// The number of components of a vector.
@@ -145,8 +178,8 @@ impl Embedder {
         self.dimensions
     }
 
-    /// The vectors of some texts, of length 1, in their order; computed in parallel. `between` is asked in between whether to go on, and
-    /// `None` comes back when it says no.
+    /// The vectors of some texts, of length 1, in their order; computed in parallel. `between` is asked in between
+    /// whether to go on, and `None` comes back when it says no.
     ///
     /// # Errors
     /// A text cannot be tokenized; the model fails.
@@ -162,7 +195,8 @@ impl Embedder {
     }
 
     fn embed(&self, row: usize, text: &str) -> Result<Vec<f32>, EmbedError> {
-        let mut ids = self.tokenizer.encode(text, true)?;
+        let text = if self.lower_case { Cow::Owned(text.to_lowercase()) } else { Cow::Borrowed(text) };
+        let mut ids = self.tokenizer.encode(&text, true)?;
         if ids.len() > self.max_length {
             // The last token separates texts and is kept, as in transformers' truncation.
             let last = ids[ids.len() - 1];
@@ -174,12 +208,16 @@ impl Embedder {
 
     fn forward(&self, ids: &[u32]) -> candle_core::Result<Vec<f32>> {
         let ids = Tensor::new(ids, &Device::Cpu)?.unsqueeze(0)?;
-        let hidden = self.model.forward(&ids, &ids.zeros_like()?, None)?.i(0)?;
-        let pooled = match self.pooling {
-            Pooling::Mean => hidden.mean(0)?,
-            Pooling::Cls => hidden.i(0)?,
+        let hidden = self.model.forward(&ids)?.i(0)?;
+        let mut vector: Vec<f32> = if let [Pooling::Mean] = self.pooling[..] {
+            hidden.mean(0)?.to_vec1()?
+        } else {
+            let tokens: Vec<Vec<f32>> = hidden.to_vec2()?;
+            self.pooling.iter().flat_map(|mode| mode.pool(&tokens)).collect()
         };
-        let vector: Vec<f32> = pooled.to_vec1()?;
+        for layer in &self.dense {
+            vector = layer.forward(vector)?;
+        }
         let length = vector.iter().map(|v| v * v).sum::<f32>().sqrt().max(1e-12);
         Ok(vector.into_iter().map(|v| v / length).collect())
     }

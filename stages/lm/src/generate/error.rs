@@ -1,6 +1,6 @@
 //! What can go wrong in generation.
 
-use super::endpoint::EndpointError;
+use super::{Completion, FinishReason, Usage, endpoint::EndpointError};
 use crate::model::ModelError;
 
 /// Errors of a backend. Messages complete "failed to ...".
@@ -60,10 +60,11 @@ pub enum GenerateError {
     },
     /// A sampling parameter out of range.
     #[error("use the sampling parameters: {0}")]
-    Params(String),
+    Params(super::BadSampling),
     /// The model computed something that is not a number.
     #[error(
-        "complete row `{row}`: the model's logits at position {position} are not finite; its weights are damaged or overflow"
+        "complete row `{row}`: the model's logits at position {position} are not finite; its weights are damaged or \
+         overflow"
     )]
     NotFinite {
         /// The row.
@@ -80,6 +81,23 @@ pub enum GenerateError {
 }
 
 impl GenerateError {
+    /// What becomes of the row that the error is about, where it is that row alone that cannot be completed: a
+    /// completion with the reason in place of a text.
+    pub(super) fn into_completion(self) -> Result<Completion, Self> {
+        let (row, finish, text) = match &self {
+            Self::PromptTooLong { row, prompt_tokens, context } => {
+                let text = format!("its prompt has {prompt_tokens} tokens, the model's context is {context}");
+                (row, FinishReason::TooLong, text)
+            }
+            Self::EmptyPrompt { row } => (row, FinishReason::Refused, "its prompt is empty".to_owned()),
+            Self::Tokenize { row, source } => (row, FinishReason::Refused, source.to_string()),
+            Self::Chat { row, source } => (row, FinishReason::Refused, source.to_string()),
+            _ => return Err(self),
+        };
+        let (id, usage) = (row.clone(), Usage::default());
+        Ok(Completion { id, text, tokens: Vec::new(), logprobs: None, finish, usage })
+    }
+
     /// The row that it is about, where it is about one.
     pub fn row(&self) -> Option<&str> {
         match self {

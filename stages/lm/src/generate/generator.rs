@@ -2,16 +2,17 @@
 
 use std::{ops::ControlFlow, sync::Arc};
 
+use pipe_random::RowRandom;
 use rayon::prelude::*;
 
 use super::{
-    Backend, Completion, FinishReason, GenerateError, Prompt, Request, RowRandom, SamplingParams, Sink, Usage,
+    Backend, Completion, FinishReason, GenerateError, Prompt, Request, SamplingParams, Sink, Usage,
     rows::{Row, Slots},
     sampling::Sampler,
     stop::StopStrings,
 };
 use crate::{
-    chat::{ChatOptions, ChatTemplate},
+    chat::{ChatOptions, ChatTemplate, Date},
     model::{CachedBatch, Inference, ModelError},
     tokenizer::Tokenizer,
 };
@@ -41,21 +42,37 @@ pub struct Generator {
     model: Arc<Inference>,
     tokenizer: Arc<Tokenizer>,
     chat: Option<Arc<ChatTemplate>>,
+    chat_date: Date,
     eos: Arc<[u32]>,
     adapter: Option<usize>,
     options: GeneratorOptions,
 }
 
 impl Generator {
-    /// A generator over `model`. `eos` are the ids that end a text ([`stop_tokens`](crate::config::stop_tokens)).
+    /// A generator over `model`. `eos` are the ids that end a text ([`Ends`](super::Ends)).
     pub fn new(model: Arc<Inference>, tokenizer: Arc<Tokenizer>, eos: &[u32]) -> Self {
-        Self { model, tokenizer, chat: None, eos: eos.into(), adapter: None, options: GeneratorOptions::default() }
+        Self {
+            model,
+            tokenizer,
+            chat: None,
+            chat_date: Date::default(),
+            eos: eos.into(),
+            adapter: None,
+            options: GeneratorOptions::default(),
+        }
     }
 
     /// With the template that conversations are rendered with.
     #[must_use]
     pub fn with_chat(mut self, template: Arc<ChatTemplate>) -> Self {
         self.chat = Some(template);
+        self
+    }
+
+    /// With the date that chat templates may print.
+    #[must_use]
+    pub fn with_chat_date(mut self, date: Date) -> Self {
+        self.chat_date = date;
         self
     }
 
@@ -83,7 +100,7 @@ impl Generator {
     fn row(&self, request: Request, params: &SamplingParams) -> Result<Row, GenerateError> {
         let Request { id, prompt } = request;
         let encode = |text: &str, special: bool, id: &str| {
-            let encoded = self.tokenizer.encode(text, special);
+            let encoded = self.tokenizer.encode_prompt(text, special);
             encoded.map_err(|source| GenerateError::Tokenize { row: id.to_owned(), source: Box::new(source) })
         };
         let tokens = match prompt {
@@ -91,8 +108,9 @@ impl Generator {
             Prompt::Text(text) => encode(&text, true, &id)?,
             Prompt::Chat(messages) => {
                 let Some(template) = &self.chat else { return Err(GenerateError::NoChatTemplate { row: id }) };
-                let options = ChatOptions { add_generation_prompt: true, ..ChatOptions::default() };
-                let rendered = template.render(&messages, &options);
+                let options =
+                    ChatOptions { add_generation_prompt: true, date: self.chat_date, ..ChatOptions::default() };
+                let rendered = template.conversation(&messages, &options);
                 let text =
                     rendered.map_err(|source| GenerateError::Chat { row: id.clone(), source: Box::new(source) })?;
                 // Templates write the special tokens themselves.
@@ -118,7 +136,7 @@ impl Generator {
 
     /// Positions that a row can come to need.
     fn need(&self, row: &Row, params: &SamplingParams) -> usize {
-        (row.prompt + params.max_new_tokens).min(self.model.context())
+        row.prompt.saturating_add(params.max_new_tokens).min(self.model.context())
     }
 
     /// Slots and capacity for rows that need `need` positions, within the memory allowed.
@@ -143,15 +161,8 @@ impl Generator {
             return Err(GenerateError::NotFinite { row: row.id.clone(), position: row.tokens.len() - 1 });
         };
         let token = sampled.token;
-        let ends = if !params.ignore_eos && self.eos.contains(&token) {
-            Some(FinishReason::Eos)
-        } else if params.stop_tokens.contains(&token) {
-            Some(FinishReason::Stop)
-        } else {
-            None
-        };
-        if let Some(finish) = ends {
-            return self.completion(row, finish, params, stops).map(Some);
+        if !params.ignore_eos && self.eos.contains(&token) {
+            return self.completion(row, FinishReason::Eos, params, stops).map(Some);
         }
         row.tokens.push(token);
         row.logprobs.extend(sampled.logprob);
@@ -185,12 +196,11 @@ impl Generator {
         let text = self.tokenizer.decode(&tokens, true);
         let mut text =
             text.map_err(|source| GenerateError::Decode { row: row.id.clone(), source: Box::new(source) })?;
-        let mut ended_by_token = u64::from(finish == FinishReason::Eos);
-        if finish == FinishReason::Stop {
-            match stops.find(&text) {
-                Some(end) => text.truncate(end),
-                None => ended_by_token = 1,
-            }
+        let ended_by_token = u64::from(finish == FinishReason::Eos);
+        if finish == FinishReason::Stop
+            && let Some(end) = stops.find(&text)
+        {
+            text.truncate(end);
         }
         Ok(Completion {
             id: std::mem::take(&mut row.id),
@@ -200,6 +210,24 @@ impl Generator {
             logprobs: params.logprobs.then(|| std::mem::take(&mut row.logprobs)),
             finish,
         })
+    }
+}
+
+/// Rows that wait for a slot. Where there is none now, there may be one when others have ended.
+struct Waiting<R: Iterator> {
+    rows: R,
+    next: Option<R::Item>,
+}
+
+impl<R: Iterator> Waiting<R> {
+    fn peek(&mut self) -> Option<&R::Item> {
+        self.next = self.next.take().or_else(|| self.rows.next());
+        self.next.as_ref()
+    }
+
+    fn next_if(&mut self, fits: impl FnOnce(&R::Item) -> bool) -> Option<R::Item> {
+        self.peek();
+        self.next.take_if(|row| fits(row))
     }
 }
 
@@ -214,7 +242,7 @@ impl Backend for Generator {
             return Err(GenerateError::Params(problem));
         }
         let stops = StopStrings::new(&self.tokenizer, &params.stop, self.model.config().vocab_size);
-        let mut waiting = requests.map(|request| self.row(request, params)).fuse().peekable();
+        let mut waiting = Waiting { rows: requests.map(|request| self.row(request, params)), next: None };
         let mut usage = Usage::default();
         let vocab = self.model.config().vocab_size;
         let (mut batch, mut wanted, mut owners) = (CachedBatch::default(), Vec::new(), Vec::new());
@@ -225,7 +253,7 @@ impl Backend for Generator {
                 _ => 1,
             };
             let (count, capacity) = self.room(need);
-            let mut session = self.model.session(count, capacity);
+            let mut session = self.model.session(count, capacity)?;
             let mut slots = Slots::new(count, self.options.share_prefixes);
             loop {
                 if sink.between_steps().is_break() {
@@ -236,7 +264,15 @@ impl Backend for Generator {
                 while slots.has_free()
                     && let Some(row) = waiting.next_if(fits)
                 {
-                    slots.admit(row?);
+                    match row {
+                        Ok(row) => slots.admit(row),
+                        // One row that cannot be completed ends no other.
+                        Err(error) => {
+                            if let ControlFlow::Break(()) = sink.completed(error.into_completion()?) {
+                                return Ok(usage);
+                            }
+                        }
+                    }
                     slots.take_over(&mut session);
                 }
                 if slots.is_idle() {

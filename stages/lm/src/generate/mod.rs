@@ -1,13 +1,13 @@
 //! Generation: rows in, completions out, from a model in this process or from a server.
 //!
-//! [`Backend`] is what the stages see. [`Generator`] runs a [`Decoder`](crate::model::Decoder) with continuous batching;
-//! [`Endpoint`](endpoint::Endpoint) talks to an OpenAI-compatible server. Rows are pulled from an iterator as capacity
-//! frees up and come back as they finish, in any order.
+//! [`Backend`] is what the stages see. [`Generator`] runs a [`Decoder`](crate::model::Decoder) with continuous
+//! batching; [`Endpoint`](endpoint::Endpoint) talks to an OpenAI-compatible server. Rows are pulled from an iterator as
+//! capacity frees up and come back as they finish, in any order.
 
 pub mod endpoint;
+mod ends;
 mod error;
 mod generator;
-mod random;
 mod request;
 mod rows;
 mod sampling;
@@ -15,10 +15,10 @@ mod stop;
 
 use std::ops::ControlFlow;
 
+pub use ends::Ends;
 pub use error::GenerateError;
 pub use generator::{Generator, GeneratorOptions};
-pub use random::RowRandom;
-pub use request::{Completion, FinishReason, Prompt, Request, SamplingParams, Usage};
+pub use request::{BadSampling, Completion, FinishReason, Prompt, Request, SamplingParams, Usage};
 
 /// Takes completions. Closures `FnMut(Completion) -> ControlFlow<()>` are sinks.
 pub trait Sink {
@@ -40,13 +40,17 @@ impl<F: FnMut(Completion) -> ControlFlow<()>> Sink for F {
 /// Completes rows.
 pub trait Backend: Send + Sync {
     /// Completes every request, handing each completion to `sink` (on the calling thread, in any order) as it is done,
-    /// and returns the usage of those handed over.
+    /// and returns the usage of those handed over. `requests` may have none for now and more when others are completed:
+    /// the call ends when nothing is in flight and there is none.
     ///
-    /// With the local backend a row's completion depends on the model, its own prompt and id, and `params` alone: not on
-    /// the rows around it, the number of slots, or threads. Servers promise less.
+    /// With the local backend a row's completion depends on the model, its own prompt and id, and `params` alone: not
+    /// on the rows around it, the number of slots, or threads. Servers promise less.
+    ///
+    /// A row that cannot be completed, because its prompt is too long or the model will not have it, ends with a
+    /// completion that says so ([`FinishReason`]).
     ///
     /// # Errors
-    /// The first row that cannot be completed ends the call; the error names it. What reached `sink` before stays good.
+    /// What concerns all rows: the model, the server, the parameters. What reached `sink` before stays good.
     fn complete(
         &self,
         requests: &mut (dyn Iterator<Item = Request> + Send),

@@ -45,8 +45,6 @@ pub struct SamplingParams {
     pub max_new_tokens: usize,
     /// Strings that end a row. They are not part of its text.
     pub stop: Vec<String>,
-    /// Token ids that end a row, besides the model's own end-of-text tokens. They are not part of its tokens.
-    pub stop_tokens: Vec<u32>,
     /// Go on after the model's end-of-text tokens.
     pub ignore_eos: bool,
     /// Return the log-probability of every generated token.
@@ -66,7 +64,6 @@ impl Default for SamplingParams {
             repetition_penalty: 1.0,
             max_new_tokens: 128,
             stop: Vec::new(),
-            stop_tokens: Vec::new(),
             ignore_eos: false,
             logprobs: false,
             seed: [0; 32],
@@ -81,28 +78,45 @@ impl SamplingParams {
         self.repetition_penalty != 1.0
     }
 
-    /// The first parameter that cannot be used, with the reason.
-    pub fn problem(&self) -> Option<String> {
-        let range = |name: &str, value: f32, ok: bool, want: &str| {
-            (!ok).then(|| format!("{name} is {value}, it must be {want}"))
+    /// The first parameter that cannot be used.
+    pub fn problem(&self) -> Option<BadSampling> {
+        let number = |parameter, value: f32, ok: bool, must| {
+            (!ok).then(|| BadSampling { parameter, value: value.to_string(), must })
         };
-        range("temperature", self.temperature, self.temperature >= 0.0 && self.temperature.is_finite(), "0 or more")
-            .or_else(|| range("top_p", self.top_p, self.top_p > 0.0 && self.top_p <= 1.0, "above 0 and at most 1"))
-            .or_else(|| range("min_p", self.min_p, (0.0..=1.0).contains(&self.min_p), "between 0 and 1"))
+        let penalty = self.repetition_penalty;
+        number("temperature", self.temperature, self.temperature >= 0.0 && self.temperature.is_finite(), "be 0 or more")
+            .or_else(|| number("top_p", self.top_p, self.top_p > 0.0 && self.top_p <= 1.0, "be above 0 and at most 1"))
+            .or_else(|| number("min_p", self.min_p, (0.0..=1.0).contains(&self.min_p), "be between 0 and 1"))
+            .or_else(|| number("repetition_penalty", penalty, penalty > 0.0 && penalty.is_finite(), "be above 0"))
             .or_else(|| {
-                let p = self.repetition_penalty;
-                range("repetition_penalty", p, p > 0.0 && p.is_finite(), "above 0")
+                let empty = self.stop.iter().any(String::is_empty);
+                let value = || format!("{:?}", self.stop);
+                empty.then(|| BadSampling { parameter: "stop", value: value(), must: "hold no empty string" })
             })
-            .or_else(|| self.stop.iter().any(String::is_empty).then(|| "stop holds an empty string".to_owned()))
-            .or_else(|| (self.max_new_tokens == 0).then(|| "max_new_tokens is 0, it must be 1 or more".to_owned()))
+            .or_else(|| {
+                let bad = || BadSampling { parameter: "max_new_tokens", value: "0".to_owned(), must: "be 1 or more" };
+                (self.max_new_tokens == 0).then(bad)
+            })
     }
+}
+
+/// A sampling parameter that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{parameter} is {value}, it must {must}")]
+pub struct BadSampling {
+    /// Its name.
+    pub parameter: &'static str,
+    /// Its value.
+    pub value: String,
+    /// What it must be or do.
+    pub must: &'static str,
 }
 
 /// Why a row ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FinishReason {
-    /// A stop string or stop token.
+    /// A stop string.
     Stop,
     /// `max_new_tokens`.
     Length,
@@ -110,8 +124,11 @@ pub enum FinishReason {
     Eos,
     /// The model's context is full.
     Context,
-    /// A server held the text, or the rest of it, back, or its model will not answer.
+    /// A server held the text, or the rest of it, back, its model will not answer, or it fails on this row at every
+    /// attempt.
     Refused,
+    /// The model has no room for the prompt.
+    TooLong,
 }
 
 /// A finished row.
@@ -121,7 +138,7 @@ pub struct Completion {
     pub id: String,
     /// The continuation, without stop string and special tokens.
     pub text: String,
-    /// Its tokens, without the end-of-text or stop token; up to the token that completed a stop string. Empty where a
+    /// Its tokens, without the end-of-text token; up to the token that completed a stop string. Empty where a
     /// server does not tell them.
     pub tokens: Vec<u32>,
     /// Natural logarithm of each token's probability under the model, before penalty, temperature and filters.

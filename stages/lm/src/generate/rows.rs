@@ -1,7 +1,7 @@
 //! Rows in flight: which slot each holds, what it shares with others, and what goes into the next step.
 
-use super::RowRandom;
 use crate::model::{CachedBatch, Session};
+use pipe_random::RowRandom;
 
 /// Prefixes shorter than this are computed anew; copying them saves nothing.
 const SHORTEST_SHARED: usize = 8;
@@ -23,7 +23,7 @@ pub(super) struct Row {
 
 impl Row {
     /// The tokens generated so far.
-    pub fn generated(&self) -> &[u32] {
+    pub(crate) fn generated(&self) -> &[u32] {
         &self.tokens[self.prompt..]
     }
 }
@@ -46,15 +46,15 @@ pub(super) struct Slots {
 }
 
 impl Slots {
-    pub fn new(count: usize, share_prefixes: bool) -> Self {
+    pub(crate) fn new(count: usize, share_prefixes: bool) -> Self {
         Self { slots: (0..count).map(|_| Slot::default()).collect(), share_prefixes }
     }
 
-    pub fn has_free(&self) -> bool {
+    pub(crate) fn has_free(&self) -> bool {
         self.slots.iter().any(|slot| slot.row.is_none())
     }
 
-    pub fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.slots.iter().all(|slot| slot.row.is_none())
     }
 
@@ -62,7 +62,7 @@ impl Slots {
     ///
     /// # Panics
     /// If no slot is free.
-    pub fn admit(&mut self, row: Row) {
+    pub(crate) fn admit(&mut self, row: Row) {
         let last = row.tokens.len() - 1; // the last prompt token is always computed: its logits are needed
         let shared: Vec<usize> = self
             .slots
@@ -84,7 +84,7 @@ impl Slots {
     }
 
     /// Copies shared prefixes that are ready to the rows that wait for them.
-    pub fn take_over(&mut self, session: &mut Session) {
+    pub(crate) fn take_over(&mut self, session: &mut Session) {
         for to in 0..self.slots.len() {
             let Some((from, len)) = self.slots[to].donor else { continue };
             if self.slots[from].cached.len() < len {
@@ -97,9 +97,9 @@ impl Slots {
         }
     }
 
-    /// Fills `batch` with what is to be computed next: the new token of every row that is generating, then prompts, up to
-    /// `budget` tokens of them. `wanted` gets the tokens whose logits choose a next token, `owners` their slots.
-    pub fn next_batch(
+    /// Fills `batch` with what is to be computed next: the new token of every row that is generating, then prompts, up
+    /// to `budget` tokens of them. `wanted` gets the tokens whose logits choose a next token, `owners` their slots.
+    pub(crate) fn next_batch(
         &mut self,
         budget: usize,
         batch: &mut CachedBatch,
@@ -136,13 +136,13 @@ impl Slots {
     }
 
     /// The rows of `owners` (ascending within prompts and within generating rows), to be changed in parallel.
-    pub fn rows_mut(&mut self, owners: &[usize]) -> Vec<&mut Row> {
+    pub(crate) fn rows_mut(&mut self, owners: &[usize]) -> Vec<&mut Row> {
         let mut by_slot: Vec<Option<&mut Row>> = self.slots.iter_mut().map(|slot| slot.row.as_mut()).collect();
         owners.iter().filter_map(|&slot| by_slot[slot].take()).collect()
     }
 
     /// Frees a slot. Its contents stay, for rows that share a prefix with it.
-    pub fn release(&mut self, slot: usize) {
+    pub(crate) fn release(&mut self, slot: usize) {
         self.slots[slot].row = None;
     }
 }

@@ -8,7 +8,7 @@ use crate::ops::math::{exp, simd};
 
 /// The chosen token.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Sampled {
+pub(crate) struct Sampled {
     /// Its id.
     pub token: u32,
     /// Natural logarithm of its probability under the model (before penalty, temperature and filters), if asked for.
@@ -17,7 +17,7 @@ pub struct Sampled {
 
 /// Buffers of one worker, so that a token costs no allocation.
 #[derive(Debug, Default)]
-pub struct Sampler {
+pub(crate) struct Sampler {
     weights: Vec<f32>,
     order: Vec<u32>,
 }
@@ -25,7 +25,7 @@ pub struct Sampler {
 impl Sampler {
     /// The next token of a row: `logits [vocab]` (changed by the penalty), the distinct tokens `seen` so far in prompt
     /// and continuation, and `uniform` in `[0, 1)`. `None` if a logit is not finite.
-    pub fn sample(
+    pub(crate) fn sample(
         &mut self,
         logits: &mut [f32],
         seen: &[u32],
@@ -99,8 +99,8 @@ impl Sampler {
         // Whole numbers, whose sum does not depend on the order in which the selection leaves the tokens.
         let weight = |token: &u32| (f64::from(weights[*token as usize]) * (1_u64 << 44) as f64) as u64;
         let mass = (mass * (1_u64 << 44) as f64) as u64;
-        // Tokens before `kept` are in, with the sum of their weights; those from `end` on are out. A sort would order what
-        // need not be: of many thousands of tokens only the border is wanted.
+        // Tokens before `kept` are in, with the sum of their weights; those from `end` on are out. A sort would order
+        // what need not be: of many thousands of tokens only the border is wanted.
         let (mut kept, mut sum, mut end) = (0, 0, self.order.len());
         while end - kept > 1 {
             let middle = (end - kept) / 2;

@@ -8,7 +8,7 @@ use crate::tokenizer::{Tokenizer, TokenizerError};
 ///
 /// A row is decoded only when a token arrives that can: decoding every row at every step would cost more than sampling.
 #[derive(Debug)]
-pub struct StopStrings<'a> {
+pub(crate) struct StopStrings<'a> {
     tokenizer: &'a Tokenizer,
     strings: &'a [String],
     /// Tokens at the end of a row that are sure to contain a stop string just completed.
@@ -19,7 +19,7 @@ pub struct StopStrings<'a> {
 
 impl<'a> StopStrings<'a> {
     /// For a vocabulary of `vocab` ids.
-    pub fn new(tokenizer: &'a Tokenizer, strings: &'a [String], vocab: usize) -> Self {
+    pub(crate) fn new(tokenizer: &'a Tokenizer, strings: &'a [String], vocab: usize) -> Self {
         // Every token but special ones contributes a byte or more; decoders may strip a space at the very beginning.
         let tail = strings.iter().map(String::len).max().map_or(0, |longest| longest + 8);
         let size = if strings.is_empty() { 0 } else { vocab };
@@ -27,7 +27,7 @@ impl<'a> StopStrings<'a> {
     }
 
     /// Whether the last of `tokens` completed a stop string.
-    pub fn completed(&self, tokens: &[u32]) -> Result<bool, TokenizerError> {
+    pub(crate) fn completed(&self, tokens: &[u32]) -> Result<bool, TokenizerError> {
         let Some(&last) = tokens.last().filter(|_| !self.strings.is_empty()) else { return Ok(false) };
         if !self.can_end(last)? {
             return Ok(false);
@@ -37,7 +37,7 @@ impl<'a> StopStrings<'a> {
     }
 
     /// Where the first stop string begins in a row's text.
-    pub fn find(&self, text: &str) -> Option<usize> {
+    pub(crate) fn find(&self, text: &str) -> Option<usize> {
         self.strings.iter().filter_map(|stop| text.find(stop.as_str())).min()
     }
 
@@ -46,7 +46,8 @@ impl<'a> StopStrings<'a> {
         match cell.load(Ordering::Relaxed) {
             0 => {
                 let text = self.tokenizer.decode(&[token], true)?;
-                // Parts of a character decode to U+FFFD, and white space may be stripped from a token that stands alone.
+                // Parts of a character decode to U+FFFD, and white space may be stripped from a token that stands
+                // alone.
                 let ends = text.contains('\u{fffd}')
                     || self
                         .strings

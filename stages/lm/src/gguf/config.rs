@@ -2,7 +2,8 @@
 
 use super::{GgufError, metadata::Metadata, names};
 use crate::{
-    config::{Activation, DecoderConfig, Family, Layer, NormKind, Position, Rope, RopeScaling},
+    config::families::{MAX_LAYERS, MAX_SIZE},
+    config::{Activation, DecoderConfig, FamilySpec, Layer, NormKind, Position, Rope, RopeScaling},
     weights::{LayerParam, Linear, Param},
 };
 
@@ -18,18 +19,38 @@ pub(super) struct Tensors<'a> {
 pub(super) fn read(metadata: &Metadata<'_>, tensors: Tensors<'_>) -> Result<DecoderConfig, GgufError> {
     let invalid = |problem: String| GgufError::invalid(metadata.path, problem);
     let architecture = metadata.required("general.architecture", metadata.text("general.architecture")?)?;
-    let family = match architecture {
-        "llama" => Family::Llama,
-        "qwen2" => Family::Qwen2,
-        "qwen3" => Family::Qwen3,
-        other => {
-            return Err(invalid(format!(
-                "the architecture `{other}` is not supported (supported: llama, qwen2, qwen3)"
-            )));
+    let family = FamilySpec::of_gguf(architecture).ok_or_else(|| {
+        let supported = FamilySpec::gguf_names();
+        invalid(format!("the architecture `{architecture}` is not supported (supported: {supported})"))
+    })?;
+    let key = |tail: &str| format!("{architecture}.{tail}");
+    let count = |tail: &str| {
+        let size = metadata.required(&key(tail), metadata.count(&key(tail))?.filter(|n| *n > 0))?;
+        let most = if tail == "block_count" { MAX_LAYERS } else { MAX_SIZE };
+        if size > most {
+            Err(invalid(format!("`{}` is {size}, at most {most} is supported", key(tail))))
+        } else {
+            Ok(size)
         }
     };
-    let key = |tail: &str| format!("{architecture}.{tail}");
-    let count = |tail: &str| metadata.required(&key(tail), metadata.count(&key(tail))?.filter(|n| *n > 0));
+    for (tail, neutral) in [
+        ("attention.clamp_kqv", 0.0),
+        ("attention.max_alibi_bias", 0.0),
+        ("attention.scale", 0.0),
+        ("attn_logit_softcapping", 0.0),
+        ("final_logit_softcapping", 0.0),
+        ("embedding_scale", 0.0),
+        ("residual_scale", 0.0),
+        ("logit_scale", 0.0),
+        ("rope.scaling.yarn_log_multiplier", 0.0),
+    ] {
+        if let Some(found) = metadata.number(&key(tail))?.filter(|found| *found != neutral) {
+            return Err(invalid(format!("`{}` is {found}, which is not supported", key(tail))));
+        }
+    }
+    if metadata.flag(&key("attention.causal"))? == Some(false) {
+        return Err(invalid("it attends to what follows (`attention.causal` is false), which is not supported".into()));
+    }
     if metadata.count(&key("expert_count"))?.unwrap_or(0) > 0 {
         return Err(invalid("mixtures of experts are not supported".into()));
     }
@@ -37,7 +58,7 @@ pub(super) fn read(metadata: &Metadata<'_>, tensors: Tensors<'_>) -> Result<Deco
     let heads = count("attention.head_count")?;
     let kv_heads = metadata.count(&key("attention.head_count_kv"))?.unwrap_or(heads);
     let head_dim = metadata.count(&key("attention.key_length"))?.unwrap_or(hidden_size / heads);
-    if kv_heads == 0 || heads % kv_heads != 0 || !head_dim.is_multiple_of(2) {
+    if kv_heads == 0 || head_dim == 0 || head_dim > MAX_SIZE || heads % kv_heads != 0 || !head_dim.is_multiple_of(2) {
         return Err(invalid(format!("{heads} heads of {head_dim} over {kv_heads} key and value heads are impossible")));
     }
     for (tail, expected) in [("attention.value_length", head_dim), ("rope.dimension_count", head_dim)] {
@@ -51,11 +72,16 @@ pub(super) fn read(metadata: &Metadata<'_>, tensors: Tensors<'_>) -> Result<Deco
     let max_positions = count("context_length")?;
     let bias = |linear| (tensors.has)(&names::name(Param::Layer(0, LayerParam::Bias(linear))));
     let id = |tail: &str| -> Result<Option<u32>, GgufError> {
-        Ok(metadata.count(&format!("tokenizer.ggml.{tail}_token_id"))?.map(|n| n as u32))
+        // -1 and the like are "none".
+        Ok(metadata.count_or_none(&format!("tokenizer.ggml.{tail}_token_id"))?.and_then(|n| u32::try_from(n).ok()))
     };
     let mut eos_token_ids: Vec<u32> = id("eos")?.into_iter().collect();
-    // Chat models end a turn with another token than a document.
-    eos_token_ids.extend(id("eot")?.filter(|eot| Some(*eot) != eos_token_ids.first().copied()));
+    // Chat models end a turn (and a message) with another token than a document.
+    for end in [id("eot")?, id("eom")?].into_iter().flatten() {
+        if !eos_token_ids.contains(&end) {
+            eos_token_ids.push(end);
+        }
+    }
     Ok(DecoderConfig {
         family,
         vocab_size: tensors.vocab_size,
@@ -74,7 +100,7 @@ pub(super) fn read(metadata: &Metadata<'_>, tensors: Tensors<'_>) -> Result<Deco
         qkv_bias: bias(Linear::Q),
         o_bias: bias(Linear::O),
         mlp_bias: bias(Linear::Up),
-        qk_norm: family == Family::Qwen3,
+        qk_norm: family.qk_norm,
         clip_qkv: None,
         softmax_scale: 1.0 / (head_dim as f64).sqrt(),
         activation: Activation::Silu,
@@ -96,8 +122,22 @@ fn scaling(
     if let Some(factors) = factors {
         return Ok(RopeScaling::Factors { factors });
     }
-    let factor = metadata.number(&key("rope.scaling.factor"))?;
-    let kind = metadata.text(&key("rope.scaling.type"))?.unwrap_or("none");
+    let positive = |tail: &str| -> Result<Option<f64>, GgufError> {
+        match metadata.number(&key(tail))? {
+            Some(found) if !(found.is_finite() && found > 0.0) => {
+                Err(GgufError::invalid(metadata.path, format!("`{}` is {found}, it must be positive", key(tail))))
+            }
+            found => Ok(found),
+        }
+    };
+    let mut factor = positive("rope.scaling.factor")?;
+    let mut kind = metadata.text(&key("rope.scaling.type"))?.unwrap_or("none");
+    // The key of older files.
+    if kind == "none"
+        && let Some(linear) = positive("rope.scale_linear")?.filter(|linear| *linear != 1.0)
+    {
+        (kind, factor) = ("linear", Some(linear));
+    }
     match (kind, factor) {
         ("none", _) => Ok(RopeScaling::Default),
         ("linear", Some(factor)) => Ok(RopeScaling::Linear { factor }),
@@ -106,11 +146,16 @@ fn scaling(
             original_max_position_embeddings: metadata
                 .count(&key("rope.scaling.original_context_length"))?
                 .unwrap_or(max_positions),
-            attention_factor: 0.1 * factor.ln() + 1.0,
-            beta_fast: 32.0,
-            beta_slow: 1.0,
+            attention_factor: yarn_attention(factor) * positive("rope.scaling.attn_factor")?.unwrap_or(1.0),
+            beta_fast: positive("rope.scaling.yarn_beta_fast")?.unwrap_or(32.0),
+            beta_slow: positive("rope.scaling.yarn_beta_slow")?.unwrap_or(1.0),
             truncate: true,
         }),
         _ => Err(GgufError::invalid(metadata.path, format!("the rope scaling `{kind}` is not supported"))),
     }
+}
+
+/// What llama.cpp multiplies cos and sin with for YaRN of this factor, before the factor of `rope.scaling.attn_factor`.
+pub(super) fn yarn_attention(factor: f64) -> f64 {
+    if factor > 1.0 { 0.1 * factor.ln() + 1.0 } else { 1.0 }
 }

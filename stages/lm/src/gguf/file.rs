@@ -1,14 +1,19 @@
 //! An opened GGUF file.
 
 use std::{
+    collections::BTreeSet,
     fs::File,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use candle_core::{
     DType, Device, Tensor,
-    quantized::{QTensor, gguf_file::Content},
+    quantized::{
+        QTensor,
+        gguf_file::{Content, TensorInfo},
+    },
 };
 
 use super::{
@@ -20,7 +25,7 @@ use super::{
 };
 use crate::{
     config::{DecoderConfig, RopeScaling},
-    model::{ModelError, WeightSource},
+    model::{ModelError, WeightProvider},
     ops::Weight,
     tokenizer::Tokenizer,
     weights::{Param, WeightsError},
@@ -41,22 +46,48 @@ impl std::fmt::Debug for GgufModel {
 
 const ROPE_FACTORS: &str = "rope_freqs.weight";
 
+/// Tensors that are read elsewhere (the factors), or that old files have although nothing reads them.
+fn is_without_effect(name: &str) -> bool {
+    name == ROPE_FACTORS || name.ends_with(".attn_rot_embd") || name.ends_with(".attn_rot_embd.weight")
+}
+
+/// Where a tensor ends in the file; `None` where its shape overflows, or its rows are no whole blocks.
+fn end(content: &Content, tensor: &TensorInfo) -> Option<u64> {
+    let dims = tensor.shape.dims();
+    let count = dims.iter().try_fold(1usize, |count, size| count.checked_mul(*size))?;
+    let block = tensor.ggml_dtype.block_size();
+    if dims.last().is_some_and(|row| !row.is_multiple_of(block)) {
+        return None;
+    }
+    let bytes = (count / block).checked_mul(tensor.ggml_dtype.type_size())? as u64;
+    content.tensor_data_offset.checked_add(tensor.offset)?.checked_add(bytes)
+}
+
 impl GgufModel {
-    /// Reads header and metadata, and checks that every tensor is there with the right shape. No tensor is read but the rotary factors.
+    /// Reads header and metadata, and checks that every tensor is there with the right shape. No tensor is read but the
+    /// rotary factors.
     ///
-    /// # Errors
-    /// The file is missing, truncated or malformed, its architecture is not supported, or tensors are missing or of the wrong shape.
+    /// # Errors The file is missing, truncated or malformed, its architecture is not supported, or tensors are missing
+    /// or of the wrong shape.
     pub fn open(path: &Path) -> Result<Self, GgufError> {
         let io = |source| GgufError::Io { action: "open", path: path.to_owned(), source };
         let mut file = File::open(path).map_err(io)?;
         let format = |source| GgufError::Format { path: path.to_owned(), source };
-        let content = Content::read(&mut file).map_err(format)?;
+        // candle divides by the alignment that the file gives, 0 or not.
+        let content = catch_unwind(AssertUnwindSafe(|| Content::read(&mut file)))
+            .map_err(|_| GgufError::invalid(path, "its header is damaged, `general.alignment` perhaps"))?
+            .map_err(format)?;
         let found = file.metadata().map_err(io)?.len();
-        let end = |t: &candle_core::quantized::gguf_file::TensorInfo| {
-            let blocks = t.shape.elem_count().div_ceil(t.ggml_dtype.block_size());
-            content.tensor_data_offset + t.offset + (blocks * t.ggml_dtype.type_size()) as u64
-        };
-        let expected = content.tensor_infos.values().map(end).max().unwrap_or(0);
+        let mut expected = 0;
+        let mut tensors: Vec<(&String, &TensorInfo)> = content.tensor_infos.iter().collect();
+        tensors.sort_by_key(|(name, _)| *name);
+        for (name, tensor) in tensors {
+            let end = end(&content, tensor).ok_or_else(|| {
+                let shape = tensor.shape.dims();
+                GgufError::invalid(path, format!("`{name}` of shape {shape:?} is impossible in its encoding"))
+            })?;
+            expected = end.max(expected);
+        }
         if found < expected {
             return Err(GgufError::Truncated { path: path.to_owned(), found, expected });
         }
@@ -78,8 +109,11 @@ impl GgufModel {
 
     fn check(&self) -> Result<(), GgufError> {
         let place = || self.path.display().to_string();
+        let mut unknown: BTreeSet<&str> = self.content.tensor_infos.keys().map(String::as_str).collect();
+        unknown.retain(|name| !is_without_effect(name));
         for param in Param::all(&self.config) {
             let name = names::name(param);
+            unknown.remove(name.as_str());
             let Some(info) = self.content.tensor_infos.get(&name) else {
                 return Err(WeightsError::Missing { place: place(), names: vec![name], more: 0 }.into());
             };
@@ -87,6 +121,11 @@ impl GgufModel {
             if found != expected {
                 return Err(WeightsError::Shape { file: place(), name, found, expected }.into());
             }
+        }
+        // A layer, a norm or a bias that is left out makes another model.
+        if let Some(first) = unknown.first() {
+            let (name, more) = ((*first).to_owned(), unknown.len() - 1);
+            return Err(WeightsError::Unexpected { file: place(), described_in: "its metadata", name, more }.into());
         }
         if let crate::config::Position::Rope(rope) = &self.config.position
             && let RopeScaling::Factors { factors } = &rope.scaling
@@ -156,7 +195,7 @@ impl GgufModel {
     }
 }
 
-impl WeightSource for &GgufModel {
+impl WeightProvider for &GgufModel {
     fn matrix(&mut self, param: Param) -> Result<Weight, ModelError> {
         if param == Param::Embedding {
             return Ok(Weight::Dense(self.load(param)?));

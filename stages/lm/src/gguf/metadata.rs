@@ -18,11 +18,11 @@ impl<'a> Metadata<'a> {
         GgufError::invalid(self.path, format!("`{key}` is not {what}"))
     }
 
-    pub fn required<T>(&self, key: &str, value: Option<T>) -> Result<T, GgufError> {
+    pub(crate) fn required<T>(&self, key: &str, value: Option<T>) -> Result<T, GgufError> {
         value.ok_or_else(|| GgufError::invalid(self.path, format!("`{key}` is missing")))
     }
 
-    pub fn text(&self, key: &str) -> Result<Option<&'a str>, GgufError> {
+    pub(crate) fn text(&self, key: &str) -> Result<Option<&'a str>, GgufError> {
         match self.pairs.get(key) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
@@ -30,7 +30,7 @@ impl<'a> Metadata<'a> {
         }
     }
 
-    pub fn flag(&self, key: &str) -> Result<Option<bool>, GgufError> {
+    pub(crate) fn flag(&self, key: &str) -> Result<Option<bool>, GgufError> {
         match self.pairs.get(key) {
             None => Ok(None),
             Some(Value::Bool(flag)) => Ok(Some(*flag)),
@@ -39,11 +39,25 @@ impl<'a> Metadata<'a> {
     }
 
     /// A whole number of any width.
-    pub fn count(&self, key: &str) -> Result<Option<usize>, GgufError> {
+    pub(crate) fn count(&self, key: &str) -> Result<Option<usize>, GgufError> {
         self.pairs.get(key).map(|v| whole(v).ok_or_else(|| self.wrong(key, "a whole number"))).transpose()
     }
 
-    pub fn number(&self, key: &str) -> Result<Option<f64>, GgufError> {
+    /// A whole number, where one that is below 0 stands for none.
+    pub(crate) fn count_or_none(&self, key: &str) -> Result<Option<usize>, GgufError> {
+        let negative = match self.pairs.get(key) {
+            Some(Value::I8(n)) => *n < 0,
+            Some(Value::I16(n)) => *n < 0,
+            Some(Value::I32(n)) => *n < 0,
+            Some(Value::I64(n)) => *n < 0,
+            // -1, in files that know no sign.
+            Some(Value::U32(n)) => *n == u32::MAX,
+            _ => false,
+        };
+        if negative { Ok(None) } else { self.count(key) }
+    }
+
+    pub(crate) fn number(&self, key: &str) -> Result<Option<f64>, GgufError> {
         match self.pairs.get(key) {
             None => Ok(None),
             Some(Value::F32(x)) => Ok(Some(f64::from(*x))),
@@ -67,21 +81,21 @@ impl<'a> Metadata<'a> {
         }
     }
 
-    pub fn texts(&self, key: &str) -> Result<Option<Vec<&'a str>>, GgufError> {
+    pub(crate) fn texts(&self, key: &str) -> Result<Option<Vec<&'a str>>, GgufError> {
         self.list(key, "a list of texts", |v| match v {
             Value::String(text) => Some(text.as_str()),
             _ => None,
         })
     }
 
-    pub fn numbers(&self, key: &str) -> Result<Option<Vec<f32>>, GgufError> {
+    pub(crate) fn numbers(&self, key: &str) -> Result<Option<Vec<f32>>, GgufError> {
         self.list(key, "a list of numbers", |v| match v {
             Value::F32(x) => Some(*x),
             _ => None,
         })
     }
 
-    pub fn counts(&self, key: &str) -> Result<Option<Vec<usize>>, GgufError> {
+    pub(crate) fn counts(&self, key: &str) -> Result<Option<Vec<usize>>, GgufError> {
         self.list(key, "a list of whole numbers", whole)
     }
 }

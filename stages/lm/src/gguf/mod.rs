@@ -1,7 +1,8 @@
 //! GGUF files (llama.cpp's format): reading for inference, writing for export.
 //!
-//! Reading covers the architectures `llama` (with Mistral and SmolLM 1 and 2, which are stored as such), `qwen2` and `qwen3`, with tensors of every type that
-//! candle expands (F32, F16, BF16, Q4_0 to Q8_0, the K-quants). Weights stay in their file's encoding and are expanded row by row while in use.
+//! Reading covers the architectures `llama` (with Mistral and SmolLM 1 and 2, which are stored as such), `qwen2` and
+//! `qwen3`, with tensors of every type that candle expands (F32, F16, BF16, Q4_0 to Q8_0, the K-quants). Weights stay
+//! in their file's encoding and are expanded row by row while in use.
 
 mod config;
 mod file;

@@ -5,16 +5,6 @@ use crate::{
     weights::{LayerParam, Linear, Param},
 };
 
-/// `general.architecture` of a family, where there is one.
-pub(super) fn architecture(family: Family) -> Option<&'static str> {
-    match family {
-        Family::Llama | Family::Mistral => Some("llama"),
-        Family::Qwen2 => Some("qwen2"),
-        Family::Qwen3 => Some("qwen3"),
-        Family::SmolLm3 | Family::Mpt => None,
-    }
-}
-
 /// The tensor's name; MPT's fused projection has none here.
 pub(super) fn name(param: Param) -> String {
     match param {
@@ -45,11 +35,12 @@ pub(super) fn name(param: Param) -> String {
     }
 }
 
-/// Whether the rows of a parameter are interleaved: the architecture `llama` rotates neighbours (`x[2i]` with `x[2i+1]`), Hugging Face halves
-/// (`x[i]` with `x[i + d/2]`), so within each head the rows of q and k stand in another order.
+/// Whether the rows of a parameter are interleaved: the architecture `llama` rotates neighbours (`x[2i]` with
+/// `x[2i+1]`), Hugging Face halves (`x[i]` with `x[i + d/2]`), so within each head the rows of q and k stand in another
+/// order.
 pub(super) fn is_interleaved(family: Family, param: Param) -> bool {
     let Param::Layer(_, LayerParam::Weight(linear) | LayerParam::Bias(linear)) = param else { return false };
-    architecture(family) == Some("llama") && matches!(linear, Linear::Q | Linear::K)
+    family.gguf == Some("llama") && matches!(linear, Linear::Q | Linear::K)
 }
 
 /// Where GGUF keeps the row that Hugging Face has at `row`.

@@ -25,7 +25,7 @@ pub(super) struct GgufTile {
 
 impl GgufTile {
     /// Takes a matrix.
-    pub fn new(tensor: QTensor, order: RowOrder) -> Self {
+    pub(crate) fn new(tensor: QTensor, order: RowOrder) -> Self {
         Self { tensor, order }
     }
 }
@@ -75,8 +75,8 @@ fn expand(dtype: GgmlDType, bytes: &[u8], out: &mut [f32]) {
 }
 
 fn blocks<T: GgmlType>(bytes: &[u8], out: &mut [f32]) {
-    // SAFETY: the bytes are part of a `Vec<T>` that candle owns, cut at whole blocks, so they are aligned and valid; `align_to` would
-    // leave a prefix or suffix otherwise, which is checked.
+    // SAFETY: the bytes are part of a `Vec<T>` that candle owns, cut at whole blocks, so they are aligned and valid;
+    // `align_to` would leave a prefix or suffix otherwise, which is checked.
     let (before, blocks, after) = unsafe { bytes.align_to::<T>() };
     assert!(before.is_empty() && after.is_empty(), "a row is not a whole number of aligned blocks");
     T::to_float(blocks, out);

@@ -1,4 +1,5 @@
-//! A tokenizer from GGUF metadata: the models `llama` (SentencePiece BPE with byte fallback) and `gpt2` (byte-level BPE).
+//! A tokenizer from GGUF metadata: the models `llama` (SentencePiece BPE with byte fallback) and `gpt2` (byte-level
+//! BPE).
 
 use std::collections::HashMap;
 
@@ -9,11 +10,11 @@ use crate::tokenizer::{SpecialTokens, Tokenizer, TokenizerError};
 
 /// llama.cpp's token types.
 pub(super) mod kind {
-    pub const NORMAL: usize = 1;
-    pub const UNKNOWN: usize = 2;
-    pub const CONTROL: usize = 3;
-    pub const USER_DEFINED: usize = 4;
-    pub const BYTE: usize = 6;
+    pub(crate) const NORMAL: usize = 1;
+    pub(crate) const UNKNOWN: usize = 2;
+    pub(crate) const CONTROL: usize = 3;
+    pub(crate) const USER_DEFINED: usize = 4;
+    pub(crate) const BYTE: usize = 6;
 }
 
 /// Regular expressions by which byte-level tokenizers split a text, under the names that llama.cpp gives them.
@@ -21,16 +22,35 @@ pub(super) mod kind {
 pub(super) const SPLITS: &[(&str, &str)] = &[
     (
         "llama-bpe",
-        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+        concat!(
+            r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}",
+            r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+        ),
     ),
     (
         "qwen2",
-        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+        concat!(
+            r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}",
+            r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+        ),
     ),
 ];
 
 /// Names of `tokenizer.ggml.pre` whose split is GPT-2's, which `ByteLevel` has built in.
 pub(super) const GPT2_SPLITS: &[&str] = &["gpt-2", "gpt2", "phi-2", "jina-es", "jina-de", "mpt", "olmo", "dbrx"];
+
+/// Names whose split is GPT-2's after single digits.
+const DIGIT_SPLITS: &[&str] = &["smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"];
+
+/// Other names of the splits in [`SPLITS`], as llama.cpp has them.
+const SAME_SPLITS: &[(&str, &str)] = &[
+    ("llama3", "llama-bpe"),
+    ("llama-v3", "llama-bpe"),
+    ("smaug-bpe", "llama-bpe"),
+    ("falcon3", "llama-bpe"),
+    ("pixtral", "llama-bpe"),
+    ("deepseek-r1-qwen", "qwen2"),
+];
 
 pub(super) fn read(metadata: &Metadata<'_>) -> Result<Tokenizer, GgufError> {
     let invalid = |problem: String| GgufError::invalid(metadata.path, problem);
@@ -41,7 +61,7 @@ pub(super) fn read(metadata: &Metadata<'_>) -> Result<Tokenizer, GgufError> {
         return Err(invalid(format!("there are {} token types for {} tokens", types.len(), tokens.len())));
     }
     let token = |role: &str| -> Result<Option<String>, GgufError> {
-        match metadata.count(&format!("tokenizer.ggml.{role}_token_id"))? {
+        match metadata.count_or_none(&format!("tokenizer.ggml.{role}_token_id"))? {
             None => Ok(None),
             Some(id) => match tokens.get(id) {
                 Some(token) => Ok(Some((*token).to_owned())),
@@ -103,15 +123,23 @@ fn sentencepiece(
         "normalizer": {"type": "Sequence", "normalizers": normalizers},
         "pre_tokenizer": null,
         "decoder": {"type": "Sequence", "decoders": decoders},
-        "model": {"type": "BPE", "unk_token": unknown, "fuse_unk": true, "byte_fallback": true, "merges": merges(tokens, &scores, vocab)},
+        "model": {
+            "type": "BPE", "unk_token": unknown, "fuse_unk": true, "byte_fallback": true,
+            "merges": merges(tokens, &scores, vocab),
+        },
     }))
 }
 
-/// A SentencePiece vocabulary has no list of merges: every split of a token into two tokens is one, ranked by the score of the whole, then by
-/// the ids of the parts (as `transformers` converts such vocabularies).
+/// Longer tokens are not made of pieces: SentencePiece makes some of 16 characters, and every split of a token is
+/// looked at.
+const LONGEST_PIECE: usize = 1024;
+
+/// A SentencePiece vocabulary has no list of merges: every split of a token into two tokens is one, ranked by the score
+/// of the whole, then by the ids of the parts (as `transformers` converts such vocabularies).
 fn merges(tokens: &[&str], scores: &[f32], vocab: &HashMap<&str, usize>) -> Vec<[String; 2]> {
     let mut found: Vec<(f32, usize, usize, [String; 2])> = Vec::new();
-    for (token, score) in tokens.iter().zip(scores) {
+    let short = |(token, _): &(&&str, &f32)| token.len() <= LONGEST_PIECE;
+    for (token, score) in tokens.iter().zip(scores).filter(short) {
         for (cut, _) in token.char_indices().skip(1) {
             let (left, right) = token.split_at(cut);
             if let (Some(&l), Some(&r)) = (vocab.get(left), vocab.get(right)) {
@@ -129,14 +157,16 @@ fn byte_level(metadata: &Metadata<'_>) -> Result<Value, GgufError> {
     let pairs =
         pairs.ok_or_else(|| GgufError::invalid(metadata.path, "`tokenizer.ggml.merges` is not a list of pairs"))?;
     let pre = metadata.text("tokenizer.ggml.pre")?.unwrap_or("gpt-2");
-    let bytes = |use_regex| json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": use_regex});
+    let bytes =
+        |regex| json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": regex});
     let pre_tokenizer = if GPT2_SPLITS.contains(&pre) {
         bytes(true)
+    } else if DIGIT_SPLITS.contains(&pre) {
+        json!({"type": "Sequence", "pretokenizers": [{"type": "Digits", "individual_digits": true}, bytes(true)]})
     } else {
-        // Llama 3's own name for its split appears in older files.
-        let name = if pre == "llama3" || pre == "smaug-bpe" { "llama-bpe" } else { pre };
+        let name = SAME_SPLITS.iter().find(|(other, _)| *other == pre).map_or(pre, |(_, name)| *name);
         let Some((_, regex)) = SPLITS.iter().find(|(known, _)| *known == name) else {
-            let known: Vec<&str> = SPLITS.iter().map(|(name, _)| *name).chain(["gpt-2"]).collect();
+            let known: Vec<&str> = SPLITS.iter().map(|(name, _)| *name).chain(["gpt-2", "smollm"]).collect();
             let problem = format!("the pre-tokenizer `{pre}` is not supported (supported: {})", known.join(", "));
             return Err(GgufError::invalid(metadata.path, problem));
         };
@@ -152,7 +182,8 @@ fn byte_level(metadata: &Metadata<'_>) -> Result<Value, GgufError> {
     }))
 }
 
-/// Control and user-defined tokens are found in a text before anything else; the former are dropped when ids become text.
+/// Control and user-defined tokens are found in a text before anything else; the former are dropped when ids become
+/// text.
 fn added_tokens(tokens: &[&str], types: &[usize]) -> Value {
     let mut added = Vec::new();
     for (id, (token, kind)) in tokens.iter().zip(types).enumerate() {
@@ -182,4 +213,42 @@ fn template(bos: Option<&str>, eos: Option<&str>, vocab: &HashMap<&str, usize>) 
     let used = bos.into_iter().chain(eos).map(|t| (t.to_owned(), json!({"id": t, "ids": [vocab[t]], "tokens": [t]})));
     json!({"type": "TemplateProcessing", "single": around(&["A"]), "pair": around(&["A", "B"]),
         "special_tokens": used.collect::<serde_json::Map<_, _>>()})
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use candle_core::quantized::gguf_file::Value as Entry;
+
+    use super::*;
+
+    fn split(pre: &str) -> Result<Value, String> {
+        let pairs = HashMap::from([
+            ("tokenizer.ggml.pre".to_owned(), Entry::String(pre.to_owned())),
+            ("tokenizer.ggml.merges".to_owned(), Entry::Array(vec![Entry::String("a b".to_owned())])),
+        ]);
+        byte_level(&Metadata { path: Path::new("m.gguf"), pairs: &pairs }).map_err(|e| e.to_string())
+    }
+
+    /// What `tokenizer.json` of SmolLM, DeepSeek-R1-Distill-Qwen and Llama 3 have, under the names of llama.cpp's
+    /// converter.
+    #[test]
+    fn splits_are_found_under_all_their_names() {
+        let pre = |name: &str| split(name).unwrap()["pre_tokenizer"].clone();
+        let smollm = pre("smollm");
+        assert_eq!(smollm["pretokenizers"][0], json!({"type": "Digits", "individual_digits": true}));
+        assert_eq!(smollm["pretokenizers"][1]["use_regex"], json!(true));
+        for (other, name) in
+            [("starcoder", "smollm"), ("deepseek-r1-qwen", "qwen2"), ("llama3", "llama-bpe"), ("gpt2", "gpt-2")]
+        {
+            assert_eq!(pre(other), pre(name), "{other}");
+        }
+        assert_eq!(split("deepseek-r1-qwen").unwrap()["normalizer"], Value::Null);
+        assert!(
+            split("banana")
+                .unwrap_err()
+                .contains("`banana` is not supported (supported: llama-bpe, qwen2, gpt-2, smollm)")
+        );
+    }
 }

@@ -11,8 +11,9 @@ use super::{
 };
 use crate::tokenizer::Tokenizer;
 
-/// The entries that llama.cpp needs to build the tokenizer. `rows` is the size of the embedding table: ids without a token are filled up.
-pub(super) fn entries(tokenizer: &Tokenizer, rows: usize) -> Result<Vec<(String, Entry)>, GgufError> {
+/// The entries that llama.cpp needs to build the tokenizer. `rows` is the size of the embedding table: ids without a
+/// token are filled up. `ends` are all tokens that end a text.
+pub(super) fn entries(tokenizer: &Tokenizer, rows: usize, ends: &[u32]) -> Result<Vec<(String, Entry)>, GgufError> {
     let text = tokenizer.inner().to_string(false).map_err(|e| GgufError::Unsupported(format!("its tokenizer: {e}")))?;
     let json: Value = serde_json::from_str(&text).map_err(|e| GgufError::Unsupported(format!("its tokenizer: {e}")))?;
     if json["model"]["type"] != "BPE" {
@@ -21,6 +22,7 @@ pub(super) fn entries(tokenizer: &Tokenizer, rows: usize) -> Result<Vec<(String,
             json["model"]["type"]
         )));
     }
+    check_normalizer(&json)?;
     let merges = merges(&json)?;
     let byte_fallback = json["model"]["byte_fallback"] == true;
     let spelled = spellings(&json);
@@ -47,9 +49,27 @@ pub(super) fn entries(tokenizer: &Tokenizer, rows: usize) -> Result<Vec<(String,
         return Err(GgufError::Unsupported("its tokenizer surrounds a text with more than one token".into()));
     }
     let (bos, eos) = (before.first().copied().or(tokenizer.bos()), after.first().copied().or(tokenizer.eos()));
+    // The one that the tokenizer names, which training appends, is the end of a text; llama.cpp stops at the others,
+    // too.
+    let eos = eos.or(ends.first().copied());
+    let further: Vec<u32> = ends.iter().copied().filter(|end| Some(*end) != eos).collect();
+    if further.len() > 2 {
+        let all = ends.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+        return Err(GgufError::Unsupported(format!(
+            "{} tokens end a text ({all}), and the format has room for three",
+            ends.len()
+        )));
+    }
     let unknown = tokenizer.special().unk_token.as_deref().or(json["model"]["unk_token"].as_str());
     let unknown = unknown.and_then(|t| tokenizer.id(t));
-    for (role, id) in [("bos", bos), ("eos", eos), ("padding", tokenizer.pad()), ("unknown", unknown)] {
+    for (role, id) in [
+        ("bos", bos),
+        ("eos", eos),
+        ("padding", tokenizer.pad()),
+        ("unknown", unknown),
+        ("eot", further.first().copied()),
+        ("eom", further.get(1).copied()),
+    ] {
         if let Some(id) = id {
             add(&format!("{role}_token_id"), Entry::Count(id));
         }
@@ -57,6 +77,27 @@ pub(super) fn entries(tokenizer: &Tokenizer, rows: usize) -> Result<Vec<(String,
     add("add_bos_token", Entry::Flag(!before.is_empty()));
     add("add_eos_token", Entry::Flag(!after.is_empty()));
     Ok(found)
+}
+
+/// Refuses what llama.cpp would leave out: every way to change a text but Unicode's NFC, and those with which
+/// SentencePiece's spaces are written.
+fn check_normalizer(json: &Value) -> Result<(), GgufError> {
+    let all = match json["normalizer"]["type"].as_str() {
+        None => return Ok(()),
+        Some("Sequence") => json["normalizer"]["normalizers"].as_array().cloned().unwrap_or_default(),
+        Some(_) => vec![json["normalizer"].clone()],
+    };
+    let known = |step: &Value| match step["type"].as_str() {
+        Some("NFC" | "Prepend") => true,
+        Some("Replace") => step["pattern"]["String"] == " " && step["content"] == "▁",
+        _ => false,
+    };
+    match all.iter().find(|step| !known(step)) {
+        Some(step) => {
+            Err(GgufError::Unsupported(format!("its tokenizer's normalizer {} has no counterpart", step["type"])))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Tokens by id, as the file spells them. The library would give normalised spellings (`▁<s>`) of added tokens.
@@ -110,6 +151,15 @@ fn split_name(json: &Value) -> Result<&'static str, GgufError> {
     match steps.as_slice() {
         [bytes] if bytes["type"] == "ByteLevel" && bytes["use_regex"] == true && bytes["add_prefix_space"] == false => {
             Ok("gpt-2")
+        }
+        [digits, bytes]
+            if digits["type"] == "Digits"
+                && digits["individual_digits"] == true
+                && bytes["type"] == "ByteLevel"
+                && bytes["use_regex"] == true
+                && bytes["add_prefix_space"] == false =>
+        {
+            Ok("smollm")
         }
         [split, bytes] if split["type"] == "Split" && bytes["type"] == "ByteLevel" => {
             let regex = split["pattern"]["Regex"].as_str().unwrap_or_default();

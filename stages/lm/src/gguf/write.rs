@@ -1,7 +1,7 @@
 //! Writing GGUF version 3, one tensor in memory at a time.
 //!
-//! Layout: magic, version, counts; the metadata; name, shape (fastest dimension first), type and offset of each tensor; then, aligned to 32 bytes, the
-//! tensors, each aligned again.
+//! Layout: magic, version, counts; the metadata; name, shape (fastest dimension first), type and offset of each tensor;
+//! then, aligned to 32 bytes, the tensors, each aligned again.
 
 use std::{
     io::{BufWriter, Write},
@@ -10,10 +10,10 @@ use std::{
 
 use candle_core::quantized::{GgmlDType, QTensor};
 
-use super::{GgufError, names, tokenizer_write};
+use super::{GgufError, config::yarn_attention, names, tokenizer_write};
 use crate::{
     adapter::Merged,
-    config::{DecoderConfig, Position, RopeScaling},
+    config::{Activation, DecoderConfig, Position, RopeScaling},
     tokenizer::Tokenizer,
     weights::{Param, WeightsError, temporary_beside},
 };
@@ -25,7 +25,8 @@ pub enum GgufType {
     F32,
     /// 16-bit floats.
     F16,
-    /// 8-bit integers in blocks of 32 with an f16 scale; matrices whose rows are not a multiple of 32 are stored as f16.
+    /// 8-bit integers in blocks of 32 with an f16 scale; matrices whose rows are not a multiple of 32 are stored as
+    /// f16.
     Q8_0,
 }
 
@@ -43,22 +44,22 @@ pub(super) enum Entry {
 const ALIGNMENT: usize = 32;
 const Q_TYPES: [(GgmlDType, u32); 3] = [(GgmlDType::F32, 0), (GgmlDType::F16, 1), (GgmlDType::Q8_0, 8)];
 
-/// Writes a model, with its adapter folded in, and its tokenizer as one GGUF file that llama.cpp runs. The file appears under its name only
-/// when it is complete.
+/// Writes a model, with its adapter folded in, and its tokenizer as one GGUF file that llama.cpp runs. `ends` are all
+/// tokens that end a text. The file appears under its name only when it is complete.
 ///
-/// # Errors
-/// The architecture, its rope scaling or the tokenizer has no counterpart in llama.cpp, a tensor cannot be computed, or the file cannot be
-/// written.
+/// # Errors The architecture, its rope scaling or the tokenizer has no counterpart in llama.cpp, a tensor cannot be
+/// computed, or the file cannot be written.
 pub fn export_gguf(
     path: &Path,
     model: &Merged<'_>,
     tokenizer: &Tokenizer,
     chat_template: Option<&str>,
+    ends: &[u32],
     stored: GgufType,
 ) -> Result<(), GgufError> {
     let config = model.config();
     let mut entries = describe(config, stored)?;
-    entries.extend(tokenizer_write::entries(tokenizer, config.vocab_size)?);
+    entries.extend(tokenizer_write::entries(tokenizer, config.vocab_size, ends)?);
     entries.extend(chat_template.map(|t| ("tokenizer.chat_template".to_owned(), Entry::Text(t.to_owned()))));
     let factors = rope_factors(config);
     let mut tensors: Vec<(String, Vec<usize>, GgmlDType, Option<Param>)> = Param::all(config)
@@ -118,14 +119,23 @@ fn encode(model: &Merged<'_>, param: Param, dtype: GgmlDType) -> Result<Vec<u8>,
 /// `general.*` and the architecture's own keys.
 fn describe(config: &DecoderConfig, stored: GgufType) -> Result<Vec<(String, Entry)>, GgufError> {
     let unsupported = |what: String| GgufError::Unsupported(what);
-    let architecture = names::architecture(config.family)
-        .ok_or_else(|| unsupported(format!("the architecture {} is not supported", config.family.architecture())))?;
+    let architecture = config
+        .family
+        .gguf
+        .ok_or_else(|| unsupported(format!("the architecture {} is not supported", config.family.architecture)))?;
     let Position::Rope(rope) = &config.position else { return Err(unsupported("it has no rotary embedding".into())) };
     if config.layers.iter().any(|l| l.sliding_window.is_some_and(|w| w < config.max_position_embeddings)) {
         return Err(unsupported("llama.cpp would ignore its sliding window".into()));
     }
     if config.mlp_bias || config.o_bias {
         return Err(unsupported("biases on the MLP or the attention output are not supported".into()));
+    }
+    if config.activation != Activation::Silu || !config.gated_mlp {
+        return Err(unsupported(format!("llama.cpp would compute SiLU in place of its {:?}", config.activation)));
+    }
+    let usual_scale = 1.0 / (config.head_dim as f64).sqrt();
+    if (config.softmax_scale - usual_scale).abs() > 1e-9 || config.clip_qkv.is_some() {
+        return Err(unsupported("its attention is scaled or clipped".into()));
     }
     // llama.cpp's file types: all f32, mostly f16, mostly Q8_0.
     let file_type = match stored {
@@ -158,10 +168,31 @@ fn describe(config: &DecoderConfig, stored: GgufType) -> Result<Vec<(String, Ent
             add("rope.scaling.type", Entry::Text("linear".into()));
             add("rope.scaling.factor", Entry::Number(*factor as f32));
         }
-        RopeScaling::Yarn { factor, original_max_position_embeddings, .. } => {
+        RopeScaling::Yarn {
+            factor,
+            original_max_position_embeddings,
+            attention_factor,
+            beta_fast,
+            beta_slow,
+            truncate,
+        } => {
+            if !truncate {
+                return Err(unsupported("YaRN with `truncate: false` has no counterpart".into()));
+            }
             add("rope.scaling.type", Entry::Text("yarn".into()));
             add("rope.scaling.factor", Entry::Number(*factor as f32));
             add("rope.scaling.original_context_length", count(*original_max_position_embeddings));
+            // llama.cpp has the usual values by itself.
+            let attention = attention_factor / yarn_attention(*factor);
+            for (tail, found, usual) in [
+                ("rope.scaling.attn_factor", attention, 1.0),
+                ("rope.scaling.yarn_beta_fast", *beta_fast, 32.0),
+                ("rope.scaling.yarn_beta_slow", *beta_slow, 1.0),
+            ] {
+                if (found - usual).abs() > 1e-9 {
+                    add(tail, Entry::Number(found as f32));
+                }
+            }
         }
         RopeScaling::Dynamic { .. } => return Err(unsupported("dynamic rope scaling has no counterpart".into())),
     }

@@ -1,4 +1,4 @@
-//! Adapters on a decoder: add, select, fold in.
+//! Adapters on a decoder: add, select.
 
 use std::collections::BTreeMap;
 
@@ -59,21 +59,6 @@ impl Decoder {
     /// Names of the loaded adapters, in the order in which they came.
     pub fn adapter_names(&self) -> &[String] {
         &self.adapter_names
-    }
-
-    /// Folds an adapter into the base weights, `W + scale · B A` in f32. Quantised weights become dense. The adapter is
-    /// gone from the layers afterwards; the others stay as they are, now relative to the merged base.
-    pub fn merge_adapter(&mut self, name: &str) -> Result<(), ModelError> {
-        let index = self.adapter_index(name)?;
-        let device = self.device.clone();
-        for linear in self.layers.iter_mut().flat_map(super::Layer::linears_mut) {
-            let path = linear.path().to_owned();
-            linear.merge(index, &device).what(|| format!("merge of {path}"))?;
-        }
-        if self.active == Some(index) {
-            self.active = None;
-        }
-        Ok(())
     }
 
     /// Index of a loaded adapter.

@@ -78,16 +78,4 @@ impl CachedBatch {
         self.tokens.clear();
         self.spans.clear();
     }
-
-    /// Index in `tokens` of the last token of each row.
-    pub fn last_tokens(&self) -> Vec<usize> {
-        let mut end = 0;
-        self.spans
-            .iter()
-            .map(|span| {
-                end += span.len;
-                end - 1
-            })
-            .collect()
-    }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Layer, Linear, ModelError, Norm, WeightSource,
+    Layer, Linear, ModelError, Norm, WeightProvider,
     error::Context,
     layer::{Attention, Mlp, Qkv},
 };
@@ -18,7 +18,7 @@ impl Norm {
         config: &DecoderConfig,
         kind: NormKind,
         param: Param,
-        source: &mut dyn WeightSource,
+        source: &mut dyn WeightProvider,
     ) -> Result<Self, ModelError> {
         let weight = source.vector(param)?;
         Ok(Self { kind, weight, eps: config.norm_eps, name: param.name(config.family) })
@@ -29,9 +29,9 @@ impl Layer {
     pub(super) fn build(
         config: &DecoderConfig,
         index: usize,
-        source: &mut dyn WeightSource,
+        source: &mut dyn WeightProvider,
     ) -> Result<Self, ModelError> {
-        let fused = Projection::of(config).contains(&Projection::Qkv);
+        let fused = Projection::of(config).any(|p| p == Projection::Qkv);
         let mut linear = |projection: Projection| linear(config, index, projection, source);
         let qkv = if fused {
             Qkv::Fused(Box::new(linear(Projection::Qkv)?))
@@ -65,7 +65,7 @@ fn linear(
     config: &DecoderConfig,
     layer: usize,
     projection: Projection,
-    source: &mut dyn WeightSource,
+    source: &mut dyn WeightProvider,
 ) -> Result<Linear, ModelError> {
     let weight = source.matrix(Param::Layer(layer, LayerParam::Weight(projection)))?;
     let bias = if projection.has_bias(config) {

@@ -196,8 +196,8 @@ impl CpuModel {
         linears.chain([&self.head]).map(|linear| linear.out_features() * linear.in_features()).sum()
     }
 
-    /// Runs the batch through the blocks, appending to the caches, and writes the logits of the tokens `wanted` (indices
-    /// into the batch) to `logits`, `[wanted, vocab]`.
+    /// Runs the batch through the blocks, appending to the caches, and writes the logits of the tokens `wanted`
+    /// (indices into the batch) to `logits`, `[wanted, vocab]`.
     pub(super) fn step(
         &self,
         pass: CpuPass,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use candle_core::{DType, Device, Tensor, Var};
 
 use super::{
-    Dense, Layer, Linear, ModelError, Norm, PackedBatch, WeightSource, activation_dtype, error::Context, layer::Pass,
+    Dense, Layer, Linear, ModelError, Norm, PackedBatch, WeightProvider, activation_dtype, error::Context, layer::Pass,
     rotary::Rotary,
 };
 use crate::{
@@ -45,7 +45,7 @@ impl Decoder {
     /// The model of a configuration with whatever weights `source` gives.
     pub fn build(
         config: &DecoderConfig,
-        source: &mut dyn WeightSource,
+        source: &mut dyn WeightProvider,
         device: &Device,
         dtype: DType,
     ) -> Result<Self, ModelError> {

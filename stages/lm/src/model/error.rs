@@ -28,6 +28,16 @@ pub enum ModelError {
     /// The configuration asks for something this decoder does not do.
     #[error("build the model: {0}")]
     Unsupported(String),
+    /// The keys and values of so many tokens do not fit into memory.
+    #[error(
+        "keep the keys and values of {slots} x {capacity} tokens: there is not so much memory; lower `max_new_tokens`"
+    )]
+    Memory {
+        /// Sequences at once.
+        slots: usize,
+        /// Tokens of each.
+        capacity: usize,
+    },
     /// No adapter of that name is loaded.
     #[error("select adapter `{name}`: loaded are [{}]", known.join(", "))]
     UnknownAdapter {

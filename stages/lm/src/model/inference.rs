@@ -66,9 +66,9 @@ struct Group {
     logits: Vec<f32>,
 }
 
-/// From so many multiply-adds per token on, all slots are one group, on which all threads work as a team: the weights are
-/// then read once for all rows. A smaller model has a group for every thread, and threads meet once per step: its products
-/// are too short to be divided.
+/// From so many multiply-adds per token on, all slots are one group, on which all threads work as a team: the weights
+/// are then read once for all rows. A smaller model has a group for every thread, and threads meet once per step: its
+/// products are too short to be divided.
 const WORK_FOR_TEAM: usize = 16 << 20;
 
 /// Multiply-adds of a step for which another thread is worth its waking: a tenth of a millisecond's.
@@ -127,8 +127,17 @@ impl Inference {
     }
 
     /// Room for `slots` sequences of up to `capacity` tokens each.
-    pub fn session(&self, slots: usize, capacity: usize) -> Session {
+    ///
+    /// # Errors
+    /// There is not so much memory.
+    pub fn session(&self, slots: usize, capacity: usize) -> Result<Session, ModelError> {
         let c = &self.config;
+        let bytes = slots.checked_mul(capacity).and_then(|positions| positions.checked_mul(self.bytes_per_position()));
+        // Asked for and given back: what is allocated below ends the process where it cannot be had.
+        let there = bytes.is_some_and(|bytes| Vec::<u8>::new().try_reserve_exact(bytes).is_ok());
+        if !there {
+            return Err(ModelError::Memory { slots, capacity });
+        }
         let caches = match &self.engine {
             Engine::Cpu(model) => {
                 let team = model.work_per_token() >= WORK_FOR_TEAM;
@@ -140,7 +149,7 @@ impl Inference {
             }
             Engine::Composed(_) => Caches::Tensors(vec![vec![None; slots]; c.num_layers()]),
         };
-        Session { slots, capacity, caches, logits: Vec::new() }
+        Ok(Session { slots, capacity, caches, logits: Vec::new() })
     }
 
     /// Appends the tokens of `batch` to their slots, and returns the logits of the tokens `wanted` (indices into the

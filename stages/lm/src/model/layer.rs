@@ -92,7 +92,8 @@ pub(super) struct Pass<'a> {
     pub dropout_seed: Option<u64>,
 }
 
-/// Attention over q `[T, heads * head_dim]`, k, v `[T, kv_heads * head_dim]`; training and cached inference differ here.
+/// Attention over q `[T, heads * head_dim]`, k, v `[T, kv_heads * head_dim]`; training and cached inference differ
+/// here.
 pub(super) type Attend<'a> = &'a mut dyn FnMut(&Tensor, &Tensor, &Tensor, &AttentionSpec) -> Result<Tensor>;
 
 impl Layer {

@@ -1,6 +1,6 @@
 //! A linear layer: one base weight in any encoding, a bias, and the low-rank adapters loaded on it.
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{Result, Tensor};
 
 use crate::ops::{self, Dropout, Lora, Weight};
 
@@ -102,16 +102,6 @@ impl Linear {
                 ops::lora_linear(x, &self.weight, self.bias.as_ref(), &lora)
             }
         }
-    }
-
-    /// Folds adapter `index` into the base weight, which becomes dense: `W + scale · B A`, computed in f32.
-    pub(super) fn merge(&mut self, index: usize, device: &Device) -> Result<()> {
-        let Some(lora) = self.adapters.get_mut(index).and_then(Option::take) else { return Ok(()) };
-        let base = self.weight.to_tensor(device)?;
-        let delta = lora.b.to_dtype(DType::F32)?.matmul(&lora.a.to_dtype(DType::F32)?)?;
-        let merged = (base.to_dtype(DType::F32)? + (delta * f64::from(lora.scale))?)?.to_dtype(base.dtype())?;
-        self.weight = Weight::Dense(merged.detach());
-        Ok(())
     }
 }
 

@@ -15,8 +15,8 @@ mod half_tile;
 mod inference;
 mod layer;
 mod linear;
+mod provider;
 mod rotary;
-mod source;
 mod workspace;
 
 pub use adapters::Adapter;
@@ -27,4 +27,4 @@ pub use half_tile::HalfTile;
 pub use inference::{Inference, Session};
 pub use layer::{Attention, Layer, Mlp, Norm, Qkv};
 pub use linear::{Linear, LoraWeights};
-pub use source::{Dense, WeightSource, activation_dtype};
+pub use provider::{Dense, WeightProvider, activation_dtype};

@@ -1,12 +1,13 @@
 //! The rotary table of a model, grown on demand: contexts of 128 K positions are seldom used whole.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use super::ModelError;
 use crate::{
     config::{DecoderConfig, Position, RopeScaling},
     ops::Rope,
 };
+use parking_lot::Mutex;
 
 /// Hands out tables of cosines and sines that cover as many positions as are asked for. Clones share them.
 #[derive(Debug, Clone, Default)]
@@ -24,11 +25,12 @@ impl Rotary {
         let context = config.max_position_embeddings;
         if matches!(rope.scaling, RopeScaling::Dynamic { .. }) && positions > context {
             return Err(ModelError::Unsupported(format!(
-                "a sequence of {positions} tokens needs dynamic rope scaling beyond its {context} positions, where every \
+                "a sequence of {positions} tokens needs dynamic rope scaling beyond its {context} positions, where \
+                 every \
                  key changes with each new token; shorten it"
             )));
         }
-        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.table.lock();
         if let Some(table) = table.as_ref().filter(|t| t.positions() >= positions) {
             return Ok(Some(table.clone()));
         }

@@ -11,8 +11,8 @@ use super::{
     scratch,
 };
 
-/// Positions of a block of keys, which lie transposed, `[head_dim, BLOCK]`: the scores of a block are then computed side
-/// by side in vector lanes, without a horizontal sum.
+/// Positions of a block of keys, which lie transposed, `[head_dim, BLOCK]`: the scores of a block are then computed
+/// side by side in vector lanes, without a horizontal sum.
 const BLOCK: usize = 16;
 
 /// Keys and values of one layer: `slots` rows (one per sequence in flight) of up to `capacity` positions.
@@ -52,8 +52,8 @@ impl KvCache {
         (slot * self.n_kv_heads + head) * self.capacity * self.head_dim
     }
 
-    /// Stores the keys and values `[Σ len, n_kv_heads * head_dim]` of new tokens (keys already rotated), every slot at most
-    /// once.
+    /// Stores the keys and values `[Σ len, n_kv_heads * head_dim]` of new tokens (keys already rotated), every slot at
+    /// most once.
     ///
     /// # Panics
     /// If a span does not fit in the capacity.
@@ -120,8 +120,8 @@ struct View {
 /// Attention of the packed queries `q [Σ len, n_heads * head_dim]` to their slots' keys and values, which must already
 /// hold the new tokens themselves ([`KvCache::append`]). Writes the shape of `q` to `out`.
 ///
-/// An output row depends on its own query and its slot's contents alone, bit for bit: not on the other spans, on how the
-/// prompt was cut into calls, nor on the thread count.
+/// An output row depends on its own query and its slot's contents alone, bit for bit: not on the other spans, on how
+/// the prompt was cut into calls, nor on the thread count.
 pub fn attention_cached(
     crew: Crew,
     q: &[f32],
@@ -253,7 +253,8 @@ fn weigh<const FMA: bool>(weights: &[f32], values: &[f32], scale: f32, out: &mut
     }
 }
 
-/// Columns `column..column + W`, even and odd positions summed apart so that the additions need not wait for each other.
+/// Columns `column..column + W`, even and odd positions summed apart so that the additions need not wait for each
+/// other.
 #[inline(always)]
 fn weigh_columns<const FMA: bool, const W: usize>(
     weights: &[f32],

@@ -1,11 +1,9 @@
 //! Self-attention over packed sequences, for training.
 
-use std::{
-    ops::Range,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{ops::Range, sync::Arc};
 
 use candle_core::{Result, Shape, Tensor};
+use parking_lot::Mutex;
 use rayon::prelude::*;
 
 use super::{
@@ -167,7 +165,7 @@ impl Attention {
 
 impl Drop for Attention {
     fn drop(&mut self) {
-        recycle(std::mem::take(self.log_sums.get_mut().unwrap_or_else(PoisonError::into_inner)));
+        recycle(std::mem::take(self.log_sums.get_mut()));
     }
 }
 
@@ -225,7 +223,7 @@ impl Op for Attention {
                 });
             });
         });
-        *self.log_sums.lock().unwrap_or_else(PoisonError::into_inner) = log_sums;
+        *self.log_sums.lock() = log_sums;
         Ok((out, q.dims.into()))
     }
 
@@ -233,7 +231,7 @@ impl Op for Attention {
         let [q, k, v] = inputs else { unreachable!("applied to three inputs") };
         let (d, (total, q_width), kv_width) = (self.spec.head_dim, q.dims2()?, k.dim(1)?);
         let group = self.spec.n_heads / self.spec.n_kv_heads;
-        let log_sums = self.log_sums.lock().unwrap_or_else(PoisonError::into_inner);
+        let log_sums = self.log_sums.lock();
         let (q_data, k_data, v_data) = (View::of(q)?, View::of(k)?, View::of(v)?);
         let (y_data, dy_data) = (View::of(result)?, View::of(grad)?);
         let (q_data, k_data, v_data, y_data, dy_data, log_sums) =
@@ -326,8 +324,8 @@ fn offset(range: &Range<usize>, seen: &Range<usize>) -> Range<usize> {
 }
 
 simd! {
-    /// Turns a row of raw scores into softmax weights: `scores[j] * scale + bias + slope * j` for the j-th of `row`, and 0
-    /// outside. Gives the logarithm of the sum.
+    /// Turns a row of raw scores into softmax weights: `scores[j] * scale + bias + slope * j` for the j-th of `row`,
+    /// and 0 outside. Gives the logarithm of the sum.
     fn softmax(scores: &mut [f32], row: Range<usize>, scale: f32, bias: f32, slope: f32) -> f32 {
         scores[..row.start].fill(0.0);
         scores[row.end..].fill(0.0);
@@ -355,8 +353,8 @@ simd! {
 }
 
 simd! {
-    /// Turns raw scores into weights p (as [`softmax`], by the kept logarithm of the sum) and the gradients of the weights
-    /// into those of the raw scores: `scale · p (dp - along)`, `along` being `Σ p dp`.
+    /// Turns raw scores into weights p (as [`softmax`], by the kept logarithm of the sum) and the gradients of the
+    /// weights into those of the raw scores: `scale · p (dp - along)`, `along` being `Σ p dp`.
     fn softmax_backward(scores: &mut [f32], grads: &mut [f32], row: Range<usize>, constants: [f32; 5]) {
         let [scale, bias, slope, log_sum, along] = constants;
         for x in [&mut *scores, &mut *grads] {

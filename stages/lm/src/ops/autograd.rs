@@ -21,10 +21,10 @@ use candle_core::{
 use super::{scratch, slices};
 
 /// The gradients of an op's inputs, `None` where nobody wants one.
-pub type Grads = [Option<Tensor>; 3];
+pub(crate) type Grads = [Option<Tensor>; 3];
 
 /// One fused op on contiguous f32 tensors on the CPU.
-pub trait Op: Send + Sync + 'static {
+pub(crate) trait Op: Send + Sync + 'static {
     /// Name in errors.
     fn name(&self) -> &'static str;
     /// The result and its shape.
@@ -34,7 +34,7 @@ pub trait Op: Send + Sync + 'static {
 }
 
 /// The elements and dimensions of an input.
-pub struct Input<'a> {
+pub(crate) struct Input<'a> {
     /// Row-major elements.
     pub data: &'a [f32],
     /// Dimensions.
@@ -42,12 +42,12 @@ pub struct Input<'a> {
 }
 
 /// Whether the fused kernels can take these tensors.
-pub fn fused(inputs: &[&Tensor]) -> bool {
+pub(crate) fn fused(inputs: &[&Tensor]) -> bool {
     inputs.iter().all(|t| t.device().is_cpu() && t.dtype() == DType::F32)
 }
 
 /// Read access to the elements of a contiguous f32 tensor on the CPU.
-pub struct View<'a> {
+pub(crate) struct View<'a> {
     storage: StorageRef<'a>,
     start: usize,
     len: usize,
@@ -55,7 +55,7 @@ pub struct View<'a> {
 
 impl<'a> View<'a> {
     /// The elements of `t`.
-    pub fn of(t: &'a Tensor) -> Result<Self> {
+    pub(crate) fn of(t: &'a Tensor) -> Result<Self> {
         let (storage, layout) = t.storage_and_layout();
         let Some((start, end)) = layout.contiguous_offsets() else {
             return Err(Error::RequiresContiguous { op: "fused op" }.bt());
@@ -89,7 +89,7 @@ thread_local! {
 }
 
 /// Applies `op`, recording it if autograd tracks an input.
-pub fn apply<const N: usize>(op: impl Op, inputs: [&Tensor; N]) -> Result<Tensor> {
+pub(crate) fn apply<const N: usize>(op: impl Op, inputs: [&Tensor; N]) -> Result<Tensor> {
     let inputs = inputs.iter().map(|t| t.contiguous()).collect::<Result<Vec<_>>>()?;
     let recorded = Arc::new(Recorded { op: Box::new(op), inputs: inputs.clone() });
     let node = Node(recorded.clone());

@@ -1,16 +1,18 @@
 //! Who does the parts of a piece of work: the calling thread, the threads of the pool, or a team.
 //!
 //! A step of generation is some hundred short pieces of work one after the other. Between two of them the threads of a
-//! pool fall asleep, and waking them takes as long as the work. A [`Team`] stays awake from the first piece to the last.
+//! pool fall asleep, and waking them takes as long as the work. A [`Team`] stays awake from the first piece to the
+//! last.
 
-use std::{
-    cell::UnsafeCell,
-    hint, ptr,
-    sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
-    thread,
-};
+// By path, so that the model checker in `loom/` finds it, too.
+#[path = "crew_sync.rs"]
+mod sync;
+
+use std::ptr;
 
 use rayon::prelude::*;
+
+use sync::{AtomicBool, AtomicU64, AtomicUsize, Ordering, Shared, pause};
 
 /// Who does the parts of a piece of work. Which thread does a part is chance; what a part writes must not depend on it.
 #[derive(Clone, Copy)]
@@ -112,7 +114,7 @@ pub struct Team {
     /// Parts of this piece that are not finished.
     left: AtomicUsize,
     /// The work itself, read by those who hold a part of it, and replaced when no part is left.
-    work: UnsafeCell<Work>,
+    work: Shared<Work>,
     leading: AtomicBool,
     over: AtomicBool,
 }
@@ -123,7 +125,8 @@ struct Work {
     call: unsafe fn(*const (), usize),
 }
 
-// SAFETY: `work` is written by the one thread that holds `leading`, while no part is taken, and read by holders of a part.
+// SAFETY: `work` is written by the one thread that holds `leading`, while no part is taken, and read by holders of a
+// part.
 unsafe impl Sync for Team {}
 
 /// Most parts of a piece of work, as `state` counts them.
@@ -132,22 +135,14 @@ const MOST_PARTS: usize = 1 << 15;
 const LOOKS: u32 = 2000;
 
 impl Team {
-    /// Runs `body` with a crew of up to `threads` threads of the current pool. Neither `body` nor the parts of its work may
-    /// wait for the pool.
+    /// Runs `body` with a crew of up to `threads` threads of the current pool. Neither `body` nor the parts of its work
+    /// may wait for the pool.
     pub fn gather<R: Send>(threads: usize, body: impl FnOnce(Crew<'_>) -> R + Send) -> R {
-        unsafe fn nothing(_: *const (), _: usize) {}
         let threads = threads.min(rayon::current_num_threads());
         if threads <= 1 {
             return body(Crew::Alone);
         }
-        let team = Self {
-            threads,
-            state: AtomicU64::new(0),
-            left: AtomicUsize::new(0),
-            work: UnsafeCell::new(Work { task: ptr::null(), call: nothing }),
-            leading: AtomicBool::new(false),
-            over: AtomicBool::new(false),
-        };
+        let team = Self::of(threads);
         rayon::scope(|scope| {
             // Dropped as the body ends, by a panic too, or the helpers would wait for ever.
             let _over = Defer(|| team.over.store(true, Ordering::Release));
@@ -156,6 +151,18 @@ impl Team {
             }
             body(Crew::Team(&team))
         })
+    }
+
+    fn of(threads: usize) -> Self {
+        unsafe fn nothing(_: *const (), _: usize) {}
+        Self {
+            threads,
+            state: AtomicU64::new(0),
+            left: AtomicUsize::new(0),
+            work: Shared::new(Work { task: ptr::null(), call: nothing }),
+            leading: AtomicBool::new(false),
+            over: AtomicBool::new(false),
+        }
     }
 
     fn each(&self, count: usize, task: &(impl Fn(usize) + Sync)) {
@@ -172,7 +179,7 @@ impl Team {
         }
         assert!(!self.leading.swap(true, Ordering::Acquire), "a part of a team's work gave the team work");
         // SAFETY: this thread leads, and no part of the work before is left.
-        unsafe { *self.work.get() = Work { task: ptr::from_ref(task).cast(), call: call::<F> } };
+        unsafe { self.work.write(Work { task: ptr::from_ref(task).cast(), call: call::<F> }) };
         self.left.store(count, Ordering::Relaxed);
         let number = (self.state.load(Ordering::Relaxed) >> 32) + 1;
         self.state.store(number << 32 | (count as u64) << 16, Ordering::Release);
@@ -214,7 +221,7 @@ impl Team {
         });
         // SAFETY: this part is not finished, so the leader has neither replaced the work nor left `share`.
         unsafe {
-            let Work { task, call } = *self.work.get();
+            let Work { task, call } = self.work.read();
             call(task, part);
         }
     }
@@ -239,12 +246,8 @@ struct Pause(u32);
 
 impl Pause {
     fn wait(&mut self) {
-        if self.0 < LOOKS {
-            self.0 += 1;
-            hint::spin_loop();
-        } else {
-            thread::yield_now();
-        }
+        self.0 = self.0.saturating_add(1);
+        pause(self.0 < LOOKS);
     }
 }
 
@@ -257,6 +260,10 @@ impl<F: Fn()> Drop for Defer<F> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 #[path = "crew_tests.rs"]
 mod tests;
+
+#[cfg(all(test, loom))]
+#[path = "crew_loom.rs"]
+mod loom_tests;

@@ -1,8 +1,7 @@
 //! Cross-entropy fused with the output projection.
 
-use std::sync::{Mutex, PoisonError};
-
 use candle_core::{Result, Shape, Tensor};
+use parking_lot::Mutex;
 use rayon::prelude::*;
 
 use super::{
@@ -21,8 +20,8 @@ use super::{
 /// Rows with weight 0 are masked: neither their logits nor their gradients are computed. `hidden` is `[T, d]`, `head`
 /// `[V, d]`; `targets` and `weights` have length `T`.
 ///
-/// The gradients are computed along with the loss, from the same logits, a few rows at a time (as in Liger Kernel, Hsu et
-/// al. 2024, arXiv:2410.10989): the backward pass only scales them.
+/// The gradients are computed along with the loss, from the same logits, a few rows at a time (as in Liger Kernel, Hsu
+/// et al. 2024, arXiv:2410.10989): the backward pass only scales them.
 pub fn cross_entropy(hidden: &Tensor, head: &Weight, targets: &[u32], weights: &[f32]) -> Result<Tensor> {
     let ((rows, d), (vocab, inner)) = (hidden.dims2()?, head.shape()?);
     if d != inner || rows != targets.len() || rows != weights.len() {
@@ -130,14 +129,14 @@ impl Op for CrossEntropy {
             })?;
         }
         if want_grads {
-            *self.grads.lock().unwrap_or_else(PoisonError::into_inner) = Some((d_hidden, d_head));
+            *self.grads.lock() = Some((d_hidden, d_head));
         }
         Ok((vec![total as f32], ().into()))
     }
 
     fn backward(&self, inputs: &[Tensor], _result: &Tensor, grad: &Tensor) -> Result<Grads> {
         let factor = View::of(grad)?[0];
-        let taken = self.grads.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let taken = self.grads.lock().take();
         let Some((mut d_hidden, mut d_head)) = taken else {
             candle_core::bail!("the gradients of a cross_entropy can be taken once");
         };

@@ -1,11 +1,9 @@
 //! A linear layer with a low-rank adapter (Hu et al. 2021, arXiv:2106.09685), as one op.
 
-use std::{
-    borrow::Cow,
-    sync::{Mutex, PoisonError},
-};
+use std::borrow::Cow;
 
 use candle_core::{Result, Shape, Tensor};
+use parking_lot::Mutex;
 use rayon::prelude::*;
 
 use super::{
@@ -115,9 +113,9 @@ impl LoraLinear {
 
 /// Rows of one task of [`LoraLinear::merged`].
 const MERGE_ROWS: usize = 48;
-/// Elements of the largest weight that an adapter is added to before it is multiplied with. Up to there the sum costs less
-/// than the adapter's two thin products over a micro-batch of a few hundred tokens. The limit is one of the weight, not
-/// of the batch, whose size must not change a row's bits.
+/// Elements of the largest weight that an adapter is added to before it is multiplied with. Up to there the sum costs
+/// less than the adapter's two thin products over a micro-batch of a few hundred tokens. The limit is one of the
+/// weight, not of the batch, whose size must not change a row's bits.
 const MERGE_UP_TO: usize = 1 << 18;
 
 impl LoraLinear {
@@ -150,7 +148,7 @@ const TASK: usize = 1 << 14;
 
 impl Drop for LoraLinear {
     fn drop(&mut self) {
-        let Kept { low, merged } = std::mem::take(self.kept.get_mut().unwrap_or_else(PoisonError::into_inner));
+        let Kept { low, merged } = std::mem::take(self.kept.get_mut());
         recycle(low);
         merged.into_iter().for_each(recycle);
     }
@@ -182,7 +180,7 @@ impl Op for LoraLinear {
                 gemm(m, n, r, Lhs::Rows(&low), &Rhs::Transposed(b.data), Store::Add, y);
             }
         });
-        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Kept { low, merged };
+        *self.kept.lock() = Kept { low, merged };
         done.map(|()| (y, (m, n).into()))
     }
 
@@ -191,7 +189,7 @@ impl Op for LoraLinear {
         let (m, r, (n, k)) = (x.dim(0)?, a.dim(0)?, self.frozen.shape()?);
         let (x_data, a_data, b_data, dy) = (View::of(x)?, View::of(a)?, View::of(b)?, View::of(grad)?);
         let device = grad.device();
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.kept.lock();
         // d low = scale · dy b
         let mut d_low = filled(m * r, |d| gemm(m, r, n, Lhs::Rows(&dy), &Rhs::Rows(&b_data), Store::Overwrite, d));
         slices::scale(&mut d_low, self.scale);

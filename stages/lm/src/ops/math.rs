@@ -1,7 +1,7 @@
 //! Elementary functions in f32 that compilers vectorise, and loops compiled twice: for any CPU, and for AVX2 with FMA.
 
-/// Defines a function whose body is also compiled for AVX2 and FMA, and runs that version where the CPU has them. Inside,
-/// `FMA` says which version it is, for [`mla`] and the functions built on it.
+/// Defines a function whose body is also compiled for AVX2 and FMA, and runs that version where the CPU has them.
+/// Inside, `FMA` says which version it is, for [`mla`] and the functions built on it.
 macro_rules! simd {
     ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
         $(#[$meta])*
@@ -29,13 +29,26 @@ pub(crate) use simd;
 /// Whether the CPU has AVX2 and FMA (the answer is cached by the standard library).
 #[cfg(target_arch = "x86_64")]
 #[inline]
-pub fn has_avx2() -> bool {
+pub(crate) fn has_avx2() -> bool {
     is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+}
+
+/// Whether the kernels of this machine fuse multiplication and addition: those for AVX2 and for aarch64 do, with the
+/// same bits; others do not.
+pub(crate) fn is_fused() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        has_avx2()
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        cfg!(target_arch = "aarch64")
+    }
 }
 
 /// `a * b + c`, fused where `FMA` says that this is one instruction (elsewhere it would be a call into libm).
 #[inline(always)]
-pub fn mla<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
+pub(crate) fn mla<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
     if FMA { a.mul_add(b, c) } else { a * b + c }
 }
 
@@ -43,7 +56,7 @@ pub fn mla<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
 ///
 /// Cody and Waite's reduction to `|r| <= ln(2)/2`, then the polynomial of Cephes' `expf` (Moshier 1992).
 #[inline(always)]
-pub fn exp<const FMA: bool>(x: f32) -> f32 {
+pub(crate) fn exp<const FMA: bool>(x: f32) -> f32 {
     /// Adding 1.5 * 2^23 rounds to an integer, which is then in the low bits of the sum.
     const ROUND: f32 = 12_582_912.0;
     const LOWEST: f32 = -87.3;
@@ -63,7 +76,7 @@ pub fn exp<const FMA: bool>(x: f32) -> f32 {
 
 /// `1 / (1 + e^-x)`.
 #[inline(always)]
-pub fn sigmoid<const FMA: bool>(x: f32) -> f32 {
+pub(crate) fn sigmoid<const FMA: bool>(x: f32) -> f32 {
     1.0 / (1.0 + exp::<FMA>(-x))
 }
 
@@ -72,7 +85,7 @@ const LANES: usize = 32;
 
 /// `Σ term(i)` in an order fixed by `len` alone.
 #[inline(always)]
-pub fn sum(len: usize, term: impl Fn(usize) -> f32) -> f32 {
+pub(crate) fn sum(len: usize, term: impl Fn(usize) -> f32) -> f32 {
     let mut lanes = [0.0; LANES];
     let whole = len / LANES * LANES;
     for start in (0..whole).step_by(LANES) {
@@ -95,7 +108,7 @@ pub fn sum(len: usize, term: impl Fn(usize) -> f32) -> f32 {
 
 /// The largest of `x`, -∞ if there is none.
 #[inline(always)]
-pub fn max(x: &[f32]) -> f32 {
+pub(crate) fn max(x: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; LANES];
     let (whole, rest) = x.as_chunks::<LANES>();
     for chunk in whole {

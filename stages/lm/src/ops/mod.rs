@@ -1,8 +1,8 @@
 //! Differentiable ops of decoder models over packed activations: `[tokens, dim]`, the rows of a batch one after the
 //! other without padding, told apart by `cu_seqlens`.
 //!
-//! On the CPU in f32 each op is a fused kernel with its own backward pass; on other devices and dtypes it is composed of
-//! candle's ops ([`composed`]). Every output element is accumulated in one fixed order, so results depend neither on
+//! On the CPU in f32 each op is a fused kernel with its own backward pass; on other devices and dtypes it is composed
+//! of candle's ops ([`composed`]). Every output element is accumulated in one fixed order, so results depend neither on
 //! the batch a row is in nor on the number of threads.
 
 mod activation;
@@ -37,3 +37,14 @@ pub use scratch::Arena;
 
 #[cfg(test)]
 mod tests;
+
+/// The numeric class of this machine's kernels, where it is not the usual one: a product is then rounded before it is
+/// added, and results differ in the last bits from those of machines that have fused multiply-adds. What depends on it
+/// belongs into keys; `None`, the usual class (fused, f32), does not.
+pub fn numeric_class() -> Option<&'static str> {
+    class_of(math::is_fused())
+}
+
+fn class_of(fused: bool) -> Option<&'static str> {
+    (!fused).then_some("cpu f32, unfused")
+}

@@ -91,8 +91,8 @@ impl Op for Norm {
 }
 
 simd! {
-    /// With n = (x - mean) * r and g = dy * weight: dx = r (g - mean(g) - n mean(g n)), without the means of x and g where
-    /// the norm is not centred. Adds dy n and dy to the two halves of `sums`, unless it is empty.
+    /// With n = (x - mean) * r and g = dy * weight: dx = r (g - mean(g) - n mean(g n)), without the means of x and g
+    /// where the norm is not centred. Adds dy n and dy to the two halves of `sums`, unless it is empty.
     fn norm_backward(
         x: &[f32],
         weight: &[f32],

@@ -8,7 +8,7 @@ thread_local! {
 }
 
 /// Calls `body` with `len` floats of unspecified content.
-pub fn with<R>(len: usize, body: impl FnOnce(&mut [f32]) -> R) -> R {
+pub(crate) fn with<R>(len: usize, body: impl FnOnce(&mut [f32]) -> R) -> R {
     let fitting = FREE.with_borrow_mut(|free| {
         // The smallest that is large enough; else the largest, to be replaced.
         let best = (0..free.len()).min_by_key(|&i| match free[i].len() {
@@ -28,7 +28,7 @@ pub fn with<R>(len: usize, body: impl FnOnce(&mut [f32]) -> R) -> R {
 
 /// A vector of `len` floats that `fill` writes, all of them, before anything reads one. Clearing results first would be
 /// a pass over memory more for every op, about a twelfth of a training step.
-pub fn filled(len: usize, fill: impl FnOnce(&mut [f32])) -> Vec<f32> {
+pub(crate) fn filled(len: usize, fill: impl FnOnce(&mut [f32])) -> Vec<f32> {
     let mut data = ARENA.with_borrow_mut(|arena| match arena {
         Some(arena) if len >= SMALLEST => arena.take(len),
         _ => Vec::with_capacity(len),
@@ -43,7 +43,7 @@ pub fn filled(len: usize, fill: impl FnOnce(&mut [f32])) -> Vec<f32> {
 }
 
 /// Gives back a buffer that nobody reads any more, to the arena in use if there is one.
-pub fn recycle(buffer: Vec<f32>) {
+pub(crate) fn recycle(buffer: Vec<f32>) {
     ARENA.with_borrow_mut(|arena| {
         if let Some(arena) = arena.as_mut().filter(|_| buffer.capacity() >= SMALLEST) {
             arena.put(buffer);
@@ -60,8 +60,8 @@ thread_local! {
 const SMALLEST: usize = 4096;
 
 /// Memory of results that are no longer needed, for the results to come. A training step makes hundreds of megabytes of
-/// activations and gradients and drops them again; through the allocator the operating system takes that memory back and
-/// clears it anew, which costs a tenth of the step.
+/// activations and gradients and drops them again; through the allocator the operating system takes that memory back
+/// and clears it anew, which costs a tenth of the step.
 ///
 /// What it holds beyond the buffers in use is bounded by a quarter of the most that was in use at once.
 #[derive(Debug, Default)]

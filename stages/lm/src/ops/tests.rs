@@ -256,3 +256,15 @@ fn gradients_keep_their_bits_on_any_number_of_threads() {
     assert_eq!(run(2), one);
     assert_eq!(run(3), one);
 }
+
+/// The two kinds of kernels round differently, which is why they are told apart; the usual kind has no name, so that
+/// keys stay what they were.
+#[test]
+fn the_numeric_class_is_told_where_it_is_not_the_usual_one() {
+    assert_eq!(super::class_of(true), None);
+    assert_eq!(super::class_of(false), Some("cpu f32, unfused"));
+    assert_eq!(super::numeric_class().is_none(), super::math::is_fused());
+    // 1 + 2^-12, whose square needs a bit more than f32 has.
+    let (a, b, c) = (1.000_244_1_f32, 1.000_244_1_f32, -1.0_f32);
+    assert_ne!(super::math::mla::<true>(a, b, c).to_bits(), super::math::mla::<false>(a, b, c).to_bits());
+}

@@ -12,16 +12,14 @@
 mod blockwise;
 mod double;
 mod nf4;
-mod serial;
-mod source;
+mod provider;
 
 pub use blockwise::{DYNAMIC_BLOCK, dynamic_map};
 pub use double::Scales;
 pub use nf4::{BLOCK, CODEBOOK, Nf4Builder, Nf4Tensor};
-pub use serial::SerializedTensor;
-pub use source::Quantized;
+pub use provider::Quantized;
 
-/// What can be wrong with values to quantise, or with a serialised quantised weight.
+/// What can be wrong with values to quantise.
 #[derive(Debug, thiserror::Error)]
 pub enum QuantError {
     /// The number of values pushed is not the product of the shape.
@@ -41,21 +39,5 @@ pub enum QuantError {
         index: usize,
         /// The offending value.
         value: f32,
-    },
-    /// A serialised part is missing.
-    #[error("failed to read the 4-bit weight `{name}`: `{part}` is missing")]
-    MissingPart {
-        /// The weight's name.
-        name: String,
-        /// The missing key.
-        part: String,
-    },
-    /// A serialised part does not fit the others.
-    #[error("failed to read the 4-bit weight `{name}`: {reason}")]
-    Malformed {
-        /// The weight's name.
-        name: String,
-        /// What does not fit.
-        reason: String,
     },
 }

@@ -1,18 +1,23 @@
 //! Text to token ids and back, as `tokenizer.json` says.
 //!
-//! Which special tokens surround a text is decided by the post-processor of `tokenizer.json` alone, as in `transformers` 5: where that file
-//! exists, `add_bos_token` and `add_eos_token` of `tokenizer_config.json` have no effect there either.
+//! Which special tokens surround a text is decided by the post-processor of `tokenizer.json` alone, as in
+//! `transformers` 5: where that file exists, `add_bos_token` and `add_eos_token` of `tokenizer_config.json` have no
+//! effect there either.
 
+mod joint;
 mod special;
-mod stream;
 mod train;
 
-use std::path::{Path, PathBuf};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+};
 
 use rayon::prelude::*;
+use tokenizers::{ModelWrapper, PostProcessorWrapper};
 
+pub use joint::Joint;
 pub use special::{SpecialTokens, TokenizerConfig};
-pub use stream::Detokenizer;
 pub use train::{EOS, train_bpe};
 
 use crate::config::DecoderConfig;
@@ -23,6 +28,7 @@ pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     special: SpecialTokens,
     place: PathBuf,
+    dropout: Option<f32>,
 }
 
 impl std::fmt::Debug for Tokenizer {
@@ -39,7 +45,8 @@ impl Tokenizer {
     pub fn from_dir(dir: &Path) -> Result<Self, TokenizerError> {
         let place = dir.join("tokenizer.json");
         let bytes = std::fs::read(&place).map_err(|source| TokenizerError::Read { path: place.clone(), source })?;
-        let inner = tokenizers::Tokenizer::from_bytes(bytes)
+        let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+        let inner = without_panic(|| tokenizers::Tokenizer::from_bytes(text))
             .map_err(|source| TokenizerError::Format { path: place.clone(), source })?;
         let config = TokenizerConfig::from_dir(dir)?;
         Self::new(inner, config.special, place)
@@ -57,25 +64,38 @@ impl Tokenizer {
         // Both would change a text silently; whoever needs them does them on purpose.
         inner.with_padding(None);
         inner.with_truncation(None).map_err(|source| TokenizerError::Format { path: place.clone(), source })?;
+        let dropout = fix(&mut inner);
         for (role, token) in special.named() {
             if inner.token_to_id(token).is_none() {
                 let token = token.to_owned();
                 return Err(TokenizerError::UnknownSpecial { path: place, role, token });
             }
         }
-        Ok(Self { inner, special, place })
+        Ok(Self { inner, special, place, dropout })
     }
 
-    /// The ids of a text. `add_special_tokens` surrounds it with what the model expects at the start (and end) of a document.
+    /// The ids of a text. `add_special_tokens` surrounds it with what the model expects at the start (and end) of a
+    /// document.
     ///
     /// # Errors
     /// The text cannot be represented (a word-level vocabulary without an unknown token).
     pub fn encode(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>, TokenizerError> {
-        let encoding = self
-            .inner
-            .encode_fast(text, add_special_tokens)
-            .map_err(|source| TokenizerError::Encode { path: self.place.clone(), source })?;
-        Ok(encoding.get_ids().to_vec())
+        Ok(self.guarded(|| self.inner.encode_fast(text, add_special_tokens))?.get_ids().to_vec())
+    }
+
+    fn guarded<T>(&self, encode: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, TokenizerError> {
+        without_panic(encode).map_err(|source| TokenizerError::Encode { path: self.place.clone(), source })
+    }
+
+    /// The probability with which the file has merges dropped, if it does: that is off here, or a text would have other
+    /// tokens every time.
+    pub fn dropout(&self) -> Option<f32> {
+        self.dropout
+    }
+
+    /// Whether an id is a special token: it stands for itself in a text, and is left out when ids become text.
+    pub fn is_special(&self, id: u32) -> bool {
+        self.inner.get_added_vocabulary().get_added_tokens_decoder().get(&id).is_some_and(|token| token.special)
     }
 
     /// [`Tokenizer::encode`] of many texts on all cores, in their order.
@@ -95,14 +115,8 @@ impl Tokenizer {
     /// # Errors
     /// The decoder of `tokenizer.json` fails.
     pub fn decode(&self, ids: &[u32], skip_special_tokens: bool) -> Result<String, TokenizerError> {
-        self.inner
-            .decode(ids, skip_special_tokens)
+        without_panic(|| self.inner.decode(ids, skip_special_tokens))
             .map_err(|source| TokenizerError::Decode { path: self.place.clone(), source })
-    }
-
-    /// Turns ids into text one at a time, for streaming and stop strings.
-    pub fn detokenizer(&self, skip_special_tokens: bool) -> Detokenizer<'_> {
-        Detokenizer::new(self, skip_special_tokens)
     }
 
     /// The id of a token, spelled as in the vocabulary.
@@ -182,6 +196,44 @@ impl Tokenizer {
     }
 }
 
+/// Damaged files (such as a `precompiled_charsmap` cut short) make the library panic, when they are read or with the
+/// first text that meets the damage.
+fn without_panic<T>(work: impl FnOnce() -> tokenizers::Result<T>) -> tokenizers::Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|cause| {
+        let message = cause.downcast_ref::<String>().map(String::as_str);
+        let message = message.or_else(|| cause.downcast_ref::<&str>().copied()).unwrap_or("no message");
+        Err(format!("the file is damaged ({message})").into())
+    })
+}
+
+/// Switches off what would make results depend on chance or lose places: dropout, which is returned, and offsets
+/// without their spaces.
+fn fix(inner: &mut tokenizers::Tokenizer) -> Option<f32> {
+    let mut dropout = None;
+    if let ModelWrapper::BPE(bpe) = inner.get_model()
+        && let Some(share) = bpe.dropout.filter(|share| *share > 0.0)
+    {
+        let mut bpe = bpe.clone();
+        bpe.dropout = None;
+        dropout = Some(share);
+        inner.with_model(bpe);
+    }
+    if let Some(mut processor) = inner.get_post_processor().cloned() {
+        whole_offsets(&mut processor);
+        inner.with_post_processor(Some(processor));
+    }
+    dropout
+}
+
+fn whole_offsets(processor: &mut PostProcessorWrapper) {
+    match processor {
+        PostProcessorWrapper::ByteLevel(part) => part.trim_offsets = false,
+        PostProcessorWrapper::Roberta(part) => part.trim_offsets = false,
+        PostProcessorWrapper::Sequence(parts) => parts.as_mut().iter_mut().for_each(whole_offsets),
+        PostProcessorWrapper::Bert(_) | PostProcessorWrapper::Template(_) => {}
+    }
+}
+
 /// Why a tokenizer could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenizerError {
@@ -221,7 +273,8 @@ pub enum TokenizerError {
     },
     /// Some ids have no embedding.
     #[error(
-        "use {} with this model: it has {tokens} tokens, but the embedding table has {rows} rows; the tokenizer belongs to another model",
+        "use {} with this model: it has {tokens} tokens, but the embedding table has {rows} rows; the tokenizer \
+         belongs to another model",
         path.display()
     )]
     TooLarge {
@@ -234,7 +287,8 @@ pub enum TokenizerError {
     },
     /// The model would end its texts with something that cannot be written.
     #[error(
-        "use {} with this model: the model's eos_token_id {id} is none of its {tokens} tokens; the tokenizer belongs to another model",
+        "use {} with this model: the model's eos_token_id {id} is none of its {tokens} tokens; the tokenizer belongs \
+         to another model",
         path.display()
     )]
     EosIsNoToken {
@@ -247,7 +301,8 @@ pub enum TokenizerError {
     },
     /// Nothing would ever end a text.
     #[error(
-        "use {} with this model: neither config.json nor tokenizer_config.json names an end-of-text token; add `eos_token`",
+        "use {} with this model: neither config.json nor tokenizer_config.json names an end-of-text token; add \
+         `eos_token`",
         path.display()
     )]
     NoEos {

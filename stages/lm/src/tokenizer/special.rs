@@ -82,8 +82,8 @@ struct Raw {
 }
 
 impl TokenizerConfig {
-    /// Reads `tokenizer_config.json` and, for special tokens it does not name, `special_tokens_map.json`; both may be missing. A
-    /// `chat_template.jinja` beside them takes precedence over a template inside.
+    /// Reads `tokenizer_config.json` and, for special tokens it does not name, `special_tokens_map.json`; both may be
+    /// missing. A `chat_template.jinja` beside them takes precedence over a template inside.
     ///
     /// # Errors
     /// A file exists but cannot be read or parsed.
@@ -113,8 +113,8 @@ fn text(path: &Path) -> Result<Option<String>, TokenizerError> {
 
 fn read(path: &Path) -> Result<Option<TokenizerConfig>, TokenizerError> {
     let Some(text) = text(path)? else { return Ok(None) };
-    let raw: Raw = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(&text))
-        .map_err(|source| TokenizerError::Config { path: path.to_owned(), source })?;
+    let raw: Raw =
+        crate::json::parse(&text).map_err(|source| TokenizerError::Config { path: path.to_owned(), source })?;
     let token = |t: Option<Token>| t.map(Token::text);
     Ok(Some(TokenizerConfig {
         special: SpecialTokens {

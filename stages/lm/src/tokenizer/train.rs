@@ -14,8 +14,8 @@ use super::{SpecialTokens, Tokenizer, TokenizerError};
 /// The token that ends a document; id 0.
 pub const EOS: &str = "<eos>";
 
-/// Learns a byte-level BPE vocabulary of at most `vocab_size` tokens: [`EOS`], the 256 bytes, and merges. Any text can be
-/// represented. The same texts give the same tokenizer.
+/// Learns a byte-level BPE vocabulary of at most `vocab_size` tokens: [`EOS`], the 256 bytes, and merges. Any text can
+/// be represented. The same texts give the same tokenizer.
 ///
 /// # Errors
 /// The vocabulary is too small for the bytes, or the texts hold nothing to merge.

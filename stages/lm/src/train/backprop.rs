@@ -1,5 +1,7 @@
 //! One micro-batch forward and backward, with activations kept or recomputed.
 
+use pipe_random::Random;
+
 use super::{MicroBatch, Params, TrainError, Trainable, rng::Stream};
 use crate::ops;
 use candle_core::{Tensor, Var, backprop::GradStore};

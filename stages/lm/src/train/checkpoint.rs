@@ -86,8 +86,8 @@ impl Checkpoints {
         self.prune()
     }
 
-    /// Puts the newest whole checkpoint back into `params`, `optimizer` and `log`, and returns its step. A damaged one is
-    /// passed over for the one before it.
+    /// Puts the newest whole checkpoint back into `params`, `optimizer` and `log`, and returns its step. A damaged one
+    /// is passed over for the one before it.
     pub(super) fn resume(
         &self,
         identity: &Identity,

@@ -1,5 +1,7 @@
 //! Which rows make up which step, and how they are packed: without padding, each row attending to itself alone.
 
+use pipe_random::Random;
+
 use super::{Dataset, rng::Stream};
 use crate::model::PackedBatch;
 
@@ -82,7 +84,7 @@ impl Order {
     }
 
     fn step_rows(&self) -> usize {
-        self.shape.micro_batch_size * self.shape.gradient_accumulation_steps
+        self.shape.micro_batch_size.saturating_mul(self.shape.gradient_accumulation_steps)
     }
 
     /// The micro-batches of `step` (0-based), as row indices.
@@ -92,8 +94,10 @@ impl Order {
             self.epoch = Some((epoch, self.permutation(epoch)));
         }
         let permutation = &self.epoch.as_ref().expect("set above").1;
-        let start = (step % self.steps_per_epoch()) as usize * self.step_rows();
-        let end = (start + self.step_rows()).min(permutation.len());
+        // One step at least has no rows in front of it, so neither product nor sum overflows where a step is longer
+        // than the data.
+        let start = ((step % self.steps_per_epoch()) as usize).saturating_mul(self.step_rows());
+        let end = start.saturating_add(self.step_rows()).min(permutation.len());
         permutation[start..end].chunks(self.shape.micro_batch_size).map(<[usize]>::to_vec).collect()
     }
 
@@ -102,7 +106,7 @@ impl Order {
         let mut stream = Stream::new(self.seed, "shuffle", &[epoch]);
         stream.shuffle(&mut rows);
         if self.shape.group_by_length {
-            for megabatch in rows.chunks_mut(self.step_rows() * MEGABATCH_STEPS) {
+            for megabatch in rows.chunks_mut(self.step_rows().saturating_mul(MEGABATCH_STEPS)) {
                 megabatch.sort_by_key(|&row| std::cmp::Reverse(self.lengths[row]));
             }
             // Steps in falling order of length would tie length to the learning rate: shuffle whole steps.

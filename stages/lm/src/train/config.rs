@@ -1,15 +1,16 @@
 //! The parameters of a training.
 
 use super::{BatchShape, OptimizerConfig, Scheduler, TrainError, Warmup};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How long to train.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Budget {
-    /// Passes over the data; a fraction ends within a pass.
+    /// Passes over the rows; a fraction ends within one.
     Epochs(f64),
-    /// Optimizer steps, whatever the amount of data: arms with equal steps are matched in compute.
+    /// Optimizer steps, however many rows there are: arms with equal steps are matched in compute.
     Steps(u64),
 }
 
@@ -49,7 +50,8 @@ pub struct TrainConfig {
     pub optimizer: OptimizerConfig,
     /// Gradients are scaled down to this global norm; `None` leaves them.
     pub max_grad_norm: Option<f64>,
-    /// If set, training ends with an error when the mean loss of this many steps is not below that of the first as many.
+    /// If set, training ends with an error when the mean loss of this many steps is not below that of the first as
+    /// many.
     pub stall_window: Option<u64>,
 }
 
@@ -63,7 +65,7 @@ impl Default for TrainConfig {
             group_by_length: false,
             gradient_checkpointing: false,
             learning_rate: 2e-4,
-            lr_scheduler: Scheduler::default(),
+            lr_scheduler: Scheduler::Linear,
             warmup: Warmup::default(),
             optimizer: OptimizerConfig::default(),
             max_grad_norm: Some(1.0),

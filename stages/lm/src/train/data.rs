@@ -51,15 +51,15 @@ impl Example {
     }
 }
 
-/// What happens to an example longer than `max_seq_len`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+/// What becomes of rows longer than `max_seq_len`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TooLong {
-    /// The end is cut off.
+    /// They are left out, and counted.
     #[default]
-    Truncate,
-    /// The row is left out.
     Drop,
+    /// Their end is cut off.
+    Truncate,
 }
 
 /// Rows that did not enter training as they were, counted.

@@ -73,9 +73,18 @@ pub enum TrainError {
         /// The loss of the step.
         loss: f64,
     },
+    /// A parameter is NaN or infinite after a step, though its gradient was finite.
+    #[error("`{parameter}` is not finite after step {step}: the training diverged; lower the learning rate")]
+    ParameterNotFinite {
+        /// Step, from 1.
+        step: u64,
+        /// The first such parameter.
+        parameter: String,
+    },
     /// No gradient reaches an adapter: the silent failure in which the loss is finite and nothing is learned.
     #[error(
-        "no gradient reaches `{parameter}` at step {step} ({others} other parameters likewise): training would be silently without effect"
+        "no gradient reaches `{parameter}` at step {step} ({others} other parameters likewise): training would be \
+         silently without effect"
     )]
     NoGradientFlow {
         /// Step, from 1.

@@ -4,7 +4,7 @@
 use super::rng::Stream;
 use crate::{
     config::DecoderConfig,
-    model::{ModelError, WeightSource},
+    model::{ModelError, WeightProvider},
     ops::Weight,
     weights::{LayerParam, Param},
 };
@@ -37,7 +37,7 @@ pub struct SeededWeights<'a> {
     pub device: &'a Device,
 }
 
-impl WeightSource for SeededWeights<'_> {
+impl WeightProvider for SeededWeights<'_> {
     fn matrix(&mut self, param: Param) -> Result<Weight, ModelError> {
         let (name, shape) = (param.name(self.config.family), param.shape(self.config));
         let values = Stream::new(self.seed, &name, &[]).normal(shape.iter().product(), self.std);

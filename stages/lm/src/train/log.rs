@@ -1,5 +1,7 @@
 //! What a training reports.
 
+use std::ops::ControlFlow;
+
 use super::DataReport;
 use serde::{Deserialize, Serialize};
 
@@ -66,15 +68,6 @@ pub struct Progress<'a> {
     pub tokens_per_second: f64,
 }
 
-/// Whether to go on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Flow {
-    /// Go on.
-    Continue,
-    /// Write a checkpoint, if there is a place for one, and stop.
-    Stop,
-}
-
 /// Listens to a training.
 pub trait Observer {
     /// The gradients of a step (0-based) by parameter, summed over its window and not yet clipped.
@@ -82,10 +75,11 @@ pub trait Observer {
         let _ = (step, gradients);
     }
 
-    /// After each optimizer step.
-    fn on_step(&mut self, progress: Progress) -> Flow {
+    /// After each optimizer step: whether to go on. Breaking off writes a checkpoint, if there is a place for one, and
+    /// stops.
+    fn on_step(&mut self, progress: Progress) -> ControlFlow<()> {
         let _ = progress;
-        Flow::Continue
+        ControlFlow::Continue(())
     }
 
     /// After each evaluation.

@@ -29,11 +29,11 @@ pub use collate::{BatchShape, MicroBatch, Order};
 pub use config::{Budget, TrainConfig};
 pub use data::{DataReport, Dataset, Example, Segment, TooLong};
 pub use error::TrainError;
-pub use log::{EvalRecord, Flow, Observer, Progress, StepRecord, TrainLog};
+pub use log::{EvalRecord, Observer, Progress, StepRecord, TrainLog};
 pub use lora::attach_lora;
 pub use optim::{AdamWConfig, MuonConfig, Optimizer, OptimizerConfig};
 pub use rng::Stream;
-pub use run::{Evaluation, Outcome, Surroundings, evaluate, train};
+pub use run::{Evaluation, Surroundings, Trained, evaluate, train};
 pub use schedule::{Scheduler, Warmup};
 
 use crate::model::{ModelError, PackedBatch};
@@ -43,8 +43,8 @@ use std::collections::BTreeMap;
 /// Trainable parameters by name. The order of the map is the order of every sum over parameters.
 pub type Params = BTreeMap<String, Var>;
 
-/// A decoder as the loop sees it: in layers, so that activations can be recomputed one layer at a time. The loop runs on
-/// the threads of the pool that computes.
+/// A decoder as the loop sees it: in layers, so that activations can be recomputed one layer at a time. The loop runs
+/// on the threads of the pool that computes.
 pub trait Trainable: Sync {
     /// What is trained, by name: as in PEFT for adapters, as in the checkpoint for whole models.
     fn parameters(&self) -> Params;

@@ -1,38 +1,27 @@
-//! Randomness that depends on names and counters alone, never on a global generator or on what ran before.
+//! The random numbers of a training.
+
+use pipe_random::Random;
 
 /// A reproducible stream of random numbers, named by a seed, a purpose and counters.
-pub struct Stream(blake3::OutputReader);
+pub struct Stream(pipe_random::Stream);
+
+impl Random for Stream {
+    fn next_u64(&mut self) -> u64 {
+        self.0.next_u64()
+    }
+}
 
 impl Stream {
     /// The stream of `purpose` (for example `shuffle` or a parameter's name) at `counters` (epoch, step, layer).
     pub fn new(seed: u64, purpose: &str, counters: &[u64]) -> Self {
-        let mut hasher = blake3::Hasher::new_derive_key("pipe-lm training 2026-11 random stream");
-        hasher.update(&seed.to_le_bytes());
-        hasher.update(&(purpose.len() as u64).to_le_bytes());
-        hasher.update(purpose.as_bytes());
+        let mut name = blake3::Hasher::new_derive_key("pipe-lm training 2026-11 random stream");
+        name.update(&seed.to_le_bytes());
+        name.update(&(purpose.len() as u64).to_le_bytes());
+        name.update(purpose.as_bytes());
         for counter in counters {
-            hasher.update(&counter.to_le_bytes());
+            name.update(&counter.to_le_bytes());
         }
-        Self(hasher.finalize_xof())
-    }
-
-    /// The next 64 bits.
-    pub fn next_u64(&mut self) -> u64 {
-        let mut bytes = [0; 8];
-        self.0.fill(&mut bytes);
-        u64::from_le_bytes(bytes)
-    }
-
-    /// Uniform in `0..n` without bias (Lemire 2019, arXiv 1805.10941).
-    pub fn below(&mut self, n: u64) -> u64 {
-        assert!(n > 0, "an empty range has no element");
-        loop {
-            let product = u128::from(self.next_u64()) * u128::from(n);
-            let low = product as u64;
-            if low >= n || low >= n.wrapping_neg() % n {
-                return (product >> 64) as u64;
-            }
-        }
+        Self(pipe_random::Stream::new(&name))
     }
 
     /// `n` values uniform in `[-bound, bound)`.
@@ -52,13 +41,6 @@ impl Stream {
         }
         out.truncate(n);
         out
-    }
-
-    /// Shuffles in place (Fisher and Yates).
-    pub fn shuffle<T>(&mut self, items: &mut [T]) {
-        for i in (1..items.len()).rev() {
-            items.swap(i, self.below(i as u64 + 1) as usize);
-        }
     }
 
     fn words(&mut self, n: usize) -> Vec<u32> {
@@ -98,9 +80,5 @@ mod tests {
         assert!(mean.abs() < 0.005 && (variance - 1.0 / 12.0).abs() < 0.001, "{mean} {variance}");
         let (mean, variance) = moments(&Stream::new(1, "n", &[]).normal(n as usize, 2.0));
         assert!(mean.abs() < 0.03 && (variance - 4.0).abs() < 0.08, "{mean} {variance}");
-        let mut stream = Stream::new(1, "b", &[]);
-        let mut seen = [0; 3];
-        (0..3000).for_each(|_| seen[stream.below(3) as usize] += 1);
-        assert!(seen.iter().all(|n| (900..1100).contains(n)), "{seen:?}");
     }
 }

@@ -1,7 +1,7 @@
 //! The training loop.
 
 use super::{
-    Checkpoints, Dataset, EvalRecord, Flow, MicroBatch, Observer, Optimizer, Order, Params, Progress, StepRecord,
+    Checkpoints, Dataset, EvalRecord, MicroBatch, Observer, Optimizer, Order, Params, Progress, StepRecord,
     TrainConfig, TrainError, TrainLog, Trainable, backprop, checkpoint::Identity, guard, host, schedule,
 };
 use crate::ops::{self, Arena};
@@ -29,7 +29,7 @@ pub struct Surroundings<'a> {
 
 /// How a training ended.
 #[derive(Debug, Clone)]
-pub struct Outcome {
+pub struct Trained {
     /// The record of every step, including those before a resume.
     pub log: TrainLog,
     /// Whether the budget was used up; `false` if an observer stopped it.
@@ -51,7 +51,7 @@ pub fn train<M: Trainable + ?Sized>(
     config: &TrainConfig,
     surroundings: Surroundings,
     observer: &mut dyn Observer,
-) -> Result<Outcome, TrainError> {
+) -> Result<Trained, TrainError> {
     config.validate()?;
     let params = model.parameters();
     if params.is_empty() {
@@ -100,7 +100,7 @@ impl<'a, M: Trainable + ?Sized> Loop<'a, M> {
         }
     }
 
-    fn run(mut self, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
+    fn run(mut self, observer: &mut dyn Observer) -> Result<Trained, TrainError> {
         let identity = self.identity();
         let resumed_from = match self.around.checkpoints {
             Some(checkpoints) => checkpoints.resume(&identity, &self.params, &mut self.optimizer, &mut self.log)?,
@@ -117,13 +117,17 @@ impl<'a, M: Trainable + ?Sized> Loop<'a, M> {
                 let losses: Vec<f64> = self.log.steps.iter().map(|s| s.loss).collect();
                 guard::check_falling(&losses, window)?;
             }
+            if done == self.total_steps {
+                self.check_end(step)?;
+            }
             self.evaluate(done, observer)?;
             let tokens_per_second = tokens as f64 / start.elapsed().as_secs_f64();
             let flow = observer.on_step(Progress { record: &record, total_steps: self.total_steps, tokens_per_second });
-            let stop = flow == Flow::Stop && done < self.total_steps;
+            let stop = flow.is_break() && done < self.total_steps;
             if let Some(checkpoints) = self.around.checkpoints
                 && (stop || done == self.total_steps || done.is_multiple_of(checkpoints.every.max(1)))
             {
+                self.check_parameters(done)?;
                 checkpoints.write(done, &identity, &self.params, &self.optimizer, &self.log)?;
             }
             if stop {
@@ -131,7 +135,7 @@ impl<'a, M: Trainable + ?Sized> Loop<'a, M> {
                 break;
             }
         }
-        Ok(Outcome { log: self.log, finished, resumed_from })
+        Ok(Trained { log: self.log, finished, resumed_from })
     }
 
     /// One optimizer step; `step` is 0-based.
@@ -148,7 +152,8 @@ impl<'a, M: Trainable + ?Sized> Loop<'a, M> {
         Ok(record)
     }
 
-    /// Leaves the gradients of `step` in `grads`; gives its record, and by how much to scale them if they are too large.
+    /// Leaves the gradients of `step` in `grads`; gives its record, and by how much to scale them if they are too
+    /// large.
     fn gradients(&mut self, step: u64) -> Result<(StepRecord, Option<f32>), TrainError> {
         let window = self.order.window(step);
         let mut micros: Vec<MicroBatch> = window.iter().map(|rows| MicroBatch::pack(self.data, rows)).collect();
@@ -210,6 +215,25 @@ impl<'a, M: Trainable + ?Sized> Loop<'a, M> {
             guard::check_flow(&self.params, &self.grads, half, step)?;
         }
         Ok(squares.sqrt())
+    }
+
+    /// What the last step did is seen by no later one: the parameters must be finite, and so must be what the model
+    /// says of a row with them.
+    fn check_end(&mut self, step: u64) -> Result<(), TrainError> {
+        self.check_parameters(step + 1)?;
+        let Some(row) = self.order.window(step).into_iter().flatten().next() else { return Ok(()) };
+        let micro = MicroBatch::pack(self.data, &[row]);
+        let loss = on_the_pool(|| backprop::loss_only(self.model, &micro))?;
+        if loss.is_finite() { Ok(()) } else { Err(self.blame(step, loss, &micro)) }
+    }
+
+    fn check_parameters(&self, done: u64) -> Result<(), TrainError> {
+        for (name, var) in &self.params {
+            if !host::with_values(var.as_tensor(), host::sum_of_squares)?.is_finite() {
+                return Err(TrainError::ParameterNotFinite { step: done, parameter: name.clone() });
+            }
+        }
+        Ok(())
     }
 
     fn learning_rate(&self, step: u64) -> f64 {

@@ -1,19 +1,22 @@
 //! Learning-rate schedules, as a factor of the peak rate.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Shape of the learning rate after warmup. Names and formulas as in `transformers`.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Scheduler {
     /// Stays at the peak.
+    #[default]
     Constant,
     /// Falls in a straight line to 0 at the last step.
-    #[default]
     Linear,
     /// Falls along half a cosine to 0 at the last step.
     Cosine,
-    /// Stays at the peak, then falls in a straight line to 0 over the last `decay_ratio` of all steps.
+    /// Stays at the peak, then falls in a straight line to 0 over the last `decay_ratio` of all steps. Not to be chosen
+    /// by name: a kind that has it makes it of a parameter of its own.
+    #[schemars(skip)]
     WarmupStableDecay {
         /// Fraction of all steps spent falling, in (0, 1].
         decay_ratio: f64,

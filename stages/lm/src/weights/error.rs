@@ -114,10 +114,12 @@ pub enum WeightsError {
         more: usize,
     },
     /// A tensor that the configuration does not know.
-    #[error("use {file}: config.json describes a model without `{name}`{}", and_more(*more, " tensors"))]
+    #[error("use {file}: {described_in} describes a model without `{name}`{}", and_more(*more, " tensors"))]
     Unexpected {
         /// The file.
         file: String,
+        /// `config.json`, or what else describes the model.
+        described_in: &'static str,
         /// The first such tensor by name.
         name: String,
         /// How many besides.

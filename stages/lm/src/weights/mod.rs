@@ -1,7 +1,7 @@
 //! A model's tensors: memory-mapped safetensors, tensors in memory, or a GGUF file, behind one lookup by [`Param`].
 //!
-//! Opening checks every name and shape against the configuration and reads no tensor. A tensor is read, converted and moved to its device when
-//! it is asked for, so that a model larger than memory can be quantised layer by layer.
+//! Opening checks every name and shape against the configuration and reads no tensor. A tensor is read, converted and
+//! moved to its device when it is asked for, so that a model larger than memory can be quantised layer by layer.
 
 mod error;
 mod names;
@@ -16,7 +16,7 @@ pub use error::WeightsError;
 pub use names::{LayerParam, Linear, Param};
 pub(crate) use safetensors_files::SafetensorsFiles;
 pub(crate) use write::temporary_beside;
-pub use write::{TensorSource, write_safetensors, write_sharded};
+pub use write::{TensorSet, write_safetensors, write_sharded};
 
 use crate::config::{DecoderConfig, Family};
 
@@ -36,13 +36,13 @@ enum Backend {
 }
 
 impl Weights {
-    /// Opens the safetensors of a checkpoint directory: `model.safetensors`, or the shards that `model.safetensors.index.json` lists.
+    /// Opens the safetensors of a checkpoint directory: `model.safetensors`, or the shards that
+    /// `model.safetensors.index.json` lists.
     ///
     /// The files stay mapped as long as the value lives; they must not be changed meanwhile.
     ///
-    /// # Errors
-    /// A file is missing, truncated or malformed; a tensor is missing, unexpected, of the wrong shape, or of a type other than
-    /// f32, f16 or bf16. The message names file and tensor.
+    /// # Errors A file is missing, truncated or malformed; a tensor is missing, unexpected, of the wrong shape, or of a
+    /// type other than f32, f16 or bf16. The message names file and tensor.
     pub fn from_dir(dir: &Path, config: &DecoderConfig) -> Result<Self, WeightsError> {
         let files = SafetensorsFiles::open_dir(dir)?;
         Self::checked(Backend::Files(files), config)
@@ -79,12 +79,13 @@ impl Weights {
             Backend::Files(files) => files.load(&name)?,
             Backend::Memory(tensors) => tensors.get(&name).cloned().ok_or_else(|| self.missing(name.clone()))?,
         };
-        // Converted before it moves: the stored type is never wider than what is asked for by much, and CPU converts every pair.
+        // Converted before it moves: the stored type is never wider than what is asked for by much, and CPU converts
+        // every pair.
         tensor.to_dtype(dtype).and_then(|t| t.to_device(device)).map_err(|source| WeightsError::Tensor { name, source })
     }
 
-    /// Reads a matrix in blocks of `rows_per_block` rows as f32 and hands each with its row range to `visit`, so that one larger than memory
-    /// can be quantised. Nothing of it stays resident afterwards.
+    /// Reads a matrix in blocks of `rows_per_block` rows as f32 and hands each with its row range to `visit`, so that
+    /// one larger than memory can be quantised. Nothing of it stays resident afterwards.
     ///
     /// # Errors
     /// The model has no such parameter, it is not a matrix, or its file cannot be read.
@@ -157,7 +158,8 @@ impl Weights {
             .collect();
         if let Some(first) = extra.first() {
             let file = backend.file_of(first);
-            return Err(WeightsError::Unexpected { file, name: first.clone(), more: extra.len() - 1 });
+            let (name, more) = (first.clone(), extra.len() - 1);
+            return Err(WeightsError::Unexpected { file, described_in: "config.json", name, more });
         }
         Ok(Self { family: config.family, backend, renamed })
     }
@@ -176,7 +178,8 @@ fn tied_under_the_heads_name(
     }
 }
 
-/// Checkpoints of the bare decoder (saved without its language-model head) leave out the leading `model.` or `transformer.`.
+/// Checkpoints of the bare decoder (saved without its language-model head) leave out the leading `model.` or
+/// `transformer.`.
 fn without_prefix(found: &BTreeMap<String, Vec<usize>>, config: &DecoderConfig) -> BTreeMap<String, String> {
     if found.contains_key(&Param::Embedding.name(config.family)) {
         return BTreeMap::new();

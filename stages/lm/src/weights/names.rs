@@ -55,33 +55,23 @@ pub enum Linear {
 
 impl Linear {
     /// The projections of a layer, in the order in which they are applied.
-    pub fn of(config: &DecoderConfig) -> &'static [Self] {
-        match config.family {
-            Family::Mpt => &[Self::Qkv, Self::O, Self::Up, Self::Down],
-            _ => &[Self::Q, Self::K, Self::V, Self::O, Self::Gate, Self::Up, Self::Down],
-        }
+    pub fn of(config: &DecoderConfig) -> impl Iterator<Item = Self> {
+        config.family.names.linears.iter().map(|(linear, _)| *linear)
     }
 
-    /// The module's name within its layer, such as `self_attn.q_proj`. Its last part is what PEFT's `target_modules` lists.
+    /// The module's name within its layer, such as `self_attn.q_proj`. Its last part is what PEFT's `target_modules`
+    /// lists.
+    ///
+    /// # Panics
+    /// Models of this family have no such projection.
     pub fn module(self, family: Family) -> &'static str {
-        match (family, self) {
-            (Family::Mpt, Self::O) => "attn.out_proj",
-            (Family::Mpt, Self::Up) => "ffn.up_proj",
-            (Family::Mpt, Self::Down) => "ffn.down_proj",
-            (_, Self::Qkv) => "attn.Wqkv",
-            (_, Self::Q) => "self_attn.q_proj",
-            (_, Self::K) => "self_attn.k_proj",
-            (_, Self::V) => "self_attn.v_proj",
-            (_, Self::O) => "self_attn.o_proj",
-            (_, Self::Gate) => "mlp.gate_proj",
-            (_, Self::Up) => "mlp.up_proj",
-            (_, Self::Down) => "mlp.down_proj",
-        }
+        let named = family.names.linears.iter().find(|(linear, _)| *linear == self);
+        named.unwrap_or_else(|| panic!("{family:?} has no projection {self:?}")).1
     }
 
     /// The module's full name, such as `model.layers.3.self_attn.q_proj`: the stem of PEFT's keys.
     pub fn path(self, family: Family, layer: usize) -> String {
-        format!("{}.{layer}.{}", layers_prefix(family), self.module(family))
+        format!("{}.{layer}.{}", family.names.layers, self.module(family))
     }
 
     /// `[out, in]` of the weight.
@@ -108,29 +98,24 @@ impl Linear {
     }
 }
 
-fn layers_prefix(family: Family) -> &'static str {
-    if family == Family::Mpt { "transformer.blocks" } else { "model.layers" }
-}
-
 impl Param {
     /// The tensor's name in a Hugging Face checkpoint of `family`.
     pub fn name(self, family: Family) -> String {
-        let mpt = family == Family::Mpt;
-        let fixed = |llama: &str, of_mpt: &str| if mpt { of_mpt.to_owned() } else { llama.to_owned() };
+        let names = &family.names;
         match self {
-            Self::Embedding => fixed("model.embed_tokens.weight", "transformer.wte.weight"),
-            Self::FinalNorm => fixed("model.norm.weight", "transformer.norm_f.weight"),
+            Self::Embedding => format!("{}.weight", names.embedding),
+            Self::FinalNorm => format!("{}.weight", names.final_norm),
             Self::LmHead => "lm_head.weight".to_owned(),
             Self::Layer(layer, LayerParam::Weight(linear)) => format!("{}.weight", linear.path(family, layer)),
             Self::Layer(layer, LayerParam::Bias(linear)) => format!("{}.bias", linear.path(family, layer)),
             Self::Layer(layer, norm) => {
                 let module = match norm {
-                    LayerParam::AttentionNorm => fixed("input_layernorm", "norm_1"),
-                    LayerParam::MlpNorm => fixed("post_attention_layernorm", "norm_2"),
-                    LayerParam::QNorm => "self_attn.q_norm".to_owned(),
-                    _ => "self_attn.k_norm".to_owned(),
+                    LayerParam::AttentionNorm => names.attention_norm,
+                    LayerParam::MlpNorm => names.mlp_norm,
+                    LayerParam::QNorm => "self_attn.q_norm",
+                    _ => "self_attn.k_norm",
                 };
-                format!("{}.{layer}.{module}.weight", layers_prefix(family))
+                format!("{}.{layer}.{module}.weight", names.layers)
             }
         }
     }
@@ -160,7 +145,7 @@ impl Param {
                 push(LayerParam::KNorm);
             }
             push(LayerParam::MlpNorm);
-            for &linear in Linear::of(config) {
+            for linear in Linear::of(config) {
                 push(LayerParam::Weight(linear));
                 if linear.has_bias(config) {
                     push(LayerParam::Bias(linear));

@@ -47,8 +47,9 @@ struct Index {
 }
 
 impl SafetensorsFiles {
-    /// Opens `model.safetensors` or the shards of `model.safetensors.index.json`; with both present the single file wins, as in `transformers`.
-    pub fn open_dir(dir: &Path) -> Result<Self, WeightsError> {
+    /// Opens `model.safetensors` or the shards of `model.safetensors.index.json`; with both present the single file
+    /// wins, as in `transformers`.
+    pub(crate) fn open_dir(dir: &Path) -> Result<Self, WeightsError> {
         let single = dir.join(SINGLE);
         if single.exists() {
             return Self::open_file(&single);
@@ -62,7 +63,7 @@ impl SafetensorsFiles {
             }
             Err(source) => return Err(WeightsError::Io { action: "read", path: index_path, source }),
         };
-        let index: Index = serde_json::from_str(&text)
+        let index: Index = serde_json::from_str(&crate::json::plain(&text))
             .map_err(|e| WeightsError::Index { path: index_path.clone(), reason: e.to_string() })?;
         let mut opened = Self { place: dir.to_owned(), files: Vec::new(), entries: BTreeMap::new() };
         for shard in index.weight_map.values().collect::<BTreeSet<_>>() {
@@ -87,7 +88,7 @@ impl SafetensorsFiles {
     }
 
     /// Opens one file of any name.
-    pub fn open_file(path: &Path) -> Result<Self, WeightsError> {
+    pub(crate) fn open_file(path: &Path) -> Result<Self, WeightsError> {
         let mut opened = Self { place: path.to_owned(), files: Vec::new(), entries: BTreeMap::new() };
         opened.add(path.to_owned())?;
         Ok(opened)
@@ -96,7 +97,8 @@ impl SafetensorsFiles {
     fn add(&mut self, path: PathBuf) -> Result<(), WeightsError> {
         let io = |source| WeightsError::Io { action: "open", path: path.clone(), source };
         let file = File::open(&path).map_err(io)?;
-        // SAFETY: the mapping is read-only, and that the files are not changed while they are mapped is required of callers.
+        // SAFETY: the mapping is read-only, and that the files are not changed while they are mapped is required of
+        // callers.
         let map = unsafe { Mmap::map(&file) }.map_err(io)?;
         let (header, metadata) = SafeTensors::read_metadata(&map).map_err(|source| malformed(&path, &map, source))?;
         let data = header + size_of::<u64>();
@@ -116,16 +118,16 @@ impl SafetensorsFiles {
         Ok(())
     }
 
-    pub fn entry(&self, name: &str) -> Option<&Entry> {
+    pub(crate) fn entry(&self, name: &str) -> Option<&Entry> {
         self.entries.get(name)
     }
 
-    pub fn shapes(&self) -> BTreeMap<String, Vec<usize>> {
+    pub(crate) fn shapes(&self) -> BTreeMap<String, Vec<usize>> {
         self.entries.iter().map(|(name, e)| (name.clone(), e.shape.clone())).collect()
     }
 
     /// Copies a tensor out of its file, in its stored type.
-    pub fn load(&self, name: &str) -> Result<Tensor, WeightsError> {
+    pub(crate) fn load(&self, name: &str) -> Result<Tensor, WeightsError> {
         let Some(entry) = self.entries.get(name) else {
             return Err(WeightsError::Missing { place: self.place(), names: vec![name.to_owned()], more: 0 });
         };
@@ -137,7 +139,7 @@ impl SafetensorsFiles {
     }
 
     /// Reads a matrix block by block through a small buffer, which leaves no mapped page resident.
-    pub fn for_each_rows(
+    pub(crate) fn for_each_rows(
         &self,
         name: &str,
         rows_per_block: usize,
@@ -169,19 +171,21 @@ impl SafetensorsFiles {
         Ok(())
     }
 
-    pub fn file_of(&self, name: &str) -> String {
+    pub(crate) fn file_of(&self, name: &str) -> String {
         self.entries.get(name).map_or_else(|| self.place(), |e| self.files[e.file].path.display().to_string())
     }
 
-    pub fn place(&self) -> String {
+    pub(crate) fn place(&self) -> String {
         self.place.display().to_string()
     }
 }
 
-/// Lets the system take back the pages just copied, so that memory does not hold the model twice. Advice only: a refusal is harmless.
+/// Lets the system take back the pages just copied, so that memory does not hold the model twice. Advice only: a
+/// refusal is harmless.
 fn release(map: &Mmap, bytes: &Range<usize>) {
     #[cfg(unix)]
-    // SAFETY: the mapping is of a file and read-only, so dropped pages are read again from the file when they are next touched.
+    // SAFETY: the mapping is of a file and read-only, so dropped pages are read again from the file when they are next
+    // touched.
     let _ = unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, bytes.start, bytes.len()) };
     #[cfg(not(unix))]
     let _ = (map, bytes);

@@ -11,8 +11,9 @@ use serde_json::{Map, Value, json};
 
 use super::WeightsError;
 
-/// Tensors to be written: their names, types and shapes are known at once, their values are asked for one after the other.
-pub trait TensorSource {
+/// Tensors to be written: their names, types and shapes are known at once, their values are asked for one after the
+/// other.
+pub trait TensorSet {
     /// Name, type and shape of every tensor, sorted by name.
     fn specs(&self) -> Vec<(String, DType, Vec<usize>)>;
 
@@ -23,7 +24,7 @@ pub trait TensorSource {
     fn tensor(&self, name: &str) -> Result<Tensor, WeightsError>;
 }
 
-impl TensorSource for BTreeMap<String, Tensor> {
+impl TensorSet for BTreeMap<String, Tensor> {
     fn specs(&self) -> Vec<(String, DType, Vec<usize>)> {
         self.iter().map(|(n, t)| (n.clone(), t.dtype(), t.dims().to_vec())).collect()
     }
@@ -36,11 +37,12 @@ impl TensorSource for BTreeMap<String, Tensor> {
 
 type Spec = (String, DType, Vec<usize>);
 
-/// Writes all tensors into one file, with metadata `format: pt`. The file appears under its name only when it is complete and synced.
+/// Writes all tensors into one file, with metadata `format: pt`. The file appears under its name only when it is
+/// complete and synced.
 ///
 /// # Errors
 /// The file cannot be written, or a tensor cannot be computed.
-pub fn write_safetensors(path: &Path, tensors: &dyn TensorSource) -> Result<(), WeightsError> {
+pub fn write_safetensors(path: &Path, tensors: &dyn TensorSet) -> Result<(), WeightsError> {
     write_file(path, &tensors.specs(), tensors)
 }
 
@@ -49,11 +51,7 @@ pub fn write_safetensors(path: &Path, tensors: &dyn TensorSource) -> Result<(), 
 ///
 /// # Errors
 /// A file cannot be written, or a tensor cannot be computed.
-pub fn write_sharded(
-    dir: &Path,
-    tensors: &dyn TensorSource,
-    max_shard_bytes: u64,
-) -> Result<Vec<PathBuf>, WeightsError> {
+pub fn write_sharded(dir: &Path, tensors: &dyn TensorSet, max_shard_bytes: u64) -> Result<Vec<PathBuf>, WeightsError> {
     let mut shards: Vec<Vec<Spec>> = vec![Vec::new()];
     let (mut used, mut total) = (0, 0);
     for spec in tensors.specs() {
@@ -92,7 +90,7 @@ fn bytes((_, dtype, shape): &Spec) -> usize {
     shape.iter().product::<usize>() * dtype.size_in_bytes()
 }
 
-fn write_file(path: &Path, specs: &[Spec], tensors: &dyn TensorSource) -> Result<(), WeightsError> {
+fn write_file(path: &Path, specs: &[Spec], tensors: &dyn TensorSet) -> Result<(), WeightsError> {
     let mut header = Map::new();
     header.insert("__metadata__".into(), json!({ "format": "pt" }));
     let mut end = 0;
@@ -119,7 +117,8 @@ fn write_file(path: &Path, specs: &[Spec], tensors: &dyn TensorSource) -> Result
     })
 }
 
-/// An empty file in the directory of `path`, with the permissions of an ordinary new file (temporary ones are private by default).
+/// An empty file in the directory of `path`, with the permissions of an ordinary new file (temporary ones are private
+/// by default).
 pub(crate) fn temporary_beside(path: &Path) -> std::io::Result<tempfile::NamedTempFile> {
     let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     let mut builder = tempfile::Builder::new();

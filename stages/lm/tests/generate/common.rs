@@ -11,19 +11,19 @@ use pipe_lm::{
     weights::Weights,
 };
 
-pub fn golden(name: &str) -> PathBuf {
+pub(crate) fn golden(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/logits").join(name)
 }
 
 /// One of the checkpoints of make_logits.py.
-pub fn decoder(name: &str, dtype: DType) -> Decoder {
+pub(crate) fn decoder(name: &str, dtype: DType) -> Decoder {
     let config = DecoderConfig::from_dir(&golden(name)).unwrap();
     let weights = Weights::from_dir(&golden(name), &config).unwrap();
     Decoder::load(&config, &weights, &Device::Cpu, dtype).unwrap()
 }
 
 /// Id 0 to 2 are special, 3 is the line feed, from 4 on come the ASCII characters from the space on.
-pub fn characters() -> Tokenizer {
+pub(crate) fn characters() -> Tokenizer {
     let special = ["<pad>", "<s>", "</s>"];
     let mut vocab = serde_json::Map::new();
     let all = special.iter().map(ToString::to_string).chain(["\n".to_owned()]);
@@ -48,16 +48,16 @@ pub fn characters() -> Tokenizer {
     Tokenizer::new(inner, SpecialTokens::default(), PathBuf::from("characters")).unwrap()
 }
 
-pub fn generator(decoder: &Decoder, eos: &[u32]) -> Generator {
+pub(crate) fn generator(decoder: &Decoder, eos: &[u32]) -> Generator {
     Generator::new(Arc::new(Inference::new(decoder).unwrap()), Arc::new(characters()), eos)
 }
 
-pub fn tokens(id: &str, tokens: &[u32]) -> Request {
+pub(crate) fn tokens(id: &str, tokens: &[u32]) -> Request {
     Request { id: id.to_owned(), prompt: Prompt::Tokens(tokens.to_vec()) }
 }
 
 /// Completions by id.
-pub fn run(
+pub(crate) fn run(
     backend: &dyn Backend,
     requests: Vec<Request>,
     params: &SamplingParams,
@@ -71,12 +71,6 @@ pub fn run(
 }
 
 /// The only completion of a single request.
-pub fn one(backend: &dyn Backend, request: Request, params: &SamplingParams) -> Completion {
+pub(crate) fn one(backend: &dyn Backend, request: Request, params: &SamplingParams) -> Completion {
     run(backend, vec![request], params).unwrap().into_values().next().unwrap()
-}
-
-/// A check that cannot run says so.
-#[expect(clippy::print_stderr, reason = "a skipped check must say so")]
-pub fn skipped(variable: &str) {
-    eprintln!("skipped: {variable} is not set");
 }

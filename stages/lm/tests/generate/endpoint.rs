@@ -18,7 +18,7 @@ use pipe_lm::{
 };
 
 use crate::{
-    common::{one, run, skipped},
+    common::{one, run},
     fake_server::{FakeServer, Reply},
 };
 
@@ -210,15 +210,11 @@ fn every_row_has_a_seed_of_its_own() {
 
 /// A llama.cpp server (llama-cpp-python[server], `--logits_all true`) whose address `PIPE_TEST_ENDPOINT` names.
 #[test]
+#[ignore = "asks the server that PIPE_TEST_ENDPOINT names"]
 fn real_server() {
-    let Some(url) = std::env::var_os("PIPE_TEST_ENDPOINT") else {
-        return skipped("PIPE_TEST_ENDPOINT");
-    };
-    let config = EndpointConfig {
-        concurrency: 3,
-        max_retries: 2,
-        ..EndpointConfig::new(url.to_str().unwrap(), "model", Server::LlamaCpp)
-    };
+    let url = std::env::var("PIPE_TEST_ENDPOINT").expect("PIPE_TEST_ENDPOINT names a server");
+    let config =
+        EndpointConfig { concurrency: 3, max_retries: 2, ..EndpointConfig::new(url, "model", Server::LlamaCpp) };
     let endpoint = Endpoint::new(config).unwrap();
     let greedy = SamplingParams { max_new_tokens: 12, logprobs: true, ..SamplingParams::default() };
     let prompts = ["Once upon a time", "Lily and Tom went to the park", "The dog was very sad because"];

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 /// A request that arrived.
 #[derive(Debug, Clone)]
-pub struct Arrived {
+pub(crate) struct Arrived {
     pub path: String,
     pub authorization: Option<String>,
     pub body: Value,
@@ -23,7 +23,7 @@ pub struct Arrived {
 
 /// What to send back.
 #[derive(Debug, Clone)]
-pub enum Reply {
+pub(crate) enum Reply {
     /// Status, further headers, body.
     Answer(u16, Vec<(&'static str, String)>, String),
     /// An answer after a pause.
@@ -34,7 +34,7 @@ pub enum Reply {
 
 impl Reply {
     /// A completion that says `text`.
-    pub fn says(text: &str) -> Self {
+    pub(crate) fn says(text: &str) -> Self {
         let body = json!({
             "choices": [{ "text": text, "finish_reason": "stop" }],
             "usage": { "prompt_tokens": 3, "completion_tokens": 2 },
@@ -42,19 +42,19 @@ impl Reply {
         Self::Answer(200, vec![], body.to_string())
     }
 
-    pub fn status(status: u16, body: &str) -> Self {
+    pub(crate) fn status(status: u16, body: &str) -> Self {
         Self::Answer(status, vec![], body.to_owned())
     }
 }
 
 /// Runs until the test ends.
-pub struct FakeServer {
+pub(crate) struct FakeServer {
     pub url: String,
     arrived: Arc<Mutex<Vec<Arrived>>>,
 }
 
 impl FakeServer {
-    pub fn start(script: impl Fn(&Arrived) -> Reply + Send + Sync + 'static) -> Self {
+    pub(crate) fn start(script: impl Fn(&Arrived) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/v1", listener.local_addr().unwrap());
         let arrived = Arc::new(Mutex::new(Vec::new()));
@@ -70,7 +70,7 @@ impl FakeServer {
     }
 
     /// All requests so far.
-    pub fn arrived(&self) -> Vec<Arrived> {
+    pub(crate) fn arrived(&self) -> Vec<Arrived> {
         self.arrived.lock().unwrap().clone()
     }
 }

@@ -7,12 +7,18 @@ use pipe_lm::{
     adapter::{AdapterConfig, AdapterError, Merged, TargetModules, load_adapter, save_adapter},
     config::DecoderConfig,
     export::{MAX_SHARD_BYTES, export_hf},
+    generate::Ends,
     model::{Adapter, Decoder, PackedBatch},
-    weights::{LayerParam, Linear, Param, TensorSource, Weights},
+    weights::{LayerParam, Linear, Param, TensorSet, Weights},
 };
 use serde::Deserialize;
 
 use crate::support::{chain, golden, golden_text};
+
+/// The ends of a model whose files agree.
+fn ends(config: &DecoderConfig) -> Ends {
+    Ends { ids: config.eos_token_ids.clone(), disagreement: None }
+}
 
 const CASES: [&str; 5] = ["all_linear", "fused", "names", "one_layer", "patterns"];
 
@@ -91,7 +97,7 @@ fn what_we_write_is_the_same_adapter_again() {
         assert_eq!(ours.keys().collect::<Vec<_>>(), theirs.keys().collect::<Vec<_>>());
 
         let merged = Merged::new(&case.weights, &case.config, Some(&adapter), Some(DType::F32));
-        export_hf(&dir.join("merged"), &case.base, &merged, MAX_SHARD_BYTES).unwrap();
+        export_hf(&dir.join("merged"), &case.base, &merged, &ends(&case.config), MAX_SHARD_BYTES).unwrap();
         let ours = serde_json::json!({"base": case.expected.base, "ids": case.expected.ids, "logits": logits});
         fs::write(dir.join("ours.json"), ours.to_string()).unwrap();
     }
@@ -103,7 +109,7 @@ fn a_merged_model_is_a_model_of_its_own() {
         let case = Case::open(name);
         let out = tempfile::tempdir().unwrap();
         let merged = Merged::new(&case.weights, &case.config, Some(&case.adapter), Some(DType::F32));
-        let files = export_hf(out.path(), &case.base, &merged, 20_000).unwrap();
+        let files = export_hf(out.path(), &case.base, &merged, &ends(&case.config), 20_000).unwrap();
         assert!(files.len() > 2, "{name}: {files:?}");
         let config = DecoderConfig::from_dir(out.path()).unwrap();
         assert_eq!(config, case.config);
@@ -128,7 +134,7 @@ fn a_merge_is_computed_in_f32_and_rounded_once() {
         let flat = |t: &Tensor| t.to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
         assert_eq!((found.dtype(), flat(&found)), (dtype, flat(&expected)));
         let out = tempfile::tempdir().unwrap();
-        export_hf(out.path(), &case.base, &merged, MAX_SHARD_BYTES).unwrap();
+        export_hf(out.path(), &case.base, &merged, &ends(&case.config), MAX_SHARD_BYTES).unwrap();
         let text = fs::read_to_string(out.path().join("config.json")).unwrap();
         let json: serde_json::Value = serde_json::from_str(&text).unwrap();
         let named = json.get("dtype").or(json.get("torch_dtype")).unwrap();
@@ -163,18 +169,26 @@ fn what_would_change_the_result_unseen_is_refused() {
     check(
         |j| j["modules_to_save"] = serde_json::json!(["lm_head"]),
         &config(
-            "`modules_to_save` is [\"lm_head\"], which is not supported; merge the adapter with PEFT and use the merged model",
+            "`modules_to_save` is [\"lm_head\"], which is not supported; merge the adapter with PEFT and use the \
+             merged model",
         ),
     );
     check(
         |j| j["init_lora_weights"] = "pissa".into(),
         &config(
-            "`init_lora_weights` is \"pissa\", which is not supported because the base weights were changed with it; merge the adapter \
+            "`init_lora_weights` is \"pissa\", which is not supported because the base weights were changed with it; \
+             merge the adapter \
              with PEFT and use the merged model",
         ),
     );
     check(|j| j["bias"] = "all".into(), &config("`bias` is \"all\", which is not supported; train with `bias` none"));
-    check(|j| j["peft_type"] = "IA3".into(), &config("`peft_type` is \"IA3\", which is not supported; only LORA is"));
+    check(
+        |j| j["peft_type"] = "IA3".into(),
+        &config(
+            "`peft_type` is IA3 (IA3 scales activations), which is not supported: only LORA is; where PEFT can merge \
+             it, merge it there and use the merged model",
+        ),
+    );
     check(
         |j| j["target_modules"] = serde_json::Value::Null,
         &config("`target_modules` is null, which is not supported"),
@@ -187,13 +201,15 @@ fn what_would_change_the_result_unseen_is_refused() {
     check(
         |j| j["target_modules"] = serde_json::json!(["q_proj", "k_proj", "v_proj"]),
         &weights(
-            "`base_model.model.model.layers.0.self_attn.k_proj.lora_A.weight` is missing, though `target_modules` names its module",
+            "`base_model.model.model.layers.0.self_attn.k_proj.lora_A.weight` is missing, though `target_modules` \
+             names its module",
         ),
     );
     check(
         |j| j["target_modules"] = serde_json::json!(["q_proj"]),
         &weights(
-            "`base_model.model.model.layers.0.self_attn.v_proj.lora_A.weight` belongs to no module that `target_modules` names in this \
+            "`base_model.model.model.layers.0.self_attn.v_proj.lora_A.weight` belongs to no module that \
+             `target_modules` names in this \
              model",
         ),
     );
@@ -202,7 +218,8 @@ fn what_would_change_the_result_unseen_is_refused() {
     check(
         |j| j["r"] = 8.into(),
         &weights(&format!(
-            "the shape of `base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight` is [4, {width}], but base model and rank ask \
+            "the shape of `base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight` is [4, {width}], but base \
+             model and rank ask \
              for [8, {width}]"
         )),
     );
@@ -221,8 +238,9 @@ fn embeddings_and_pickles_are_refused_by_name() {
     pipe_lm::weights::write_safetensors(&path, &tensors).unwrap();
     let error = load_adapter(dir.path(), &case.config).unwrap_err();
     let expect = format!(
-        "use DIR/adapter_model.safetensors: `{name}` adapts an embedding, which is not supported; train without `embed_tokens` and \
-         `lm_head` among the target modules"
+        "use DIR/adapter_model.safetensors: `{name}` adapts the embedding or the output projection, which is not \
+         supported; train without \
+         `embed_tokens` and `lm_head` among the target modules, or merge the adapter with PEFT and use the merged model"
     );
     assert_eq!(chain(&error, dir.path()), expect);
     fs::rename(&path, dir.path().join("adapter_model.bin")).unwrap();
@@ -243,4 +261,57 @@ fn what_would_not_load_to_the_same_model_is_not_written() {
     config = AdapterConfig { target_modules: names(&["q_proj", "v_proj", "o_proj"]), ..case.adapter_config.clone() };
     assert!(refused(&config).to_string().contains("is missing"));
     assert!(fs::read_dir(dir.path()).unwrap().next().is_none());
+}
+
+/// What other adapters are is said by name, not by the first key of LoRA's that they lack.
+#[test]
+fn other_kinds_of_adapters_are_told_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = DecoderConfig::from_dir(&golden("logits/llama2_gqa")).unwrap();
+    for (json, named) in [
+        (r#"{"peft_type": "IA3", "target_modules": ["k_proj"], "feedforward_modules": []}"#, "IA3 scales"),
+        (r#"{"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 8}"#, "prompt tuning puts"),
+        (r#"{"peft_type": "PREFIX_TUNING", "num_virtual_tokens": 8}"#, "prefix tuning puts"),
+        (r#"{"peft_type": "VERA", "r": 256, "vera_dropout": 0.0}"#, "VeRA shares"),
+        (r#"{"peft_type": "SOMETHING_NEW"}"#, "SOMETHING_NEW"),
+        (
+            r#"{"peft_type": "LORA", "r": 8, "lora_alpha": 8, "target_modules": ["q_proj", "lm_head"]}"#,
+            "`lm_head` adapts",
+        ),
+        (
+            r#"{"peft_type": "LORA", "r": 8, "lora_alpha": 8, "target_modules": ["model.embed_tokens"]}"#,
+            "embed_tokens` adapts",
+        ),
+        (
+            r#"{"peft_type": "LORA", "r": 1152921504606846976, "lora_alpha": 8, "target_modules": ["q_proj"]}"#,
+            "`r` is 1152921504606846976",
+        ),
+    ] {
+        fs::write(dir.path().join("adapter_config.json"), json).unwrap();
+        fs::write(dir.path().join("adapter_model.safetensors"), b"").unwrap();
+        let error = load_adapter(dir.path(), &model).unwrap_err().to_string();
+        assert!(error.contains("adapter_config.json") && error.contains(named), "{named}: {error}");
+    }
+}
+
+/// An export says in every file what ends a text, where the base's files disagree.
+#[test]
+fn an_export_agrees_with_itself() {
+    let case = Case::open("names");
+    let base = tempfile::tempdir().unwrap();
+    for file in ["config.json", "model.safetensors"] {
+        fs::copy(case.base.join(file), base.path().join(file)).unwrap();
+    }
+    fs::write(base.path().join("generation_config.json"), r#"{"eos_token_id": 3, "temperature": 0.5}"#).unwrap();
+    let out = tempfile::tempdir().unwrap();
+    let merged = Merged::new(&case.weights, &case.config, None, None);
+    let found = Ends { ids: vec![3, 2, 7], disagreement: Some("they do".into()) };
+    export_hf(out.path(), base.path(), &merged, &found, MAX_SHARD_BYTES).unwrap();
+    let read = |file: &str| -> serde_json::Value {
+        serde_json::from_str(&fs::read_to_string(out.path().join(file)).unwrap()).unwrap()
+    };
+    for file in ["config.json", "generation_config.json"] {
+        assert_eq!(read(file)["eos_token_id"], serde_json::json!([3, 2, 7]), "{file}");
+    }
+    assert_eq!(read("generation_config.json")["temperature"], 0.5);
 }

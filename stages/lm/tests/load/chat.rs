@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fs};
 
+use chrono::NaiveDate;
 use pipe_lm::{
     chat::{ChatError, ChatOptions, ChatTemplate, Date, Message},
     tokenizer::SpecialTokens,
@@ -29,7 +30,7 @@ struct Case {
 }
 
 /// The moment at which the golden texts were rendered.
-const NOW: Date = Date { year: 2026, month: 3, day: 7, hour: 9, minute: 5, second: 2 };
+const NOW: Date = Date(NaiveDate::from_ymd_opt(2026, 3, 7).unwrap().and_hms_opt(9, 5, 2).unwrap());
 
 fn special(named: &BTreeMap<String, String>) -> SpecialTokens {
     let get = |role: &str| named.get(role).cloned();
@@ -48,7 +49,7 @@ fn prompts_are_those_of_apply_chat_template() {
         let template = ChatTemplate::new(&golden.templates[&case.template], special(&golden.special)).unwrap();
         let mut variables = case.options.clone();
         let add_generation_prompt = variables.remove("add_generation_prompt") == Some(Value::Bool(true));
-        let options = ChatOptions { add_generation_prompt, date: Some(NOW), variables };
+        let options = ChatOptions { add_generation_prompt, date: NOW, variables };
         let what = format!("{} / {} / {:?}", case.template, case.chat, case.options);
         match (template.render(&golden.chats[&case.chat], &options), case.text, case.error) {
             (Ok(found), Some(expected), _) => assert_eq!(found, expected, "{what}"),
@@ -59,7 +60,7 @@ fn prompts_are_those_of_apply_chat_template() {
 }
 
 #[test]
-fn without_a_date_the_template_uses_its_own() {
+fn without_a_date_the_template_prints_the_one_that_it_would_print_itself() {
     let golden: Golden = serde_json::from_str(&golden_text("chat.json")).unwrap();
     let template = ChatTemplate::new(&golden.templates["llama3"], special(&golden.special)).unwrap();
     let text = template.render(&[Message::new("user", "hi")], &ChatOptions::default()).unwrap();
@@ -71,11 +72,18 @@ fn dates_are_spelled_as_in_python() {
     let check = |format: &str, expect: &str| {
         let template =
             ChatTemplate::new(&format!("{{{{ strftime_now('{format}') }}}}"), SpecialTokens::default()).unwrap();
-        let options = ChatOptions { date: Some(NOW), ..ChatOptions::default() };
+        let options = ChatOptions { date: NOW, ..ChatOptions::default() };
         assert_eq!(template.render::<Message>(&[], &options).unwrap(), expect);
     };
     check("%A %a %d %B %b %Y %y", "Saturday Sat 07 March Mar 2026 26");
     check("%F %T %H:%M:%S %e %m %%", "2026-03-07 09:05:02 09:05:02  7 03 %");
+    check("%-d. %-m. %I %p %j", "7. 3. 09 AM 066");
+    for unknown in ["%Q", "ends with %"] {
+        let source = format!("{{{{ strftime_now('{unknown}') }}}}");
+        let template = ChatTemplate::new(&source, SpecialTokens::default()).unwrap();
+        let error = template.render::<Message>(&[], &ChatOptions::default()).unwrap_err();
+        assert!(matches!(&error, ChatError::Render(e) if e.to_string().contains(unknown)), "{error:?}");
+    }
 }
 
 #[test]
@@ -103,4 +111,51 @@ fn a_broken_template_says_where() {
     let template = ChatTemplate::new("{{ messages.nothing() }}", SpecialTokens::default()).unwrap();
     let error = template.render::<Message>(&[], &ChatOptions::default()).unwrap_err();
     assert!(matches!(error, ChatError::Render(_)), "{error:?}");
+}
+
+/// The clock never decides what a prompt is; templates that ask for the date (SmolLM3, Mistral Small, Llama 3) get the
+/// one that is given.
+#[test]
+fn the_date_is_a_parameter() {
+    let template = ChatTemplate::new("{{ strftime_now('%d %B %Y') }}", SpecialTokens::default()).unwrap();
+    let on = |date: &str| {
+        let options = ChatOptions { date: date.parse().unwrap(), ..ChatOptions::default() };
+        template.render::<Message>(&[], &options).unwrap()
+    };
+    assert_eq!(on("2025-01-31"), "31 January 2025");
+    assert_eq!(on("2024-02-29"), "29 February 2024");
+    for wrong in ["2025-02-29", "2025-13-01", "25-01-01", "2025-1-1", "today", "2025-01-01T00:00", "+025-01-01"] {
+        assert!(wrong.parse::<Date>().is_err(), "{wrong}");
+    }
+}
+
+/// Mistral 7B v0.1's template refuses a system turn; others leave its text out without a word.
+#[test]
+fn system_text_goes_into_the_first_user_turn_where_the_template_has_no_place_for_it() {
+    let mistral = "{{ bos_token }}{% for message in messages %}{% if (message['role'] == 'user') != (loop.index0 % 2 \
+                   == 0) %}\
+        {{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}\
+        {% if message['role'] == 'user' %}{{ '[INST] ' + message['content'] + ' [/INST]' }}\
+        {% else %}{{ message['content'] + eos_token }}{% endif %}{% endfor %}";
+    let silent = "{% for m in messages if m.role != 'system' %}<{{ m.role }}>{{ m.content }}{% endfor %}";
+    let gemma = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}\
+        {% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}";
+    let own = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}";
+    let special =
+        SpecialTokens { bos_token: Some("<s>".into()), eos_token: Some("</s>".into()), ..SpecialTokens::default() };
+    let turns = [Message::new("system", "Be brief."), Message::new("user", "Why?")];
+    for (template, expect) in [
+        (mistral, "<s>[INST] Be brief.\n\nWhy? [/INST]"),
+        (silent, "<user>Be brief.\n\nWhy?"),
+        (gemma, "<user>Be brief.\n\nWhy?"),
+        (own, "<system>Be brief.<user>Why?"),
+    ] {
+        let template = ChatTemplate::new(template, special.clone()).unwrap();
+        assert_eq!(template.conversation(&turns, &ChatOptions::default()).unwrap(), expect);
+    }
+    // What is wrong otherwise stays wrong, and is told of the conversation as it is.
+    let template = ChatTemplate::new(mistral, special).unwrap();
+    let twice = [turns[0].clone(), turns[1].clone(), turns[1].clone()];
+    let error = template.conversation(&twice, &ChatOptions::default()).unwrap_err();
+    assert!(matches!(error, ChatError::Refused { .. }), "{error:?}");
 }

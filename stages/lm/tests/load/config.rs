@@ -2,11 +2,14 @@
 
 use std::path::Path;
 
-use pipe_lm::config::{
-    Activation, DecoderConfig, Family, GenerationDefaults, Layer, NormKind, Position, RopeScaling, stop_tokens,
+use pipe_lm::{
+    chat::ChatTemplate,
+    config::{Activation, DecoderConfig, GenerationDefaults, Layer, NormKind, Position, RopeScaling},
+    generate::Ends,
+    tokenizer::{SpecialTokens, Tokenizer},
 };
 
-use crate::support::{chain, golden_text};
+use crate::support::{chain, golden, golden_text};
 
 fn parse(json: &str) -> DecoderConfig {
     DecoderConfig::from_json(json, Path::new("m/config.json")).unwrap_or_else(|e| panic!("{e}"))
@@ -26,7 +29,7 @@ fn llama(extra: &str) -> String {
 #[test]
 fn left_out_keys_have_the_defaults_of_transformers() {
     let config = parse(&llama("{}"));
-    assert_eq!(config.family, Family::Llama);
+    assert_eq!(config.family.model_type, "llama");
     assert_eq!((config.num_key_value_heads, config.head_dim, config.norm_eps), (4, 16, 1e-6));
     assert_eq!((config.bos_token_id, config.eos_token_ids.as_slice()), (Some(1), &[2][..]));
     assert!(!config.tie_word_embeddings && !config.qkv_bias && !config.o_bias && config.gated_mlp);
@@ -66,7 +69,7 @@ fn the_families_differ_as_their_authors_meant_them() {
         r#"{"architectures": ["MPTForCausalLM"], "d_model": 32, "n_heads": 4, "n_layers": 2, "vocab_size": 10,
         "attn_config": {"clip_qkv": 6, "alibi_bias_max": 8, "alibi": true}}"#,
     );
-    assert_eq!((mpt.family, mpt.norm, mpt.activation), (Family::Mpt, NormKind::Layer, Activation::Gelu));
+    assert_eq!((mpt.family.model_type, mpt.norm, mpt.activation), ("mpt", NormKind::Layer, Activation::Gelu));
     assert_eq!((mpt.intermediate_size, mpt.clip_qkv, mpt.gated_mlp), (128, Some(6.0), false));
     assert_eq!(mpt.position, Position::Alibi { bias_max: 8.0 });
     assert_eq!(mpt.layers, vec![Layer { rope: false, sliding_window: None }; 2]);
@@ -110,12 +113,14 @@ fn what_cannot_be_run_is_refused_by_name() {
     };
     check(
         &llama(r#"{"architectures": ["BertModel"]}"#),
-        "use DIR/config.json: the architecture `BertModel` is not supported (supported: LlamaForCausalLM, MistralForCausalLM, \
+        "use DIR/config.json: the architecture `BertModel` is not supported (supported: LlamaForCausalLM, \
+         MistralForCausalLM, \
          Qwen2ForCausalLM, Qwen3ForCausalLM, SmolLM3ForCausalLM, MptForCausalLM)",
     );
     check(
         &llama(r#"{"rope_scaling": {"rope_type": "longrope", "factor": 2.0}}"#),
-        "use DIR/config.json: the rope type `longrope` is not supported (supported: default, linear, dynamic, llama3, yarn)",
+        "use DIR/config.json: the rope type `longrope` is not supported (supported: default, linear, dynamic, llama3, \
+         yarn)",
     );
     check(
         &llama(r#"{"rope_scaling": {"rope_type": "linear"}}"#),
@@ -132,7 +137,8 @@ fn what_cannot_be_run_is_refused_by_name() {
     );
     check(
         &llama(r#"{"quantization_config": {"quant_method": "gptq"}}"#),
-        "use DIR/config.json: the weights are quantised by `gptq`, which is not supported; use the unquantised checkpoint or a GGUF file",
+        "use DIR/config.json: the weights are quantised by `gptq`, which is not supported; use the unquantised \
+         checkpoint or a GGUF file",
     );
     check(
         &llama(r#"{"eos_token_id": 100}"#),
@@ -143,20 +149,80 @@ fn what_cannot_be_run_is_refused_by_name() {
         "use DIR/config.json: `hidden_act` is mish: supported: silu, gelu, gelu_new, gelu_pytorch_tanh, relu",
     );
     check(
-        r#"{"architectures": ["MptForCausalLM"], "d_model": 32, "n_heads": 4, "n_layers": 2, "vocab_size": 10, "attn_config": {"alibi": false}}"#,
+        r#"{"architectures": ["MptForCausalLM"], "d_model": 32, "n_heads": 4, "n_layers": 2, "vocab_size": 10,
+            "attn_config": {"alibi": false}}"#,
         "use DIR/config.json: `attn_config.alibi` is false: MPT without ALiBi is not supported",
     );
 }
 
 #[test]
-fn the_generation_configuration_names_the_stop_tokens() {
+fn the_generation_configuration_is_read() {
     let dir = tempfile::tempdir().unwrap();
-    let config = parse(&llama("{}"));
-    let none = GenerationDefaults::from_dir(dir.path()).unwrap();
-    assert_eq!(stop_tokens(&config, &none), [2]);
-    let text = r#"{"do_sample": true, "temperature": 0.6, "top_p": 0.9, "eos_token_id": [7, 9]}"#;
+    assert_eq!(GenerationDefaults::from_dir(dir.path()).unwrap(), GenerationDefaults::default());
+    let text = r#"{"do_sample": true, "temperature": 0.6, "top_p": 0.9, "eos_token_id": [7, 9, -1]}"#;
     std::fs::write(dir.path().join("generation_config.json"), text).unwrap();
     let some = GenerationDefaults::from_dir(dir.path()).unwrap();
     assert_eq!((some.do_sample, some.temperature, some.top_p), (Some(true), Some(0.6), Some(0.9)));
-    assert_eq!(stop_tokens(&config, &some), [7, 9]);
+    assert_eq!(some.eos_token_ids, [7, 9]);
+}
+
+/// What ends a text is what any file names, and what training appends; files that disagree are told of.
+#[test]
+fn every_file_that_names_an_end_counts() {
+    let tokenizer = Tokenizer::from_dir(&golden("tokenizers/byte_level")).unwrap();
+    let id = |token: &str| tokenizer.id(token).unwrap();
+    let (eot, im_end) = (id("<|endoftext|>"), id("<|im_end|>"));
+    let with_eos = |token: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::copy(golden("tokenizers/byte_level/tokenizer.json"), dir.path().join("tokenizer.json")).unwrap();
+        std::fs::write(dir.path().join("tokenizer_config.json"), format!(r#"{{"eos_token": "{token}"}}"#)).unwrap();
+        Tokenizer::from_dir(dir.path()).unwrap()
+    };
+    let chat = ChatTemplate::new(
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}",
+        SpecialTokens::default(),
+    )
+    .unwrap();
+    let plain_turns =
+        ChatTemplate::new("{% for m in messages %}{{ m.content }}\n{% endfor %}", SpecialTokens::default());
+    let ends = |config: &str, generation: &[u32], eos: &str, chat: Option<&ChatTemplate>| {
+        let config = parse(&llama(&format!(r#"{{"vocab_size": 1000, "eos_token_id": {config}}}"#)));
+        let generation = GenerationDefaults { eos_token_ids: generation.to_vec(), ..GenerationDefaults::default() };
+        Ends::of(&config, &generation, &with_eos(eos), chat)
+    };
+    let agree = |found: Ends, ids: &[u32]| assert_eq!((found.ids.as_slice(), found.disagreement), (ids, None));
+    agree(ends("0", &[], "<|endoftext|>", None), &[eot]);
+    agree(ends("null", &[], "<|endoftext|>", None), &[eot]);
+    agree(ends("0", &[im_end, eot], "<|im_end|>", Some(&chat)), &[im_end, eot]);
+    agree(ends("0", &[], "<|endoftext|>", plain_turns.as_ref().ok()), &[eot]);
+    for (found, ids) in [
+        (ends("5", &[], "<|endoftext|>", None), vec![5, eot]),
+        (ends("0", &[], "<|im_end|>", None), vec![eot, im_end]),
+        (ends("[0, 7]", &[eot], "<|endoftext|>", None), vec![eot, 7]),
+        (ends("0", &[], "<|endoftext|>", Some(&chat)), vec![eot, im_end]),
+    ] {
+        assert_eq!(found.ids, ids);
+        let told = found.disagreement.unwrap();
+        assert!(told.contains("config.json names") && told.contains("each of these ends it"), "{told}");
+    }
+}
+
+#[test]
+fn files_of_other_programs_are_read() {
+    let yarn = r#"{"rope_scaling": {"type": "yarn", "rope_type": "yarn", "factor": 4.0,
+        "original_max_position_embeddings": 32}}"#;
+    let Position::Rope(rope) = parse(&llama(yarn)).position else { panic!() };
+    assert!(matches!(rope.scaling, RopeScaling::Yarn { factor, .. } if factor == 4.0), "{:?}", rope.scaling);
+    let old = r#"{"rope_scaling": {"type": "linear", "factor": 2.0}}"#;
+    let Position::Rope(rope) = parse(&llama(old)).position else { panic!() };
+    assert_eq!(rope.scaling, RopeScaling::Linear { factor: 2.0 });
+    let both = r#"{"rope_scaling": {"type": "linear", "rope_type": "default", "factor": 2.0}}"#;
+    let Position::Rope(rope) = parse(&llama(both)).position else { panic!() };
+    assert_eq!(rope.scaling, RopeScaling::Default, "the newer name counts");
+
+    let none = parse(&llama(r#"{"eos_token_id": -1, "bos_token_id": -1, "pad_token_id": -1}"#));
+    assert_eq!((none.eos_token_ids, none.bos_token_id, none.pad_token_id), (vec![], None, None));
+    assert_eq!(parse(&format!("\u{feff}{}", llama("{}"))), parse(&llama("{}")));
+    let with_nan = llama("{}").replacen('{', r#"{"router_aux_loss_coef": NaN, "initializer_range": Infinity, "#, 1);
+    assert_eq!(parse(&with_nan), parse(&llama("{}")));
 }

@@ -1,11 +1,12 @@
-//! GGUF: every encoding against the `gguf` package, logits against `transformers`, ids against llama.cpp, and our own exports read back.
+//! GGUF: every encoding against the `gguf` package, logits against `transformers`, ids against llama.cpp, and our own
+//! exports read back.
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use candle_core::{DType, Device};
 use pipe_lm::{
     adapter::Merged,
-    config::DecoderConfig,
+    config::{Activation, DecoderConfig, Position, Rope, RopeScaling},
     gguf::{GgufModel, GgufType, export_gguf},
     model::{Decoder, PackedBatch},
     tokenizer::Tokenizer,
@@ -136,6 +137,7 @@ fn our_exports_are_the_same_model_again() {
         ("llama2_gqa", "sentencepiece_bpe", GgufType::F16, 2e-2),
         ("llama_rope_llama3", "byte_level", GgufType::F32, 1e-5),
         ("llama_rope_linear", "byte_level", GgufType::F32, 1e-5),
+        ("llama_rope_yarn", "byte_level", GgufType::F32, 1e-5),
         ("qwen2", "byte_level", GgufType::F32, 1e-5),
         ("qwen3", "byte_level", GgufType::F32, 1e-5),
     ];
@@ -144,7 +146,7 @@ fn our_exports_are_the_same_model_again() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("m.gguf");
         let merged = Merged::new(&weights, &config, None, None);
-        export_gguf(&path, &merged, &tokenizer, Some("{{ 1 }}"), stored).unwrap();
+        export_gguf(&path, &merged, &tokenizer, Some("{{ 1 }}"), &config.eos_token_ids, stored).unwrap();
         let read = GgufModel::open(&path).unwrap();
         let prompt = [3, 17, 5, 9, 1, 12, 30, 4];
         let plain = Decoder::load(&config, &weights, &Device::Cpu, DType::F32).unwrap();
@@ -166,7 +168,15 @@ fn eight_bits_round_to_the_nearest_step() {
     let Source { config, weights, tokenizer } = source("llama2_gqa", "sentencepiece_bpe");
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("m.gguf");
-    export_gguf(&path, &Merged::new(&weights, &config, None, None), &tokenizer, None, GgufType::Q8_0).unwrap();
+    export_gguf(
+        &path,
+        &Merged::new(&weights, &config, None, None),
+        &tokenizer,
+        None,
+        &config.eos_token_ids,
+        GgufType::Q8_0,
+    )
+    .unwrap();
     let read = GgufModel::open(&path).unwrap();
     for param in Param::all(&config) {
         let flat = |t: candle_core::Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
@@ -187,7 +197,9 @@ fn what_llama_cpp_could_not_run_is_not_written() {
         let Source { config, weights, tokenizer } = source(checkpoint, "byte_level");
         let dir = tempfile::tempdir().unwrap();
         let merged = Merged::new(&weights, &config, None, None);
-        let error = export_gguf(&dir.path().join("m.gguf"), &merged, &tokenizer, None, GgufType::F16).unwrap_err();
+        let error =
+            export_gguf(&dir.path().join("m.gguf"), &merged, &tokenizer, None, &config.eos_token_ids, GgufType::F16)
+                .unwrap_err();
         assert_eq!(error.to_string(), format!("write a GGUF file of this model: {expect}"));
         assert!(fs::read_dir(dir.path()).unwrap().next().is_none());
     };
@@ -230,4 +242,77 @@ fn damaged_files_are_reported() {
         ),
         "use DIR/m.gguf: the architecture `bloom` is not supported (supported: llama, qwen2, qwen3)",
     );
+}
+
+/// One model, its configuration changed, as GGUF and back.
+fn exported(change: impl FnOnce(&mut DecoderConfig)) -> Result<DecoderConfig, String> {
+    let Source { mut config, weights, tokenizer } = source("llama_rope_yarn", "byte_level");
+    change(&mut config);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("m.gguf");
+    let merged = Merged::new(&weights, &config, None, None);
+    let ends = config.eos_token_ids.clone();
+    export_gguf(&path, &merged, &tokenizer, None, &ends, GgufType::F32).map_err(|e| e.to_string())?;
+    Ok(GgufModel::open(&path).unwrap().config().clone())
+}
+
+/// Everything that changes what a model computes is carried, or refused by name.
+#[test]
+fn what_a_file_has_no_place_for_is_refused_and_the_rest_is_carried() {
+    let yarn = |attention: f64, fast: f64, slow: f64, truncate: bool| {
+        move |config: &mut DecoderConfig| {
+            let scaling = RopeScaling::Yarn {
+                factor: 4.0,
+                original_max_position_embeddings: 16,
+                attention_factor: attention,
+                beta_fast: fast,
+                beta_slow: slow,
+                truncate,
+            };
+            config.position = Position::Rope(Rope { theta: 10_000.0, scaling });
+        }
+    };
+    for (attention, fast, slow) in [(0.1 * 4.0f64.ln() + 1.0, 32.0, 1.0), (0.75, 32.0, 1.0), (1.0, 24.0, 2.0)] {
+        let Position::Rope(read) = exported(yarn(attention, fast, slow, true)).unwrap().position else { panic!() };
+        let RopeScaling::Yarn { attention_factor, beta_fast, beta_slow, .. } = read.scaling else { panic!("{read:?}") };
+        assert!((attention_factor - attention).abs() < 1e-6, "{attention_factor} is not {attention}");
+        assert_eq!((beta_fast, beta_slow), (fast, slow));
+    }
+    assert!(exported(yarn(1.0, 32.0, 1.0, false)).unwrap_err().contains("truncate"));
+    assert!(exported(|c| c.activation = Activation::GeluTanh).unwrap_err().contains("GeluTanh"));
+    assert!(exported(|c| c.softmax_scale = 0.5).unwrap_err().contains("scaled"));
+    assert_eq!(exported(|c| c.eos_token_ids = vec![0]).unwrap().eos_token_ids, [0]);
+    let mut several = exported(|c| c.eos_token_ids = vec![0, 3, 2]).unwrap().eos_token_ids;
+    several.sort_unstable();
+    assert_eq!(several, [0, 2, 3]);
+    assert!(exported(|c| c.eos_token_ids = vec![0, 1, 2, 3, 4]).unwrap_err().contains("5 tokens end a text"));
+}
+
+/// A tensor that nobody reads makes another model: the file is refused whole.
+#[test]
+fn tensors_beyond_the_described_model_are_an_error() {
+    let Source { config, weights, tokenizer } = source("llama2_gqa", "sentencepiece_bpe");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("m.gguf");
+    let merged = Merged::new(&weights, &config, None, None);
+    export_gguf(&path, &merged, &tokenizer, None, &config.eos_token_ids, GgufType::F32).unwrap();
+    let bytes = fs::read(&path).unwrap();
+    let changed = |from: &[u8], to: &[u8]| {
+        let at = bytes.windows(from.len()).position(|w| w == from).unwrap();
+        let mut changed = bytes.clone();
+        changed[at..at + to.len()].copy_from_slice(to);
+        fs::write(&path, &changed).unwrap();
+        chain(&GgufModel::open(&path).unwrap_err(), dir.path())
+    };
+    let count = |layers: u32| [&b"llama.block_count\x04\0\0\0"[..], &layers.to_le_bytes()].concat();
+    let there = config.num_layers() as u32;
+    assert!(there > 1);
+    let error = changed(&count(there), &count(there - 1));
+    assert!(error.contains("its metadata describes a model without `blk."), "{error}");
+    let error = changed(&count(there), &count(there + 1));
+    assert!(error.contains("find `blk."), "{error}");
+    let error = changed(&count(there), &count(1_000_000_000));
+    assert!(error.contains("`llama.block_count` is 1000000000"), "{error}");
+    let error = changed(b"output_norm.weight", b"output_nora.weight");
+    assert!(error.contains("output_norm.weight"), "{error}");
 }

@@ -3,8 +3,10 @@
 mod adapter;
 mod chat;
 mod config;
+#[path = "../../../../tests/support/data.rs"]
+mod data;
 mod gguf;
-mod source;
+mod origin;
 mod stories;
 mod support;
 mod tokenizer;

@@ -9,17 +9,17 @@ use candle_core::{DType, Device, Tensor};
 use pipe_lm::{config::DecoderConfig, weights::Param};
 
 /// A file or folder beneath `tests/golden`.
-pub fn golden(name: &str) -> PathBuf {
+pub(crate) fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
 }
 
 /// The text of a golden file.
-pub fn golden_text(name: &str) -> String {
+pub(crate) fn golden_text(name: &str) -> String {
     std::fs::read_to_string(golden(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
 }
 
 /// An error and its causes, one per line, with the temporary directory named `DIR`.
-pub fn chain(error: &dyn std::error::Error, dir: &Path) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error, dir: &Path) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
@@ -30,14 +30,15 @@ pub fn chain(error: &dyn std::error::Error, dir: &Path) -> String {
 }
 
 /// A tiny Llama: 2 layers, 16 wide, 4 heads over 2, 32 tokens.
-pub fn tiny_config() -> DecoderConfig {
-    let json = r#"{"architectures": ["LlamaForCausalLM"], "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2,
-        "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 32, "max_position_embeddings": 64}"#;
+pub(crate) fn tiny_config() -> DecoderConfig {
+    let json = r#"{"architectures": ["LlamaForCausalLM"], "hidden_size": 16, "intermediate_size": 24,
+        "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 32,
+        "max_position_embeddings": 64}"#;
     DecoderConfig::from_json(json, Path::new("config.json")).unwrap()
 }
 
 /// Tensors of all the right names and shapes, with values that tell elements apart.
-pub fn tensors(config: &DecoderConfig, dtype: DType) -> BTreeMap<String, Tensor> {
+pub(crate) fn tensors(config: &DecoderConfig, dtype: DType) -> BTreeMap<String, Tensor> {
     let mut all = BTreeMap::new();
     for (i, param) in Param::all(config).into_iter().enumerate() {
         let shape = param.shape(config);

@@ -43,37 +43,6 @@ fn ids_and_texts_are_those_of_the_python_package() {
     }
 }
 
-#[test]
-fn streamed_pieces_join_to_the_whole_and_never_split_a_character() {
-    for kind in KINDS {
-        let (tokenizer, cases) = load(kind);
-        for case in cases {
-            for skip in [true, false] {
-                let mut stream = tokenizer.detokenizer(skip);
-                let mut joined = String::new();
-                for &id in &case.ids {
-                    let piece = stream.push(id).unwrap();
-                    assert!(!piece.ends_with('\u{fffd}') || case.text.contains('\u{fffd}'), "{kind}: {piece:?}");
-                    joined += &piece;
-                }
-                joined += &stream.finish().unwrap();
-                assert_eq!(joined, tokenizer.decode(&case.ids, skip).unwrap(), "{kind}: {:?}", case.text);
-            }
-        }
-    }
-}
-
-#[test]
-fn a_character_cut_short_at_the_end_comes_out_as_a_replacement() {
-    let (tokenizer, _) = load("byte_level");
-    let ids = tokenizer.encode("ok🦀", false).unwrap();
-    let cut = &ids[..ids.len() - 1];
-    let mut stream = tokenizer.detokenizer(true);
-    let sure: String = cut.iter().map(|id| stream.push(*id).unwrap()).collect();
-    assert_eq!(sure, "ok");
-    assert_eq!(sure + &stream.finish().unwrap(), tokenizer.decode(cut, true).unwrap());
-}
-
 /// A directory with the byte-level tokenizer and this `tokenizer_config.json`.
 fn with_config(config: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
@@ -120,19 +89,22 @@ fn a_tokenizer_of_another_model_is_refused() {
     check(
         "{}",
         &|config| config.vocab_size = 400,
-        "use DIR/tokenizer.json with this model: it has 420 tokens, but the embedding table has 400 rows; the tokenizer belongs to \
+        "use DIR/tokenizer.json with this model: it has 420 tokens, but the embedding table has 400 rows; the \
+         tokenizer belongs to \
          another model",
     );
     check(
         "{}",
         &|config| config.eos_token_ids = vec![500],
-        "use DIR/tokenizer.json with this model: the model's eos_token_id 500 is none of its 420 tokens; the tokenizer belongs to \
+        "use DIR/tokenizer.json with this model: the model's eos_token_id 500 is none of its 420 tokens; the tokenizer \
+         belongs to \
          another model",
     );
     check(
         "{}",
         &|config| config.eos_token_ids.clear(),
-        "use DIR/tokenizer.json with this model: neither config.json nor tokenizer_config.json names an end-of-text token; add \
+        "use DIR/tokenizer.json with this model: neither config.json nor tokenizer_config.json names an end-of-text \
+         token; add \
          `eos_token`",
     );
     let fails = |config: &str, expect: &str| {
@@ -142,8 +114,81 @@ fn a_tokenizer_of_another_model_is_refused() {
     fails(r#"{"eos_token": "</s>"}"#, "use DIR/tokenizer.json: the eos_token `</s>` is not in its vocabulary");
     fails(
         r#"{"eos_token": 3}"#,
-        "use DIR/tokenizer_config.json\neos_token: data did not match any variant of untagged enum Token at line 1 column 16",
+        "use DIR/tokenizer_config.json\neos_token: data did not match any variant of untagged enum Token at line 1 \
+         column 16",
     );
     let missing = Tokenizer::from_dir(Path::new("nowhere")).unwrap_err();
     assert_eq!(missing.to_string(), "read nowhere/tokenizer.json");
+}
+
+#[derive(serde::Deserialize)]
+struct JointCase {
+    prompt: String,
+    completion: String,
+    ids: Vec<u32>,
+    trl: usize,
+    by_offsets: usize,
+}
+
+/// `golden/make_joint.py`: prompt and completion are one text, as for TRL.
+#[test]
+fn prompts_and_completions_are_tokenised_as_trl_does() {
+    let all: std::collections::BTreeMap<String, Vec<JointCase>> =
+        serde_json::from_str(&crate::support::golden_text("joint.json")).unwrap();
+    for (kind, cases) in all {
+        let (tokenizer, _) = load(&kind);
+        for case in cases {
+            let what = format!("{kind}: {:?} {:?}", case.prompt, case.completion);
+            let joint = tokenizer.encode_joint(&case.prompt, &case.completion, true).unwrap();
+            assert_eq!(joint.tokens, case.ids, "{what}");
+            assert_eq!((joint.prompt, case.by_offsets), (case.trl, case.trl), "{what}");
+            // Generation continues what training saw, where the completion goes on with a word. A space at the end of a
+            // prompt is left to that word, with which most vocabularies write it.
+            let prompt = tokenizer.encode_prompt(&case.prompt, true).unwrap();
+            let seen = &joint.tokens[..joint.prompt];
+            if case.completion.starts_with(' ') {
+                assert_eq!(prompt, seen, "{what}");
+            } else if case.prompt.ends_with(char::is_whitespace) {
+                assert!(seen.starts_with(&prompt) && prompt.len() + 1 >= seen.len(), "{what}");
+            }
+        }
+    }
+}
+
+/// A space at the end of a prompt is the first word's; a line break is not; what a tokenizer puts behind a text does
+/// not follow a prompt.
+#[test]
+fn a_prompt_is_the_beginning_of_a_text() {
+    // A unigram model segments a text as a whole: what follows may change all of a line.
+    for kind in ["byte_level", "sentencepiece_bpe"] {
+        let (tokenizer, _) = load(kind);
+        for prompt in ["The patient was given", "The patient was given ", "Response:\n", "Response:\n\n", "12 + "] {
+            for word in ["on", "The"] {
+                let space = if prompt.ends_with(char::is_whitespace) { "" } else { " " };
+                let whole = tokenizer.encode(&format!("{prompt}{space}{word}"), true).unwrap();
+                let begins = tokenizer.encode_prompt(prompt, true).unwrap();
+                assert!(whole.starts_with(&begins) && begins.len() + 8 > whole.len() - 1, "{kind}: {prompt:?}");
+            }
+        }
+    }
+}
+
+/// Dropout makes every tokenisation another one; so does the library with this file, which is why it is off.
+#[test]
+fn dropout_of_the_file_is_off_and_told() {
+    for share in [0.1, 0.9, 1.0] {
+        let dir = with_config("{}");
+        let path = dir.path().join("tokenizer.json");
+        let plain = Tokenizer::from_dir(dir.path()).unwrap();
+        assert_eq!(plain.dropout(), None);
+        let mut json: serde_json::Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        json["model"]["dropout"] = share.into();
+        fs::write(&path, json.to_string()).unwrap();
+        let dropping = Tokenizer::from_dir(dir.path()).unwrap();
+        assert!((f64::from(dropping.dropout().unwrap()) - share).abs() < 1e-6);
+        let text = "The patient was given 250 mg of the drug, twice daily, for a week.";
+        let ids = plain.encode(text, true).unwrap();
+        assert!((0..20).all(|_| dropping.encode(text, true).unwrap() == ids));
+        assert_eq!(dropping.encode_joint(text, "", true).unwrap().tokens, ids);
+    }
 }

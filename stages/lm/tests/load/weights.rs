@@ -107,16 +107,19 @@ const INDEX: &str = "model.safetensors.index.json";
 fn damage_is_reported_by_file_and_tensor() {
     check(
         |dir| fs::remove_file(dir.join(SECOND)).unwrap(),
-        "open DIR/model-00002-of-00003.safetensors: the shard is listed in DIR/model.safetensors.index.json but is not there; \
+        "open DIR/model-00002-of-00003.safetensors: the shard is listed in DIR/model.safetensors.index.json but is not \
+         there; \
          download it again",
     );
     check(
         |dir| cut(&dir.join(FIRST), 4000),
-        "read DIR/model-00001-of-00003.safetensors: the file is truncated, 4000 of 7728 bytes are there; download it again",
+        "read DIR/model-00001-of-00003.safetensors: the file is truncated, 4000 of 7728 bytes are there; download it \
+         again",
     );
     check(
         |dir| cut(&dir.join(FIRST), 100),
-        "read DIR/model-00001-of-00003.safetensors: the file is truncated, 100 of 496 bytes are there; download it again",
+        "read DIR/model-00001-of-00003.safetensors: the file is truncated, 100 of 496 bytes are there; download it \
+         again",
     );
     check(
         |dir| cut(&dir.join(FIRST), 3),
@@ -128,11 +131,13 @@ fn damage_is_reported_by_file_and_tensor() {
     );
     check(
         |dir| edit(&dir.join(INDEX), "\"lm_head.weight\": \"model-00001", "\"lm_head.weight\": \"model-00002"),
-        "find `lm_head.weight` in DIR/model-00002-of-00003.safetensors, where DIR/model.safetensors.index.json says it is",
+        "find `lm_head.weight` in DIR/model-00002-of-00003.safetensors, where DIR/model.safetensors.index.json says it \
+         is",
     );
     check(
         |dir| edit(&dir.join(INDEX), "\"lm_head.weight\": \"model-00001", "\"lm_head.weight\": \"../model-00001"),
-        "read DIR/model.safetensors.index.json: `../model-00001-of-00003.safetensors` is not the name of a file in the same directory",
+        "read DIR/model.safetensors.index.json: `../model-00001-of-00003.safetensors` is not the name of a file in the \
+         same directory",
     );
     check(
         |dir| {
@@ -141,7 +146,8 @@ fn damage_is_reported_by_file_and_tensor() {
             }
             fs::write(dir.join("pytorch_model.bin"), "").unwrap();
         },
-        "find weights in DIR: there is neither model.safetensors nor model.safetensors.index.json; pytorch_model.bin is not read \
+        "find weights in DIR: there is neither model.safetensors nor model.safetensors.index.json; pytorch_model.bin \
+         is not read \
          because it can run code: convert it to safetensors",
     );
 }
@@ -180,7 +186,8 @@ fn tensors_that_contradict_the_configuration_are_named() {
     let vector = Tensor::zeros(16, DType::F32, &Device::Cpu).unwrap();
     check(
         &|all| drop(all.insert("model.layers.1.mlp.down_proj.weight".into(), vector.clone())),
-        "use `model.layers.1.mlp.down_proj.weight` in DIR/model.safetensors: its shape is [16], but config.json asks for [16, 24]",
+        "use `model.layers.1.mlp.down_proj.weight` in DIR/model.safetensors: its shape is [16], but config.json asks \
+         for [16, 24]",
     );
     check(
         &|all| drop(all.insert("model.layers.2.input_layernorm.weight".into(), vector.clone())),

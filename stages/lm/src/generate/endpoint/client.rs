@@ -1,16 +1,21 @@
 //! One row's way to the server and back, over as many attempts as it takes.
 
 use std::{
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant, SystemTime},
 };
 
-use super::{EndpointConfig, EndpointError, protocol};
-use crate::generate::{Completion, Request, SamplingParams};
+use parking_lot::Mutex;
+
+use super::{
+    EndpointConfig, EndpointError,
+    protocol::{self, Damage},
+};
+use crate::{
+    generate::{Completion, FinishReason, Request, SamplingParams},
+    origin::{has_password, without_password},
+};
 
 /// Longest answer that is read.
 const MAX_ANSWER_BYTES: u64 = 256 << 20;
@@ -28,19 +33,27 @@ pub(super) struct Client {
 enum Failure {
     /// Trying again may help, after a pause that the server may have named.
     Passing(EndpointError, Option<Duration>),
+    /// Trying again may help; where it does not, it is this row alone.
+    Row(EndpointError),
     /// It will not.
     Final(EndpointError),
 }
 
 impl Client {
-    pub fn new(mut config: EndpointConfig) -> Result<Self, EndpointError> {
-        let wrong = |problem: &str| EndpointError::Url { url: config.base_url.clone(), problem: problem.to_owned() };
+    pub(crate) fn new(mut config: EndpointConfig) -> Result<Self, EndpointError> {
+        let wrong =
+            |problem: &str| EndpointError::Url { url: without_password(&config.base_url), problem: problem.to_owned() };
+        if has_password(&config.base_url) {
+            return Err(wrong(
+                "it must not carry a user or a password; name the variable that holds the key with `api_key_env`",
+            ));
+        }
         if !(config.base_url.starts_with("http://") || config.base_url.starts_with("https://")) {
             return Err(wrong("it must begin with http:// or https://"));
         }
         let proxy = match &config.proxy {
             Some(address) => Some(ureq::Proxy::new(address).map_err(|e| EndpointError::Url {
-                url: address.clone(),
+                url: without_password(address),
                 problem: format!("it is no proxy address ({e})"),
             })?),
             None => None,
@@ -60,7 +73,7 @@ impl Client {
     }
 
     /// Completes a row; `None` if `cancelled` was set before it was done.
-    pub fn complete(
+    pub(crate) fn complete(
         &self,
         request: &Request,
         params: &SamplingParams,
@@ -74,12 +87,17 @@ impl Client {
             if !self.wait_at_gate(cancelled) {
                 return Ok(None);
             }
-            let (error, asked) = match self.attempt(&url, &body, request, params, attempt) {
+            let (error, asked, of_row) = match self.attempt(&url, &body, request, params, attempt) {
                 Ok(completion) => return Ok(Some(completion)),
                 Err(Failure::Final(error)) => return Err(error),
-                Err(Failure::Passing(error, asked)) => (error, asked),
+                Err(Failure::Passing(error, asked)) => (error, asked, false),
+                Err(Failure::Row(error)) => (error, None, true),
             };
             if attempt > self.config.max_retries {
+                if of_row {
+                    tracing::warn!(row = request.id, %error, "the server fails on this row");
+                    return Ok(Some(protocol::unanswered(&request.id, FinishReason::Refused)));
+                }
                 return Err(error);
             }
             if let Some(asked) = asked {
@@ -122,8 +140,8 @@ impl Client {
         let status = answer.status().as_u16();
         let asked = answer.headers().get("retry-after").and_then(|v| v.to_str().ok()).and_then(retry_after);
         let text = answer.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_string().map_err(transport)?;
-        if status == 400 && protocol::prompt_refused(&text) {
-            return Ok(protocol::refused(&request.id));
+        if let Some(finish) = protocol::row_refused(status, &text) {
+            return Ok(protocol::unanswered(&request.id, finish));
         }
         if !(200..300).contains(&status) {
             let body = self.excerpt(&text);
@@ -131,9 +149,14 @@ impl Client {
             let passing = matches!(status, 408 | 425 | 429) || status >= 500;
             return Err(if passing { Failure::Passing(error, asked) } else { Failure::Final(error) });
         }
-        protocol::read(&text, &request.id, params).map_err(|problem| {
+        protocol::read(&text, &request.id, params).map_err(|damage| {
             let body = self.excerpt(&text);
-            Failure::Passing(EndpointError::Answer { row: row(), url: url_owned(), attempts, problem, body }, None)
+            let (problem, of_row) = match damage {
+                Damage::Answer(problem) => (problem, false),
+                Damage::Row(problem) => (problem, true),
+            };
+            let error = EndpointError::Answer { row: row(), url: url_owned(), attempts, problem, body };
+            if of_row { Failure::Row(error) } else { Failure::Passing(error, None) }
         })
     }
 
@@ -144,8 +167,8 @@ impl Client {
         if line.chars().count() <= 300 { line } else { format!("{}...", line.chars().take(300).collect::<String>()) }
     }
 
-    /// The pause before retry number `attempt`: doubling, less a part of up to half that differs from row to row, so that
-    /// rows that failed together do not come back together.
+    /// The pause before retry number `attempt`: doubling, less a part of up to half that differs from row to row, so
+    /// that rows that failed together do not come back together.
     fn backoff(&self, row: &str, attempt: u32) -> Duration {
         let digest = blake3::hash(format!("{row}\0{attempt}").as_bytes());
         let jitter = f64::from(u32::from_le_bytes([
@@ -159,12 +182,12 @@ impl Client {
     }
 
     fn close_gate_for(&self, pause: Duration) {
-        let mut gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut gate = self.gate.lock();
         *gate = (*gate).max(Instant::now() + pause);
     }
 
     fn wait_at_gate(&self, cancelled: &AtomicBool) -> bool {
-        let until = *self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = *self.gate.lock();
         sleep(until.saturating_duration_since(Instant::now()), cancelled)
     }
 }

@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 /// Which program is behind the address. They differ in what they add to OpenAI's interface.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Server {
     /// vLLM.
@@ -75,13 +75,14 @@ pub struct EndpointConfig {
     pub timeout: Duration,
     /// Attempts after the first one that fails for a passing reason.
     pub max_retries: u32,
-    /// Pause before the first retry; it doubles with every further one, and is shortened by a random part of up to half.
+    /// Pause before the first retry; it doubles with every further one, and is shortened by a random part of up to
+    /// half.
     pub backoff: Duration,
     /// Longest pause between attempts, those that the server asks for included.
     pub max_wait: Duration,
     /// Address of an HTTP proxy.
     pub proxy: Option<String>,
-    /// Further keys of every request, such as `chat_template_kwargs`.
+    /// Further keys of every request, such as `chat_template_kwargs`; one that is null takes a key away.
     pub extra: serde_json::Map<String, serde_json::Value>,
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Rows are sent one request each, a bounded number at a time; the server batches them. Passing failures (429, 5xx, cut
 //! connections, time-outs, damaged answers) are tried again with growing, jittered pauses, `Retry-After` is honoured by
-//! all rows. What a server refuses for its content is a completion ([`FinishReason::Refused`](super::FinishReason)): the row
-//! is done. Anything else ends the call with the row's name.
+//! all rows. What a server refuses for its content is a completion ([`FinishReason::Refused`](super::FinishReason)):
+//! the row is done. Anything else ends the call with the row's name.
 
 mod client;
 mod config;
@@ -13,13 +13,15 @@ mod protocol;
 use std::{
     ops::ControlFlow,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
         mpsc::{self, RecvTimeoutError},
     },
     thread,
     time::Duration,
 };
+
+use parking_lot::Mutex;
 
 pub use config::{ApiKey, EndpointConfig, Server};
 pub use error::EndpointError;
@@ -48,8 +50,6 @@ impl Endpoint {
     }
 }
 
-type Outcome = Result<Option<Completion>, EndpointError>;
-
 /// Ends the workers when the call ends, however it ends.
 struct CancelOnDrop(Arc<AtomicBool>);
 
@@ -72,14 +72,15 @@ impl Backend for Endpoint {
         protocol::check(self.config(), params)?;
         let cancel = CancelOnDrop(Arc::default());
         let (jobs, queue) = mpsc::channel::<Request>();
-        let (done, outcomes) = mpsc::channel::<Outcome>();
+        let (done, completions) = mpsc::channel();
         let queue = Arc::new(Mutex::new(queue));
         let limit = self.config().concurrency.max(1);
         let (mut in_flight, mut workers) = (0, 0);
-        let mut requests = requests.fuse();
         let mut usage = Usage::default();
+        let mut failure = None;
         loop {
-            while in_flight < limit
+            while failure.is_none()
+                && in_flight < limit
                 && let Some(request) = requests.next()
             {
                 // Workers are threads of their own: where a call ends early, they finish their request unattended.
@@ -95,12 +96,20 @@ impl Backend for Endpoint {
                 jobs.send(request).map_err(|_| worker_died())?;
             }
             if in_flight == 0 {
-                return Ok(usage);
+                return failure.map_or(Ok(usage), |failure: EndpointError| Err(failure.into()));
             }
-            match outcomes.recv_timeout(Duration::from_millis(50)) {
-                Ok(outcome) => {
+            match completions.recv_timeout(Duration::from_millis(50)) {
+                Ok(completion) => {
                     in_flight -= 1;
-                    let Some(completion) = outcome? else { continue };
+                    let completion = match completion {
+                        Ok(Some(completion)) => completion,
+                        Ok(None) => continue,
+                        // What is on its way has been paid for, so it is waited for.
+                        Err(error) => {
+                            failure.get_or_insert(error);
+                            continue;
+                        }
+                    };
                     usage += completion.usage;
                     if let ControlFlow::Break(()) = sink.completed(completion) {
                         return Ok(usage);
@@ -122,12 +131,12 @@ fn worker_died() -> EndpointError {
 fn work(
     client: &Client,
     queue: &Mutex<mpsc::Receiver<Request>>,
-    done: &mpsc::Sender<Outcome>,
+    done: &mpsc::Sender<Result<Option<Completion>, EndpointError>>,
     params: &SamplingParams,
     cancelled: &AtomicBool,
 ) {
     loop {
-        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let next = queue.lock().recv();
         let Ok(request) = next else { return };
         if done.send(client.complete(&request, params, cancelled)).is_err() {
             return;

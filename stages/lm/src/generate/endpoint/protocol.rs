@@ -1,10 +1,11 @@
 //! OpenAI's completions and chat completions, with what the servers add: request bodies and answers.
 
+use pipe_random::RowRandom;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{EndpointConfig, EndpointError, Server};
-use crate::generate::{Completion, FinishReason, Prompt, Request, RowRandom, SamplingParams, Usage};
+use crate::generate::{Completion, FinishReason, Prompt, Request, SamplingParams, Usage};
 
 /// A request as it goes out.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,7 +24,6 @@ pub(super) fn check(config: &EndpointConfig, params: &SamplingParams) -> Result<
         ("min_p", params.min_p > 0.0 && !full),
         ("repetition_penalty", params.penalises() && !full),
         ("ignore_eos", params.ignore_eos && !full),
-        ("stop_tokens", !params.stop_tokens.is_empty() && server != Server::Vllm),
     ];
     match used.iter().find(|(_, unsupported)| *unsupported) {
         Some(&(parameter, _)) => Err(EndpointError::Unsupported { server: server.name(), parameter }),
@@ -73,7 +73,6 @@ pub(super) fn call(config: &EndpointConfig, request: &Request, params: &Sampling
             put("min_p", json!(params.min_p));
             put("repetition_penalty", json!(params.repetition_penalty));
             put("ignore_eos", json!(params.ignore_eos));
-            put("stop_token_ids", json!(params.stop_tokens));
         }
         Server::LlamaCpp => {
             put("top_k", json!(params.top_k));
@@ -86,7 +85,13 @@ pub(super) fn call(config: &EndpointConfig, request: &Request, params: &Sampling
         Server::Ollama | Server::OpenAi => {}
     }
     for (key, value) in &config.extra {
-        body.insert(key.clone(), value.clone());
+        // Null takes a key away that a server does not want, such as `max_tokens` where it wants
+        // `max_completion_tokens`.
+        if value.is_null() {
+            body.shift_remove(key);
+        } else {
+            body.insert(key.clone(), value.clone());
+        }
     }
     Call { path: if chat { "chat/completions" } else { "completions" }, body: Value::Object(body) }
 }
@@ -117,10 +122,37 @@ fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<V
 
 #[derive(Deserialize)]
 struct AnswerMessage {
-    /// Null where nothing was said to the user: all tokens went into thoughts, a tool was called, a filter held the text back.
-    content: Option<String>,
+    /// Null where nothing was said to the user: all tokens went into thoughts, a tool was called, a filter held the
+    /// text back.
+    content: Option<Content>,
     /// OpenAI: why the model will not answer, in place of the content.
     refusal: Option<String>,
+}
+
+/// A text, or a list of parts of which those of type `text` (and bare texts) are the answer; others are thoughts,
+/// pictures, calls.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Content {
+    Text(String),
+    Parts(Vec<Value>),
+}
+
+impl Content {
+    fn text(self) -> String {
+        match self {
+            Self::Text(text) => text,
+            Self::Parts(parts) => parts.iter().filter_map(part).collect(),
+        }
+    }
+}
+
+fn part(part: &Value) -> Option<&str> {
+    match part["type"].as_str() {
+        Some("text" | "output_text") => part["text"].as_str(),
+        Some(_) => None,
+        None => part.as_str().or_else(|| part["text"].as_str()),
+    }
 }
 
 #[derive(Deserialize)]
@@ -139,62 +171,128 @@ struct ContentLogprob {
 #[derive(Deserialize)]
 struct TokenUsage {
     #[serde(default)]
-    prompt_tokens: u64,
+    prompt_tokens: Count,
     #[serde(default)]
-    completion_tokens: u64,
+    completion_tokens: Count,
 }
 
-/// Whether a refused request (status 400) was refused for what its prompt says, as OpenAI and Azure put it.
-pub(super) fn prompt_refused(body: &str) -> bool {
-    serde_json::from_str::<Value>(body).is_ok_and(|body| body["error"]["code"] == "content_filter")
+/// A number of tokens, however it is written: 3, 3.0 or "3"; what is null or none counts as 0.
+#[derive(Default, Deserialize)]
+#[serde(transparent)]
+struct Count(Value);
+
+impl Count {
+    fn get(&self) -> u64 {
+        match &self.0 {
+            Value::Number(number) => number.as_u64().or_else(|| number.as_f64().map(|n| n as u64)).unwrap_or(0),
+            Value::String(text) => text.trim().parse().unwrap_or(0),
+            _ => 0,
+        }
+    }
 }
 
-/// A row of which nothing was written because of what its prompt says.
-pub(super) fn refused(id: &str) -> Completion {
+/// Why a request was refused for what its row is. Others are as good as before.
+pub(super) fn row_refused(status: u16, body: &str) -> Option<FinishReason> {
+    let body: Value = serde_json::from_str(body).ok()?;
+    let error = body.get("error").unwrap_or(&body);
+    let says = |key: &str| error[key].as_str().unwrap_or_default().to_lowercase();
+    let (code, kind, message) = (says("code"), says("type"), says("message"));
+    if status == 400 && code == "content_filter" {
+        return Some(FinishReason::Refused);
+    }
+    // OpenAI and vLLM, llama.cpp, others by what they say.
+    let too_long = code == "context_length_exceeded"
+        || kind == "exceed_context_size_error"
+        || [
+            "maximum context length",
+            "context length exceeded",
+            "exceeds the available context size",
+            "prompt is too long",
+        ]
+        .iter()
+        .any(|words| message.contains(words));
+    (matches!(status, 400 | 413 | 422) && too_long).then_some(FinishReason::TooLong)
+}
+
+/// A row of which nothing was written because of what its prompt says, or how long it is.
+pub(super) fn unanswered(id: &str, finish: FinishReason) -> Completion {
     Completion {
         id: id.to_owned(),
         text: String::new(),
         tokens: Vec::new(),
         logprobs: None,
-        finish: FinishReason::Refused,
+        finish,
         usage: Usage::default(),
     }
 }
 
-/// Reads an answer. The error says what is wrong with it, and may be gone at the next attempt: what the same request will meet again,
-/// such as an answer without content, is a completion.
-pub(super) fn read(body: &str, id: &str, params: &SamplingParams) -> Result<Completion, String> {
-    let answer: Answer = serde_json::from_str(body).map_err(|e| format!("it is not a completion ({e})"))?;
-    let choice = answer.choices.into_iter().next().ok_or("it holds no choice")?;
+/// What is wrong with an answer.
+#[derive(Debug, PartialEq)]
+pub(super) enum Damage {
+    /// It is none.
+    Answer(String),
+    /// The server says that it failed on this row.
+    Row(String),
+}
+
+/// Reads an answer. What is wrong with it may be gone at the next attempt: what the same request will meet again, such
+/// as an answer without content, is a completion.
+pub(super) fn read(body: &str, id: &str, params: &SamplingParams) -> Result<Completion, Damage> {
+    let damaged = |problem: &str| Damage::Answer(problem.to_owned());
+    let answer: Answer =
+        serde_json::from_str(body).map_err(|e| Damage::Answer(format!("it is not a completion ({e})")))?;
+    let usage = answer.usage.map_or_else(Usage::default, |u| Usage {
+        prompt_tokens: u.prompt_tokens.get(),
+        completion_tokens: u.completion_tokens.get(),
+    });
+    let choice = answer.choices.into_iter().next().ok_or_else(|| damaged("it holds no choice"))?;
     let refusal = choice.message.as_ref().is_some_and(|m| m.content.is_none() && m.refusal.is_some());
-    let text = match choice.message {
-        Some(message) => message.content.or(message.refusal).unwrap_or_default(),
-        None => choice.text.ok_or("its choice holds no text")?,
+    let mut text = match choice.message {
+        Some(message) => message.content.map(Content::text).or(message.refusal).unwrap_or_default(),
+        None => choice.text.ok_or_else(|| damaged("its choice holds no text"))?,
     };
-    let finish = match (choice.finish_reason.as_deref(), &choice.stop_reason) {
-        (Some("content_filter"), _) => FinishReason::Refused,
-        (Some("length"), _) => FinishReason::Length,
-        (Some("stop"), _) if refusal => FinishReason::Refused,
-        // The model ended by itself, with a call that nobody makes.
-        (Some("tool_calls" | "function_call"), _) => FinishReason::Eos,
-        (Some("stop"), Some(Value::Null)) => FinishReason::Eos,
+    let ended = match &choice.stop_reason {
+        Some(Value::Null) => FinishReason::Eos,
         // Other servers do not tell a stop string from the end of text.
-        (Some("stop"), None) if params.stop.is_empty() => FinishReason::Eos,
-        (Some("stop"), _) => FinishReason::Stop,
-        (other, _) => return Err(format!("its finish_reason is {}", other.unwrap_or("missing"))),
+        None if params.stop.is_empty() => FinishReason::Eos,
+        _ => FinishReason::Stop,
     };
+    // OpenAI's names, and those of TGI, Mistral, Anthropic, Google, Cohere and others behind the same interface.
+    let mut finish = match choice.finish_reason.as_deref().map(str::to_lowercase).as_deref() {
+        Some("content_filter" | "safety" | "refusal" | "recitation" | "blocklist" | "prohibited_content") => {
+            FinishReason::Refused
+        }
+        Some("length" | "model_length" | "max_tokens" | "max_length" | "max_output_tokens") => FinishReason::Length,
+        Some("stop") if refusal => FinishReason::Refused,
+        Some("stop") => ended,
+        Some("eos_token" | "eos" | "end" | "end_turn" | "end_of_text" | "complete" | "finished") => FinishReason::Eos,
+        Some("stop_sequence") => FinishReason::Stop,
+        // The model ended by itself, with a call that nobody makes.
+        Some("tool_calls" | "tool_call" | "tool_use" | "function_call") => FinishReason::Eos,
+        // Not told: it ended by itself, unless it used up what it was given.
+        None | Some("") if usage.completion_tokens >= params.max_new_tokens as u64 => FinishReason::Length,
+        None | Some("") => ended,
+        Some(other @ ("error" | "abort" | "cancelled" | "timeout")) => {
+            return Err(Damage::Row(format!("its finish_reason is {other}")));
+        }
+        Some(other) => return Err(Damage::Answer(format!("its finish_reason is {other}"))),
+    };
+    // Some servers do not know `stop`, and some give the stop string along. A refusal is the server's own text.
+    if finish != FinishReason::Refused
+        && let Some(end) = params.stop.iter().filter_map(|stop| text.find(stop.as_str())).min()
+    {
+        text.truncate(end);
+        finish = FinishReason::Stop;
+    }
     let logprobs = if params.logprobs && finish != FinishReason::Refused {
-        let logprobs = choice.logprobs.ok_or("log-probabilities were asked for and are missing")?;
+        let missing = || damaged("log-probabilities were asked for and are missing");
+        let logprobs = choice.logprobs.ok_or_else(missing)?;
         let of_chat = logprobs.content.map(|all| all.into_iter().map(|c| c.logprob).collect());
         let plain = logprobs.token_logprobs.map(|all| all.into_iter().flatten().collect());
-        Some(of_chat.or(plain).ok_or("log-probabilities were asked for and are missing")?)
+        Some(of_chat.or(plain).ok_or_else(missing)?)
     } else {
         None
     };
-    let usage = answer.usage.map_or_else(Usage::default, |u| Usage {
-        prompt_tokens: u.prompt_tokens,
-        completion_tokens: u.completion_tokens,
-    });
     Ok(Completion { id: id.to_owned(), text, tokens: Vec::new(), logprobs, finish, usage })
 }
 

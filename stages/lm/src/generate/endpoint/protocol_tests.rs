@@ -31,7 +31,7 @@ fn completions_for_each_server() {
         (
             Server::Vllm,
             json!({
-                "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0, "ignore_eos": false, "stop_token_ids": [],
+                "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0, "ignore_eos": false,
             }),
         ),
     ];
@@ -72,7 +72,7 @@ fn unknown_parameters_are_refused_before_anything_is_sent() {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "callers write literals")]
-fn read_with(body: Value, change: impl FnOnce(&mut SamplingParams)) -> Result<Completion, String> {
+fn read_with(body: Value, change: impl FnOnce(&mut SamplingParams)) -> Result<Completion, Damage> {
     let mut params = SamplingParams::default();
     change(&mut params);
     read(&body.to_string(), "r", &params)
@@ -95,8 +95,85 @@ fn finish_reasons() {
     assert_eq!(finish(answer(json!("stop"), Some(Value::Null)), stop), Ok(FinishReason::Eos));
     assert_eq!(finish(answer(json!("stop"), Some(json!("\n"))), stop), Ok(FinishReason::Stop));
     assert_eq!(finish(answer(json!("content_filter"), None), stop), Ok(FinishReason::Refused));
-    assert!(finish(answer(json!("abort"), None), |_| {}).unwrap_err().contains("abort"));
-    assert!(finish(answer(Value::Null, None), |_| {}).unwrap_err().contains("missing"));
+    assert_eq!(finish(answer(json!("abort"), None), |_| {}), Err(Damage::Row("its finish_reason is abort".into())));
+    assert!(matches!(finish(answer(json!("banana"), None), |_| {}), Err(Damage::Answer(_))));
+    // What servers behind the same interface say.
+    for (says, expect) in [
+        (json!("eos_token"), FinishReason::Eos),
+        (json!("eos"), FinishReason::Eos),
+        (json!("end"), FinishReason::Eos),
+        (json!("end_turn"), FinishReason::Eos),
+        (json!("STOP"), FinishReason::Eos),
+        (Value::Null, FinishReason::Eos),
+        (json!("model_length"), FinishReason::Length),
+        (json!("max_tokens"), FinishReason::Length),
+        (json!("MAX_TOKENS"), FinishReason::Length),
+        (json!("stop_sequence"), FinishReason::Stop),
+        (json!("SAFETY"), FinishReason::Refused),
+    ] {
+        assert_eq!(finish(answer(says.clone(), None), |_| {}), Ok(expect), "{says}");
+    }
+    let mut full = answer(Value::Null, None);
+    full["usage"] = json!({ "completion_tokens": 9.0 });
+    assert_eq!(finish(full, |p| p.max_new_tokens = 9), Ok(FinishReason::Length));
+}
+
+/// As the local backend does, whether or not the server knows `stop`.
+#[test]
+fn a_text_ends_at_the_first_stop_string() {
+    let text = |finish: &str, text: &str, stop: &[&str]| {
+        let body = json!({ "choices": [{ "message": { "content": text }, "finish_reason": finish }] });
+        let stop = stop.iter().map(|s| (*s).to_owned()).collect();
+        read_with(body, |p| p.stop = stop).map(|c| (c.text, c.finish)).unwrap()
+    };
+    let cut = |t: &str| (t.to_owned(), FinishReason::Stop);
+    assert_eq!(text("stop", "one\ntwo", &["\n"]), cut("one"));
+    assert_eq!(text("length", "one###two\n", &["\n", "###"]), cut("one"));
+    assert_eq!(text("eos_token", "\nanswer", &["\n"]), cut(""));
+    assert_eq!(text("length", "one", &["\n"]), ("one".to_owned(), FinishReason::Length));
+    assert_eq!(text("content_filter", "I\nwon't", &["\n"]), ("I\nwon't".to_owned(), FinishReason::Refused));
+}
+
+#[test]
+fn content_in_parts_and_counts_of_any_form_are_read() {
+    let body = json!({
+        "choices": [{ "finish_reason": "stop", "message": { "content": [
+            { "type": "thinking", "thinking": [{ "type": "text", "text": "Hm." }] },
+            { "type": "text", "text": "It is " }, "so", { "text": "." }, { "type": "image_url", "text": "no" },
+        ] } }],
+        "usage": { "prompt_tokens": 3.0, "completion_tokens": null },
+    });
+    let completion = read_with(body, |_| {}).unwrap();
+    assert_eq!((completion.text.as_str(), completion.finish), ("It is so.", FinishReason::Eos));
+    assert_eq!(completion.usage, Usage { prompt_tokens: 3, completion_tokens: 0 });
+    let body = json!({ "choices": [{ "finish_reason": "stop", "text": "x" }], "usage": null });
+    assert_eq!(read_with(body, |_| {}).unwrap().usage, Usage::default());
+}
+
+#[test]
+fn what_concerns_one_row_alone_is_its_outcome() {
+    for (status, body, expect) in [
+        (400, json!({ "error": { "code": "content_filter" } }), Some(FinishReason::Refused)),
+        (400, json!({ "error": { "code": "context_length_exceeded", "message": "x" } }), Some(FinishReason::TooLong)),
+        (400, json!({ "error": { "type": "exceed_context_size_error" } }), Some(FinishReason::TooLong)),
+        (400, json!({ "message": "This model's maximum context length is 8 tokens" }), Some(FinishReason::TooLong)),
+        (400, json!({ "error": { "code": "invalid_model" } }), None),
+        (404, json!({ "error": { "code": "context_length_exceeded" } }), None),
+    ] {
+        assert_eq!(row_refused(status, &body.to_string()), expect, "{body}");
+    }
+}
+
+#[test]
+fn a_key_that_is_null_is_taken_away() {
+    let mut config = config(Server::OpenAi);
+    config.extra.insert("max_tokens".to_owned(), Value::Null);
+    config.extra.insert("max_completion_tokens".to_owned(), json!(9));
+    config.extra.insert("not_there".to_owned(), Value::Null);
+    let body = call(&config, &Request::text("r", "Hi"), &params()).body;
+    assert_eq!((body.get("max_tokens"), &body["max_completion_tokens"]), (None, &json!(9)));
+    assert_eq!(body.get("not_there"), None);
+    assert_eq!(body["temperature"], json!(0.5));
 }
 
 /// What will be the same at every attempt is no damaged answer.

@@ -32,12 +32,12 @@ unsafe impl Sync for Panels {}
 
 impl Panels {
     /// Packed panels of `depth` rows each.
-    pub fn packed(data: &[f32], depth: usize) -> Self {
+    pub(crate) fn packed(data: &[f32], depth: usize) -> Self {
         Self { at: data.as_ptr(), k_stride: NR, panel_stride: depth * NR }
     }
 
     /// The columns of row-major `data [k, n]`, read where they are.
-    pub fn rows(data: &[f32], n: usize) -> Self {
+    pub(crate) fn rows(data: &[f32], n: usize) -> Self {
         Self { at: data.as_ptr(), k_stride: n, panel_stride: NR }
     }
 }
@@ -66,7 +66,13 @@ struct Task {
 }
 
 impl<'a> Job<'a> {
-    pub fn new((m, n, k): (usize, usize, usize), a: Lhs<'a>, c: &'a mut [f32], skip: Skip, crew: Crew<'a>) -> Self {
+    pub(crate) fn new(
+        (m, n, k): (usize, usize, usize),
+        a: Lhs<'a>,
+        c: &'a mut [f32],
+        skip: Skip,
+        crew: Crew<'a>,
+    ) -> Self {
         Self { m, n, k, a, c: SharedMut(c.as_mut_ptr()), skip, crew, borrowed: PhantomData }
     }
 
@@ -84,13 +90,13 @@ impl<'a> Job<'a> {
     ///
     /// # Safety
     /// `b` must hold `group.len()` panels of `range.len()` rows.
-    pub unsafe fn run(&self, range: Range<usize>, group: Range<usize>, b: Panels, store: Store) {
+    pub(crate) unsafe fn run(&self, range: Range<usize>, group: Range<usize>, b: Panels, store: Store) {
         let work = self.m * range.len() * group.len() * NR;
         let crew = if work < PARALLEL_FROM { Crew::Alone } else { self.crew };
         let threads = crew.threads();
         // As many blocks of rows for every thread, of nearly equal height: a last block shorter than the others, or one
-        // thread with a block more, is time in which the other threads wait. What fits in one block stays in one, and is
-        // cut by columns alone: B, perhaps a large weight, is then read once.
+        // thread with a block more, is time in which the other threads wait. What fits in one block stays in one, and
+        // is cut by columns alone: B, perhaps a large weight, is then read once.
         let blocks = self.m.div_ceil(MC);
         let blocks = if blocks > 1 { blocks.next_multiple_of(threads) } else { 1 };
         let whole = self.m.div_ceil(blocks).next_multiple_of(MR);
@@ -161,7 +167,8 @@ impl<'a> Job<'a> {
                     let gapless = usize::from(b.k_stride == NR);
                     let ahead_of = |tile: usize| {
                         if scattered {
-                            // The next block's rows: one in AHEAD_EVERY from each tile, a cache line from as many tiles.
+                            // The next block's rows: one in AHEAD_EVERY from each tile, a cache line from as many
+                            // tiles.
                             let row = len + tile % AHEAD_EVERY;
                             (a.wrapping_add(row * k_stride + tile / AHEAD_EVERY * NR), AHEAD_EVERY * k_stride)
                         } else {

@@ -14,7 +14,7 @@ use super::{AHEAD_EVERY, NR, Tile};
 /// # Safety
 /// The CPU must have AVX2 and FMA, and `t` must point to a whole tile of that size (see [`Tile`]).
 #[target_feature(enable = "avx2,fma")]
-pub unsafe fn kernel<const ROWS: usize, const PANELS: usize>(t: &Tile) {
+pub(crate) unsafe fn kernel<const ROWS: usize, const PANELS: usize>(t: &Tile) {
     // SAFETY: the caller vouches for the extents behind the pointers of `t`; every access below stays within them.
     unsafe {
         let mut acc: [[[__m256; 2]; PANELS]; ROWS] = [[[_mm256_setzero_ps(); 2]; PANELS]; ROWS];
@@ -61,7 +61,7 @@ pub unsafe fn kernel<const ROWS: usize, const PANELS: usize>(t: &Tile) {
 /// # Safety
 /// The CPU must have AVX2; `from` must be readable for 8 rows of 8 at `stride`, `to` writable for 8 rows of 8 at `NR`.
 #[target_feature(enable = "avx2")]
-pub unsafe fn transpose8(from: *const f32, stride: usize, to: *mut f32) {
+pub(crate) unsafe fn transpose8(from: *const f32, stride: usize, to: *mut f32) {
     // SAFETY: the caller vouches for 8 rows of 8 behind both pointers.
     unsafe {
         let row = |i: usize| _mm256_loadu_ps(from.add(i * stride));

@@ -6,7 +6,7 @@ use super::{NR, Tile};
 ///
 /// # Safety
 /// `t` must point to a whole tile of `ROWS` rows and `PANELS` panels (see [`Tile`]).
-pub unsafe fn kernel<const ROWS: usize, const PANELS: usize>(t: &Tile) {
+pub(crate) unsafe fn kernel<const ROWS: usize, const PANELS: usize>(t: &Tile) {
     let mut acc = [[[0.0f32; NR]; PANELS]; ROWS];
     // SAFETY: the caller vouches for the extents behind the pointers of `t`; every access below stays within them.
     unsafe {

@@ -1,10 +1,10 @@
 //! Single-precision matrix products whose bits depend on the operands alone.
 //!
 //! `C = A B` is cut into tiles of at most [`MR`] x [`NR`] elements. Every element is accumulated over `k` in one order,
-//! fixed by `k` alone: chains of fused multiply-adds over blocks of at most [`KC`], the blocks added one after the other.
-//! So a row's bits change neither with the number of rows beside it nor with the number of threads, which general
-//! libraries do not promise (they choose blocking and special cases by shape). The blocking follows Goto and van de Geijn
-//! 2008, "Anatomy of high-performance matrix multiplication": a panel of B in L1, a block of A in L2.
+//! fixed by `k` alone: chains of fused multiply-adds over blocks of at most [`KC`], the blocks added one after the
+//! other. So a row's bits change neither with the number of rows beside it nor with the number of threads, which
+//! general libraries do not promise (they choose blocking and special cases by shape). The blocking follows Goto and
+//! van de Geijn 2008, "Anatomy of high-performance matrix multiplication": a panel of B in L1, a block of A in L2.
 
 mod job;
 #[cfg(target_arch = "x86_64")]
@@ -87,8 +87,9 @@ pub enum Skip {
 }
 
 /// Operands of one call of a micro-kernel: `k` steps over rows of A at `a_row_stride` and panels of B at `panel_stride`
-/// (whose rows are `b_k_stride` apart), into rows of C at `c_stride`. Every [`AHEAD_EVERY`] steps the kernel asks for the
-/// cache line at `ahead`, and goes on by `ahead_step`: what later tiles read is brought near while this one is computed.
+/// (whose rows are `b_k_stride` apart), into rows of C at `c_stride`. Every [`AHEAD_EVERY`] steps the kernel asks for
+/// the cache line at `ahead`, and goes on by `ahead_step`: what later tiles read is brought near while this one is
+/// computed.
 struct Tile {
     k: usize,
     a: *const f32,
@@ -234,7 +235,8 @@ impl Product<'_> {
             return;
         }
         let block = block_len(k);
-        // Encoded weights [k, n] are expanded once, row block by row block; everything else is packed by groups of panels.
+        // Encoded weights [k, n] are expanded once, row block by row block; everything else is packed by groups of
+        // panels.
         let (deep, wide) = match b {
             Rhs::Tiles(_) => ((PACK_BYTES / (4 * NR * panels(n))).max(1).next_multiple_of(block), panels(n)),
             _ => (k, (PACK_BYTES / (4 * NR * k)).max(1)),

@@ -11,7 +11,15 @@ use super::{
 };
 
 /// Packs the panels `group` of `B [k, n]` over rows `range` into `out`.
-pub fn pack_panels(b: &Rhs, n: usize, k: usize, range: Range<usize>, group: Range<usize>, crew: Crew, out: &mut [f32]) {
+pub(crate) fn pack_panels(
+    b: &Rhs,
+    n: usize,
+    k: usize,
+    range: Range<usize>,
+    group: Range<usize>,
+    crew: Crew,
+    out: &mut [f32],
+) {
     let size = range.len() * NR;
     let pack = |first: usize, count: usize, out: &mut [f32]| match b {
         Rhs::Rows(data) => {
@@ -54,7 +62,7 @@ pub fn pack_panels(b: &Rhs, n: usize, k: usize, range: Range<usize>, group: Rang
 
 /// Packs columns `[first, first + NR)` of `B = wᵀ` for rows `w [n, width]`, taking columns `k` of `w`.
 /// `rows` holds `w`'s rows from `first` on, at most `NR` of which are used.
-pub fn pack_transposed(rows: &[f32], width: usize, k: Range<usize>, panel: &mut [f32]) {
+pub(crate) fn pack_transposed(rows: &[f32], width: usize, k: Range<usize>, panel: &mut [f32]) {
     let count = (rows.len() / width).min(NR);
     let depth = k.len();
     assert!(panel.len() == depth * NR && k.end <= width);
@@ -81,7 +89,7 @@ pub fn pack_transposed(rows: &[f32], width: usize, k: Range<usize>, panel: &mut 
 }
 
 /// Packs columns `[first, first + NR)` of row-major `b [k, n]`, `rows` being the rows of `b` that are wanted.
-pub fn pack_rows(rows: &[f32], n: usize, first: usize, panel: &mut [f32]) {
+pub(crate) fn pack_rows(rows: &[f32], n: usize, first: usize, panel: &mut [f32]) {
     let count = (n - first).min(NR);
     for (k, (from, to)) in rows.chunks_exact(n).zip(panel.chunks_exact_mut(NR)).enumerate() {
         prefetch_range(rows, (k + 16) * n + first, NR);
@@ -96,7 +104,7 @@ pub fn pack_rows(rows: &[f32], n: usize, first: usize, panel: &mut [f32]) {
 
 /// Packs rows `wanted` of `A = aᵀ` for row-major `a [k, m]`, `rows` being the rows of `a` that are wanted, into tiles
 /// one after the other. Runs along the rows of `a`, whose stride may be a power of two, unkind to the cache.
-pub fn pack_columns(rows: &[f32], m: usize, wanted: Range<usize>, tiles: &mut [f32]) {
+pub(crate) fn pack_columns(rows: &[f32], m: usize, wanted: Range<usize>, tiles: &mut [f32]) {
     let depth = rows.len() / m;
     for (k, from) in rows.chunks_exact(m).enumerate() {
         // The next rows are too far away for the processor to foresee.
@@ -119,9 +127,10 @@ fn prefetch_range(data: &[f32], at: usize, len: usize) {
     }
 }
 
-/// Asks for the cache line at `at` to be brought near. Any address will do: nothing is read that a program could notice.
+/// Asks for the cache line at `at` to be brought near. Any address will do: nothing is read that a program could
+/// notice.
 #[inline(always)]
-pub fn prefetch(at: *const f32) {
+pub(crate) fn prefetch(at: *const f32) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: SSE is part of x86-64, and a prefetch of any address is allowed.
     unsafe {

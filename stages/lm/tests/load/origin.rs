@@ -1,4 +1,4 @@
-//! Model sources: how they are written, what they are, and the hub, played by a server on 127.0.0.1.
+//! Where models come from: how that is written, which files matter, and the hub, played by a server on 127.0.0.1.
 
 use std::{
     collections::BTreeMap,
@@ -9,58 +9,50 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use pipe_lm::source::{HubError, HubSettings, Identity, LocalModel, ModelSource, SourceError};
+use pipe_lm::origin::{HubError, HubSettings, LocalModel, ModelOrigin, OriginError, files_of, name_in};
 
 use crate::support::chain;
 
+/// Nobody wants to stop.
+const GO_ON: fn() -> bool = || false;
+
 #[test]
-fn sources_are_told_apart_by_how_they_are_written() {
-    let hub = |repo: &str, revision: &str| ModelSource::Hub { repo: repo.into(), revision: revision.into() };
+fn origins_are_told_apart_by_how_they_are_written() {
+    let hub = |repo: &str, revision: &str| ModelOrigin::Hub { repo: repo.into(), revision: revision.into() };
     let cases = [
-        ("models/nano", ModelSource::Directory("models/nano".into())),
-        ("a/b.GGUF", ModelSource::Gguf("a/b.GGUF".into())),
+        ("models/nano", ModelOrigin::Directory("models/nano".into())),
+        ("a/b.GGUF", ModelOrigin::Gguf("a/b.GGUF".into())),
         ("hf:org/name", hub("org/name", "main")),
         ("hf:org/name@v1.0", hub("org/name", "v1.0")),
         ("hf:org/name@refs/pr/3", hub("org/name", "refs/pr/3")),
-        ("http://localhost:8000/v1/", ModelSource::Endpoint { url: "http://localhost:8000/v1".into() }),
+        ("http://localhost:8000/v1/", ModelOrigin::Endpoint { url: "http://localhost:8000/v1".into() }),
     ];
     for (text, expect) in cases {
-        assert_eq!(ModelSource::parse(text).unwrap(), expect, "{text}");
+        assert_eq!(ModelOrigin::parse(text).unwrap(), expect, "{text}");
     }
     for text in ["hf:name", "hf:org/", "hf:org/na me", "hf:../x", "hf:org/name@", "hf:org/name@../../x", "hf:a/b/c"] {
-        assert!(matches!(ModelSource::parse(text), Err(SourceError::HubId { .. })), "{text}");
+        assert!(matches!(ModelOrigin::parse(text), Err(OriginError::HubId { .. })), "{text}");
     }
-    assert!(matches!(ModelSource::parse(" "), Err(SourceError::Empty)));
-    let base = ModelSource::parse("m").unwrap().relative_to(Path::new("/base"));
-    assert_eq!(base, ModelSource::Directory("/base/m".into()));
+    assert!(matches!(ModelOrigin::parse(" "), Err(OriginError::Empty)));
+    for text in ["https://user:secret@host/v1#m", "http://secret@host", "https://a:b@secret@host:8/v1?x=@y"] {
+        let error = ModelOrigin::parse(text).unwrap_err();
+        assert!(matches!(error, OriginError::Password { .. }) && !error.to_string().contains("secret"), "{error}");
+    }
+    assert!(ModelOrigin::parse("https://host/v1/@user").is_ok(), "behind the host it is a part of the path");
+    let base = ModelOrigin::parse("m").unwrap().relative_to(Path::new("/base"));
+    assert_eq!(base, ModelOrigin::Directory("/base/m".into()));
 }
 
 #[test]
-fn an_identity_is_the_content_and_nothing_else() {
-    let make = |readme: &str, weights: &str| {
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("config.json"), "{}").unwrap();
-        fs::write(dir.path().join("model.safetensors"), weights).unwrap();
-        fs::write(dir.path().join("README.md"), readme).unwrap();
-        dir
-    };
-    let identity = |dir: &tempfile::TempDir| {
-        let local = LocalModel::Directory { path: dir.path().to_owned(), commit: None };
-        local.identity().unwrap()
-    };
-    let first = make("one", "w");
-    assert_eq!(identity(&first), identity(&make("two", "w")));
-    assert_ne!(identity(&first), identity(&make("one", "v")));
-    fs::rename(first.path().join("model.safetensors"), first.path().join("other.safetensors")).unwrap();
-    assert_ne!(identity(&first), identity(&make("one", "w")), "names count");
-
-    let gguf = make("", "").path().with_extension("gguf");
-    fs::write(&gguf, "abc").unwrap();
-    let found = Identity::of_file(&gguf).unwrap();
-    fs::remove_file(&gguf).unwrap();
-    assert_eq!(found, Identity::Files(blake3::hash(b"abc")));
-    let snapshot = LocalModel::Directory { path: "x".into(), commit: Some("c0ffee".into()) };
-    assert_eq!(snapshot.identity().unwrap().to_string(), "commit:c0ffee");
+fn what_decides_what_a_model_computes_is_found_and_named() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("1_Pooling")).unwrap();
+    for name in ["README.md", "a.safetensors", "config.json", "1_Pooling/config.json", "logo.png", "tokenizer.json"] {
+        fs::write(dir.path().join(name), name).unwrap();
+    }
+    let names: Vec<String> = files_of(dir.path()).unwrap().iter().map(|file| name_in(dir.path(), file)).collect();
+    assert_eq!(names, ["1_Pooling/config.json", "a.safetensors", "config.json", "tokenizer.json"]);
+    assert!(matches!(files_of(&dir.path().join("none")), Err(OriginError::Read { .. })));
 }
 
 #[test]
@@ -105,6 +97,21 @@ struct Behaviour {
     token: Option<String>,
     /// Every request: path and `Range`.
     requests: Vec<String>,
+    /// The token that came with the last request.
+    heard: Option<String>,
+    /// Where files really lie: requests for them are sent there.
+    elsewhere: Option<String>,
+    /// What it says a revision and a file are, if not the truth.
+    says: Says,
+    /// Take requests and say nothing.
+    silent: bool,
+}
+
+#[derive(Default)]
+struct Says {
+    sha: Option<String>,
+    etag: Option<String>,
+    names: Vec<String>,
 }
 
 struct FakeHub {
@@ -183,6 +190,12 @@ fn serve(stream: &TcpStream, shared: &Mutex<Behaviour>) {
         let start = header("range").map(|r| r["bytes=".len()..].split('-').next().unwrap().parse::<usize>().unwrap());
         let mut b = shared.lock().unwrap();
         b.requests.push(format!("{path} {}", header("range").unwrap_or_default()).trim().to_owned());
+        b.heard = header("authorization");
+        if b.silent {
+            drop(b);
+            std::thread::sleep(std::time::Duration::from_secs(60));
+            return;
+        }
         let allowed = b.token.is_none() || header("authorization") == b.token.as_ref().map(|t| format!("Bearer {t}"));
         let refused = b.refuse.or(if allowed { None } else { Some(401) });
         let status = |code: u16| format!("HTTP/1.1 {code} X\r\ncontent-length: 0\r\n\r\n").into_bytes();
@@ -190,10 +203,17 @@ fn serve(stream: &TcpStream, shared: &Mutex<Behaviour>) {
         let answer = if let Some(code) = refused {
             status(code)
         } else if path.starts_with("/api/models/org/name/revision/") {
-            let siblings: Vec<_> = b.files.keys().map(|f| serde_json::json!({"rfilename": f})).collect();
-            let body = serde_json::json!({"sha": COMMIT, "siblings": siblings}).to_string();
+            let names = b.files.keys().chain(&b.says.names);
+            let siblings: Vec<_> = names.map(|f| serde_json::json!({"rfilename": f})).collect();
+            let sha = b.says.sha.as_deref().unwrap_or(COMMIT);
+            let body = serde_json::json!({"sha": sha, "siblings": siblings}).to_string();
             format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len())
                 .into_bytes()
+        } else if let Some(host) = b.elsewhere.as_ref().filter(|_| path.contains("/resolve/")) {
+            format!(
+                "HTTP/1.1 302 X\r\nlocation: {host}{path}\r\nx-linked-etag: \"linked\"\r\ncontent-length: 0\r\n\r\n"
+            )
+            .into_bytes()
         } else if let Some(body) =
             path.strip_prefix(&format!("/org/name/resolve/{COMMIT}/")).and_then(|f| b.files.get(f)).cloned()
         {
@@ -204,8 +224,9 @@ fn serve(stream: &TcpStream, shared: &Mutex<Behaviour>) {
                 let probe = header("range").as_deref() == Some("bytes=0-0");
                 let end = if probe { 1 } else { body.len() };
                 let head = format!(
-                    "HTTP/1.1 206 X\r\netag: \"{}\"\r\nx-repo-commit: {COMMIT}\r\ncontent-range: bytes {start}-{}/{}\r\ncontent-length: {}\r\n\r\n",
-                    blake3::hash(&body),
+                    "HTTP/1.1 206 X\r\netag: \"{}\"\r\nx-repo-commit: {COMMIT}\r\ncontent-range: bytes \
+                     {start}-{}/{}\r\ncontent-length: {}\r\n\r\n",
+                    b.says.etag.clone().unwrap_or_else(|| blake3::hash(&body).to_string()),
                     end - 1,
                     body.len(),
                     end - start
@@ -235,11 +256,10 @@ const SHARD: &str = "model-00001-of-00002.safetensors";
 #[test]
 fn a_model_is_downloaded_once_and_pinned_to_its_commit() {
     let hub = FakeHub::with_model();
-    let source = ModelSource::parse("hf:org/name@main").unwrap();
-    let local = source.fetch(&hub.settings()).unwrap();
+    let source = ModelOrigin::parse("hf:org/name@main").unwrap();
+    let local = source.fetch(&hub.settings(), &GO_ON).unwrap();
     let LocalModel::Directory { path, commit } = &local else { panic!("{local:?}") };
     assert_eq!(commit.as_deref(), Some(COMMIT));
-    assert_eq!(local.identity().unwrap(), Identity::Commit(COMMIT.into()));
     let mut names: Vec<_> =
         fs::read_dir(path).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
@@ -251,12 +271,12 @@ fn a_model_is_downloaded_once_and_pinned_to_its_commit() {
     assert!(path.starts_with(repo.join("snapshots")));
 
     hub.requests();
-    source.fetch(&hub.settings()).unwrap();
+    source.fetch(&hub.settings(), &GO_ON).unwrap();
     assert_eq!(hub.requests(), ["/api/models/org/name/revision/main"], "a branch may have moved; files have not");
-    ModelSource::parse(&format!("hf:org/name@{COMMIT}")).unwrap().fetch(&hub.settings()).unwrap();
+    ModelOrigin::parse(&format!("hf:org/name@{COMMIT}")).unwrap().fetch(&hub.settings(), &GO_ON).unwrap();
     assert_eq!(hub.requests(), Vec::<String>::new(), "a commit cannot move");
     let offline = HubSettings { offline: true, ..hub.settings() };
-    assert_eq!(source.fetch(&offline).unwrap(), local);
+    assert_eq!(source.fetch(&offline, &GO_ON).unwrap(), local);
     assert_eq!(hub.requests(), Vec::<String>::new());
 }
 
@@ -267,7 +287,7 @@ fn an_interrupted_download_goes_on_where_it_stopped() {
         let mut b = hub.behaviour.lock().unwrap();
         (b.break_after, b.breaks_left) = (6000, 2);
     }
-    let model = hub.settings().fetch("org/name", "main").unwrap();
+    let model = hub.settings().fetch("org/name", "main", &GO_ON).unwrap();
     let expected = hub.behaviour.lock().unwrap().files[SHARD].clone();
     assert_eq!(fs::read(model.path.join(SHARD)).unwrap(), expected);
     let ranges: Vec<String> = hub.requests().into_iter().filter(|r| r.contains(SHARD) && !r.ends_with("0-0")).collect();
@@ -284,7 +304,7 @@ fn what_a_killed_download_left_is_used_or_replaced() {
     let part = blobs.join(format!("{}.part", blake3::hash(&file)));
     for left in [&file[..100], &file[..], &[&file[..], &[1, 2, 3]].concat()] {
         fs::write(&part, left).unwrap();
-        let model = hub.settings().fetch("org/name", "main").unwrap();
+        let model = hub.settings().fetch("org/name", "main", &GO_ON).unwrap();
         assert_eq!(fs::read(model.path.join(SHARD)).unwrap(), file);
         assert!(!part.exists());
         fs::remove_dir_all(hub.cache.path().join("models--org--name/snapshots")).unwrap();
@@ -298,7 +318,7 @@ fn refusals_say_what_to_do() {
         let hub = FakeHub::with_model();
         change(&mut hub.behaviour.lock().unwrap());
         let settings = HubSettings { token: token.map(str::to_owned), ..hub.settings() };
-        let error = settings.fetch("org/name", "main").unwrap_err();
+        let error = settings.fetch("org/name", "main", &GO_ON).unwrap_err();
         assert_eq!(hub.message(&error), expect);
     };
     let guarded = |b: &mut Behaviour| b.token = Some("right".into());
@@ -331,20 +351,86 @@ fn refusals_say_what_to_do() {
     let hub = FakeHub::with_model();
     hub.behaviour.lock().unwrap().token = Some("right".into());
     let settings = HubSettings { token: Some("right".into()), ..hub.settings() };
-    settings.fetch("org/name", "main").unwrap();
+    settings.fetch("org/name", "main", &GO_ON).unwrap();
 }
 
 #[test]
 fn offline_mode_uses_the_network_for_nothing() {
     let hub = FakeHub::with_model();
     let offline = HubSettings { offline: true, ..hub.settings() };
-    let error = offline.fetch("org/name", "main").unwrap_err();
+    let error = offline.fetch("org/name", "main", &GO_ON).unwrap_err();
     let expect =
         "find hf:org/name@main in DIR: the cache does not hold all of it, and offline mode forbids to download it";
     assert_eq!(hub.message(&error), expect);
     assert_eq!(hub.requests(), Vec::<String>::new());
     // A snapshot that lacks a shard is not served either.
-    let model = hub.settings().fetch("org/name", "main").unwrap();
+    let model = hub.settings().fetch("org/name", "main", &GO_ON).unwrap();
     fs::remove_file(model.path.join(SHARD)).unwrap();
-    assert!(matches!(offline.fetch("org/name", "main"), Err(HubError::Offline { .. })));
+    assert!(matches!(offline.fetch("org/name", "main", &GO_ON), Err(HubError::Offline { .. })));
+}
+
+/// The token is for the hub alone, wherever that sends (as with Python's `huggingface_hub`).
+#[test]
+fn the_token_stays_home_when_the_hub_sends_elsewhere() {
+    let store = FakeHub::with_model();
+    // The same address under another name is another host, too.
+    for host in [store.endpoint.clone(), store.endpoint.replace("127.0.0.1", "localhost")] {
+        let hub = FakeHub::with_model();
+        {
+            let mut b = hub.behaviour.lock().unwrap();
+            b.token = Some("right".into());
+            b.elsewhere = Some(host.clone());
+        }
+        let settings = HubSettings { token: Some("right".into()), ..hub.settings() };
+        let model = settings.fetch("org/name", COMMIT, &GO_ON);
+        // All files are sent for under one etag here: the first two differ in size, which is found.
+        assert!(store.behaviour.lock().unwrap().heard.is_none(), "{host} heard the token");
+        assert_eq!(hub.behaviour.lock().unwrap().heard.as_deref(), Some("Bearer right"));
+        drop(model);
+        let relative = FakeHub::with_model();
+        relative.behaviour.lock().unwrap().token = Some("right".into());
+        let settings = HubSettings { token: Some("right".into()), ..relative.settings() };
+        settings.fetch("org/name", "main", &GO_ON).unwrap();
+    }
+}
+
+#[test]
+fn names_that_lead_out_of_the_cache_are_refused() {
+    type Change = fn(&mut Behaviour, &str);
+    let cases: [(&str, Change); 3] = [
+        ("etag", |b, name| b.says.etag = Some(name.into())),
+        ("commit", |b, name| b.says.sha = Some(name.into())),
+        ("file name", |b, name| {
+            b.files.remove("model.safetensors.index.json");
+            let index = serde_json::json!({"weight_map": {"a": name}}).to_string();
+            b.files.insert("model.safetensors.index.json".into(), index.into_bytes());
+            b.says.names.push(name.into());
+        }),
+    ];
+    for (what, change) in cases {
+        for name in ["../../../../evil", "/tmp/evil-of-a-hub", "..", "a/../../../../evil", "x\\y"] {
+            let hub = FakeHub::with_model();
+            change(&mut hub.behaviour.lock().unwrap(), name);
+            let error = hub.settings().fetch("org/name", "main", &GO_ON).unwrap_err();
+            assert!(
+                matches!(&error, HubError::Hostile { what: found, .. } if *found == what),
+                "{what} {name}: {error}"
+            );
+            let above = hub.cache.path().parent().unwrap();
+            assert!(!above.join("evil").exists() && !Path::new("/tmp/evil-of-a-hub").exists());
+        }
+    }
+}
+
+#[test]
+fn a_silent_hub_is_left_within_a_second() {
+    let hub = FakeHub::new(Behaviour { silent: true, ..Behaviour::default() });
+    let start = std::time::Instant::now();
+    let stop = || start.elapsed() > std::time::Duration::from_millis(300);
+    let settings = hub.settings();
+    assert!(matches!(settings.fetch("org/name", "main", &stop), Err(HubError::Cancelled { .. })));
+    let start = std::time::Instant::now();
+    let stop = || start.elapsed() > std::time::Duration::from_millis(300);
+    assert!(matches!(settings.resolve("org/name", "main", &stop), Err(HubError::Cancelled { .. })));
+    assert!(start.elapsed() < std::time::Duration::from_secs(2));
 }

@@ -14,7 +14,7 @@ use crate::{
 ///
 /// Implemented by dense checkpoints ([`Dense`]), by sources that quantise what they read, by GGUF files and by seeded
 /// random initialisation.
-pub trait WeightSource {
+pub trait WeightProvider {
     /// A matrix `[out, in]`. The embedding must come back as [`Weight::Dense`].
     fn matrix(&mut self, param: Param) -> Result<Weight, ModelError>;
 
@@ -38,7 +38,7 @@ pub struct Dense<'a> {
     pub dtype: DType,
 }
 
-impl WeightSource for Dense<'_> {
+impl WeightProvider for Dense<'_> {
     fn matrix(&mut self, param: Param) -> Result<Weight, ModelError> {
         let tensor = self.weights.load(param, self.dtype, self.device)?;
         let half = matches!(self.dtype, DType::F16 | DType::BF16);

@@ -3,7 +3,7 @@
 use super::{Nf4Builder, Nf4Tensor, QuantError};
 use crate::{
     config::DecoderConfig,
-    model::{ModelError, WeightSource},
+    model::{ModelError, WeightProvider},
     ops::{Weight, WeightTile},
     weights::{Param, Weights},
 };
@@ -40,7 +40,7 @@ pub struct Quantized<'a> {
 /// Rows read at once.
 const ROWS: usize = 64;
 
-impl WeightSource for Quantized<'_> {
+impl WeightProvider for Quantized<'_> {
     fn matrix(&mut self, param: Param) -> Result<Weight, ModelError> {
         if !matches!(param, Param::Layer(..)) {
             return crate::model::Dense { weights: self.weights, device: &Device::Cpu, dtype: self.dtype }

@@ -3,6 +3,8 @@
 use std::{collections::BTreeMap, path::Path};
 
 use candle_core::{DType, Device, Tensor};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::{
@@ -14,18 +16,37 @@ use crate::{
 };
 
 /// The size of a new model. Heads are not shared, the head is tied to the embedding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
 pub struct Architecture {
     /// Width of the residual stream.
+    #[schemars(range(min = 1))]
     pub hidden_size: usize,
     /// Width inside the MLP.
+    #[schemars(range(min = 1))]
     pub intermediate_size: usize,
     /// Decoder layers.
+    #[schemars(range(min = 1))]
     pub num_hidden_layers: usize,
-    /// Attention heads; divides `hidden_size`.
+    /// Attention heads; each is of the same even width.
+    #[schemars(range(min = 1))]
     pub num_attention_heads: usize,
-    /// Longest sequence.
+    /// Longest sequence the model is made for.
+    #[schemars(range(min = 1))]
     pub max_position_embeddings: usize,
+}
+
+impl Default for Architecture {
+    /// About two million parameters, embeddings included: a model that learns within minutes.
+    fn default() -> Self {
+        Self {
+            hidden_size: 192,
+            intermediate_size: 512,
+            num_hidden_layers: 4,
+            num_attention_heads: 6,
+            max_position_embeddings: 512,
+        }
+    }
 }
 
 /// Standard deviation of new weights. Twice that of large models: these are narrow.
@@ -33,10 +54,11 @@ const INIT_STD: f32 = 0.04;
 
 /// Why a new model could not be made or saved. Messages complete "failed to ...".
 #[derive(Debug, thiserror::Error)]
-pub enum ScratchError {
+pub enum FreshError {
     /// The heads do not divide the model evenly.
     #[error(
-        "make a model of width {hidden_size} with {heads} heads: the width must be a multiple of the number of heads, and the heads of even width"
+        "make a model of width {hidden_size} with {heads} heads: the width must be a multiple of the number of heads, \
+         and the heads of even width"
     )]
     Heads {
         /// Width of the residual stream.
@@ -99,12 +121,12 @@ impl Architecture {
     /// Whether the heads divide the width evenly.
     ///
     /// # Errors
-    /// [`ScratchError::Heads`].
-    pub fn check_heads(&self) -> Result<(), ScratchError> {
+    /// [`FreshError::Heads`].
+    pub fn check_heads(&self) -> Result<(), FreshError> {
         let (hidden_size, heads) = (self.hidden_size, self.num_attention_heads);
         // The rotary embedding turns pairs of channels, so a head has an even number of them.
         if heads == 0 || !hidden_size.is_multiple_of(2 * heads) {
-            return Err(ScratchError::Heads { hidden_size, heads });
+            return Err(FreshError::Heads { hidden_size, heads });
         }
         Ok(())
     }
@@ -114,7 +136,7 @@ impl Architecture {
     ///
     /// # Errors
     /// The sizes do not fit each other.
-    pub fn decoder(&self, tokenizer: &Tokenizer, seed: u64) -> Result<Decoder, ScratchError> {
+    pub fn decoder(&self, tokenizer: &Tokenizer, seed: u64) -> Result<Decoder, FreshError> {
         self.check_heads()?;
         let text = self.config_json(tokenizer.len(), tokenizer.eos(), "float32");
         let config = DecoderConfig::from_json(&text, Path::new("the new model's configuration"))?;
@@ -137,7 +159,7 @@ impl Architecture {
 ///
 /// # Errors
 /// A file cannot be written.
-pub fn save(dir: &Path, decoder: &Decoder, tokenizer: &Tokenizer, dtype: DType) -> Result<(), ScratchError> {
+pub fn save(dir: &Path, decoder: &Decoder, tokenizer: &Tokenizer, dtype: DType) -> Result<(), FreshError> {
     let config = decoder.config();
     let architecture = Architecture {
         hidden_size: config.hidden_size,
@@ -153,11 +175,15 @@ pub fn save(dir: &Path, decoder: &Decoder, tokenizer: &Tokenizer, dtype: DType) 
     let name = if dtype == DType::F16 { "float16" } else { "float32" };
     let write = |file: &str, text: String| {
         let path = dir.join(file);
-        std::fs::write(&path, text).map_err(|source| ScratchError::Io { path, source })
+        std::fs::write(&path, text).map_err(|source| FreshError::Io { path, source })
     };
     write("config.json", architecture.config_json(config.vocab_size, tokenizer.eos(), name))?;
     write("tokenizer.json", tokenizer.to_json()?)?;
-    let special = json!({ "tokenizer_class": "PreTrainedTokenizerFast", "eos_token": tokenizer.special().eos_token, "model_max_length": config.max_position_embeddings });
+    let special = json!({
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "eos_token": tokenizer.special().eos_token,
+        "model_max_length": config.max_position_embeddings,
+    });
     write("tokenizer_config.json", serde_json::to_string_pretty(&special).expect("plain data serialises") + "\n")
 }
 

@@ -1,5 +1,7 @@
 //! Randomness of a row: a function of the seed, the row's id and the position, and of nothing else.
 
+use crate::unit;
+
 /// The random numbers of one row.
 #[derive(Debug, Clone)]
 pub struct RowRandom {
@@ -14,12 +16,25 @@ impl RowRandom {
 
     /// A number in `[0, 1)` with 53 random bits, for generated token number `position`.
     pub fn uniform(&self, position: usize) -> f64 {
-        (self.bits(position) >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
+        unit(self.bits(position))
     }
 
     /// The row's seed for a server that takes one; 31 bits, which every server accepts.
     pub fn server_seed(&self) -> u32 {
         (self.bits(usize::MAX) >> 33) as u32
+    }
+
+    /// `count` distinct numbers below `n`, in random order: the beginning of a shuffle (Fisher and Yates), so that a
+    /// larger `count` begins with the same ones. All of them, shuffled, where there are fewer.
+    pub fn choose(&self, count: usize, n: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..n).collect();
+        let count = count.min(n);
+        for i in 0..count {
+            let left = n - i;
+            order.swap(i, i + ((self.uniform(i) * left as f64) as usize).min(left - 1));
+        }
+        order.truncate(count);
+        order
     }
 
     fn bits(&self, position: usize) -> u64 {
@@ -54,5 +69,15 @@ mod tests {
         // Four standard errors of the mean, and of the variance.
         assert!((mean - 0.5).abs() < 4.0 * (1.0f64 / 12.0 / 20_000.0).sqrt(), "{mean}");
         assert!((variance - 1.0 / 12.0).abs() < 4.0 * (1.0f64 / 180.0 / 20_000.0).sqrt(), "{variance}");
+    }
+
+    #[test]
+    fn what_is_chosen_begins_what_is_chosen_of_more() {
+        let row = RowRandom::new(&[3; 32], "row");
+        let mut all = row.choose(9, 6);
+        assert_eq!((all.len(), row.choose(4, 6)), (6, all[..4].to_vec()));
+        all.sort_unstable();
+        assert_eq!(all, [0, 1, 2, 3, 4, 5]);
+        assert!(row.choose(3, 0).is_empty());
     }
 }

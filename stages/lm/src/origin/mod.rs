@@ -1,19 +1,24 @@
-//! Where a model comes from, and what it is called for good.
+//! Where a model comes from, and which of its files decide what it computes.
 //!
-//! A source is written as one text: a directory, a `.gguf` file, `hf:org/name@revision`, or the address of an inference server. Its identity is
-//! the content of its files, so a copied or renamed directory is the same model, and a file changed in place is another.
+//! An origin is written as one text: a directory, a `.gguf` file, `hf:org/name@revision`, or the address of an
+//! inference server. What the model is, is the content of its files: a copied or renamed directory is the same model,
+//! and a file changed in place is another.
 
+mod check;
+pub(crate) mod files;
 mod hub;
-mod identity;
+mod reading;
 
 use std::path::{Path, PathBuf};
 
-pub use hub::{HubError, HubModel, HubSettings};
-pub use identity::{FileDigest, Identity};
+pub use check::{check_decoder, check_embedder};
+pub use files::{files_of, name_in};
+pub use hub::{Fault, HubError, HubModel, HubSettings};
+pub use reading::{READING, embedder_reading, reading};
 
 /// Where a model comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ModelSource {
+pub enum ModelOrigin {
     /// A Hugging Face directory.
     Directory(PathBuf),
     /// A GGUF file.
@@ -32,13 +37,17 @@ pub enum ModelSource {
     },
 }
 
-impl ModelSource {
-    /// Reads the text of a `model:` entry. Relative paths are left as they are; `models/nano` is a directory, never a repository.
+impl ModelOrigin {
+    /// Reads the text of a `model:` entry. Relative paths are left as they are; `models/nano` is a directory, never a
+    /// repository.
     ///
     /// # Errors
-    /// `hf:` without an organisation and a name, or nothing at all.
-    pub fn parse(text: &str) -> Result<Self, SourceError> {
+    /// `hf:` without an organisation and a name, an address with a password, or nothing at all.
+    pub fn parse(text: &str) -> Result<Self, OriginError> {
         let text = text.trim();
+        if has_password(text) {
+            return Err(OriginError::Password { url: without_password(text) });
+        }
         if text.starts_with("http://") || text.starts_with("https://") {
             return Ok(Self::Endpoint { url: text.trim_end_matches('/').to_owned() });
         }
@@ -51,19 +60,19 @@ impl ModelSource {
             };
             let named = repo.split_once('/').is_some_and(|(org, name)| part(org) && part(name));
             if !named || revision.is_empty() || revision.split('/').any(|s| !part(s)) {
-                return Err(SourceError::HubId { text: text.to_owned() });
+                return Err(OriginError::HubId { text: text.to_owned() });
             }
             return Ok(Self::Hub { repo: repo.to_owned(), revision: revision.to_owned() });
         }
         if text.is_empty() {
-            return Err(SourceError::Empty);
+            return Err(OriginError::Empty);
         }
         let path = PathBuf::from(text);
         let is_gguf = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gguf"));
         Ok(if is_gguf { Self::Gguf(path) } else { Self::Directory(path) })
     }
 
-    /// The same source with a relative path taken from `base`.
+    /// The same origin with a relative path taken from `base`.
     #[must_use]
     pub fn relative_to(self, base: &Path) -> Self {
         match self {
@@ -73,21 +82,45 @@ impl ModelSource {
         }
     }
 
-    /// Brings the files onto this machine, if they are not, and says where they are.
+    /// Brings the files onto this machine, if they are not, and says where they are. `stop` is asked many times a
+    /// second whether to give up.
     ///
     /// # Errors
     /// There is no such file, or the hub refuses or cannot be reached. An endpoint has no files.
-    pub fn fetch(&self, hub: &HubSettings) -> Result<LocalModel, SourceError> {
+    pub fn fetch(&self, hub: &HubSettings, stop: &dyn Fn() -> bool) -> Result<LocalModel, OriginError> {
         match self {
             Self::Directory(path) if path.is_dir() => Ok(LocalModel::Directory { path: path.clone(), commit: None }),
             Self::Gguf(path) if path.is_file() => Ok(LocalModel::Gguf(path.clone())),
-            Self::Directory(path) | Self::Gguf(path) => Err(SourceError::NotThere { path: path.clone() }),
+            Self::Directory(path) | Self::Gguf(path) => Err(OriginError::NotThere { path: path.clone() }),
             Self::Hub { repo, revision } => {
-                let HubModel { path, commit } = hub.fetch(repo, revision)?;
+                let HubModel { path, commit } = hub.fetch(repo, revision, stop)?;
                 Ok(LocalModel::Directory { path, commit: Some(commit) })
             }
-            Self::Endpoint { url } => Err(SourceError::NoFiles { url: url.clone() }),
+            Self::Endpoint { url } => Err(OriginError::NoFiles { url: url.clone() }),
         }
+    }
+}
+
+/// Where in a text the user and password of an address stand: between `://` and the last `@` in front of path, query
+/// and fragment.
+fn password(text: &str) -> Option<std::ops::Range<usize>> {
+    let start = text.find("://")? + 3;
+    let end = text[start..].find(['/', '?', '#']).map_or(text.len(), |length| start + length);
+    let at = text[start..end].rfind('@')?;
+    Some(start..start + at + 1)
+}
+
+/// Whether an address carries a user or a password, as in `https://user:password@host`. What is written in a pipeline
+/// file is stored, logged and shown, so credentials must not stand there.
+pub fn has_password(url: &str) -> bool {
+    password(url).is_some()
+}
+
+/// An address as it may be shown: without user and password.
+pub fn without_password(url: &str) -> String {
+    match password(url) {
+        Some(range) => format!("{}***@{}", &url[..range.start], &url[range.end..]),
+        None => url.to_owned(),
     }
 }
 
@@ -105,28 +138,24 @@ pub enum LocalModel {
     Gguf(PathBuf),
 }
 
-impl LocalModel {
-    /// What the model is, whatever it is called: the commit of a hub snapshot, else the digest of the files' contents.
-    ///
-    /// # Errors
-    /// A file cannot be read.
-    pub fn identity(&self) -> Result<Identity, SourceError> {
-        match self {
-            Self::Directory { commit: Some(commit), .. } => Ok(Identity::Commit(commit.clone())),
-            Self::Directory { path, commit: None } => Identity::of_dir(path),
-            Self::Gguf(path) => Identity::of_file(path),
-        }
-    }
-}
-
 /// Why a model could not be found.
 #[derive(Debug, thiserror::Error)]
-pub enum SourceError {
+pub enum OriginError {
     /// An empty text.
     #[error(
         "find a model: `model` is empty; give a directory, a .gguf file, hf:org/name@revision, or the URL of a server"
     )]
     Empty,
+    /// An address with a user or a password.
+    #[error(
+        "use {url}: an address must not carry a user or a password, because it is stored and shown; name the \
+         environment variable that \
+         holds a server's key with `api_key_env`"
+    )]
+    Password {
+        /// The address without them.
+        url: String,
+    },
     /// `hf:` with something else than a repository behind it.
     #[error("read the model `{text}`: it is not of the form hf:org/name or hf:org/name@revision")]
     HubId {
@@ -134,7 +163,8 @@ pub enum SourceError {
         text: String,
     },
     /// A path where nothing is.
-    #[error("find the model {}: there is no such file or directory; a model of the hub is written hf:org/name", path.display())]
+    #[error("find the model {}: there is no such file or directory; a model of the hub is written \
+             hf:org/name", path.display())]
     NotThere {
         /// The path.
         path: PathBuf,

@@ -1,0 +1,450 @@
+//! Models of the Hugging Face hub, in the cache that Python's `huggingface_hub` uses too.
+//!
+//! What the hub says is not trusted: names that lead out of the cache are refused, and the token is told to the hub
+//! alone. A revision is resolved to a commit once, and all files are taken from that commit. A download that was
+//! interrupted goes on where it stopped; files that are complete are not asked for again; a commit that is complete in
+//! the cache needs no network at all.
+
+mod client;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    path::{Component, Path, PathBuf},
+    time::Duration,
+};
+
+use client::Client;
+pub use client::Fault;
+use serde::Deserialize;
+
+/// Where the hub is, and what may be asked of it. Values come from the caller, since this crate reads no environment.
+#[derive(Clone, PartialEq, Eq)]
+pub struct HubSettings {
+    /// Address, without a slash at the end.
+    pub endpoint: String,
+    /// The cache directory (`HF_HOME/hub`).
+    pub cache: PathBuf,
+    /// Sent with every request, if given.
+    pub token: Option<String>,
+    /// Whether to use the cache alone.
+    pub offline: bool,
+}
+
+impl std::fmt::Debug for HubSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HubSettings")
+            .field("endpoint", &super::without_password(&self.endpoint))
+            .field("cache", &self.cache)
+            .field("token", &self.token.as_ref().map(|_| "***"))
+            .field("offline", &self.offline)
+            .finish()
+    }
+}
+
+/// A snapshot in the cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HubModel {
+    /// Its directory.
+    pub path: PathBuf,
+    /// Its commit, 40 hexadecimal digits.
+    pub commit: String,
+}
+
+/// Files that a model may have besides its weights.
+const COMPANIONS: &[&str] = &[
+    "added_tokens.json",
+    "chat_template.jinja",
+    "config.json",
+    "generation_config.json",
+    "sentence_bert_config.json",
+    "special_tokens_map.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    super::files::POOLING,
+];
+const SINGLE: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+/// How often one file is asked for, and the pause before the second time; each further pause is twice as long.
+const ATTEMPTS: u32 = 4;
+const PAUSE: Duration = Duration::from_millis(250);
+
+#[derive(Deserialize)]
+struct ShardIndex {
+    weight_map: BTreeMap<String, String>,
+}
+
+impl HubSettings {
+    /// Takes the variables that `huggingface_hub` honours from `variable`: `HF_ENDPOINT`, `HF_HUB_CACHE`, `HF_HOME`,
+    /// `XDG_CACHE_HOME`, `HOME`, `HF_TOKEN`, `HF_TOKEN_PATH` (else the file `token` in `HF_HOME`), `HF_HUB_OFFLINE` and
+    /// `TRANSFORMERS_OFFLINE`.
+    pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Self {
+        let variable = |name| variable(name).filter(|v| !v.is_empty());
+        let home = variable("HF_HOME").map_or_else(
+            || {
+                let cache = variable("XDG_CACHE_HOME").map(PathBuf::from);
+                cache
+                    .unwrap_or_else(|| PathBuf::from(variable("HOME").unwrap_or_default()).join(".cache"))
+                    .join("huggingface")
+            },
+            PathBuf::from,
+        );
+        let token_file = variable("HF_TOKEN_PATH").map_or_else(|| home.join("token"), PathBuf::from);
+        let stored = || fs::read_to_string(token_file).ok().map(|t| t.trim().to_owned()).filter(|t| !t.is_empty());
+        let yes =
+            |name| variable(name).is_some_and(|v| ["1", "true", "yes", "on"].contains(&v.to_lowercase().as_str()));
+        let endpoint = variable("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".to_owned());
+        Self {
+            endpoint: endpoint.trim_end_matches('/').to_owned(),
+            cache: variable("HF_HUB_CACHE").map_or_else(|| home.join("hub"), PathBuf::from),
+            token: variable("HF_TOKEN").or_else(stored),
+            offline: yes("HF_HUB_OFFLINE") || yes("TRANSFORMERS_OFFLINE"),
+        }
+    }
+
+    /// Brings the files of a model into the cache: configuration, tokenizer and safetensors. `stop` is asked many times
+    /// a second whether to give up.
+    ///
+    /// # Errors The hub cannot be reached, does not know the repository or revision, or does not let this token in; the
+    /// repository has no safetensors; offline, the snapshot is not complete in the cache; `stop` said so.
+    pub fn fetch(&self, repo: &str, revision: &str, stop: &dyn Fn() -> bool) -> Result<HubModel, HubError> {
+        let context = Context { settings: self, repo, revision, stop };
+        let known = if is_commit(revision) { Some(revision.to_owned()) } else { self.remembered(repo, revision) };
+        if (is_commit(revision) || self.offline)
+            && let Some(commit) = known
+            && let path = context.snapshot(&commit)
+            && is_complete(&path)
+        {
+            return Ok(HubModel { path, commit });
+        }
+        if self.offline {
+            return Err(HubError::Offline { id: context.id(), cache: self.cache.clone() });
+        }
+        let description = context.describe()?;
+        let (commit, listed) = (description.sha.clone(), description.files());
+        let wanted = |name: &&String| COMPANIONS.contains(&name.as_str()) || is_module_file(name);
+        for name in listed.iter().filter(wanted) {
+            context.download(&commit, name)?;
+        }
+        for name in context.weight_files(&listed, |name| context.download(&commit, name))? {
+            context.download(&commit, &name)?;
+        }
+        // Remembered last, so that a name never leads to half a snapshot.
+        let reference = context.folder().join("refs").join(revision);
+        let remember = || -> io::Result<()> {
+            fs::create_dir_all(reference.parent().unwrap_or(&reference))?;
+            fs::write(&reference, &commit)
+        };
+        remember().map_err(|source| HubError::Cache { path: reference.clone(), source })?;
+        Ok(HubModel { path: context.snapshot(&commit), commit })
+    }
+
+    /// The commit that a revision is now. A commit is itself; offline it is what the cache remembers; else the hub is
+    /// asked.
+    ///
+    /// # Errors
+    /// The hub cannot be reached or does not know it; offline, the cache does not; `stop` said so.
+    pub fn resolve(&self, repo: &str, revision: &str, stop: &dyn Fn() -> bool) -> Result<String, HubError> {
+        if is_commit(revision) {
+            return Ok(revision.to_owned());
+        }
+        let context = Context { settings: self, repo, revision, stop };
+        if self.offline {
+            let unknown = || HubError::Offline { id: context.id(), cache: self.cache.clone() };
+            return self.remembered(repo, revision).ok_or_else(unknown);
+        }
+        Ok(context.describe()?.sha)
+    }
+
+    /// The commit that the cache has for a branch or tag.
+    fn remembered(&self, repo: &str, revision: &str) -> Option<String> {
+        let folder = format!("models--{}", repo.replace('/', "--"));
+        let text = fs::read_to_string(self.cache.join(folder).join("refs").join(revision)).ok()?;
+        Some(text.trim().to_owned()).filter(|commit| is_commit(commit))
+    }
+}
+
+fn is_commit(revision: &str) -> bool {
+    revision.len() == 40 && revision.chars().all(|c| c.is_ascii_hexdigit())
+}
+
+/// Whether a file belongs to a module of sentence-transformers: those lie in folders that are counted through,
+/// `1_Pooling`, `2_Dense`.
+fn is_module_file(name: &str) -> bool {
+    let Some((folder, file)) = name.split_once('/') else { return name == super::files::MODULES };
+    super::files::is_module_folder(folder) && ["config.json", "model.safetensors"].contains(&file)
+}
+
+/// Whether a snapshot has a configuration, all its weights, and the list of its modules if it has any.
+fn is_complete(snapshot: &Path) -> bool {
+    if !snapshot.join("config.json").exists() {
+        return false;
+    }
+    if snapshot.join(super::files::POOLING).exists() && !snapshot.join(super::files::MODULES).exists() {
+        return false;
+    }
+    if snapshot.join(SINGLE).exists() {
+        return true;
+    }
+    shards(&snapshot.join(INDEX)).is_some_and(|shards| shards.iter().all(|s| is_inside(s) && snapshot.join(s).exists()))
+}
+
+fn shards(index: &Path) -> Option<BTreeSet<String>> {
+    let index: ShardIndex = serde_json::from_str(&crate::json::plain(&fs::read_to_string(index).ok()?)).ok()?;
+    Some(index.weight_map.into_values().collect())
+}
+
+/// Whether a name of a file leads to a place within the folder that it is joined to, on every system.
+fn is_inside(name: &str) -> bool {
+    !name.is_empty()
+        && !name.contains(['\\', ':', '\0'])
+        && Path::new(name).components().all(|part| matches!(part, Component::Normal(_)))
+}
+
+/// Whether an etag can name a file: it is a digest, perhaps with a suffix.
+fn is_file_name(etag: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    !etag.is_empty() && etag.len() <= 200 && !etag.starts_with('.') && etag.chars().all(plain)
+}
+
+/// One fetch.
+struct Context<'a> {
+    settings: &'a HubSettings,
+    repo: &'a str,
+    revision: &'a str,
+    stop: &'a dyn Fn() -> bool,
+}
+
+impl Context<'_> {
+    fn id(&self) -> String {
+        format!("{}@{}", self.repo, self.revision)
+    }
+
+    /// Where the cache has what it has of the repository.
+    fn folder(&self) -> PathBuf {
+        self.settings.cache.join(format!("models--{}", self.repo.replace('/', "--")))
+    }
+
+    fn snapshot(&self, commit: &str) -> PathBuf {
+        self.folder().join("snapshots").join(commit)
+    }
+
+    fn client(&self) -> Client {
+        Client::new(&self.settings.endpoint, self.settings.token.as_deref())
+    }
+
+    fn hostile(&self, what: &'static str, value: &str) -> HubError {
+        HubError::Hostile { id: self.id(), what, value: value.chars().take(100).collect() }
+    }
+
+    fn describe(&self) -> Result<client::Description, HubError> {
+        let description = self.retry("its description", || {
+            let (client, repo, revision) = (self.client(), self.repo.to_owned(), self.revision.to_owned());
+            client::watched(self.stop, move |_| client.describe(&repo, &revision))
+        })?;
+        if is_commit(&description.sha) { Ok(description) } else { Err(self.hostile("commit", &description.sha)) }
+    }
+
+    fn weight_files(
+        &self,
+        listed: &BTreeSet<String>,
+        download: impl Fn(&str) -> Result<PathBuf, HubError>,
+    ) -> Result<Vec<String>, HubError> {
+        if listed.contains(SINGLE) {
+            return Ok(vec![SINGLE.to_owned()]);
+        }
+        if !listed.contains(INDEX) {
+            return Err(HubError::NoWeights { id: self.id() });
+        }
+        let shards = shards(&download(INDEX)?).ok_or_else(|| HubError::Index { id: self.id() })?;
+        match shards.iter().find(|s| !listed.contains(*s)) {
+            Some(_) => Err(HubError::Index { id: self.id() }),
+            None => Ok(shards.into_iter().collect()),
+        }
+    }
+
+    fn download(&self, commit: &str, name: &str) -> Result<PathBuf, HubError> {
+        if !is_inside(name) {
+            return Err(self.hostile("file name", name));
+        }
+        let pointer = self.snapshot(commit).join(name);
+        if pointer.exists() {
+            return Ok(pointer);
+        }
+        let (client, repo) = (self.client(), self.repo.to_owned());
+        let (commit, file) = (commit.to_owned(), name.to_owned());
+        let facts = self.retry(name, || {
+            let (client, repo, commit, file) = (client.clone(), repo.clone(), commit.clone(), file.clone());
+            client::watched(self.stop, move |_| client.facts(&repo, &commit, &file))
+        })?;
+        if !is_file_name(&facts.etag) {
+            return Err(self.hostile("etag", &facts.etag));
+        }
+        let blobs = self.folder().join("blobs");
+        let cache = |path: &Path| {
+            let path = path.to_owned();
+            move |source| HubError::Cache { path, source }
+        };
+        fs::create_dir_all(&blobs).map_err(cache(&blobs))?;
+        let blob = blobs.join(&facts.etag);
+        self.retry(name, || {
+            let (client, repo, commit, file) = (client.clone(), repo.clone(), commit.clone(), file.clone());
+            let (blob, size) = (blob.clone(), facts.size);
+            client::watched(self.stop, move |cancelled| {
+                let _lock = client::lock(&blob, cancelled)?;
+                let complete = fs::metadata(&blob).is_ok_and(|there| there.len() == size);
+                if !complete {
+                    let part = PathBuf::from(format!("{}.part", blob.display()));
+                    client.download((&repo, &commit, &file), size, &part, cancelled)?;
+                    fs::rename(&part, &blob)?;
+                }
+                Ok(())
+            })
+        })?;
+        point(&pointer, &blob, name).map_err(cache(&pointer))?;
+        Ok(pointer)
+    }
+
+    fn retry<T>(&self, what: &str, mut ask: impl FnMut() -> Result<T, Fault>) -> Result<T, HubError> {
+        let mut pause = PAUSE;
+        let mut attempt = 1;
+        loop {
+            match ask() {
+                Ok(answer) => return Ok(answer),
+                Err(e) if attempt < ATTEMPTS && e.may_pass() => {
+                    tracing::debug!(what, attempt, error = %e, "the hub failed, asking again");
+                    if !client::pause(pause, self.stop) {
+                        return Err(HubError::Cancelled { id: self.id() });
+                    }
+                    pause *= 2;
+                    attempt += 1;
+                }
+                Err(e) => return Err(self.error(what, e)),
+            }
+        }
+    }
+
+    fn error(&self, what: &str, source: Fault) -> HubError {
+        let id = self.id();
+        if matches!(source, Fault::Cancelled) {
+            return HubError::Cancelled { id };
+        }
+        let page = format!("{}/{}", super::without_password(&self.settings.endpoint), self.repo);
+        match (source.status(), self.settings.token.is_some()) {
+            (Some(401), false) => HubError::TokenNeeded { id },
+            (Some(401), true) => HubError::TokenRefused { id },
+            (Some(403), _) => HubError::Gated { id, page },
+            (Some(404), _) => HubError::NotFound { id, file: what.to_owned() },
+            _ => HubError::Transfer { id, file: what.to_owned(), source: Box::new(source) },
+        }
+    }
+}
+
+/// Makes `pointer`, which is `name` in its snapshot, lead to `blob`.
+fn point(pointer: &Path, blob: &Path, name: &str) -> io::Result<()> {
+    fs::create_dir_all(pointer.parent().unwrap_or(pointer))?;
+    #[cfg(unix)]
+    {
+        // snapshots/COMMIT/NAME: up through the folders of the name, the commit and `snapshots`.
+        let mut target: PathBuf = std::iter::repeat_n("..", 2 + name.matches('/').count()).collect();
+        target.push("blobs");
+        target.push(blob.file_name().unwrap_or_default());
+        match std::os::unix::fs::symlink(target, pointer) {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(e),
+            _ => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = name;
+        fs::copy(blob, pointer).map(|_| ())
+    }
+}
+
+/// Why a model of the hub could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum HubError {
+    /// Not in the cache, and the network is not to be used.
+    #[error("find hf:{id} in {}: the cache does not hold all of it, and offline mode forbids to download \
+             it", cache.display())]
+    Offline {
+        /// Repository and revision.
+        id: String,
+        /// The cache directory.
+        cache: PathBuf,
+    },
+    /// Nobody may see it without a token, or it does not exist (the hub does not tell these apart).
+    #[error("download hf:{id}: the hub asks for a token (or there is no such model); set HF_TOKEN")]
+    TokenNeeded {
+        /// Repository and revision.
+        id: String,
+    },
+    /// The token is wrong or has expired.
+    #[error("download hf:{id}: the hub does not accept the token; check HF_TOKEN")]
+    TokenRefused {
+        /// Repository and revision.
+        id: String,
+    },
+    /// The model's conditions have not been accepted.
+    #[error("download hf:{id}: access is restricted; ask for it at {page} with the account of HF_TOKEN")]
+    Gated {
+        /// Repository and revision.
+        id: String,
+        /// The model's page.
+        page: String,
+    },
+    /// No such repository, revision or file.
+    #[error("download hf:{id}: the hub knows no such model or revision ({file} was not found)")]
+    NotFound {
+        /// Repository and revision.
+        id: String,
+        /// What was asked for.
+        file: String,
+    },
+    /// A repository without safetensors.
+    #[error("use hf:{id}: it has neither model.safetensors nor model.safetensors.index.json")]
+    NoWeights {
+        /// Repository and revision.
+        id: String,
+    },
+    /// An index that cannot be read or lists files that the repository lacks.
+    #[error("use hf:{id}: its model.safetensors.index.json does not fit its files")]
+    Index {
+        /// Repository and revision.
+        id: String,
+    },
+    /// A name by which files outside of the cache would be written.
+    #[error("download hf:{id}: the hub gives the {what} {value:?}, which leads out of the cache; do not use this hub")]
+    Hostile {
+        /// Repository and revision.
+        id: String,
+        /// `commit`, `etag` or `file name`.
+        what: &'static str,
+        /// What the hub said, or the beginning of it.
+        value: String,
+    },
+    /// The caller said to stop. What has arrived is kept.
+    #[error("download hf:{id}: it was cancelled")]
+    Cancelled {
+        /// Repository and revision.
+        id: String,
+    },
+    /// The cache cannot be written or read.
+    #[error("use the cache {}", path.display())]
+    Cache {
+        /// The path.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The transfer failed, more than once where that may help.
+    #[error("download {file} of hf:{id}")]
+    Transfer {
+        /// Repository and revision.
+        id: String,
+        /// What was asked for.
+        file: String,
+        /// What went wrong.
+        source: Box<Fault>,
+    },
+}
