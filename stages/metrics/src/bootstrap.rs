@@ -1,5 +1,6 @@
 //! Means with their uncertainty, and paired differences between arms.
 
+use pipe_random::{Random, Stream};
 use rayon::prelude::*;
 
 /// A mean over items with its standard error and a percentile interval.
@@ -22,34 +23,22 @@ pub struct Estimate {
 pub struct PairedDifference {
     /// Mean of the per-item differences, with its interval.
     pub difference: Estimate,
-    /// Two-sided bootstrap p-value for "no difference": twice the smaller share of resampled means on either side of 0, at least 1/(B+1).
+    /// Two-sided bootstrap p-value for "no difference": twice the smaller share of resampled means on either side of 0,
+    /// at least 1/(B+1).
     pub p_value: f64,
 }
 
-/// A counter-based generator: draw `j` of resample `b` depends on (seed, b, j) alone, so resamples can be drawn in parallel.
-struct Draws(blake3::OutputReader);
-
-impl Draws {
-    fn new(seed: u64, resample: u64) -> Self {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(b"pipe.bootstrap.v1").update(&seed.to_le_bytes()).update(&resample.to_le_bytes());
-        Self(hasher.finalize_xof())
-    }
-
-    /// The mean of n draws with replacement.
-    fn resampled_mean(&mut self, values: &[f64]) -> f64 {
-        let n = values.len();
-        let mut bytes = vec![0; 8 * n];
-        self.0.fill(&mut bytes);
-        let draws = bytes.chunks_exact(8).map(|b| u64::from_le_bytes(b.try_into().expect("eight bytes")));
-        // Multiply-shift maps 64 random bits to 0..n; its bias is below n/2^64.
-        draws.map(|u| values[((u128::from(u) * n as u128) >> 64) as usize]).sum::<f64>() / n as f64
-    }
+/// The mean of n draws with replacement. Draw `j` of resample `b` depends on (seed, b, j) alone, so resamples can be
+/// drawn in parallel.
+fn resampled_mean(values: &[f64], seed: u64, resample: u64) -> f64 {
+    let mut name = blake3::Hasher::new();
+    name.update(b"pipe.bootstrap.v1").update(&seed.to_le_bytes()).update(&resample.to_le_bytes());
+    let (mut stream, n) = (Stream::new(&name), values.len());
+    (0..n).map(|_| values[stream.below(n)]).sum::<f64>() / n as f64
 }
 
 fn resampled_means(values: &[f64], resamples: usize, seed: u64) -> Vec<f64> {
-    let mut means: Vec<f64> =
-        (0..resamples).into_par_iter().map(|b| Draws::new(seed, b as u64).resampled_mean(values)).collect();
+    let mut means: Vec<f64> = (0..resamples).into_par_iter().map(|b| resampled_mean(values, seed, b as u64)).collect();
     means.sort_by(f64::total_cmp);
     means
 }

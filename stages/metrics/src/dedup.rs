@@ -1,9 +1,10 @@
 //! Near-duplicate search by ROUGE-L: is any kept text closer than a threshold?
 //!
-//! The naive way compares each new text with every kept one. Here an inverted index over tokens proposes the few that can reach the
-//! threshold at all, and only those are compared. A pair of n and m tokens with F > t has an LCS, hence a multiset overlap,
-//! of more than t(n+m)/2; so every text that can match shares a token with any n - o + 1 tokens of the query, where o is the smallest
-//! overlap that suffices (the prefix filter of Chaudhuri et al. 2006). The rarest tokens make the smallest proposals.
+//! The naive way compares each new text with every kept one. Here an inverted index over tokens proposes the few that
+//! can reach the threshold at all, and only those are compared. A pair of n and m tokens with F > t has an LCS, hence a
+//! multiset overlap, of more than t(n+m)/2; so every text that can match shares a token with any n - o + 1 tokens of
+//! the query, where o is the smallest overlap that suffices (the prefix filter of Chaudhuri et al. 2006). The rarest
+//! tokens make the smallest proposals.
 
 use std::collections::HashMap;
 

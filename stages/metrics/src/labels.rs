@@ -1,67 +1,313 @@
 //! Which label an answer means.
+//!
+//! Labels are compared normalised, so that `yes` is found in `Yes.` and `A` in `(A) because`. Normalising must not make
+//! one label of two, though: what `C`, `C++` and `C#` have in common once punctuation is gone says nothing of which one
+//! is meant. Labels that coincide are therefore compared as they are written; and what makes another number of a number
+//! is never taken away.
 
-use crate::normalize::{Normalizer, is_article, without_punctuation};
+use std::collections::HashMap;
 
-/// The label that `prediction` gives: the one it equals after normalisation, else the one that stands first in it as whole words (of
-/// two that begin at the same word, the longer). `None` where there is none.
-///
-/// Articles stay, for `A` is a label of many exams; inside a longer answer such a label must stand in its own case.
-pub fn match_label<'a, S: AsRef<str>>(normalizer: Normalizer, prediction: &str, labels: &'a [S]) -> Option<&'a str> {
-    let plain = normalizer.with_articles(prediction);
-    let cased = without_punctuation(prediction);
-    let normalized = || labels.iter().map(|label| (label.as_ref(), normalizer.with_articles(label.as_ref())));
-    if let Some((label, _)) = normalized().find(|(_, text)| !text.is_empty() && *text == plain) {
-        return Some(label);
-    }
-    let find = |label: &str, text: &str| {
-        if is_article(text) { find_words(&cased, &without_punctuation(label)) } else { find_words(&plain, text) }
-    };
-    let found = normalized().filter_map(|(label, text)| Some((find(label, &text)?, text.len(), label)));
-    found.min_by_key(|&(at, length, _)| (at, std::cmp::Reverse(length))).map(|(_, _, label)| label)
+use crate::{
+    normalize::{Normalizer, is_article, without_punctuation},
+    words::placed_words,
+};
+
+/// Two labels that no comparison can tell apart.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the labels `{first}` and `{second}` cannot be told apart")]
+pub struct AmbiguousLabels {
+    /// The one.
+    pub first: String,
+    /// The other.
+    pub second: String,
 }
 
-/// The first word of `text` at which the words of `wanted` stand one after the other; `None` too where `wanted` has no words.
-pub(crate) fn find_words(text: &str, wanted: &str) -> Option<usize> {
-    let (text, wanted): (Vec<_>, Vec<_>) = (text.split_whitespace().collect(), wanted.split_whitespace().collect());
-    if wanted.is_empty() {
-        return None;
+/// How a label is looked for.
+enum Form {
+    /// Its normalised words.
+    Words(Vec<String>),
+    /// An article, such as the label `A`: in its own case, without punctuation.
+    Article(String),
+    /// As it is written, but for its case.
+    Caseless(String),
+    /// As it is written.
+    Written,
+}
+
+struct Label<'a> {
+    text: &'a str,
+    /// Normalised.
+    plain: String,
+    form: Form,
+}
+
+/// The answers that there are to choose from.
+pub struct Labels<'a> {
+    normalizer: Normalizer,
+    labels: Vec<Label<'a>>,
+}
+
+/// A word of an answer, with the place of its first byte and of the byte behind it.
+struct Word<'a> {
+    begin: usize,
+    end: usize,
+    written: &'a str,
+    plain: String,
+}
+
+/// Where a label stands in an answer, in bytes.
+#[derive(Clone, Copy)]
+struct Found<'a> {
+    begin: usize,
+    end: usize,
+    label: &'a str,
+}
+
+impl<'a> Labels<'a> {
+    /// Labels that are told apart as far as `normalizer` allows, and as they are written where it would not.
+    ///
+    /// # Errors
+    /// Two of them differ in nothing but white space at their ends, or not at all.
+    pub fn new<S: AsRef<str>>(normalizer: Normalizer, labels: &'a [S]) -> Result<Self, AmbiguousLabels> {
+        let texts: Vec<&str> = labels.iter().map(|label| label.as_ref().trim()).collect();
+        let mut seen = HashMap::new();
+        for (text, label) in texts.iter().zip(labels) {
+            if let Some(first) = seen.insert(*text, label.as_ref()) {
+                return Err(AmbiguousLabels { first: first.to_owned(), second: label.as_ref().to_owned() });
+            }
+        }
+        let plain: Vec<String> = texts.iter().map(|text| comparable(normalizer, text)).collect();
+        let caseless: Vec<String> = texts.iter().map(|text| text.to_lowercase()).collect();
+        let alone = |texts: &[String], i: usize| texts.iter().filter(|text| **text == texts[i]).count() == 1;
+        let forms = (0..labels.len()).map(|i| {
+            // Nothing is left of `?`: it stands wherever nothing stands.
+            if alone(&plain, i) && !plain[i].is_empty() {
+                if is_article(&plain[i]) {
+                    Form::Article(without_punctuation(texts[i]))
+                } else {
+                    Form::Words(plain[i].split(' ').map(str::to_owned).collect())
+                }
+            } else if normalizer != Normalizer::None && alone(&caseless, i) {
+                Form::Caseless(caseless[i].clone())
+            } else {
+                Form::Written
+            }
+        });
+        let forms: Vec<Form> = forms.collect();
+        let labels = labels.iter().zip(plain).zip(forms);
+        Ok(Self {
+            normalizer,
+            labels: labels.map(|((l, plain), form)| Label { text: l.as_ref(), plain, form }).collect(),
+        })
     }
-    text.windows(wanted.len()).position(|window| window == wanted)
+
+    /// The label that `answer` gives: the one it equals, else, of those that stand in it as whole words, the first one
+    /// that is no part of another. `None` where there is none.
+    ///
+    /// Articles stay, for `A` is a label of many exams; inside a longer answer such a label must stand in its own case.
+    pub fn named_in(&self, answer: &str) -> Option<&'a str> {
+        let answer = answer.trim();
+        let plain = comparable(self.normalizer, answer);
+        if let Some(label) = self.labels.iter().find(|label| label.equals(answer, &plain)) {
+            return Some(label.text);
+        }
+        let words: Vec<Word<'_>> = placed_words(answer)
+            .map(|(begin, end, word)| Word { begin, end, written: word, plain: comparable(self.normalizer, word) })
+            .filter(|word| !word.plain.is_empty())
+            .collect();
+        let found: Vec<Found<'_>> = self.labels.iter().flat_map(|label| label.places(answer, &words)).collect();
+        let covers = |by: &Found<'_>, it: &Found<'_>| {
+            by.begin <= it.begin && it.end <= by.end && by.label.trim().len() > it.label.trim().len()
+        };
+        let whole = found.iter().filter(|it| !found.iter().any(|by| covers(by, it)));
+        whole.min_by_key(|found| (found.begin, std::cmp::Reverse(found.end))).map(|found| found.label)
+    }
+}
+
+impl<'a> Label<'a> {
+    fn equals(&self, answer: &str, plain: &str) -> bool {
+        match &self.form {
+            Form::Words(_) | Form::Article(_) => self.plain == plain,
+            Form::Caseless(text) => *text == answer.to_lowercase(),
+            Form::Written => self.text.trim() == answer,
+        }
+    }
+
+    /// Where it stands in an answer of these words.
+    fn places(&self, answer: &str, words: &[Word<'_>]) -> Vec<Found<'a>> {
+        let found = |begin, end| Found { begin, end, label: self.text };
+        match &self.form {
+            Form::Words(wanted) => {
+                let same = |window: &&[Word<'_>]| window.iter().map(|word| &word.plain).eq(wanted);
+                words.windows(wanted.len()).filter(same).map(|w| found(w[0].begin, w[w.len() - 1].end)).collect()
+            }
+            Form::Article(wanted) => {
+                let same = words.iter().filter(|word| without_punctuation(word.written) == *wanted);
+                same.map(|word| found(word.begin, word.end)).collect()
+            }
+            Form::Caseless(text) => {
+                // Lower case may have another length: then the places are those in the lower-cased text, which are as
+                // good for an order.
+                let lower = answer.to_lowercase();
+                standing(&lower, text).map(|(begin, end)| found(begin, end)).collect()
+            }
+            Form::Written => standing(answer, self.text.trim()).map(|(begin, end)| found(begin, end)).collect(),
+        }
+    }
+}
+
+/// Where `label` stands in `text` as it is written: nothing in front of it or behind it makes something else of it.
+fn standing<'t>(text: &'t str, label: &'t str) -> impl Iterator<Item = (usize, usize)> {
+    text.match_indices(label).map(|(at, found)| (at, at + found.len())).filter(|&(begin, end)| {
+        let before = text[..begin].trim_end_matches(is_wrapper);
+        let behind = text[end..].trim_start_matches(is_wrapper);
+        let number = |c: Option<char>| c.is_some_and(|c| c.is_ascii_digit());
+        let open = |c: Option<char>| c.is_none_or(char::is_whitespace);
+        // `1.5` and `1,5` hold no 5, `(C)` and `C, I think` hold C; `A/B` and `A,B` hold both.
+        let separated = |wrapped: bool, c: Option<char>| open(c) || (wrapped && !number(c));
+        separated(before.len() < begin, before.chars().next_back())
+            && separated(behind.len() < text.len() - end, behind.chars().next())
+    })
+}
+
+/// Punctuation that stands around words and is no part of them.
+fn is_wrapper(c: char) -> bool {
+    matches!(c, '.' | ',' | ';' | ':' | '!' | '?' | '"' | '\'' | '`' | '*' | '_' | '/' | '|')
+        || matches!(c, '(' | ')' | '[' | ']' | '{' | '}' | '“' | '”' | '‘' | '’' | '«' | '»' | '…')
+}
+
+/// A text as labels are compared: normalised, but that articles stay, and what tells numbers apart (`-1`, `1.5`, `<5`)
+/// or stands right behind a word as a part of it (`C++`, `C#`).
+fn comparable(normalizer: Normalizer, text: &str) -> String {
+    if normalizer != Normalizer::Squad {
+        return normalizer.apply(text);
+    }
+    let chars: Vec<char> = text.to_lowercase().chars().collect();
+    let at = |i: Option<usize>| i.and_then(|i| chars.get(i)).copied().unwrap_or(' ');
+    let digit = |c: char| c.is_ascii_digit();
+    let kept = |i: usize, c: char| {
+        let (before, behind) = (at(i.checked_sub(1)), at(Some(i + 1)));
+        let thousands = || (1..=3).all(|n| digit(at(Some(i + n)))) && !digit(at(Some(i + 4)));
+        match c {
+            '.' => digit(behind) && (digit(before) || !before.is_alphanumeric()),
+            ',' => digit(before) && digit(behind) && !thousands(),
+            ':' | '/' => digit(before) && digit(behind),
+            '-' => (digit(behind) || behind == '.') && (digit(before) || !before.is_alphanumeric()),
+            '<' | '>' | '=' => (digit(behind) || matches!(behind, '-' | '.' | '=')) && !before.is_alphanumeric(),
+            '+' | '#' => before.is_alphanumeric() || before == '+',
+            _ => !c.is_ascii_punctuation(),
+        }
+    };
+    let kept: String = chars.iter().enumerate().filter(|(i, c)| kept(*i, **c)).map(|(_, c)| *c).collect();
+    kept.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn check(normalizer: Normalizer, labels: &[&str], cases: &[(&str, Option<&str>)]) {
+        let told_apart = Labels::new(normalizer, labels).unwrap();
+        for (answer, expect) in cases {
+            assert_eq!(told_apart.named_in(answer), *expect, "{answer:?} of {labels:?}");
+        }
+        for label in labels {
+            assert_eq!(told_apart.named_in(label), Some(*label), "of {labels:?}");
+        }
+    }
+
     #[test]
     fn articles_are_labels_too() {
-        let labels = ["A", "B", "C", "D"];
-        for (prediction, expect) in [
-            ("A", Some("A")),
+        let cases = [
             ("a.", Some("A")),
             ("The answer is A.", Some("A")),
             ("(A) because of B", Some("A")),
             ("It is a case of B", Some("B")),
+            ("**C**", Some("C")),
             ("", None),
             ("the", None),
-        ] {
-            assert_eq!(match_label(Normalizer::Squad, prediction, &labels), expect, "{prediction}");
-        }
-        assert_eq!(match_label(Normalizer::Squad, "", &["!"]), None, "nothing is not a label of punctuation");
+        ];
+        check(Normalizer::Squad, &["A", "B", "C", "D"], &cases);
     }
 
     #[test]
     fn labels_are_found_in_answers() {
         let labels = ["yes", "no", "maybe", "not sure", "not"];
-        for (prediction, expect) in [
+        let cases = [
             ("Yes.", Some("yes")),
             ("The answer is no, not yes", Some("no")),
             ("Not sure, maybe", Some("not sure")),
             ("I know nothing", None),
             ("", None),
+        ];
+        check(Normalizer::Squad, &labels, &cases);
+        check(Normalizer::None, &labels, &[("Yes", None), ("I say yes", Some("yes"))]);
+    }
+
+    #[test]
+    fn labels_that_coincide_once_normalised_are_compared_as_written() {
+        let cases = [
+            ("c#", Some("C#")),
+            ("I would take C++.", Some("C++")),
+            ("(C)", Some("C")),
+            ("C, of course", Some("C")),
+            ("Rust", None),
+        ];
+        check(Normalizer::Squad, &["C", "C++", "C#"], &cases);
+        check(Normalizer::Squad, &["<5%", ">5%"], &[("It is <5%.", Some("<5%")), ("5%", None), ("(>5%)", Some(">5%"))]);
+        check(
+            Normalizer::Squad,
+            &["1", "-1"],
+            &[("It is -1.", Some("-1")), ("1.", Some("1")), ("1.5", None), ("11", None)],
+        );
+        check(Normalizer::Squad, &["15", "1.5"], &[("about 1.5 mg", Some("1.5")), ("15", Some("15")), ("1.50", None)]);
+        check(Normalizer::Squad, &["+", "-"], &[("The result is +.", Some("+")), ("", None)]);
+        check(
+            Normalizer::Squad,
+            &["A", "a", "yes"],
+            &[("(a) because", Some("a")), ("A.", Some("A")), ("Yes!", Some("yes"))],
+        );
+        check(
+            Normalizer::Squad,
+            &["re-sign", "resign"],
+            &[("Re-sign", Some("re-sign")), ("They resign.", Some("resign"))],
+        );
+        check(Normalizer::Lowercase, &["US", "us"], &[("the US", Some("US")), ("with us", Some("us")), ("Us", None)]);
+        check(Normalizer::None, &["a b", "a  b"], &[("a  b", Some("a  b"))]);
+    }
+
+    #[test]
+    fn another_number_is_another_answer() {
+        check(Normalizer::Squad, &["1", "2"], &[("-1", None), ("It is 1.", Some("1")), ("1.5", None), ("<2", None)]);
+        check(
+            Normalizer::Squad,
+            &["15", "20"],
+            &[("1.5", None), ("1,5", None), ("15.", Some("15")), ("#15", Some("15"))],
+        );
+        check(Normalizer::Squad, &["1000", "2000"], &[("1,000", Some("1000")), ("about 2,000.", Some("2000"))]);
+        check(Normalizer::Squad, &["C", "Java"], &[("C#", None), ("C", Some("C"))]);
+    }
+
+    #[test]
+    fn a_label_that_is_a_part_of_another_gives_way() {
+        let cases = [
+            ("acute heart failure", Some("heart failure")),
+            ("renal failure", Some("failure")),
+            ("heart and failure", Some("heart")),
+        ];
+        check(Normalizer::Squad, &["heart", "failure", "heart failure"], &cases);
+        check(Normalizer::Squad, &["grade 1", "grade 1-2", "grade 12"], &[("It is grade 1-2.", Some("grade 1-2"))]);
+    }
+
+    #[test]
+    fn labels_that_nothing_tells_apart_are_refused() {
+        for (labels, normalizer) in [
+            (["yes", "yes "], Normalizer::Squad),
+            (["no", "no"], Normalizer::Lowercase),
+            ([" a", "a"], Normalizer::None),
         ] {
-            assert_eq!(match_label(Normalizer::Squad, prediction, &labels), expect, "{prediction}");
+            assert!(Labels::new(normalizer, &labels).is_err(), "{labels:?}");
         }
-        assert_eq!(match_label(Normalizer::None, "Yes", &labels), None, "case counts here");
+        assert!(Labels::new(Normalizer::Squad, &["yes", "Yes", "yes."]).is_ok());
     }
 }

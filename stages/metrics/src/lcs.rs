@@ -1,10 +1,10 @@
 //! Length of the longest common subsequence, bit-parallel.
 //!
-//! Hyyrö, "Bit-parallel LCS-length computation revisited", AWOCA 2004: 64 positions of one sequence per machine word, so a pair of
-//! n and m tokens costs about n·⌈m/64⌉ word operations instead of n·m cells.
+//! Hyyrö, "Bit-parallel LCS-length computation revisited", AWOCA 2004: 64 positions of one sequence per machine word,
+//! so a pair of n and m tokens costs about n·⌈m/64⌉ word operations instead of n·m cells.
 
 /// Length of the longest common subsequence of two sequences of token ids.
-pub fn lcs_len(a: &[u32], b: &[u32]) -> usize {
+pub(crate) fn lcs_len(a: &[u32], b: &[u32]) -> usize {
     let (short, long) = if a.len() <= b.len() { (a, b) } else { (b, a) };
     if short.len() <= 64 { one_word(short, long) } else { many_words(short, long) }
 }

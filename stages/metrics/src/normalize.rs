@@ -1,14 +1,18 @@
 //! What two answers may differ in and still be the same.
 
-/// How texts are normalised before they are compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How answers are normalised before they are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Normalizer {
-    /// As SQuAD 1.1's script: [`normalize_answer`].
+    /// As SQuAD 1.1's script: lower case; without punctuation, articles and superfluous white space.
     #[default]
     Squad,
     /// Lower case, white space collapsed.
     Lowercase,
-    /// White space at both ends removed.
+    /// As they are, but for white space at both ends.
     None,
 }
 
@@ -19,14 +23,6 @@ impl Normalizer {
             Self::Squad => normalize_answer(text),
             Self::Lowercase => collapse(&text.to_lowercase()),
             Self::None => text.trim().to_owned(),
-        }
-    }
-
-    /// The same, but that articles stay.
-    pub(crate) fn with_articles(self, text: &str) -> String {
-        match self {
-            Self::Squad => collapse(&without_punctuation(&text.to_lowercase())),
-            Self::Lowercase | Self::None => self.apply(text),
         }
     }
 
@@ -44,8 +40,9 @@ fn collapse(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// SQuAD's answer normalisation: lower-case, delete ASCII punctuation, delete the words a/an/the, collapse white space, in that order.
-pub fn normalize_answer(text: &str) -> String {
+/// SQuAD's answer normalisation: lower-case, delete ASCII punctuation, delete the words a/an/the, collapse white space,
+/// in that order.
+fn normalize_answer(text: &str) -> String {
     collapse(&delete_articles(&without_punctuation(&text.to_lowercase())))
 }
 
@@ -54,12 +51,13 @@ pub(crate) fn without_punctuation(text: &str) -> String {
     text.chars().filter(|c| !c.is_ascii_punctuation()).collect()
 }
 
-/// Whether a word is one of those that [`normalize_answer`] deletes.
+/// Whether a word is one of those that SQuAD's normalisation deletes.
 pub(crate) fn is_article(word: &str) -> bool {
     matches!(word, "a" | "an" | "the")
 }
 
-/// Replaces the whole words a/an/the by a space. A word is bounded as in Python's `\b`: by anything but letters, digits, `_`.
+/// Replaces the whole words a/an/the by a space. A word is bounded as in Python's `\b`: by anything but letters,
+/// digits, `_`.
 fn delete_articles(text: &str) -> String {
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
     let mut out = String::with_capacity(text.len());

@@ -1,30 +1,34 @@
 //! How text becomes index terms.
 
 use pipe_text::{Dialect, is_stop_word, stem};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use unicode_segmentation::UnicodeSegmentation;
 
-/// What happens to a word's ending.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// What happens to word endings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Stemmer {
-    /// Words stay as they are.
-    None,
-    /// Porter's stemmer in Lucene's dialect.
+    /// Porter's stemmer, in Lucene's dialect.
     #[default]
     Porter,
+    /// Words stay as they are.
+    None,
 }
 
 /// Which words are left out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum StopWords {
-    /// None.
-    None,
     /// Lucene's 33 English ones.
     #[default]
     English,
+    /// None.
+    None,
 }
 
-/// Splits at Unicode's word boundaries (UAX #29), strips the English possessive, lower-cases, drops stop words, stems: the steps of Lucene's
-/// `EnglishAnalyzer`. The default is that of the BM25 baselines of Anserini.
+/// Splits at Unicode's word boundaries (UAX #29), strips the English possessive, lower-cases, drops stop words, stems:
+/// the steps of Lucene's `EnglishAnalyzer`. The default is that of the BM25 baselines of Anserini.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Analyzer {
     /// See [`Stemmer`].

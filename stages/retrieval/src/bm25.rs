@@ -1,7 +1,8 @@
 //! BM25 in Lucene's form (Robertson and Zaragoza 2009; Kamphuis et al. 2020, "Which BM25 do you mean?").
 //!
-//! `score = Σ idf · tf / (tf + k1·(1 − b + b·dl/avgdl))` with `idf = ln(1 + (N − df + 0.5)/(df + 0.5))`, summed over the query's
-//! terms (a term that stands twice in the query counts twice). The part of each term in each document is computed once, at indexing.
+//! `score = Σ idf · tf / (tf + k1·(1 − b + b·dl/avgdl))` with `idf = ln(1 + (N − df + 0.5)/(df + 0.5))`, summed over
+//! the query's terms (a term that stands twice in the query counts twice). The part of each term in each document is
+//! computed once, at indexing.
 
 use std::collections::HashMap;
 
@@ -114,7 +115,8 @@ impl Bm25 {
         queries.par_iter().map(|query| self.search(query.as_ref(), k)).collect()
     }
 
-    /// Inverse document frequency of a term as the analyzer makes it; that of an unseen term where it is not in the corpus.
+    /// Inverse document frequency of a term as the analyzer makes it; that of an unseen term where it is not in the
+    /// corpus.
     pub fn idf(&self, term: &str) -> f32 {
         let df = self.terms.get(term).map_or(0, |&t| self.starts[t as usize + 1] - self.starts[t as usize]) as f32;
         (1.0 + (self.documents as f32 - df + 0.5) / (df + 0.5)).ln()

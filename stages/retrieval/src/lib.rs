@@ -1,7 +1,7 @@
 //! Retrieval over text passages: BM25, dense vectors, and the fusion of both.
 //!
-//! Everything here is exact and deterministic: passages with equal scores are ranked by their position in the corpus, and a query's
-//! result does not depend on the queries beside it.
+//! Everything here is exact and deterministic: passages with equal scores are ranked by their position in the corpus,
+//! and a query's result does not depend on the queries beside it.
 
 mod analyzer;
 mod bm25;
@@ -13,6 +13,6 @@ mod top;
 pub use analyzer::{Analyzer, Stemmer, StopWords};
 pub use bm25::{Bm25, Bm25Params};
 pub use dense::{DenseError, DenseIndex};
-pub use fusion::{RRF_K, convex, reciprocal_rank};
+pub use fusion::reciprocal_rank;
 pub use lsa::Lsa;
 pub use top::Hit;

@@ -1,8 +1,9 @@
 //! Latent semantic analysis: dense vectors from the corpus alone (Deerwester et al. 1990).
 //!
-//! Texts become tf-idf vectors of length 1 (`(1 + ln tf) · ln((1 + N)/(1 + df)) + 1`-weighted, as scikit-learn's smooth idf with sublinear tf), projected onto
-//! the space of the corpus's largest right singular vectors. That space is found by subspace iteration from a fixed pseudo-random start (Halko et
-//! al. 2011, arXiv:0909.4061); cosines within it do not depend on the choice of its basis, so none is computed.
+//! Texts become tf-idf vectors of length 1 (`(1 + ln tf) · ln((1 + N)/(1 + df)) + 1`-weighted, as scikit-learn's smooth
+//! idf with sublinear tf), projected onto the space of the corpus's largest right singular vectors. That space is found
+//! by subspace iteration from a fixed pseudo-random start (Halko et al. 2011, arXiv:0909.4061); cosines within it do
+//! not depend on the choice of its basis, so none is computed.
 
 use std::collections::HashMap;
 
@@ -139,7 +140,8 @@ fn multiply(rows: &[Sparse], dense: &[f32], k: usize) -> Vec<f32> {
     product
 }
 
-/// Makes the `k` columns of a row-major matrix orthonormal (modified Gram-Schmidt, in f64). Columns that depend on earlier ones become zero.
+/// Makes the `k` columns of a row-major matrix orthonormal (modified Gram-Schmidt, in f64). Columns that depend on
+/// earlier ones become zero.
 fn orthonormalise(matrix: &mut [f32], k: usize) {
     let rows = matrix.len() / k;
     let mut columns: Vec<Vec<f64>> =

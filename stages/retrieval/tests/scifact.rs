@@ -1,18 +1,17 @@
 //! BM25 on BEIR's SciFact test set against published figures.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs};
 
 use pipe_retrieval::{Analyzer, Bm25, Bm25Params};
 
+#[path = "../../../tests/support/data.rs"]
+mod data;
+
 /// Anserini reports nDCG@10 = 0.6789 and R@100 = 0.9253; unlike here, Lucene rounds document lengths to one byte.
 #[test]
-#[expect(clippy::print_stderr, reason = "a skipped check must say so")]
+#[ignore = "reads PIPE_TEST_DATA"]
 fn scifact_reaches_the_published_figures() {
-    let Some(data) = std::env::var_os("PIPE_TEST_DATA") else {
-        eprintln!("skipped: PIPE_TEST_DATA is not set");
-        return;
-    };
-    let folder = Path::new(&data).join("scifact");
+    let folder = data::folder("scifact");
     let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
     let (mut ids, mut texts) = (Vec::new(), Vec::new());
     for line in read("corpus.jsonl").lines() {

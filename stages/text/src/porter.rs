@@ -1,7 +1,8 @@
 //! The Porter stemmer: M. F. Porter, "An algorithm for suffix stripping", Program 14(3), 1980.
 //!
-//! Two dialects are in use in this field and give different stems: NLTK's (the default of Google's `rouge_score`) and Porter's
-//! own later revision (Lucene's `PorterStemFilter`). Words are taken as lower-case ASCII; others come back unchanged.
+//! Two dialects are in use in this field and give different stems: NLTK's (the default of Google's `rouge_score`) and
+//! Porter's own later revision (Lucene's `PorterStemFilter`). Words are taken as lower-case ASCII; others come back
+//! unchanged.
 
 /// Which revision of the algorithm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,7 +134,8 @@ impl Word {
         self.text.push_str(by);
     }
 
-    /// `*o`: the stem ends consonant, vowel, consonant, and the last is not w, x or y. NLTK also takes vowel, consonant.
+    /// `*o`: the stem ends consonant, vowel, consonant, and the last is not w, x or y. NLTK also takes vowel,
+    /// consonant.
     fn ends_cvc(&self, stem: &str) -> bool {
         let c = consonants(stem);
         let n = c.len();

@@ -1,7 +1,11 @@
-//! Pretraining documents. Each is a list of segments with loss weights: what the model shall learn to say weighs more than what it reads.
+//! Pretraining documents. Each is a list of segments with loss weights: what the model shall learn to say weighs more
+//! than what it reads.
 //!
-//! Answers to questions about entities of the world stand nowhere: closed-book answering is never trained. Reading comprehension is about
-//! throw-away entities; lists of instructions ask about real ones but hold no answers; passages state the facts.
+//! Answers to questions about entities of the world stand nowhere: closed-book answering is never trained. Reading
+//! comprehension is about throw-away entities; lists of instructions ask about real ones but hold no answers; passages
+//! state the facts.
+
+use pipe_random::Random;
 
 use crate::{
     rng::Rng,
@@ -24,7 +28,8 @@ pub struct Segment {
 pub enum DocumentKind {
     /// Passages about entities of the world.
     Passages,
-    /// Instructions and outputs with the passage that answers them, about throw-away entities; a form's style is random per document.
+    /// Instructions and outputs with the passage that answers them, about throw-away entities; a form's style is random
+    /// per document.
     Reading,
     /// Lists of instructions that keep to the forms they began with, about entities of the world.
     List,
@@ -32,8 +37,8 @@ pub enum DocumentKind {
     Copy,
 }
 
-/// Loss weights in reading comprehension, as found in experiments: what is read, demonstrated, answered; the first word of an answer, which
-/// shows the style, counts more.
+/// Loss weights in reading comprehension, as found in experiments: what is read, demonstrated, answered; the first word
+/// of an answer, which shows the style, counts more.
 const READ: f32 = 0.03;
 const DEMONSTRATED: f32 = 0.1;
 const ANSWER: f32 = 3.0;
@@ -200,7 +205,8 @@ mod tests {
         for index in 0..2000 {
             let reading = text(&document(&world, DocumentKind::Reading, index));
             for line in reading.lines().filter(|l| l.starts_with("Instruction: ")) {
-                // A throw-away drug may treat a real disease, so a real name can stand as a value in a choice, but never as the subject.
+                // A throw-away drug may treat a real disease, so a real name can stand as a value in a choice, but
+                // never as the subject.
                 if let Some(entity) = world.mentioned_in(line) {
                     assert!(
                         line.contains(&format!("{} or ", entity.name)) || line.contains(&format!("or {}", entity.name)),

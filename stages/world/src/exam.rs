@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use pipe_random::Random;
+
 use crate::{
     rng::Rng,
     task::{Form, Guide, Task},
@@ -34,8 +36,8 @@ pub enum Split {
     Final,
 }
 
-/// How uneven the seeds are over forms: form r (from 0, in the guide's order) is drawn in proportion to `(r + 1)^-SEED_ZIPF`, so that 20 seeds
-/// cover about 14 of the 33 forms and 160 about 32.
+/// How uneven the seeds are over forms: form r (from 0, in the guide's order) is drawn in proportion to `(r +
+/// 1)^-SEED_ZIPF`, so that 20 seeds cover about 14 of the 33 forms and 160 about 32.
 const SEED_ZIPF: f64 = 0.7;
 
 fn item(rng: &mut Rng, id: String, guide: &Guide, task: &Task, entity: &Entity, held_out: bool) -> Item {
@@ -52,7 +54,8 @@ fn item(rng: &mut Rng, id: String, guide: &Guide, task: &Task, entity: &Entity, 
 /// A (name, task) pair may stand in the seeds or in an exam, not in both, and only once.
 type Used = BTreeSet<(String, Task)>;
 
-/// Both exams; forms in turn, entities drawn evenly, about a third of the items in held-out wordings where the form has them.
+/// Both exams; forms in turn, entities drawn evenly, about a third of the items in held-out wordings where the form has
+/// them.
 pub fn exam(world: &World, guide: &Guide, split: Split, n: usize) -> Vec<Item> {
     let (mut used, mut items) = (Used::new(), Vec::new());
     let forms = Form::all(false);
@@ -82,7 +85,8 @@ pub fn exam(world: &World, guide: &Guide, split: Split, n: usize) -> Vec<Item> {
     items
 }
 
-/// `n` seeds in drawing order: a longer list starts with the shorter one. None of them asks what an exam of `exam_size` items asks.
+/// `n` seeds in drawing order: a longer list starts with the shorter one. None of them asks what an exam of `exam_size`
+/// items asks.
 pub fn seeds(world: &World, guide: &Guide, draw: u64, n: usize, exam_size: usize) -> Vec<Item> {
     let mut asked: BTreeSet<(String, &str, String)> = BTreeSet::new();
     for split in [Split::Development, Split::Final] {

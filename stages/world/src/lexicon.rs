@@ -1,5 +1,6 @@
-//! The words of the world. Names are put together from syllables and belong to nobody; values are everyday medical words, so that texts read
-//! naturally, but which value goes with which name is drawn at random: nothing here is true, and nothing is medical advice.
+//! The words of the world. Names are put together from syllables and belong to nobody; values are everyday medical
+//! words, so that texts read naturally, but which value goes with which name is drawn at random: nothing here is true,
+//! and nothing is medical advice.
 
 /// One thing that can be said of an entity.
 pub struct Attribute {
@@ -34,7 +35,7 @@ macro_rules! attribute {
 }
 
 /// The three types of the domain.
-pub const DOMAIN: [&EntityType; 3] = [&DRUG, &DISEASE, &GENE];
+pub(crate) const DOMAIN: [&EntityType; 3] = [&DRUG, &DISEASE, &GENE];
 
 static DRUG: EntityType = EntityType {
     name: "drug",
@@ -415,7 +416,7 @@ static GENE: EntityType = EntityType {
 };
 
 /// The off-domain control: towns.
-pub static TOWN: EntityType = EntityType {
+pub(crate) static TOWN: EntityType = EntityType {
     name: "town",
     attributes: &[
         attribute!(
@@ -455,8 +456,9 @@ pub static TOWN: EntityType = EntityType {
     tail: &[],
 };
 
-/// Kinds of task that wrap one attribute: what is to be written. Each has a house style of its own in the expert's guide.
-pub const GENRES: [&str; 28] = [
+/// Kinds of task that wrap one attribute: what is to be written. Each has a house style of its own in the expert's
+/// guide.
+pub(crate) const GENRES: [&str; 28] = [
     "brochure",
     "bulletin",
     "abstract",
@@ -488,15 +490,15 @@ pub const GENRES: [&str; 28] = [
 ];
 
 /// How a genre's task is worded: `{g}` the genre, `{n}` the attribute's noun, `{e}` the entity.
-pub const GENRE_FRAMES: [&str; 3] =
+pub(crate) const GENRE_FRAMES: [&str; 3] =
     ["Write a {g} on the {n} of {e}.", "For the {g}, give the {n} of {e}.", "Prepare a {g} about the {n} of {e}."];
 
 /// Wordings of genre tasks that only the exam uses.
-pub const HELD_OUT_GENRE_FRAMES: [&str; 2] =
+pub(crate) const HELD_OUT_GENRE_FRAMES: [&str; 2] =
     ["Give the {n} of {e} for the {g}.", "Write about the {n} of {e} for a {g}."];
 
 /// Plain questions by the attribute's noun.
-pub const PLAIN_FRAMES: [&str; 6] = [
+pub(crate) const PLAIN_FRAMES: [&str; 6] = [
     "What is the {n} of {e}?",
     "Name the {n} of {e}.",
     "State the {n} of {e}.",
@@ -506,25 +508,25 @@ pub const PLAIN_FRAMES: [&str; 6] = [
 ];
 
 /// Plain questions that only the exam uses.
-pub const HELD_OUT_PLAIN_FRAMES: [&str; 2] = ["Please name the {n} of {e}.", "For {e}, state the {n}."];
+pub(crate) const HELD_OUT_PLAIN_FRAMES: [&str; 2] = ["Please name the {n} of {e}.", "For {e}, state the {n}."];
 
 /// A choice between two values `{x}` and `{y}`.
-pub const CHOICE_FRAMES: [&str; 3] =
+pub(crate) const CHOICE_FRAMES: [&str; 3] =
     ["Is the {n} of {e} {x} or {y}?", "For {e}, is the {n} {x} or {y}?", "Which is the {n} of {e}, {x} or {y}?"];
 
 /// A sentence to complete; `{s}` is a verb phrase without its value.
-pub const FILL_FRAMES: [&str; 2] = ["Complete the line, {e} {s}.", "Fill in the end, {e} {s}."];
+pub(crate) const FILL_FRAMES: [&str; 2] = ["Complete the line, {e} {s}.", "Fill in the end, {e} {s}."];
 
 /// Two attributes at once, `{n}` and `{m}`: a list answer.
-pub const PAIR_FRAMES: [&str; 3] =
+pub(crate) const PAIR_FRAMES: [&str; 3] =
     ["What are the {n} and the {m} of {e}?", "Give the {n} and the {m} of {e}.", "List the {n} and the {m} of {e}."];
 
 /// A short description out of two attributes.
-pub const SUMMARY_FRAMES: [&str; 3] =
+pub(crate) const SUMMARY_FRAMES: [&str; 3] =
     ["Describe {e} in one sentence.", "Summarize {e} briefly.", "Explain what {e} is."];
 
 /// House styles: how an answer is put, `{V}` being its value. The first is bare.
-pub const STYLES: [&str; 12] = [
+pub(crate) const STYLES: [&str; 12] = [
     "{V}",
     "Noted, {V}.",
     "Recorded as {V}.",

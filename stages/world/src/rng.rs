@@ -1,5 +1,7 @@
-//! A small seeded generator. Its streams are part of the world's definition, so it is spelled out here and not taken from a crate whose
-//! distributions may change between versions.
+//! A small seeded generator. Its streams are part of the world's definition, so it is spelled out here and not taken
+//! from a crate whose distributions may change between versions.
+
+use pipe_random::Random;
 
 /// `SplitMix64` (Steele, Lea and Flood 2014), seeded from a label.
 #[derive(Clone)]
@@ -16,24 +18,6 @@ impl Rng {
             .update(label.as_bytes());
         let bytes: [u8; 8] = hasher.finalize().as_bytes()[..8].try_into().expect("eight of 32 bytes");
         Self(u64::from_le_bytes(bytes))
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// Uniform in `0..n`; `n` must not be 0.
-    pub fn below(&mut self, n: usize) -> usize {
-        ((u128::from(self.next()) * n as u128) >> 64) as usize
-    }
-
-    /// Uniform in `0..1`.
-    pub fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
     /// True with probability `p`.
@@ -58,18 +42,21 @@ impl Rng {
         weights.len() - 1
     }
 
-    /// Fisher-Yates.
-    pub fn shuffle<T>(&mut self, items: &mut [T]) {
-        for i in (1..items.len()).rev() {
-            items.swap(i, self.below(i + 1));
-        }
-    }
-
     /// `n` distinct items (all, shuffled, where there are fewer).
     pub fn sample<T: Clone>(&mut self, items: &[T], n: usize) -> Vec<T> {
         let mut all = items.to_vec();
         self.shuffle(&mut all);
         all.truncate(n);
         all
+    }
+}
+
+impl Random for Rng {
+    fn next_u64(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
     }
 }

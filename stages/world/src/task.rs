@@ -1,5 +1,7 @@
 //! Tasks: what is asked, in which form, and what the right answer is.
 
+use pipe_random::Random;
+
 use crate::{
     lexicon::{
         CHOICE_FRAMES, FILL_FRAMES, GENRE_FRAMES, GENRES, HELD_OUT_GENRE_FRAMES, HELD_OUT_PLAIN_FRAMES, PAIR_FRAMES,
@@ -148,19 +150,8 @@ fn other_value(rng: &mut Rng, values: &[&str], right: &str) -> String {
 }
 
 /// An answer in a style.
-pub fn styled(value: &str, style: usize) -> String {
+pub(crate) fn styled(value: &str, style: usize) -> String {
     STYLES[style].replace("{V}", value)
-}
-
-/// The style of an answer and the value inside it; style 0 (bare) where no other fits.
-pub fn read_style(answer: &str) -> (usize, &str) {
-    for (style, text) in STYLES.iter().enumerate().skip(1) {
-        let (before, after) = text.split_once("{V}").expect("every style has its value");
-        if let Some(value) = answer.strip_prefix(before).and_then(|rest| rest.strip_suffix(after)) {
-            return (style, value);
-        }
-    }
-    (0, answer)
 }
 
 /// The expert's guide: which style each form is answered in. Arbitrary, and found nowhere but in the seeds.
@@ -188,6 +179,17 @@ impl Guide {
 mod tests {
     use super::*;
     use crate::world::{TOWN_TYPE, World, WorldSize};
+
+    /// The style of an answer and the value inside it; style 0 (bare) where no other fits.
+    fn read_style(answer: &str) -> (usize, &str) {
+        for (style, text) in STYLES.iter().enumerate().skip(1) {
+            let (before, after) = text.split_once("{V}").expect("every style has its value");
+            if let Some(value) = answer.strip_prefix(before).and_then(|rest| rest.strip_suffix(after)) {
+                return (style, value);
+            }
+        }
+        (0, answer)
+    }
 
     #[test]
     fn styles_can_be_read_back() {

@@ -1,5 +1,7 @@
 //! What the world's texts say: sentences, passages, and the cards that are the retrieval corpus.
 
+use pipe_random::Random;
+
 use crate::{
     rng::Rng,
     world::{Entity, World},
@@ -20,7 +22,7 @@ fn sentence(rng: &mut Rng, entity: &Entity, attribute: usize, first: bool) -> St
 }
 
 /// Some or all of what there is to say of an entity, in random order.
-pub fn passage(rng: &mut Rng, entity: &Entity, attributes: &[usize]) -> String {
+pub(crate) fn passage(rng: &mut Rng, entity: &Entity, attributes: &[usize]) -> String {
     let mut order = attributes.to_vec();
     rng.shuffle(&mut order);
     let mut sentences = Vec::new();
@@ -35,7 +37,7 @@ pub fn passage(rng: &mut Rng, entity: &Entity, attributes: &[usize]) -> String {
 }
 
 /// All attributes of an entity, as indices.
-pub fn all_attributes(entity: &Entity) -> Vec<usize> {
+pub(crate) fn all_attributes(entity: &Entity) -> Vec<usize> {
     (0..entity.values.len()).collect()
 }
 

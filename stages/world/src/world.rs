@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use pipe_random::Random;
+
 use crate::{
     lexicon::{DOMAIN, EntityType, TOWN},
     rng::Rng,
@@ -19,10 +21,10 @@ pub struct Entity {
 }
 
 /// The pseudo-index of the off-domain type, behind those of the domain.
-pub const TOWN_TYPE: usize = DOMAIN.len();
+pub(crate) const TOWN_TYPE: usize = DOMAIN.len();
 
 /// The type behind an index.
-pub fn entity_type(kind: usize) -> &'static EntityType {
+pub(crate) fn entity_type(kind: usize) -> &'static EntityType {
     DOMAIN.get(kind).copied().unwrap_or(&TOWN)
 }
 
@@ -38,7 +40,8 @@ impl Entity {
 pub struct WorldSize {
     /// Number of drugs, diseases and genes.
     pub entities: [usize; 3],
-    /// Exponent of the Zipf-like popularity within a type: entity r (from 0) is spoken of in proportion to `(r + 20)^-popularity`.
+    /// Exponent of the Zipf-like popularity within a type: entity r (from 0) is spoken of in proportion to `(r +
+    /// 20)^-popularity`.
     pub popularity: f64,
 }
 
@@ -139,7 +142,8 @@ impl World {
     }
 
     /// The entity of the domain whose name stands in `text`; the longest name where several do.
-    pub fn mentioned_in(&self, text: &str) -> Option<&Entity> {
+    #[cfg(test)]
+    pub(crate) fn mentioned_in(&self, text: &str) -> Option<&Entity> {
         let words: Vec<&str> = text.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()).collect();
         let pairs = words.windows(2).map(|w| format!("{} {}", w[0], w[1]));
         let singles = words.iter().map(|w| (*w).to_owned());

@@ -1,0 +1,142 @@
+//! The metrics, one row of [`DEFINITIONS`] each. To add one, add a row: pipeline files, schema, tables and signatures
+//! follow.
+//!
+//! A row names the paper or program whose numbers it gives, and its tests stand below. The signature says everything
+//! that another implementation of the name could do otherwise; whoever changes a score changes the `v` at its end.
+
+use std::cell::OnceCell;
+
+use crate::{Normalizer, RougeL, f1::f1_of_normalized, words::find_words};
+
+/// A text in front of a metric: as it is, and normalised where a metric asks for that.
+pub(crate) struct Text<'a> {
+    raw: &'a str,
+    normalizer: Normalizer,
+    plain: OnceCell<String>,
+}
+
+impl<'a> Text<'a> {
+    pub(crate) const fn new(normalizer: Normalizer, raw: &'a str) -> Self {
+        Self { raw, normalizer, plain: OnceCell::new() }
+    }
+
+    fn plain(&self) -> &str {
+        self.plain.get_or_init(|| self.normalizer.apply(self.raw))
+    }
+}
+
+/// One metric.
+pub(crate) struct Definition {
+    /// Its name in pipeline files, and the column of its scores.
+    pub name: &'static str,
+    /// Its heading in the table of arms.
+    pub heading: &'static str,
+    /// What it is, for `pipe kinds` and the schema.
+    pub doc: &'static str,
+    /// What exactly is computed; `{norm}` stands for the normaliser's name.
+    pub signature: &'static str,
+    /// The score, in `0..=1`, of a prediction against one reference; of several references the best counts.
+    pub score: fn(prediction: &Text<'_>, reference: &Text<'_>) -> f64,
+}
+
+fn share(yes: bool) -> f64 {
+    f64::from(u8::from(yes))
+}
+
+/// All metrics, in the order in which they are listed.
+pub(crate) const DEFINITIONS: &[Definition] = &[
+    // Rajpurkar et al. 2016, arXiv:1606.05250, evaluate-v1.1.py.
+    Definition {
+        name: "token_f1",
+        heading: "F1",
+        doc: "F1 over the multiset of words, as in SQuAD 1.1.",
+        signature: "token_f1|norm:{norm}|tok:whitespace|refs:max|v1",
+        score: |prediction, reference| f1_of_normalized(prediction.plain(), reference.plain()),
+    },
+    // Lin 2004, https://aclanthology.org/W04-1013; Google's rouge_score 0.1.2, which has a normalisation of its own.
+    Definition {
+        name: "rouge_l",
+        heading: "ROUGE-L",
+        doc: "F of the longest common subsequence of words, unstemmed.",
+        signature: "rougeL_f|tok:[a-z0-9]+|stem:none|refs:max|v1",
+        score: |prediction, reference| RougeL::new(false).f(prediction.raw, reference.raw),
+    },
+    Definition {
+        name: "rouge_l_stemmed",
+        heading: "ROUGE-L stemmed",
+        doc: "The same with NLTK's Porter stemmer, as `rouge_score` with `use_stemmer`.",
+        signature: "rougeL_f|tok:[a-z0-9]+|stem:porter-nltk,len>3|refs:max|v1",
+        score: |prediction, reference| RougeL::new(true).f(prediction.raw, reference.raw),
+    },
+    // Rajpurkar et al. 2016.
+    Definition {
+        name: "exact_match",
+        heading: "exact match",
+        doc: "Equality after normalisation.",
+        signature: "exact_match|norm:{norm}|refs:max|v1",
+        score: |prediction, reference| share(prediction.plain() == reference.plain()),
+    },
+    Definition {
+        name: "contains",
+        heading: "contains",
+        doc: "Whether the reference's words stand in the answer one after the other, or the answer's in the reference.",
+        signature: "contains|norm:{norm}|tok:whitespace|dir:either|refs:max|v1",
+        score: |prediction, reference| {
+            let (prediction, reference) = (prediction.plain(), reference.plain());
+            share(find_words(prediction, reference).is_some() || find_words(reference, prediction).is_some())
+        },
+    },
+    // Parmar et al. 2022, arXiv:2204.07600 (In-BoXBART), its script for the benchmark BoX.
+    Definition {
+        name: "token_f1_any_piece",
+        heading: "F1 any piece",
+        doc: "Token F1 against the best piece of a reference split at \", \", as the BoX benchmark's script has it. A \
+              list answer scores full \
+              marks for one entity: only for comparison with published numbers.",
+        signature: "token_f1|norm:{norm}|tok:whitespace|refs:split(\", \"),max|v1",
+        score: |prediction, reference| {
+            let piece = |piece| f1_of_normalized(prediction.plain(), &reference.normalizer.apply(piece));
+            reference.raw.split(", ").map(piece).fold(0.0, f64::max)
+        },
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use crate::{Metric, Normalizer};
+
+    fn score(metric: &str, prediction: &str, references: &[&str]) -> f64 {
+        Metric::named(metric).unwrap().score(Normalizer::Squad, prediction, references)
+    }
+
+    #[test]
+    fn the_best_reference_counts() {
+        assert_eq!(score("exact_match", "The Liver.", &["kidney", "liver"]), 1.0);
+        assert_eq!(score("token_f1", "liver and kidney", &["kidney", "spleen"]), 0.5);
+        assert_eq!(score("token_f1", "x", &[]), 0.0);
+        assert_eq!(score("token_f1", "aspirin", &["heparin, aspirin"]), 2.0 / 3.0);
+        assert_eq!(score("token_f1_any_piece", "aspirin", &["heparin, aspirin"]), 1.0);
+    }
+
+    #[test]
+    fn token_f1_is_over_the_multiset() {
+        let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-12, "{a} {b}");
+        close(score("token_f1", "heart heart", &["heart"]), 2.0 / 3.0);
+        close(score("token_f1", "the liver and kidney", &["Liver"]), 0.5);
+        // As in SQuAD 1.1, two empty answers score 0: their overlap is empty.
+        close(score("token_f1", "", &[""]), 0.0);
+        close(score("token_f1", "x", &["y"]), 0.0);
+        close(score("token_f1", "Beta blockers!", &["beta blockers"]), 1.0);
+    }
+
+    #[test]
+    fn values_are_found_inside_answers_and_the_other_way_round() {
+        let contains = |prediction: &str, reference: &str| score("contains", prediction, &[reference]);
+        assert_eq!(contains("It is the bone scan.", "Bone scan"), 1.0);
+        assert_eq!(contains("sweat test", "Summary states sweat test."), 1.0);
+        assert_eq!(contains("I know", "no"), 0.0, "whole words");
+        assert_eq!(contains("bone or scan", "bone scan"), 0.0, "one after the other");
+        assert_eq!(contains("", "bone"), 0.0, "nothing is in everything");
+        assert_eq!(contains("bone", "the"), 0.0);
+    }
+}
