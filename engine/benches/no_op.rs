@@ -1,4 +1,5 @@
-//! What a run costs that finds everything done: keys, lookups, references, the journal. Resolving the YAML is not included.
+//! What a run costs that finds everything done: keys, lookups, references, the journal. Resolving the YAML is not
+//! included.
 
 use std::{fmt::Write, path::Path, sync::OnceLock};
 
@@ -47,7 +48,7 @@ impl StageKind for Step {
         Ports {
             inputs: vec![InputPort::new("in", PortType::Table, false)],
             open_inputs: false,
-            outputs: vec![OutputPort { name: "out".into(), produces: PortType::Table }],
+            outputs: vec![OutputPort::new("out", PortType::Table)],
         }
     }
 

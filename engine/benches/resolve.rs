@@ -1,4 +1,5 @@
-//! From YAML text to `Pipeline`: cost per (variant, stage) pair, in three shapes. Run with `cargo bench -p pipe-engine --bench resolve`.
+//! From YAML text to `Pipeline`: cost per (variant, stage) pair, in three shapes. Run with `cargo bench -p pipe-engine
+//! --bench resolve`.
 
 #[path = "../tests/spec/kinds.rs"]
 mod kinds;
@@ -27,7 +28,8 @@ fn ablation(variants: usize, stages: usize) -> String {
         let count = if i > stages / 2 || i + 1 == stages { "\"${n}\"" } else { "5" };
         let _ = writeln!(
             text,
-            "  s{i}: {{ kind: generate, inputs: {{ seeds: s{} }}, params: {{ model: \"${{model}}\", count: {count}, temperature: 0.9, stop: [\"###\"] }} }}",
+            "  s{i}: {{ kind: generate, inputs: {{ seeds: s{} }}, params: {{ model: \"${{model}}\", count: {count}, \
+             temperature: 0.9, stop: [\"###\"] }} }}",
             i - 1
         );
     }
@@ -46,7 +48,7 @@ fn bench(bencher: Bencher<'_, '_>, variants: usize, stages: usize) {
     let text = ablation(variants, stages);
     let registry = kinds::registry();
     let pipeline = run(&text, &registry);
-    assert_eq!(pipeline.node_of.len(), variants * stages);
+    assert_eq!(pipeline.placements().count(), variants * stages);
     bencher.counter(ItemsCount::new(variants * stages)).bench_local(|| run(&text, &registry));
 }
 

@@ -3,27 +3,18 @@
 //! ```text
 //! YAML text -> PipelineSpec -> Pipeline -> Plan -> execution (events out, artifacts into the store)
 //! ```
+//!
+//! Each room knows only rooms that stand before it here:
+//! `diag` `yaml` `context` | `kind` | `pipeline` | `spec` `keys` `events` `resolve` | `execute` | `inspect`.
 
-pub mod cancel;
 pub mod context;
-pub mod dag;
 pub mod diag;
-pub mod diff;
-pub mod estimate;
 pub mod events;
 pub mod execute;
-pub mod highlights;
-pub mod journal;
+pub mod inspect;
 pub mod keys;
 pub mod kind;
-pub mod labels;
 pub mod pipeline;
-pub mod plan;
 pub mod resolve;
-pub mod schema;
-pub mod select;
-pub mod sources;
 pub mod spec;
-pub mod survey;
-pub mod why;
 pub mod yaml;

@@ -10,10 +10,7 @@ mod kinds;
 use std::{io, path::Path};
 
 use libfuzzer_sys::fuzz_target;
-use pipe_engine::{
-    resolve::{Overrides, resolve},
-    spec::load_with,
-};
+use pipe_engine::{resolve::{Overrides, resolve}, spec::load_with};
 
 fuzz_target!(|data: &[u8]| {
     let mut files: Vec<(String, Vec<u8>)> = vec![("p.yaml".to_owned(), Vec::new())];
@@ -33,10 +30,11 @@ fuzz_target!(|data: &[u8]| {
         file.map(|(_, bytes)| bytes.clone()).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
     };
     let spec = load_with(Path::new("p.yaml"), &read);
-    match resolve(&spec, &kinds::registry(), &Overrides { set }) {
+    match resolve(&spec, &kinds::registry(), &Overrides { set, ..Overrides::default() }) {
         Ok(resolved) => {
             let pipeline = resolved.pipeline;
-            assert_eq!(pipeline.node_of.len(), pipeline.variants.len() * pipeline.stages.len());
+            let mut pairs = (0..pipeline.variants.len()).flat_map(|v| (0..pipeline.stages.len()).map(move |s| (v, s)));
+            assert!(pairs.all(|(v, s)| pipeline.node(v, s).is_some()));
             assert!(pipeline.graph.node_weights().all(|n| !n.placements.is_empty()));
         }
         Err(problems) => {

@@ -10,12 +10,12 @@ use arrow::{
 };
 use serde_json::Value;
 
-use crate::{keys::GatheredFrom, kind::StageError};
+use super::{GatheredFrom, StageError};
 
 /// The columns to append, one row per variant: `variant`, `arm`, then the factors by name.
 ///
-/// A factor is `Int64` when all its values are integers, `Float64` when all are numbers, `Boolean`, and otherwise `Utf8`
-/// (texts as they are, other values as JSON). Where a variant lacks a factor its value is null.
+/// A factor is `Int64` when all its values are integers, `Float64` when all are numbers, `Boolean`, and otherwise
+/// `Utf8` (texts as they are, other values as JSON). Where a variant lacks a factor its value is null.
 pub(super) fn columns(from: &[&GatheredFrom]) -> Result<Vec<RecordBatch>, ArrowError> {
     let factors: BTreeSet<&str> = from.iter().flat_map(|f| f.factors.keys()).map(String::as_str).collect();
     let text = |value: fn(&GatheredFrom) -> &str| -> ArrayRef {

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{Arc, OnceLock},
 };
 
 use arrow::{
@@ -11,25 +11,26 @@ use arrow::{
     compute::concat_batches,
     datatypes::{Schema, SchemaRef},
 };
+use parking_lot::Mutex;
 use pipe_cache::{ArtifactKind, ArtifactRef, Digest, ReadOptions, Store, StoreError};
 use serde_json::Value;
 
-use super::{StageContext, gather};
-use crate::{
-    keys::{GatheredFrom, InputArtifact, InputRecord},
-    kind::{Increment, PortType, StageError},
-};
+use super::{GatheredFrom, Increment, InputArtifact, InputRecord, StageContext, StageError, gather};
 
 /// A table connected to a port; gathered tables follow each other in the order of the variants, with the columns
 /// `variant`, `arm` and the factors appended.
 pub struct TableInput {
     store: Store,
-    parts: Vec<Part>,
+    port: String,
+    pieces: Vec<Piece>,
     schema: SchemaRef,
+    /// All rows, once somebody asked for them.
+    rows: OnceLock<Vec<RecordBatch>>,
     damaged: Arc<Mutex<Vec<Digest>>>,
 }
 
-struct Part {
+/// One artifact of a table: the whole, or what one variant gives to a gathered table.
+struct Piece {
     artifact: ArtifactRef,
     /// The appended columns, one row each.
     constants: Option<RecordBatch>,
@@ -56,15 +57,15 @@ impl TableInput {
 
     /// The number of rows.
     pub fn num_rows(&self) -> u64 {
-        self.parts.iter().map(|part| part.artifact.rows).sum()
+        self.pieces.iter().map(|piece| piece.artifact.rows).sum()
     }
 
     /// The rows, in batches.
     pub fn batches(&self) -> impl Iterator<Item = Result<RecordBatch, StageError>> {
-        self.parts.iter().flat_map(|part| match self.open(&part.artifact) {
+        self.pieces.iter().flat_map(|piece| match self.open(&piece.artifact) {
             Ok(reader) => Either::Left(reader.map(|batch| {
                 let batch = batch?;
-                match &part.constants {
+                match &piece.constants {
                     None => Ok(batch),
                     Some(constants) => gather::append(&self.schema, &batch, constants),
                 }
@@ -73,17 +74,25 @@ impl TableInput {
         })
     }
 
+    /// All rows. They are read once, and stay in memory as long as the value does.
+    pub fn rows(&self) -> Result<&[RecordBatch], StageError> {
+        if let Some(rows) = self.rows.get() {
+            return Ok(rows);
+        }
+        let rows = self.batches().collect::<Result<Vec<_>, _>>()?;
+        Ok(self.rows.get_or_init(|| rows))
+    }
+
     /// All rows, as one batch.
     pub fn read(&self) -> Result<RecordBatch, StageError> {
-        let batches = self.batches().collect::<Result<Vec<_>, _>>()?;
-        concat_batches(&self.schema, &batches).map_err(|e| StageError::other("join the batches of a table", e))
+        concat_batches(&self.schema, self.rows()?).map_err(|e| StageError::other("join the batches of a table", e))
     }
 
     /// The verified Parquet file, for programs that read it themselves. `None` for a gathered table, which has none.
     /// Read-only by custom.
     pub fn path(&self) -> Result<Option<PathBuf>, StageError> {
-        match &*self.parts {
-            [Part { artifact, constants: None }] => {
+        match &*self.pieces {
+            [Piece { artifact, constants: None }] => {
                 note(&self.damaged, artifact, self.store.artifact_path(artifact)).map(Some)
             }
             _ => Ok(None),
@@ -102,7 +111,7 @@ fn note<T>(
     result: Result<T, StoreError>,
 ) -> Result<T, StageError> {
     if matches!(result, Err(StoreError::Damaged(_))) {
-        damaged.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(artifact.object);
+        damaged.lock().push(artifact.object);
     }
     Ok(result?)
 }
@@ -125,13 +134,9 @@ impl<T, L: Iterator<Item = T>, R: Iterator<Item = T>> Iterator for Either<L, R> 
 
 impl StageContext {
     /// What is connected: port names, sorted, and what flows into them.
-    pub fn inputs(&self) -> impl Iterator<Item = (&str, PortType)> {
-        self.parts.record.inputs.iter().map(|input| {
-            let kind = match input.artifacts.first().map(|a| a.artifact.kind) {
-                Some(ArtifactKind::Table) | None => PortType::Table,
-                Some(ArtifactKind::Files) => PortType::Files,
-            };
-            (input.port.as_str(), kind)
+    pub fn inputs(&self) -> impl Iterator<Item = (&str, ArtifactKind)> {
+        self.parts.inputs.iter().map(|input| {
+            (input.port.as_str(), input.artifacts.first().map_or(ArtifactKind::Table, |a| a.artifact.kind))
         })
     }
 
@@ -146,7 +151,9 @@ impl StageContext {
         expect_kind(input, ArtifactKind::Table)?;
         let mut table = TableInput {
             store: self.parts.store.clone(),
-            parts: Vec::new(),
+            port: port.to_owned(),
+            pieces: Vec::new(),
+            rows: OnceLock::new(),
             schema: Arc::new(Schema::empty()),
             damaged: Arc::clone(&self.damaged),
         };
@@ -161,7 +168,7 @@ impl StageContext {
             } else if table.schema.fields() != schema.fields() {
                 return Err(gather::unlike(port, &from, i, &table.schema, &schema));
             }
-            table.parts.push(Part { artifact: *artifact, constants });
+            table.pieces.push(Piece { artifact: *artifact, constants });
         }
         Ok(Some(table))
     }
@@ -203,20 +210,33 @@ impl StageContext {
             .collect()
     }
 
-    /// The table that a row-wise kind maps.
-    pub(super) fn primary_input(&self) -> Result<TableInput, StageError> {
+    /// Fails unless the table is the one that a row-wise kind maps: the recipe leaves that one out, and no other.
+    pub(super) fn check_primary(&self, table: &TableInput) -> Result<(), StageError> {
         match self.parts.increment {
-            Increment::RowWise { primary } => self.table(primary),
-            _ => Err(StageError::contract("only kinds whose INCREMENT is RowWise have a primary input")),
+            Increment::RowWise { primary } if primary == table.port => Ok(()),
+            Increment::RowWise { primary } => Err(StageError::contract(format!(
+                "it maps the rows of `{}`, not of its primary input `{primary}`",
+                table.port
+            ))),
+            _ => Err(StageError::contract("map_rows is for kinds whose INCREMENT is RowWise")),
         }
     }
 
     fn connected(&self, port: &str) -> Option<&InputRecord> {
-        self.parts.record.inputs.iter().find(|input| input.port == port)
+        self.parts.inputs.iter().find(|input| input.port == port)
     }
 
     fn dir(&self, artifact: &ArtifactRef) -> Result<PathBuf, StageError> {
-        note(&self.damaged, artifact, self.parts.store.artifact_path(artifact))
+        let dir = note(&self.damaged, artifact, self.parts.store.artifact_path(artifact))?;
+        self.lent.lock().push(*artifact);
+        Ok(dir)
+    }
+
+    /// Whether the directories that the stage was given are still what they were: somebody may have written to one
+    /// while it computed from it.
+    pub(crate) fn check_lent(&self) -> Result<(), StageError> {
+        let lent = self.lent.lock().clone();
+        lent.iter().try_for_each(|artifact| self.dir(artifact).map(drop))
     }
 }
 

@@ -1,65 +1,91 @@
 //! What a running stage sees: its inputs, its outputs, progress, cancellation, and the row memo.
 
+mod cancel;
+mod connected;
+mod error;
+mod follow;
 mod gather;
+mod increment;
 mod inputs;
+mod message;
 mod outputs;
 mod rows;
 mod stream;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     fs::{self, File},
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, OnceLock,
-        atomic::{AtomicBool, Ordering},
-        mpsc,
-    },
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
 use arrow::datatypes::SchemaRef;
-use pipe_cache::{Digest, Publication, RowMemo, Store, StreamMemo};
+use parking_lot::Mutex;
+use pipe_cache::{ArtifactRef, Digest, Publication, RowMemo, Store, StoreError, StreamMemo};
 
+pub(crate) use self::follow::Seat;
 pub use self::{
+    cancel::{CancelReason, CancelToken},
+    connected::{GatheredFrom, InputArtifact, InputRecord},
+    error::{StageError, causes},
+    increment::Increment,
     inputs::{GatheredFiles, TableInput},
+    message::StageMessage,
     outputs::TableWriter,
     rows::{MappedRows, PendingRows, RowSink},
-    stream::{Attempt, AttemptSink, Flow, StreamCounts},
-};
-use crate::{
-    cancel::{CancelReason, CancelToken},
-    events::NodeStats,
-    execute::Message,
-    keys::KeyRecord,
-    kind::{Increment, StageError},
-    sources::KeyedSources,
+    stream::{Attempt, AttemptSink, StreamCounts, Wanted},
 };
 
-/// Memo rows are written down at least this often while a stage emits them. Batches that take longer are written down one
-/// by one, so that a kill loses at most the batch in flight.
-const FLUSH_EVERY: Duration = Duration::from_millis(100);
+/// The pace from what a stage computes to the disk: rows are handed over and written down this often while a stage
+/// emits them. Batches that take longer are written down one by one. A kill loses what is younger, and the batch in
+/// flight.
+pub const FLUSH_EVERY: Duration = Duration::from_millis(250);
 /// Progress is reported at most this often per stage.
 const PROGRESS_EVERY: Duration = Duration::from_millis(50);
+
+/// What a stage counted while it ran.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StageCounts {
+    /// Rows (or attempts) computed now.
+    pub computed: u64,
+    /// Rows (or attempts) taken from the memo.
+    pub reused: u64,
+    /// Rows (or attempts) that others computed meanwhile.
+    pub waited: u64,
+    /// The time spent waiting for them.
+    pub waiting: Duration,
+    /// What the kind counted: `tokens_generated`.
+    pub counters: BTreeMap<String, u64>,
+}
+
+/// The memos that a run has forgotten: by recipe and columns.
+pub(crate) type Forgotten = Mutex<HashSet<(Digest, SchemaRef)>>;
 
 /// What the engine knows of one computation; the context's raw material.
 pub(crate) struct ContextParts {
     pub store: Store,
     pub publication: Publication,
-    pub record: Arc<KeyRecord>,
+    /// What is connected, sorted by port.
+    pub inputs: Vec<InputRecord>,
     pub recipe: Digest,
     /// What the memo is filed under: the recipe, or something unique when nothing may be reused.
     pub memo: Digest,
-    /// Forget what the memo knows before the stage begins.
-    pub fresh: bool,
+    /// What the memo knew before the run is to be forgotten, by the first stage of the run that opens it: these have
+    /// been.
+    pub forgotten: Option<Arc<Forgotten>>,
+    /// The kind that computes, and its version.
+    pub maker: String,
+    pub seat: Box<dyn Seat>,
     pub increment: Increment,
     pub label: Arc<str>,
-    pub node: u32,
     pub cancel: CancelToken,
-    pub messages: mpsc::Sender<Message>,
+    /// Hears what the stage says.
+    pub tell: Box<dyn Fn(StageMessage) + Send + Sync>,
     pub base_dir: PathBuf,
     pub env: Arc<BTreeMap<String, String>>,
-    pub sources: Arc<KeyedSources>,
+    /// Whether the sources are still what the key was made of; else which changed.
+    pub sources_hold: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
     pub threads: usize,
     pub log_path: PathBuf,
 }
@@ -69,30 +95,29 @@ pub struct StageContext {
     parts: ContextParts,
     log: OnceLock<File>,
     progress: Mutex<Option<Instant>>,
-    stats: Mutex<NodeStats>,
+    counts: Mutex<StageCounts>,
     /// Objects of inputs that turned out damaged.
     damaged: Arc<Mutex<Vec<Digest>>>,
-    /// The memo is to be forgotten when it is first opened.
-    fresh: AtomicBool,
+    /// Directories of inputs that the stage was given.
+    lent: Mutex<Vec<ArtifactRef>>,
 }
 
 impl StageContext {
     pub(crate) fn new(parts: ContextParts) -> Self {
         Self {
-            fresh: AtomicBool::new(parts.fresh),
             parts,
             log: OnceLock::new(),
             progress: Mutex::default(),
-            stats: Mutex::default(),
+            counts: Mutex::default(),
             damaged: Arc::default(),
+            lent: Mutex::default(),
         }
     }
 
     /// What is left when the stage has ended.
-    pub(crate) fn finish(self) -> (Publication, NodeStats, Vec<Digest>) {
-        let stats = self.stats.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let damaged = self.damaged.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-        (self.parts.publication, stats, damaged)
+    pub(crate) fn finish(self) -> (Publication, StageCounts, Vec<Digest>) {
+        let damaged = self.damaged.lock().clone();
+        (self.parts.publication, self.counts.into_inner(), damaged)
     }
 
     /// `stage` or `stage@variant`, for messages.
@@ -100,13 +125,14 @@ impl StageContext {
         &self.parts.label
     }
 
-    /// The digest that randomness is drawn from, as `blake3(recipe, row)`: everything the result depends on, but without
-    /// the primary input of a row-wise kind, the extent of a stream kind, and what the kind applies to the rows afterwards.
+    /// The digest that randomness is drawn from, as `blake3(recipe, row)`: everything the result depends on, but
+    /// without the primary input of a row-wise kind, the extent of a stream kind, and what the kind applies to the rows
+    /// afterwards.
     pub fn recipe(&self) -> &Digest {
         &self.parts.recipe
     }
 
-    /// The folder that relative paths in the pipeline file are resolved against.
+    /// The folder that relative paths in the parameters start from: that of the file in which the stage is written.
     pub fn base_dir(&self) -> &Path {
         &self.parts.base_dir
     }
@@ -139,36 +165,31 @@ impl StageContext {
 
     /// Says how far the stage is. Cheap: most calls only look at the clock.
     pub fn progress(&self, done: u64, total: Option<u64>, unit: &str) {
-        let mut last = self.progress.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut last = self.progress.lock();
         if Some(done) != total && last.is_some_and(|last| last.elapsed() < PROGRESS_EVERY) {
             return;
         }
         *last = Some(Instant::now());
-        self.send(Message::Progress { node: self.parts.node, done, total, unit: unit.to_owned() });
+        self.tell(StageMessage::Progress { done, total, unit: unit.to_owned() });
     }
 
     /// Adds to a count that is kept with the result (`tokens_generated`).
     pub fn counter(&self, name: &str, n: u64) {
-        let mut stats = self.stats.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        match stats.counters.get_mut(name) {
+        let mut counts = self.counts.lock();
+        match counts.counters.get_mut(name) {
             Some(count) => *count += n,
-            None => drop(stats.counters.insert(name.to_owned(), n)),
+            None => drop(counts.counters.insert(name.to_owned(), n)),
         }
     }
 
     /// Tells people something that does not stop the stage.
     pub fn warn(&self, message: impl Into<String>) {
-        self.send(Message::Warning { node: self.parts.node, message: message.into() });
+        self.tell(StageMessage::Warning(message.into()));
     }
 
     /// Tells people one line about the work.
     pub fn note(&self, line: impl Into<String>) {
-        self.send(Message::Log { node: self.parts.node, line: line.into() });
-    }
-
-    fn send(&self, message: Message) {
-        // The coordinator outlives its workers; it is gone only when it panicked.
-        let _ = self.parts.messages.send(message);
+        self.tell(StageMessage::Log(line.into()));
     }
 
     /// The stage's log file, open for appending and reading; made at the first call. Programs may inherit it.
@@ -204,27 +225,54 @@ impl StageContext {
         self.log.get().map(|_| self.parts.log_path.clone())
     }
 
-    /// Adds to the counts of rows computed and reused.
-    fn count_rows(&self, computed: u64, reused: u64) {
-        let mut stats = self.stats.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        stats.rows_computed += computed;
-        stats.rows_reused += reused;
+    fn count(&self, add: impl FnOnce(&mut StageCounts)) {
+        add(&mut self.counts.lock());
     }
 
-    /// To be asked before the first row goes to the memo: the row was then made of what the recipe names, and not of a file
-    /// that was replaced after the keys were made.
+    /// Adds to the counts of rows computed, reused and waited for.
+    fn count_rows(&self, computed: u64, reused: u64, waited: u64) {
+        self.count(|counts| {
+            counts.computed += computed;
+            counts.reused += reused;
+            counts.waited += waited;
+        });
+    }
+
+    fn tell(&self, message: StageMessage) {
+        (self.parts.tell)(message);
+    }
+
+    /// Opens a memo, and forgets what it knows if this is the first of a forced run to do so: what the run's other
+    /// stages have written down since is as fresh as can be.
+    fn open_memo<M>(
+        &self,
+        schema: &SchemaRef,
+        open: impl FnOnce(&Digest, SchemaRef) -> Result<M, StoreError>,
+        clear: impl FnOnce(&mut M) -> Result<(), StoreError>,
+    ) -> Result<M, StageError> {
+        let mut forgotten = self.parts.forgotten.as_ref().map(|forgotten| forgotten.lock());
+        let mut memo = open(&self.parts.memo, SchemaRef::clone(schema))?;
+        if let Some(forgotten) = &mut forgotten
+            && forgotten.insert((self.parts.memo, SchemaRef::clone(schema)))
+        {
+            clear(&mut memo)?;
+        }
+        Ok(memo)
+    }
+
+    /// To be asked before the first row goes to the memo: the row was then made of what the recipe names, and not of a
+    /// file that was replaced after the keys were made.
     fn check_sources(&self) -> Result<(), StageError> {
-        self.parts.sources.check().map_err(StageError::transient)
+        (self.parts.sources_hold)().map_err(StageError::transient)
     }
 
     fn open_row_memo(&self, schema: &SchemaRef) -> Result<RowMemo, StageError> {
         if !matches!(self.parts.increment, Increment::RowWise { .. }) {
             return Err(StageError::contract("map_rows is for kinds whose INCREMENT is RowWise"));
         }
-        let mut memo = self.parts.store.row_memo(&self.parts.memo, SchemaRef::clone(schema))?;
-        if self.fresh.swap(false, Ordering::Relaxed) {
-            memo.clear()?;
-        }
+        let mut memo =
+            self.open_memo(schema, |recipe, schema| self.parts.store.row_memo(recipe, schema), RowMemo::clear)?;
+        memo.sign(self.parts.maker.clone());
         Ok(memo)
     }
 
@@ -232,10 +280,9 @@ impl StageContext {
         if !matches!(self.parts.increment, Increment::Stream { .. }) {
             return Err(StageError::contract("stream is for kinds whose INCREMENT is Stream"));
         }
-        let mut memo = self.parts.store.stream_memo(&self.parts.memo, SchemaRef::clone(schema))?;
-        if self.fresh.swap(false, Ordering::Relaxed) {
-            memo.clear()?;
-        }
+        let open = |recipe: &Digest, schema| self.parts.store.stream_memo(recipe, schema);
+        let mut memo = self.open_memo(schema, open, StreamMemo::clear)?;
+        memo.sign(self.parts.maker.clone());
         Ok(memo)
     }
 }

@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 
-use super::StageContext;
-use crate::kind::StageError;
+use super::{StageContext, StageError};
 
 /// Writes one output table, batch by batch. How rows are cut into batches does not matter.
 pub struct TableWriter(pipe_cache::TableWriter);

@@ -1,17 +1,12 @@
 //! Row-wise stages: only rows that no earlier run has answered are computed, and each is kept as soon as it is.
 
-use std::{
-    collections::HashSet,
-    ops::Range,
-    sync::{Mutex, MutexGuard},
-    time::Instant,
-};
+use std::{collections::HashSet, ops::Range, time::Instant};
 
 use arrow::{array::RecordBatch, compute::interleave_record_batch, datatypes::SchemaRef};
+use parking_lot::Mutex;
 use pipe_cache::{Digest, RowMemo, row_digests};
 
-use super::{FLUSH_EVERY, StageContext};
-use crate::kind::StageError;
+use super::{FLUSH_EVERY, StageContext, StageError, TableInput, follow::Following};
 
 /// Input rows whose output is fetched from the memo at a time, and so the size of an output batch (of 1:1 kinds).
 const BATCH_ROWS: usize = 8192;
@@ -65,11 +60,11 @@ struct SinkState<'a> {
     flushed: Instant,
 }
 
-impl<'a> RowSink<'a> {
+impl RowSink<'_> {
     /// Hands over one output row per pending row: row `i` of `output` answers pending row `rows[i]`.
     ///
-    /// Fails when the columns are not the declared ones, the numbers of rows differ, or a row was answered before: mistakes
-    /// in the kind.
+    /// Fails when the columns are not the declared ones, the numbers of rows differ, or a row was answered before:
+    /// mistakes in the kind.
     pub fn emit(&self, rows: &[usize], output: &RecordBatch) -> Result<(), StageError> {
         self.emit_many(rows, &vec![1; rows.len()], output)
     }
@@ -85,7 +80,7 @@ impl<'a> RowSink<'a> {
                 output.num_rows()
             )));
         }
-        let mut state = self.lock()?;
+        let mut state = self.state.lock();
         if state.done == 0 {
             self.cx.check_sources()?;
         }
@@ -107,24 +102,11 @@ impl<'a> RowSink<'a> {
         self.cx.progress(state.done, Some(self.digests.len() as u64), "rows");
         Ok(())
     }
-
-    fn lock(&self) -> Result<MutexGuard<'_, SinkState<'a>>, StageError> {
-        self.state.lock().map_err(|_| StageError::contract("a thread panicked while it emitted rows"))
-    }
 }
 
-/// Checks that a kind's batch has the declared columns; metadata does not matter.
+/// A kind's batch under the declared schema; metadata does not matter.
 pub(super) fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, StageError> {
-    let names = |schema: &SchemaRef| schema.fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>();
-    if names(&batch.schema()) != names(schema) {
-        return Err(StageError::contract(format!(
-            "emitted columns {:?} where {:?} were declared",
-            names(&batch.schema()),
-            names(schema)
-        )));
-    }
-    RecordBatch::try_new(SchemaRef::clone(schema), batch.columns().to_vec())
-        .map_err(|e| StageError::contract(format!("emitted rows do not fit the declared columns: {e}")))
+    pipe_cache::conform(batch, schema).map_err(|e| StageError::contract(format!("emitted rows do not fit: {e}")))
 }
 
 /// The output of a row-wise stage, in the order of its input.
@@ -137,6 +119,8 @@ pub struct MappedRows {
     pub computed: u64,
     /// Input rows that the memo knew, or that repeat another.
     pub reused: u64,
+    /// Distinct rows that others computed meanwhile.
+    pub waited: u64,
 }
 
 /// Distinct rows of a table in order of first appearance.
@@ -166,40 +150,58 @@ impl Distinct {
 }
 
 impl StageContext {
-    /// Computes the output rows of each row of the primary input.
+    /// Computes the output rows of each row of `table`, the primary input.
     ///
-    /// `compute` is given the rows that no earlier run of the same recipe has answered (each distinct row once) and a
-    /// sink for their outputs; it is not called when there are none. What it emits is kept at once, so a killed or
-    /// cancelled stage resumes where it stopped. An output may depend on its input row, the side inputs and the
-    /// parameters, and on nothing else: not on its neighbours, its position or the batch size (I11).
+    /// `compute` is given the rows that no run of the same recipe has answered or is answering just now (each distinct
+    /// row once) and a sink for their outputs; it is not called when there are none. What others are answering is
+    /// waited for, and taken over where they give up: then `compute` is called again. What it emits is kept at once, so
+    /// a killed or cancelled stage resumes where it stopped. An output may depend on its input row, the side inputs and
+    /// the parameters, and on nothing else: not on its neighbours, its position or the batch size (I11).
     ///
     /// Input and output are held in memory.
     pub fn map_rows(
         &self,
+        table: &TableInput,
         schema: &SchemaRef,
         mut compute: impl FnMut(&PendingRows<'_>, &RowSink<'_>) -> Result<(), StageError>,
     ) -> Result<MappedRows, StageError> {
-        let batches = self.primary_input()?.batches().collect::<Result<Vec<_>, _>>()?;
-        let rows = Distinct::of(&batches)?;
+        self.check_primary(table)?;
+        let batches = table.rows()?;
+        let rows = Distinct::of(batches)?;
         let mut memo = self.open_row_memo(schema)?;
-        let mut computed = 0;
-        for _ in 0..ROUNDS {
-            let unknown: Vec<usize> = (0..rows.digests.len()).filter(|&i| !memo.contains(&rows.digests[i])).collect();
-            if !unknown.is_empty() {
-                computed += unknown.len() as u64;
-                let pending =
-                    PendingRows { batches: &batches, rows: unknown.iter().map(|&i| rows.firsts[i]).collect() };
-                let digests: Vec<Digest> = unknown.iter().map(|&i| rows.digests[i]).collect();
-                self.compute_rows(schema, &mut memo, &pending, &digests, &mut compute)?;
-            }
-            // A shard that turns out damaged takes its rows out of the memo: then the round starts over for those.
-            if let Some((batches, counts)) = assemble(&mut memo, &rows.all)? {
-                let reused = (rows.all.len() as u64).saturating_sub(computed);
-                self.count_rows(computed, reused);
-                return Ok(MappedRows { batches, counts, computed, reused });
+        let changes = memo.changes();
+        let mut following = Following::new(self);
+        let (mut computed, mut rounds, mut missing) = (0, 0, None);
+        loop {
+            let seen = changes.count();
+            let most = if following.is_seated() { usize::MAX } else { 0 };
+            let claim = memo.claim(&rows.digests, most, &|| self.check_cancelled().is_err())?;
+            let claim = claim.ok_or(StageError::Cancelled)?;
+            missing.get_or_insert(claim.mine.len() + claim.free + claim.others);
+            if !claim.mine.is_empty() {
+                computed += claim.mine.len() as u64;
+                let firsts = claim.mine.iter().map(|&i| rows.firsts[i]).collect();
+                let digests: Vec<Digest> = claim.mine.iter().map(|&i| rows.digests[i]).collect();
+                self.compute_rows(schema, &mut memo, &PendingRows { batches, rows: firsts }, &digests, &mut compute)?;
+            } else if claim.free > 0 {
+                following.sit()?;
+            } else if claim.others > 0 {
+                following.wait(&changes, seen, claim.owner.as_ref())?;
+            } else if let Some((batches, counts)) = assemble(&mut memo, &rows.all)? {
+                following.sit()?;
+                let waited = (missing.unwrap_or(0) as u64).saturating_sub(computed);
+                let reused = (rows.all.len() as u64).saturating_sub(computed + waited);
+                self.count_rows(computed, reused, waited);
+                return Ok(MappedRows { batches, counts, computed, reused, waited });
+            } else {
+                // A shard that turned out damaged has taken its rows out of the memo: they are computed again.
+                rounds += 1;
+                if rounds == ROUNDS {
+                    let message = "rows read back from the memo were damaged, three times in a row";
+                    return Err(StageError::transient(message));
+                }
             }
         }
-        Err(StageError::transient("rows read back from the memo were damaged, three times in a row"))
     }
 
     fn compute_rows(
@@ -214,10 +216,10 @@ impl StageContext {
         let sink = RowSink { digests, schema, state: Mutex::new(state), cx: self };
         self.progress(0, Some(digests.len() as u64), "rows");
         let result = compute(pending, &sink);
-        let state = sink.state.into_inner().map_err(|_| StageError::contract("a thread panicked in emit"))?;
-        let flushed = state.memo.flush();
+        let state = sink.state.into_inner();
+        let released = state.memo.release();
         result?;
-        flushed?;
+        released?;
         match state.answered.iter().filter(|answered| !**answered).count() {
             0 => Ok(()),
             n => Err(StageError::contract(format!("{n} pending rows were left without output"))),

@@ -1,17 +1,19 @@
 //! What is wrong with a pipeline file, and where: data only, no rendering.
 //!
-//! Every piece of the front half (yaml, include, spec, variables, resolve) pushes [`Diagnostic`]s instead of stopping at the
-//! first problem. [`Diagnostics`] is the sorted, deduplicated whole together with the texts it points into.
+//! Every piece of the front half (yaml, include, spec, variables, resolve) pushes [`Diagnostic`]s instead of stopping
+//! at the first problem. [`Diagnostics`] is the sorted, deduplicated whole together with the texts it points into.
 
 mod report;
+mod shown;
 mod source;
 mod suggest;
 
 use std::{collections::HashSet, fmt, sync::Arc};
 
 pub use report::Report;
-pub use source::{SourceFile, SourceId, SourceMap, Span};
-pub use suggest::{did_you_mean, list_names, one_of};
+pub use shown::{blot, escape, is_hostile, redact, shown};
+pub use source::{SourceFile, SourceId, SourceMap, Span, plain};
+pub use suggest::{SHOWN_OF_CIRCLE, advice, circle, did_you_mean, list_names, one_of};
 
 /// Whether a problem stops the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -79,22 +81,33 @@ impl Diagnostic {
     }
 }
 
+/// Most problems that are told of one pipeline.
+const MAX_TOLD: usize = 1_000;
+
 /// Problems in file order, each said once, with the texts they point into.
 #[derive(Debug, Clone)]
 pub struct Diagnostics {
     /// The problems.
     pub items: Vec<Diagnostic>,
+    /// How many more there are.
+    pub more: usize,
     /// The texts.
     pub sources: Arc<SourceMap>,
 }
 
 impl Diagnostics {
-    /// Sorts by place (files in the order they were read) and drops repetitions.
+    /// Sorts by place (files in the order they were read), drops repetitions, and counts what goes beyond a thousand.
     pub fn new(mut items: Vec<Diagnostic>, sources: Arc<SourceMap>) -> Self {
         let mut seen = HashSet::new();
         items.retain(|d| seen.insert(d.clone()));
         items.sort_by_key(|d| d.labels.first().map_or((SourceId::default(), 0), |l| (l.span.source, l.span.start)));
-        Self { items, sources }
+        // Errors first where there are too many.
+        if items.len() > MAX_TOLD {
+            items.sort_by_key(|d| d.severity == Severity::Warning);
+        }
+        let more = items.len().saturating_sub(MAX_TOLD);
+        items.truncate(MAX_TOLD);
+        Self { items, more, sources }
     }
 
     /// Whether any of them stops the run.
@@ -120,6 +133,9 @@ impl fmt::Display for Diagnostics {
                 write!(f, "{}:{line}:{column}: ", self.sources.get(label.span.source).name)?;
             }
             f.write_str(&d.message)?;
+        }
+        if self.more > 0 {
+            write!(f, "\nand {} more", self.more)?;
         }
         Ok(())
     }

@@ -4,16 +4,16 @@ use std::fmt::{self, Display};
 
 use miette::{LabeledSpan, MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
 
-use super::{Diagnostic, Label, Severity, SourceFile, SourceId, SourceMap};
+use super::{Diagnostic, Label, Severity, SourceFile, SourceId, SourceMap, shown};
 
-/// One diagnostic with the text around it. A diagnostic that points into several files becomes a report with one related
-/// report for each further file.
+/// One diagnostic with the text around it. A diagnostic that points into several files becomes a report with one
+/// related report for each further file.
 #[derive(Debug)]
 pub struct Report<'a> {
     severity: miette::Severity,
     code: Option<&'static str>,
     message: String,
-    help: Option<&'a str>,
+    help: Option<String>,
     file: Option<&'a SourceFile>,
     labels: Vec<LabeledSpan>,
     elsewhere: Vec<Report<'a>>,
@@ -49,8 +49,8 @@ impl<'a> Report<'a> {
                 Severity::Warning => miette::Severity::Warning,
             },
             code: Some(diagnostic.code),
-            message: diagnostic.message.clone(),
-            help: diagnostic.help.as_deref(),
+            message: shown(&diagnostic.message).into_owned(),
+            help: diagnostic.help.as_deref().map(|help| shown(help).into_owned()),
             file: files.first().map(|&id| sources.get(id)),
             labels: files.first().map_or_else(Vec::new, |&id| labels_in(id)),
             elsewhere: elsewhere.collect(),
@@ -60,7 +60,7 @@ impl<'a> Report<'a> {
 
 fn labeled(label: &Label, primary: bool, sources: &SourceMap) -> LabeledSpan {
     let span = sources.first_line(label.span);
-    let text = (!label.text.is_empty()).then(|| label.text.clone());
+    let text = (!label.text.is_empty()).then(|| shown(&label.text).into_owned());
     let range = SourceSpan::from(span.start as usize..span.end as usize);
     if primary { LabeledSpan::new_primary_with_span(text, range) } else { LabeledSpan::new_with_span(text, range) }
 }
@@ -81,7 +81,7 @@ impl miette::Diagnostic for Report<'_> {
         Some(self.severity)
     }
     fn help<'a>(&'a self) -> Option<Box<dyn Display + 'a>> {
-        self.help.map(|h| Box::new(h) as Box<dyn Display>)
+        self.help.as_deref().map(|h| Box::new(h) as Box<dyn Display>)
     }
     fn source_code(&self) -> Option<&dyn SourceCode> {
         self.file.map(|f| f as &dyn SourceCode)
@@ -105,14 +105,22 @@ impl SourceCode for SourceFile {
         context_lines_before: usize,
         context_lines_after: usize,
     ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
-        let inner = self.text.read_span(span, context_lines_before, context_lines_after)?;
+        // miette looks for lines from the start of what it is given: a few lines, not the whole file for every problem.
+        let last = (span.offset() + span.len()).min(self.text.len());
+        let first_line = self.line_of(span.offset()).0.saturating_sub(context_lines_before);
+        let start = self.line_start(first_line);
+        let end = self.line_start(self.line_of(last).0.saturating_add(context_lines_after).saturating_add(1));
+        let within = SourceSpan::from((span.offset() - start, span.len()));
+        let inner = self.shown()[start..end].read_span(&within, context_lines_before, context_lines_after)?;
+        let read = SourceSpan::from((inner.span().offset() + start, inner.span().len()));
         Ok(Box::new(MietteSpanContents::new_named(
             self.name.clone(),
             inner.data(),
-            *inner.span(),
-            inner.line(),
+            read,
+            inner.line() + first_line,
             inner.column(),
-            inner.line_count(),
+            // It counts lines from the start of the text to the end of what is shown.
+            inner.line_count() + first_line,
         )))
     }
 }

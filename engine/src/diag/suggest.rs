@@ -24,6 +24,28 @@ pub fn one_of<'a>(given: &str, what: &str, candidates: impl IntoIterator<Item = 
     (!names.is_empty()).then(|| format!("{what}: {}", list_names(&names)))
 }
 
+/// [`one_of`] for the next of many problems: looking through thousands of names for each of thousands of misspelt ones
+/// would take minutes.
+pub fn advice<'a>(
+    problems: &[super::Diagnostic],
+    given: &str,
+    what: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<String> {
+    const ADVISED: usize = 100;
+    if problems.len() < ADVISED { one_of(given, what, candidates) } else { None }
+}
+
+/// The first of the names on the way round a circle, and the first of all again: `a -> b -> a`.
+pub fn circle(names: &[&str]) -> String {
+    let shown: Vec<&str> = names.iter().copied().take(SHOWN_OF_CIRCLE).collect();
+    let more = if names.len() > shown.len() { " -> ..." } else { "" };
+    format!("{}{more} -> {}", shown.join(" -> "), names.first().unwrap_or(&""))
+}
+
+/// Places and names that are shown of a circle.
+pub const SHOWN_OF_CIRCLE: usize = 10;
+
 /// `a`, `b` and 7 more.
 pub fn list_names(names: &[&str]) -> String {
     const SHOWN: usize = 20;

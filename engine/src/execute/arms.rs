@@ -5,15 +5,19 @@ use std::{
     sync::Arc,
 };
 
-use arrow::{array::RecordBatch, compute::concat_batches};
-use pipe_cache::{Entry, ReadOptions, StoreError};
+use arrow::{
+    array::{Array, AsArray, RecordBatch},
+    compute::{cast, concat_batches},
+    datatypes::{DataType, Float64Type, Int64Type},
+};
+use pipe_cache::{Entry, Provenance, ReadOptions, StoreError};
 
 use super::coordinator::Coordinator;
 use crate::{
-    events::EventKind,
-    highlights::{Arm, ArmCount, ArmScore, ArmYield, Highlight, find_row, number, read_yield},
+    context::Increment,
+    events::{Arm, ArmCount, ArmScore, ArmYield, EventKind, Journal, Timings, Work},
+    kind::Highlight,
     pipeline::NodeId,
-    survey::topological,
 };
 
 /// What a node gives to the rows of those that stand on it.
@@ -22,10 +26,13 @@ struct Share {
     kept: Option<ArmYield>,
     /// Counter, heading and count.
     counts: Vec<(&'static str, &'static str, u64)>,
+    /// What it takes from nothing.
+    seconds: f64,
 }
 
 impl Coordinator<'_> {
-    /// Says what the arms came to, if any stage has scores. What cannot be read is left out and warned of: the run itself is over.
+    /// Says what the arms came to, if any stage has scores. What cannot be read is left out and warned of: the run
+    /// itself is over.
     pub(super) fn tell_arms(&mut self) {
         let declared: Vec<Vec<Highlight>> = (self.pipeline.graph.node_weights())
             .zip(&self.nodes)
@@ -45,14 +52,14 @@ impl Coordinator<'_> {
             (stage, variant)
         };
         scoring.sort_by_key(place);
-        let order: Vec<usize> = topological(self.pipeline).into_iter().map(NodeId::index).collect();
+        let timings = Timings::read(&Journal::new(&self.run.store)).unwrap_or_default();
         let mut shares: BTreeMap<usize, Share> = BTreeMap::new();
         let (mut arms, mut problems) = (Vec::new(), Vec::new());
         for node in scoring {
-            let upstream = self.upstream(node, &order);
+            let upstream = self.upstream(node);
             for &n in &upstream {
                 if let btree_map::Entry::Vacant(entry) = shares.entry(n) {
-                    entry.insert(self.share(n, &declared[n]).unwrap_or_else(|error| {
+                    entry.insert(self.share(n, &declared[n], &timings).unwrap_or_else(|error| {
                         problems.push((n, error));
                         Share::default()
                     }));
@@ -71,38 +78,37 @@ impl Coordinator<'_> {
     }
 
     /// The node and everything it stands on, producers first.
-    fn upstream(&self, node: usize, order: &[usize]) -> Vec<usize> {
-        let mut wanted = vec![false; self.nodes.len()];
-        let mut stack = vec![node];
-        while let Some(node) = stack.pop() {
-            if !std::mem::replace(&mut wanted[node], true) {
-                let inputs = &self.pipeline.graph[NodeId::new(node)].inputs;
-                stack.extend(inputs.iter().flat_map(|input| &input.edges).map(|edge| edge.node.index()));
-            }
-        }
-        order.iter().copied().filter(|&n| wanted[n]).collect()
+    fn upstream(&self, node: usize) -> Vec<usize> {
+        let marked = self.pipeline.upstream([NodeId::new(node)]);
+        (0..marked.len()).filter(|&n| marked[n]).collect()
     }
 
     fn entry(&self, node: usize) -> &Arc<Entry> {
         self.nodes[node].entry.as_ref().expect("what a result stands on has a result")
     }
 
-    fn share(&self, node: usize, declared: &[Highlight]) -> Result<Share, StoreError> {
-        let mut share = Share::default();
-        let mut counters: Option<BTreeMap<String, u64>> = None;
+    fn share(&self, node: usize, declared: &[Highlight], timings: &Timings) -> Result<Share, StoreError> {
+        let entry = self.entry(node);
+        let mut share = Share { seconds: entry.seconds, ..Share::default() };
+        let kind = &self.pipeline.graph[NodeId::new(node)].kind;
+        let by_row = kind.increment() != Increment::Whole;
+        let counted = declared.iter().any(|highlight| matches!(highlight, Highlight::Count { .. }));
+        let provenance = if by_row || counted {
+            self.run.store.manifest(&entry.key)?.map(|m| m.provenance).unwrap_or_default()
+        } else {
+            Provenance::default()
+        };
+        let count = |name: &str| provenance.counters.get(name).copied().unwrap_or_default();
+        let (computed, reused) = (count("rows_computed"), count("rows_reused"));
+        if reused > 0
+            && let Some(per_row) = timings.per_row(kind.name(), provenance.recipe.as_ref(), Work::Rows)
+        {
+            share.seconds = share.seconds.max(per_row * (computed + reused) as f64);
+        }
         for highlight in declared {
             match highlight {
-                Highlight::Yield { port } => {
-                    share.kept = self.read(node, port)?.as_ref().and_then(read_yield);
-                }
-                Highlight::Count { counter, heading } => {
-                    if counters.is_none() {
-                        let manifest = self.run.store.manifest(&self.entry(node).key)?;
-                        counters = Some(manifest.map(|m| m.provenance.counters).unwrap_or_default());
-                    }
-                    let count = counters.as_ref().and_then(|c| c.get(*counter)).copied().unwrap_or_default();
-                    share.counts.push((counter, heading, count));
-                }
+                Highlight::Yield { port } => share.kept = self.read(node, port)?.as_ref().and_then(read_yield),
+                Highlight::Count { counter, heading } => share.counts.push((counter, heading, count(counter))),
                 Highlight::Score { .. } => {}
             }
         }
@@ -166,9 +172,31 @@ impl Coordinator<'_> {
             scores,
             kept,
             counts,
-            seconds: upstream.iter().map(|&n| self.entry(n).seconds).sum(),
+            seconds: upstream.iter().map(|n| shares[n].seconds).sum(),
+            seconds_paid: upstream.iter().filter_map(|&n| self.seconds_paid.get(&(n as u32))).sum(),
             stages: upstream.len(),
             reused: upstream.iter().filter(reused).count(),
         }
     }
+}
+
+/// The first row that has `text` in the column `key`.
+fn find_row(table: &RecordBatch, key: &str, text: &str) -> Option<usize> {
+    let keys = table.column_by_name(key)?.as_string_opt::<i32>()?;
+    (0..keys.len()).find(|&row| keys.is_valid(row) && keys.value(row) == text)
+}
+
+/// A number of any type; `None` where there is none.
+fn number(table: &RecordBatch, row: usize, column: &str) -> Option<f64> {
+    let numbers = cast(table.column_by_name(column)?, &DataType::Float64).ok()?;
+    let numbers = numbers.as_primitive::<Float64Type>();
+    numbers.is_valid(row).then(|| numbers.value(row))
+}
+
+/// The counts of the rows `attempted` and `kept`.
+fn read_yield(table: &RecordBatch) -> Option<ArmYield> {
+    let counts = cast(table.column_by_name("count")?, &DataType::Int64).ok()?;
+    let counts = counts.as_primitive::<Int64Type>();
+    let count = |outcome| find_row(table, "outcome", outcome).and_then(|row| u64::try_from(counts.value(row)).ok());
+    Some(ArmYield { attempted: count("attempted")?, kept: count("kept")? })
 }

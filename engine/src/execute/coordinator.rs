@@ -15,29 +15,30 @@ use std::{
 };
 
 use petgraph::Direction;
-use pipe_cache::Digest;
+use pipe_cache::{ArtifactRef, Digest, RefLog};
 
 use super::{
-    Message, RunOptions,
     emit::Emitter,
+    message::{Failure, JobEnd, Message},
+    options::RunOptions,
     pool::Executor,
     retry,
     slots::Slots,
     state::{NodeState, Phase},
-    worker::{ComputeJob, Failure, Job, Outcome, RunContext, SourcesJob},
+    worker::{ComputeJob, Job, RunContext, SourcesJob, Unhashed},
 };
 use crate::{
-    events::{EventKind, NodeRef, RunSummary, SkipReason},
-    kind::{Source, StageError},
-    pipeline::{Node, NodeId, Pipeline},
-    select::Selected,
+    context::{StageError, StageMessage, causes},
+    events::{EventKind, OutputCount, RunSummary, SkipReason},
+    pipeline::{Node, NodeId, NodeRef, Pipeline, Selected},
 };
 
 /// Nodes per job that hashes sources.
 const HASH_BATCH: usize = 64;
 /// Stages that hold no CPU slot may run beyond the pool up to this many.
 const SLOTLESS: usize = 32;
-/// How many ready nodes may be looked at, or started, in place of one that does not fit. Then the slots are kept for it.
+/// How many ready nodes may be looked at, or started, in place of one that does not fit. Then the slots are kept for
+/// it.
 const BYPASS: usize = 64;
 /// How often a node's sources may change while it runs before it fails.
 const SOURCE_CHANGES: u32 = 3;
@@ -50,10 +51,14 @@ pub(super) struct Coordinator<'a> {
     pub names: Vec<NodeRef>,
     pub nodes: Vec<NodeState>,
     pub emitter: Emitter<'a>,
+    /// The references of the pipeline while the run goes on; opened when something is computed.
+    pub refs: Option<RefLog>,
+    /// Nodes that are done and not noted there yet.
+    pub unnoted: Vec<u32>,
     /// Nodes whose inputs are done: to be keyed and looked up.
     pub keyable: VecDeque<u32>,
     /// Nodes whose sources are to be hashed.
-    pub unhashed: Vec<(u32, Vec<Source>)>,
+    pub unhashed: Vec<Unhashed>,
     /// Nodes that wait for slots, in the order of the graph.
     pub ready: BTreeSet<u32>,
     /// Key -> nodes of the same key that wait for the one which is ready or running.
@@ -63,6 +68,8 @@ pub(super) struct Coordinator<'a> {
     /// Nodes that are to be tried again at some time.
     pub delayed: BinaryHeap<Reverse<(Instant, u32)>>,
     pub slots: Slots,
+    /// Running nodes that have followed others and want their slots again.
+    pub returning: VecDeque<(u32, mpsc::Sender<()>)>,
     /// The first node that did not fit, and how many have overtaken it.
     pub overtaken: (u32, usize),
     pub hashing: usize,
@@ -73,6 +80,8 @@ pub(super) struct Coordinator<'a> {
     pub sender: mpsc::Sender<Message>,
     pub receiver: mpsc::Receiver<Message>,
     pub summary: RunSummary,
+    /// What computations of this run took.
+    pub seconds_paid: HashMap<u32, f64>,
 }
 
 impl<'a> Coordinator<'a> {
@@ -114,11 +123,6 @@ impl<'a> Coordinator<'a> {
         self.names[node as usize].clone()
     }
 
-    pub(super) fn consumers(&self, node: u32) -> Vec<u32> {
-        let ids = self.pipeline.graph.neighbors_directed(NodeId::new(node as usize), Direction::Outgoing);
-        ids.map(|id| id.index() as u32).collect()
-    }
-
     /// The next message, or `None` when a delayed node is due first.
     fn receive(&self) -> Option<Message> {
         match self.delayed.peek() {
@@ -153,6 +157,16 @@ impl<'a> Coordinator<'a> {
 
     /// Starts ready nodes as far as slots go.
     fn start_ready(&mut self, executor: &mut dyn Executor) {
+        // First those that run already: nothing new takes the slots that they wait for.
+        while let Some((node, grant)) = self.returning.pop_front() {
+            let Some(held) = self.slots.take(&self.node(node).resources) else {
+                self.returning.push_front((node, grant));
+                return;
+            };
+            // One that was cancelled meanwhile gives them back when it ends.
+            let _ = grant.send(());
+            self.state(node).work.as_mut().expect("a running node has been keyed").held = Some(held);
+        }
         let mut from = 0;
         let mut passed = 0;
         while !self.stopping && !self.cancelled && self.running < self.options.jobs.max(1) as usize + SLOTLESS {
@@ -191,9 +205,12 @@ impl<'a> Coordinator<'a> {
         let job = ComputeJob {
             node,
             label,
+            variant: self.pipeline.kept_as(spec.placements[0].0 as usize),
+            stage: self.pipeline.stages[spec.placements[0].1 as usize].name.clone(),
             attempt,
             kind: Arc::clone(&spec.kind),
             params: Arc::clone(&spec.params),
+            folder: spec.folder.clone(),
             ports: spec.outputs.iter().map(|output| output.name.to_string()).collect(),
             key,
             uncached,
@@ -208,48 +225,78 @@ impl<'a> Coordinator<'a> {
         if first_poll {
             self.emitter.emit(EventKind::Started { node: self.name(node), key: (!uncached).then_some(key), attempt });
         }
+        // What was found so far is part of this run, too.
+        self.note_refs();
         self.running += 1;
         executor.submit(Job::Compute(Box::new(job)));
     }
 
     fn handle(&mut self, message: Message) {
         match message {
-            Message::Progress { node, done, total, unit } => {
-                self.emitter.emit(EventKind::Progress { node: self.name(node), done, total, unit });
+            Message::Stage { node, said } => {
+                let key = self.state(node).work.as_ref().map(|work| work.key);
+                let node = self.name(node);
+                self.emitter.emit(match said {
+                    StageMessage::Progress { done, total, unit } => EventKind::Progress { node, done, total, unit },
+                    StageMessage::Log(line) => EventKind::Log { node, line },
+                    StageMessage::Warning(message) => EventKind::Warning { node: Some(node), message },
+                    StageMessage::Waiting(on) => EventKind::Waiting { node, key: key.expect("a running node"), on },
+                });
             }
-            Message::Log { node, line } => self.emitter.emit(EventKind::Log { node: self.name(node), line }),
-            Message::Warning { node, message } => {
-                self.emitter.emit(EventKind::Warning { node: Some(self.name(node)), message });
+            Message::SeatLeft { node } => {
+                let work = self.state(node).work.as_mut().expect("a running node has been keyed");
+                if let Some(held) = work.held.take() {
+                    self.slots.give(held);
+                }
             }
+            Message::SeatWanted { node, grant } => self.returning.push_back((node, grant)),
             Message::Sources { records } => {
                 self.hashing -= 1;
                 for (node, records) in records {
                     self.sources_known(node, records);
                 }
             }
-            Message::Done { node, outcome } => self.job_done(node, *outcome),
+            Message::Done { node, end } => self.job_done(node, *end),
             Message::Cancel => self.cancelled = true,
         }
     }
 
-    fn job_done(&mut self, node: u32, outcome: Outcome) {
+    fn job_done(&mut self, node: u32, end: JobEnd) {
         self.running -= 1;
+        self.returning.retain(|(returning, _)| *returning != node);
         let work = self.state(node).work.as_mut().expect("a running node has been keyed");
-        let (key, uncached) = (work.key, work.uncached);
+        let (key, uncached, recipe) = (work.key, work.uncached, work.recipe);
         let held = work.held.take();
         if let Some(held) = held {
             self.slots.give(held);
         }
-        match outcome {
-            Outcome::Found(entry) => self.hit(node, &entry),
-            Outcome::Published { entry, stats, log } => {
+        match end {
+            JobEnd::Found(entry) => self.hit(node, &entry),
+            JobEnd::Published { entry, stats, log } => {
                 self.summary.ran += 1;
+                self.summary.rows_computed += stats.rows_computed;
+                self.summary.rows_reused += stats.rows_reused;
+                self.summary.rows_waited += stats.rows_waited;
                 let log = log.map(|path| path.display().to_string());
-                let key = (!uncached).then_some(key);
-                self.emitter.emit(EventKind::Finished { node: self.name(node), key, stats, log });
+                let count = |(port, artifact): &(String, ArtifactRef)| OutputCount {
+                    port: port.clone(),
+                    kind: artifact.kind,
+                    rows: artifact.rows,
+                };
+                self.seconds_paid.insert(node, stats.seconds);
+                self.emitter.emit(EventKind::Finished {
+                    node: self.name(node),
+                    key: (!uncached).then_some(key),
+                    kind: self.node(node).kind.name().to_owned(),
+                    recipe: (!uncached).then_some(recipe),
+                    outputs: entry.outputs.iter().map(count).collect(),
+                    stats,
+                    log,
+                });
                 self.done(node, &entry);
+                self.note_refs();
             }
-            Outcome::Busy(owner) => {
+            JobEnd::Busy(owner) => {
                 let state = self.state(node);
                 state.attempts -= 1;
                 let work = state.work.as_mut().expect("a running node has been keyed");
@@ -264,7 +311,7 @@ impl<'a> Coordinator<'a> {
                 }
                 self.delay(node, retry::poll_interval(polls));
             }
-            Outcome::SourcesChanged(message) => {
+            JobEnd::SourcesChanged(message) => {
                 let state = self.state(node);
                 state.source_changes += 1;
                 let again = state.source_changes < SOURCE_CHANGES;
@@ -283,7 +330,7 @@ impl<'a> Coordinator<'a> {
                     self.fail(node, &error, None);
                 }
             }
-            Outcome::Failed(failure) => self.job_failed(node, failure),
+            JobEnd::Failed(failure) => self.job_failed(node, failure),
         }
     }
 
@@ -327,7 +374,7 @@ impl<'a> Coordinator<'a> {
             self.state(node).work = None;
             self.emitter.emit(EventKind::Failed {
                 node: self.name(node),
-                error: retry::chain(error),
+                error: causes(error),
                 help: retry::help(error),
                 log: log.clone(),
             });
@@ -348,14 +395,17 @@ impl<'a> Coordinator<'a> {
 
     /// Everything downstream of a node without a result is over, too.
     pub(super) fn skip_consumers(&mut self, node: u32, reason: &SkipReason) {
-        let mut stack = self.consumers(node);
-        while let Some(node) = stack.pop() {
+        let (pipeline, node) = (self.pipeline, NodeId::new(node as usize));
+        pipeline.walk(pipeline.graph.neighbors(node), Direction::Outgoing, |consumer| {
+            let state = &self.nodes[consumer.index()];
             // A consumer that runs already (its producer failed in a repair) ends by itself.
-            if !self.nodes[node as usize].is_final() && self.nodes[node as usize].phase != Phase::Running {
-                self.ready.remove(&node);
-                self.skip(node, reason.clone());
-                stack.extend(self.consumers(node));
+            let waits = !state.is_final() && state.phase != Phase::Running;
+            if waits {
+                let consumer = consumer.index() as u32;
+                self.ready.remove(&consumer);
+                self.skip(consumer, reason.clone());
             }
-        }
+            waits
+        });
     }
 }

@@ -2,10 +2,7 @@
 
 use std::time::Instant;
 
-use crate::{
-    events::{Event, EventKind},
-    journal::JournalWriter,
-};
+use crate::events::{Event, EventKind, JournalWriter};
 
 /// The one way out for events.
 pub(super) struct Emitter<'a> {
@@ -24,8 +21,8 @@ impl<'a> Emitter<'a> {
         self.start.elapsed().as_secs_f64()
     }
 
-    /// Journals first, so that what people have seen is on record. A journal that cannot be written (a full disk) does not
-    /// stop the run: people are told once, and it ends there.
+    /// Journals first, so that what people have seen is on record. A journal that cannot be written (a full disk) does
+    /// not stop the run: people are told once, and it ends there.
     pub(super) fn emit(&mut self, kind: EventKind) {
         let event = Event { at: self.elapsed(), kind };
         if let Some(Err(error)) = self.journal.as_mut().map(|journal| journal.write(&event)) {

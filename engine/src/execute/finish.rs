@@ -1,13 +1,17 @@
 //! The end of a run: what did not run, references, links, the last event.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use pipe_cache::{ArtifactKind, Digest, Hasher, RefEntry, ResultLink, StoreError};
+use pipe_cache::{Digest, RefEntry, RefsChange, StoreError};
 
-use super::{coordinator::Coordinator, stamp::Stamp};
+use super::{
+    coordinator::Coordinator,
+    kept::{Entries, Kept},
+    links, rest,
+    stamp::Stamp,
+};
 use crate::{
-    events::{EventKind, Outcome, RunSummary, SkipReason},
-    journal::{Journal, State},
+    events::{EventKind, Journal, RunEnd, RunSummary, SkipReason},
     pipeline::NodeId,
 };
 
@@ -21,13 +25,13 @@ impl Coordinator<'_> {
             }
         }
         self.summary.outcome = if self.summary.failed > 0 {
-            Outcome::Failed
+            RunEnd::Failed
         } else if self.cancelled && self.summary.skipped > 0 {
-            Outcome::Cancelled
+            RunEnd::Cancelled
         } else if self.summary.skipped > 0 {
-            Outcome::Failed
+            RunEnd::Failed
         } else {
-            Outcome::Succeeded
+            RunEnd::Succeeded
         };
         let state = if self.run.store.read_only() { None } else { self.publish_state()? };
         self.tell_arms();
@@ -36,37 +40,14 @@ impl Coordinator<'_> {
         Ok(self.summary)
     }
 
-    /// Every (variant, stage) that has a result, with the node that computed it.
-    fn placements(&self) -> impl Iterator<Item = (usize, usize, usize)> {
-        let stages = self.pipeline.stages.len();
-        (self.pipeline.node_of.iter().enumerate())
-            .filter_map(move |(at, node)| Some((at / stages, at % stages, (*node)?.index())))
-            .filter(|&(_, _, node)| self.nodes[node].entry.is_some())
-    }
-
-    fn key_of(&self, node: usize) -> Digest {
-        self.nodes[node].entry.as_ref().expect("only nodes with results are asked").key
-    }
-
     fn publish_state(&mut self) -> Result<Option<Digest>, StoreError> {
         let _span = tracing::info_span!("references").entered();
-        let (variants, stages) = (&self.pipeline.variants, &self.pipeline.stages);
-        let mut h = Hasher::new("pipe.state.v1");
-        for (v, s, node) in self.placements() {
-            h.str(&variants[v].name).str(&stages[s].name).digest(&self.key_of(node));
-        }
-        let digest = h.finish();
-        self.point_at_results(digest)?;
+        let entries: Entries = self.nodes.iter().map(|node| node.entry.clone()).collect();
+        let reached = Kept { pipeline: self.pipeline, entries: &entries };
+        let digest = reached.digest();
+        self.point_at_results(digest, &reached)?;
         self.run.store.flush()?;
-        let state = || {
-            let mut state = State::new();
-            for (v, s, node) in self.placements() {
-                let key = self.key_of(node);
-                state.entry(variants[v].name.clone()).or_default().insert(stages[s].name.clone(), key);
-            }
-            state
-        };
-        match Journal::new(&self.run.store).keep_state(&digest, state) {
+        match Journal::new(&self.run.store).keep_state(&digest, || reached.end_state()) {
             Ok(()) => Ok(Some(digest)),
             Err(error) => {
                 self.emitter.emit(EventKind::Warning { node: None, message: error.to_string() });
@@ -75,54 +56,62 @@ impl Coordinator<'_> {
         }
     }
 
+    /// Notes what the nodes stand at that are done, so that gc holds it although this run may be killed before it ends.
+    pub(super) fn note_refs(&mut self) {
+        let nodes = std::mem::take(&mut self.unnoted);
+        if nodes.is_empty() || self.run.store.read_only() {
+            return;
+        }
+        let stages = &self.pipeline.stages;
+        let mut entries = Vec::new();
+        for node in nodes {
+            let id = NodeId::new(node as usize);
+            for &(v, s) in &self.pipeline.graph[id].placements {
+                let Some(entry) = &self.nodes[id.index()].entry else { continue };
+                let (variant, stage) = (self.pipeline.kept_as(v as usize), stages[s as usize].name.clone());
+                entries.push(RefEntry { variant, stage, key: entry.key });
+            }
+        }
+        let noted = match &mut self.refs {
+            Some(refs) => refs.set(entries),
+            None => self.run.store.ref_log(&self.pipeline.name).and_then(|log| self.refs.insert(log).set(entries)),
+        };
+        if let Err(error) = noted {
+            let message = format!("what this run has done is not held against gc until it ends: {error}");
+            self.emitter.emit(EventKind::Warning { node: None, message });
+        }
+    }
+
     /// References and links, unless the last run left them in this very state.
-    fn point_at_results(&self, state: Digest) -> Result<(), StoreError> {
-        let (store, pipeline) = (&self.run.store, &self.pipeline.name);
-        let (variants, stages) = (&self.pipeline.variants, &self.pipeline.stages);
+    fn point_at_results(&self, state: Digest, reached: &Kept<'_>) -> Result<(), StoreError> {
+        let store = &self.run.store;
+        let pipeline = self.pipeline;
         let results = self.options.results.as_deref();
-        let folders: Vec<PathBuf> = (0..variants.len()).map(|v| self.folder(v)).collect();
-        let stamp = || Stamp::now(store, pipeline, state, results, &folders);
-        if stamp().is_kept(store, pipeline) {
+        let folders: Vec<PathBuf> = (0..pipeline.variants.len()).map(|v| links::folder(pipeline, v)).collect();
+        let name = pipeline.trial.as_ref().map_or_else(|| pipeline.name.clone(), |t| format!("{}+{t}", pipeline.name));
+        let stamp = || Stamp::now(store, &pipeline.name, state, results, &folders);
+        if stamp().is_kept(store, &name) {
             return Ok(());
         }
-        let mut refs = Vec::new();
-        let mut links = Vec::new();
-        for (v, s, node) in self.placements() {
-            let (variant, stage) = (variants[v].name.clone(), stages[s].name.clone());
-            refs.push(RefEntry { variant, stage, key: self.key_of(node) });
-            self.links(v, s, NodeId::new(node), &mut links);
-        }
-        store.set_refs(pipeline, &refs)?;
+        // What this run did not look at may still stand, and what it could not compute stands no more.
+        let entries = rest::look(self, reached.entries)?;
+        let kept = Kept { pipeline, entries: &entries };
+        let superseded: Vec<(String, String)> = (pipeline.placements())
+            .filter(|(_, _, node)| entries[node.index()].is_none())
+            .map(|(v, s, _)| (pipeline.kept_as(v), pipeline.stages[s].name.clone()))
+            .collect();
+        store.change_refs(
+            &pipeline.name,
+            &RefsChange {
+                current: &kept.refs(),
+                superseded: &superseded,
+                belongs: &|variant, stage| pipeline.may_keep(variant, stage),
+            },
+        )?;
         if let Some(results) = results {
-            store.link_results(results, &links)?;
+            links::put(store, results, &kept)?;
         }
-        stamp().keep(store, pipeline);
+        stamp().keep(store, &name);
         Ok(())
     }
-
-    /// Where the links of a variant lie, below the results folder.
-    fn folder(&self, variant: usize) -> PathBuf {
-        Path::new(&file_name(&self.pipeline.name)).join(file_name(&self.pipeline.variants[variant].name))
-    }
-
-    /// The links of one stage of one variant: `<pipeline>/<variant>/<stage>.parquet` for the first output,
-    /// `<stage>.<port>.parquet` for the others; directories have no extension.
-    fn links(&self, variant: usize, stage: usize, node: NodeId, links: &mut Vec<ResultLink>) {
-        let stage = &self.pipeline.stages[stage].name;
-        let entry = self.nodes[node.index()].entry.as_ref().expect("only nodes with results are asked");
-        let dir = self.folder(variant);
-        for (i, (port, artifact)) in entry.outputs.iter().enumerate() {
-            let mut name = if i == 0 { stage.clone() } else { format!("{stage}.{port}") };
-            if artifact.kind == ArtifactKind::Table {
-                name.push_str(".parquet");
-            }
-            links.push(ResultLink { path: dir.join(file_name(&name)), artifact: *artifact });
-        }
-    }
-}
-
-/// A name as one component of a path.
-fn file_name(name: &str) -> String {
-    let name: String = name.chars().map(|c| if c == '/' || c == '\\' || c.is_control() { '_' } else { c }).collect();
-    if name == "." || name == ".." || name.is_empty() { format!("_{name}") } else { name }
 }

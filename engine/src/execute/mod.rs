@@ -9,9 +9,14 @@ mod arms;
 mod coordinator;
 mod emit;
 mod finish;
+mod kept;
+mod links;
+mod message;
 mod options;
 mod pool;
+mod rest;
 mod retry;
+mod seat;
 mod settle;
 mod slots;
 mod stamp;
@@ -19,46 +24,24 @@ mod state;
 mod worker;
 
 use std::{
-    collections::{BinaryHeap, HashMap},
+    collections::{BinaryHeap, HashMap, VecDeque},
     sync::{Arc, mpsc},
     thread,
 };
 
 use petgraph::Direction;
-use pipe_cache::Store;
+use pipe_cache::{Store, now_ms};
 
+pub use self::options::{RunError, RunOptions};
 use self::{
-    coordinator::Coordinator, emit::Emitter, pool::Threads, slots::Slots, state::NodeState, worker::RunContext,
-};
-pub use self::{
-    options::{RunError, RunOptions},
-    worker::ResultRecord,
+    coordinator::Coordinator, emit::Emitter, message::Message, pool::Threads, slots::Slots, state::NodeState,
+    worker::RunContext,
 };
 use crate::{
-    events::{Event, EventKind, Outcome, RunSummary},
-    journal::{JournalWriter, now_ms},
-    keys::SourceRecord,
-    labels,
-    pipeline::{NodeId, Pipeline},
-    select::Selected,
-    sources::{SourceError, SourceHasher},
+    events::{Event, EventKind, JournalWriter, RunEnd, RunOrigin, RunSummary},
+    keys::SourceHasher,
+    pipeline::Pipeline,
 };
-
-/// What workers and listeners tell the coordinator.
-pub(crate) enum Message {
-    /// A stage says how far it is.
-    Progress { node: u32, done: u64, total: Option<u64>, unit: String },
-    /// A stage says a line.
-    Log { node: u32, line: String },
-    /// A stage warns.
-    Warning { node: u32, message: String },
-    /// Sources were hashed.
-    Sources { records: Vec<(u32, Result<Vec<SourceRecord>, SourceError>)> },
-    /// A computation ended.
-    Done { node: u32, outcome: Box<worker::Outcome> },
-    /// The run is to be cancelled.
-    Cancel,
-}
 
 /// Runs the selected stages of a pipeline, and reports every event in order to `report`, on the calling thread.
 ///
@@ -78,13 +61,21 @@ pub fn run(
         run: run.clone(),
         pipeline: pipeline.name.clone(),
         started_ms,
+        origin: RunOrigin {
+            file: pipeline.files.first().cloned().unwrap_or_default(),
+            file_digest: Some(pipeline.digest),
+            overrides: pipeline.overrides.clone(),
+            trial: pipeline.trial.clone(),
+            arguments: options.arguments.clone(),
+            software: options.software.clone(),
+        },
         variants: pipeline.variants.len(),
         nodes: pipeline.graph.node_count(),
         placements: pipeline.graph.node_weights().map(|node| node.placements.len()).sum(),
         selected: selected.run.iter().filter(|run| **run).count(),
         jobs: options.jobs.max(1),
     });
-    let relevant = relevant(pipeline, &selected);
+    let relevant = pipeline.upstream(selected.nodes());
     let nodes: Vec<NodeState> = (pipeline.graph.node_indices())
         .map(|id| {
             let inputs = pipeline.graph.edges_directed(id, Direction::Incoming).count();
@@ -99,7 +90,8 @@ pub fn run(
         // Nobody listens when the run is over.
         let _ = cancel.send(Message::Cancel);
     });
-    let hasher = Arc::new(SourceHasher::new(store.clone(), pipeline.base_dir.clone(), Arc::clone(&options.env)));
+    let hasher = SourceHasher::new(store.clone(), Arc::clone(&options.env)).cancelled_by(options.cancel.clone());
+    let hasher = Arc::new(hasher);
     let coordinator = Coordinator {
         pipeline,
         options,
@@ -107,17 +99,19 @@ pub fn run(
             store: store.clone(),
             run,
             pipeline: pipeline.name.clone(),
-            base_dir: pipeline.base_dir.clone(),
             env: Arc::clone(&options.env),
             cancel: options.cancel.clone(),
             software: options.software.clone(),
             machine: options.machine.clone(),
             hasher,
+            forgotten: Arc::default(),
         }),
         selected,
-        names: labels::node_refs(pipeline),
+        names: pipeline.node_refs(),
         nodes,
         emitter,
+        refs: None,
+        unnoted: Vec::new(),
         keyable,
         unhashed: Vec::new(),
         ready: std::collections::BTreeSet::new(),
@@ -125,6 +119,7 @@ pub fn run(
         repairs: HashMap::new(),
         delayed: BinaryHeap::new(),
         slots: Slots::new(options.jobs, options.gpus, options.memory),
+        returning: VecDeque::new(),
         overtaken: (u32::MAX, 0),
         hashing: 0,
         running: 0,
@@ -133,30 +128,22 @@ pub fn run(
         sender,
         receiver,
         summary: RunSummary {
-            outcome: Outcome::Succeeded,
+            outcome: RunEnd::Succeeded,
             hits: 0,
             ran: 0,
             failed: 0,
             skipped: 0,
             seconds: 0.0,
             seconds_saved: 0.0,
+            rows_computed: 0,
+            rows_reused: 0,
+            rows_waited: 0,
         },
+        seconds_paid: HashMap::new(),
     };
     Ok(thread::scope(|scope| {
         let mut coordinator = coordinator;
         coordinator.work(&mut Threads::new(scope));
         coordinator.finish()
     })?)
-}
-
-/// The selected nodes and everything upstream of them.
-pub(crate) fn relevant(pipeline: &Pipeline, selected: &Selected) -> Vec<bool> {
-    let mut relevant = vec![false; selected.run.len()];
-    let mut stack: Vec<NodeId> = pipeline.graph.node_indices().filter(|id| selected.run[id.index()]).collect();
-    while let Some(id) = stack.pop() {
-        if !std::mem::replace(&mut relevant[id.index()], true) {
-            stack.extend(pipeline.graph.neighbors_directed(id, Direction::Incoming));
-        }
-    }
-    relevant
 }

@@ -6,8 +6,9 @@ use pipe_cache::StoreError;
 use serde_json::Value;
 
 use crate::{
-    cancel::CancelToken,
-    select::{SelectError, Selection},
+    context::CancelToken,
+    events::JournalError,
+    pipeline::{SelectError, Selection},
 };
 
 /// How to run. Nothing here enters a key.
@@ -29,7 +30,9 @@ pub struct RunOptions {
     pub env: Arc<BTreeMap<String, String>>,
     /// Cancels the run.
     pub cancel: CancelToken,
-    /// Name and version of the program, kept with results.
+    /// The command line, kept in the journal.
+    pub arguments: Vec<String>,
+    /// Name, version and commit of the program, kept with results.
     pub software: String,
     /// The machine, in fields, kept with results.
     pub machine: Value,
@@ -47,6 +50,7 @@ impl Default for RunOptions {
             results: None,
             env: Arc::default(),
             cancel: CancelToken::new(),
+            arguments: Vec::new(),
             software: concat!("pipe ", env!("CARGO_PKG_VERSION")).to_owned(),
             machine: Value::Null,
         }
@@ -64,5 +68,5 @@ pub enum RunError {
     Store(#[from] StoreError),
     /// The journal could not be written or read.
     #[error(transparent)]
-    Journal(#[from] crate::journal::JournalError),
+    Journal(#[from] JournalError),
 }

@@ -2,12 +2,14 @@
 
 use std::{
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicUsize, Ordering},
         mpsc,
     },
     thread::{self, Scope},
 };
+
+use parking_lot::Mutex;
 
 use super::worker::Job;
 
@@ -40,7 +42,7 @@ impl<'scope, 'env> Threads<'scope, 'env> {
         self.started += 1;
         let work = move || {
             loop {
-                let job = receiver.lock().expect("receiving does not panic").recv();
+                let job = receiver.lock().recv();
                 let Ok(job) = job else { break };
                 let report = job.run();
                 // Free before the coordinator hears of it, or it would start another thread for its next job.

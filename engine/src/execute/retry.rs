@@ -1,16 +1,16 @@
-//! How long to wait before trying again, and how errors are told.
+//! How long to wait before trying again, and what to do about an error.
 
-use std::{error::Error, time::Duration};
+use std::time::Duration;
 
 use pipe_cache::Digest;
 
-use crate::kind::StageError;
+use crate::context::StageError;
 
 /// The longest wait between attempts.
 const MAX_BACKOFF: Duration = Duration::from_mins(5);
 
-/// The wait after attempt `attempt` (from 1): `base` doubled each time, times 0.5 to 1.5 by key, process and attempt, so that
-/// stages and processes that failed together do not come back together.
+/// The wait after attempt `attempt` (from 1): `base` doubled each time, times 0.5 to 1.5 by key, process and attempt,
+/// so that stages and processes that failed together do not come back together.
 pub(super) fn backoff(base: Duration, attempt: u32, key: &Digest) -> Duration {
     let doubled = base.saturating_mul(1 << (attempt - 1).min(16)).min(MAX_BACKOFF);
     let mut h = pipe_cache::Hasher::new("pipe.jitter");
@@ -21,21 +21,6 @@ pub(super) fn backoff(base: Duration, attempt: u32, key: &Digest) -> Duration {
 /// How long to leave a lease to its holder before asking again: 5 ms at first, a quarter of a second in the end.
 pub(super) fn poll_interval(polls: u32) -> Duration {
     Duration::from_millis(5 << (polls - 1).min(6)).min(Duration::from_millis(250))
-}
-
-/// The whole chain of causes, outermost first.
-pub(super) fn chain(error: &StageError) -> Vec<String> {
-    let mut messages = vec![error.to_string()];
-    let mut source = error.source();
-    while let Some(error) = source {
-        let message = error.to_string();
-        // Transparent wrappers repeat what they wrap.
-        if messages.last() != Some(&message) {
-            messages.push(message);
-        }
-        source = error.source();
-    }
-    messages
 }
 
 /// What to do about it.
@@ -59,11 +44,5 @@ mod tests {
             assert!((base * 0.5..=base * 1.5).contains(&wait), "attempt {attempt}: {wait}");
         }
         assert_eq!(backoff(Duration::ZERO, 3, &key), Duration::ZERO);
-    }
-
-    #[test]
-    fn causes_are_told_once_each() {
-        let io = std::io::Error::other("disk on fire");
-        assert_eq!(chain(&StageError::other("write a table", io)), ["write a table", "disk on fire"]);
     }
 }

@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use pipe_cache::{ArtifactRef, Digest, Entry, Hasher, Lookup};
+use pipe_cache::{Digest, Entry, Hasher};
 
 use super::{
     coordinator::Coordinator,
     state::{Phase, Work},
+    worker::Unhashed,
 };
 use crate::{
+    context::{StageError, causes},
     events::{EventKind, SkipReason},
-    keys::{KeyParts, SourceRecord},
-    kind::{Source, StageError},
+    keys::{Missing, Obstacle, SourceError, SourceRecord, Standing, View},
+    kind::Source,
     pipeline::NodeId,
-    sources::SourceError,
 };
 
 /// How often a node may wait for repairs upstream before its inputs are given up.
@@ -27,16 +28,16 @@ impl Coordinator<'_> {
         }
         let spec = self.node(node);
         match spec.kind.sources(&spec.params) {
-            Ok(sources) if sources.is_empty() => self.settle_with(node, &[], None),
             Ok(sources) if sources.iter().all(|s| matches!(s, Source::Value { .. } | Source::Env { .. })) => {
-                let records = self.run.hasher.records(sources);
+                let records = self.run.hasher.records(&spec.folder, sources);
                 self.sources_known(node, records);
             }
             Ok(sources) => {
                 self.state(node).phase = Phase::Hashing;
-                self.unhashed.push((node, sources));
+                let folder = spec.folder.clone();
+                self.unhashed.push(Unhashed { node, folder, sources });
             }
-            Err(error) => self.fail(node, &error, None),
+            Err(error) => self.sources_known(node, Err(SourceError::Kind(Box::new(error)))),
         }
     }
 
@@ -46,62 +47,35 @@ impl Coordinator<'_> {
         self.keyable.push_back(node);
     }
 
+    /// The node's sources are known: a hit, or ready to run.
     pub(super) fn sources_known(&mut self, node: u32, records: Result<Vec<SourceRecord>, SourceError>) {
-        match records {
-            Ok(records) => self.settle_with(node, &records, None),
-            Err(error @ SourceError::Unhashable { .. }) => self.settle_with(node, &[], Some(error.to_string())),
-            Err(SourceError::Kind(error)) => self.fail(node, &error, None),
-            Err(error @ SourceError::Missing { .. }) => {
-                let help = "paths are relative to the pipeline file's folder; check its spelling";
-                self.fail(node, &StageError::user_help(error.to_string(), help), None);
-            }
-            Err(error) => {
-                let error = StageError::other("find out what the stage depends on", error);
-                self.fail(node, &error, None);
-            }
-        }
-    }
-
-    /// Gives `f` the components of a node's key. All its inputs must be done.
-    fn with_key_parts<T>(&self, node: u32, sources: &[SourceRecord], f: &mut dyn FnMut(&KeyParts<'_>) -> T) -> T {
-        let spec = self.node(node);
-        let artifact = |input: usize, edge: usize| -> ArtifactRef {
-            let edge = &spec.inputs[input].edges[edge];
-            let entry = self.nodes[edge.node.index()].entry.as_ref().expect("all inputs are done");
-            entry.outputs[edge.output].1
-        };
-        f(&KeyParts::new(self.pipeline, spec, sources, &artifact))
-    }
-
-    fn settle_with(&mut self, node: u32, sources: &[SourceRecord], unhashable: Option<String>) {
-        let key = {
-            let _span = tracing::trace_span!("key", node).entered();
-            match unhashable {
-                None => self.with_key_parts(node, sources, &mut |parts| parts.key()),
-                Some(_) => Hasher::new("pipe.uncached").str(&self.run.run).u64(u64::from(node)).finish(),
-            }
-        };
+        self.state(node).looked_at = true;
         let forced = self.selected.force[node as usize] && !self.nodes[node as usize].announced;
-        if unhashable.is_none() && !forced {
-            let found = {
-                let _span = tracing::trace_span!("lookup", node).entered();
-                self.run.store.lookup(&key)
-            };
-            match found {
-                Ok(Lookup::Hit(entry)) => return self.hit(node, &entry),
-                Ok(Lookup::Miss) => {}
-                Ok(Lookup::Damaged(damage)) => {
-                    self.emitter.emit(EventKind::Damaged { node: self.name(node), message: damage.to_string() });
-                }
-                Ok(Lookup::Future { format }) => self.emitter.emit(EventKind::Warning {
-                    node: Some(self.name(node)),
-                    message: format!(
-                        "its result was written by a newer version (format {format}); it is computed again"
-                    ),
-                }),
-                Err(error) => return self.fail(node, &error.into(), None),
-            }
+        let entry = |id: NodeId| self.nodes[id.index()].entry.as_deref();
+        let view = View { pipeline: self.pipeline, store: &self.run.store, entry: &entry };
+        match view.stand(NodeId::new(node as usize), records, forced) {
+            Ok(Standing::Hit(entry)) => self.hit(node, &entry),
+            Ok(Standing::Missing(missing)) => self.missing(node, *missing),
+            Ok(Standing::Unreadable(error)) => self.fail(node, &error, None),
+            Ok(Standing::Pending { .. } | Standing::Unseen) => unreachable!("a node is keyed when its inputs are done"),
+            Err(error) => self.fail(node, &error.into(), None),
         }
+    }
+
+    /// The node's result is not in the store: run it, or wait for who runs the same key, if it is selected.
+    fn missing(&mut self, node: u32, missing: Missing) {
+        let Missing { key, recipe, record, obstacle } = missing;
+        let warning = match obstacle {
+            Some(Obstacle::Damaged(message)) => {
+                self.emitter.emit(EventKind::Damaged { node: self.name(node), message });
+                None
+            }
+            Some(Obstacle::Future(format)) => {
+                Some(format!("its result was written by a newer version (format {format}); it is computed again"))
+            }
+            Some(Obstacle::Unhashable(problem)) => Some(format!("{problem}: its result is not cached")),
+            Some(Obstacle::Forced) | None => None,
+        };
         if !self.selected.run[node as usize] {
             // Not asked for, and not there: whoever needs it is skipped.
             self.state(node).phase = Phase::Over;
@@ -114,14 +88,12 @@ impl Coordinator<'_> {
             );
             return self.fail(node, &error, None);
         }
-        let (recipe, record) =
-            self.with_key_parts(node, sources, &mut |parts| (parts.recipe(), Arc::new(parts.record())));
-        let work = Work { key, uncached: unhashable.is_some(), recipe, record, held: None, polls: 0 };
-        if let Some(message) = unhashable {
-            let message = format!("{message}: its result is not cached");
+        if let Some(message) = warning {
             self.emitter.emit(EventKind::Warning { node: Some(self.name(node)), message });
         }
-        self.state(node).work = Some(Box::new(work));
+        let uncached = key.is_none();
+        let key = key.unwrap_or_else(|| Hasher::new("pipe.uncached").str(&self.run.run).u64(u64::from(node)).finish());
+        self.state(node).work = Some(Box::new(Work { key, uncached, recipe, record, held: None, polls: 0 }));
         if let Some(followers) = self.in_flight.get_mut(&key) {
             followers.push(node);
             self.state(node).phase = Phase::Waiting;
@@ -153,6 +125,7 @@ impl Coordinator<'_> {
         let work = state.work.take();
         state.phase = Phase::Done;
         state.entry = Some(Arc::clone(entry));
+        self.unnoted.push(node);
         let waiting = if announced { self.repairs.remove(&node).unwrap_or_default() } else { Vec::new() };
         if announced {
             for consumer in waiting {
@@ -216,7 +189,7 @@ impl Coordinator<'_> {
         }
         for &producer in &producers {
             if self.nodes[producer as usize].phase == Phase::Done {
-                let message = super::retry::chain(error).join(": ");
+                let message = causes(error).join(": ");
                 self.emitter.emit(EventKind::Damaged { node: self.name(producer), message });
                 let state = &mut self.nodes[producer as usize];
                 if std::mem::take(&mut state.hit) {

@@ -1,5 +1,6 @@
-//! Remembers in which state references and links were put in order, so that a run which changes nothing does not look at
-//! each of them again. Whoever changes a link changes the time of its folder; whoever changes references, that of their file.
+//! Remembers in which state references and links were put in order, so that a run which changes nothing does not look
+//! at each of them again. Whoever changes a link changes the time of its folder; whoever changes references, that of
+//! their file.
 
 use std::{
     fs,
@@ -25,6 +26,11 @@ pub(super) struct Stamp {
     modified: Vec<Option<Duration>>,
 }
 
+/// A file of the pipeline's references.
+fn refs(store: &Store, pipeline: &str, extension: &str) -> PathBuf {
+    store.layout().runs().with_file_name("refs").join(format!("{pipeline}.{extension}"))
+}
+
 impl Stamp {
     /// As things stand now. `folders` lie below `results`.
     pub(super) fn now(
@@ -34,7 +40,7 @@ impl Stamp {
         results: Option<&Path>,
         folders: &[PathBuf],
     ) -> Self {
-        let refs = store.layout().runs().with_file_name("refs").join(format!("{pipeline}.json"));
+        let refs = refs(store, pipeline, "json");
         let modified = |path: &Path| -> Option<Duration> {
             fs::metadata(path).ok()?.modified().ok()?.duration_since(UNIX_EPOCH).ok()
         };
@@ -50,6 +56,10 @@ impl Stamp {
     /// Whether the last run of the pipeline left things just so.
     pub(super) fn is_kept(&self, store: &Store, pipeline: &str) -> bool {
         let path = path(store, pipeline);
+        // An interrupted run has noted more than the references' file says.
+        if refs(store, pipeline, "log").exists() {
+            return false;
+        }
         let kept = fs::read(&path).ok().and_then(|text| serde_json::from_slice::<Self>(&text).ok());
         let Some(written) = fs::metadata(&path).ok().and_then(|m| m.modified().ok()) else { return false };
         let Ok(written) = written.duration_since(SystemTime::UNIX_EPOCH) else { return false };

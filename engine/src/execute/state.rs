@@ -37,6 +37,8 @@ pub(super) struct NodeState {
     pub entry: Option<Arc<Entry>>,
     /// Whether its consumers were told that it is done; a repaired node is done a second time.
     pub announced: bool,
+    /// The store was asked for its result.
+    pub looked_at: bool,
     /// The summary counts it as a hit.
     pub hit: bool,
     /// Attempts begun.
@@ -70,6 +72,7 @@ impl NodeState {
             missing,
             entry: None,
             announced: false,
+            looked_at: false,
             hit: false,
             attempts: 0,
             repaired: false,

@@ -9,34 +9,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pipe_cache::{Digest, Entry, LeaseAttempt, LeaseOwner, Lookup, Provenance, Store};
-use serde::{Deserialize, Serialize};
+use pipe_cache::{ArtifactKind, ArtifactRef, Digest, LeaseAttempt, Lookup, Provenance, Store, now_ms};
 use serde_json::Value;
 
-use super::Message;
-use crate::{
-    cancel::{CancelReason, CancelToken},
-    context::{ContextParts, StageContext},
-    events::{Label, NodeStats},
-    journal::now_ms,
-    keys::KeyRecord,
-    kind::{AnyParams, DynKind, Source, StageError},
-    sources::{KeyedSources, SourceHasher},
+use super::{
+    message::{Failure, JobEnd, Message},
+    seat::NodeSeat,
 };
-
-/// What the engine keeps in a manifest: [`Provenance::record`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ResultRecord {
-    /// All components of the key.
-    pub key: KeyRecord,
-    /// The pipeline that computed it first.
-    pub pipeline: String,
-    /// The stage, as people know it: `stage` or `stage@variant`.
-    pub label: Label,
-    /// The stage's log file, when it wrote one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub log: Option<PathBuf>,
-}
+use crate::{
+    context::{CancelReason, CancelToken, ContextParts, Forgotten, StageContext, StageError, StageMessage},
+    events::{NodeStats, WAITING},
+    keys::{KeyRecord, KeyedSources, ResultRecord, SourceHasher},
+    kind::{AnyParams, DynKind, Source},
+    pipeline::Label,
+};
 
 /// Something for a worker to do.
 pub(super) enum Job {
@@ -63,24 +49,32 @@ impl Job {
     pub(super) fn run(self) -> Report {
         match self {
             Self::Sources(job) => {
-                let hash = |(node, sources)| (node, job.hasher.records(sources));
+                let hash = |u: Unhashed| (u.node, job.hasher.records(&u.folder, u.sources));
                 let records = job.nodes.into_iter().map(hash).collect();
                 Report { message: Message::Sources { records }, messages: job.messages }
             }
             Self::Compute(job) => {
                 let node = job.node;
                 let messages = job.messages.clone();
-                let outcome = Box::new(job.run());
-                Report { message: Message::Done { node, outcome }, messages }
+                let end = Box::new(job.run());
+                Report { message: Message::Done { node, end }, messages }
             }
         }
     }
 }
 
+/// A node whose sources are to be hashed.
+pub(super) struct Unhashed {
+    pub node: u32,
+    /// Where relative paths start from.
+    pub folder: PathBuf,
+    pub sources: Vec<Source>,
+}
+
 /// Hash the sources of some nodes.
 pub(super) struct SourcesJob {
     pub hasher: Arc<SourceHasher>,
-    pub nodes: Vec<(u32, Vec<Source>)>,
+    pub nodes: Vec<Unhashed>,
     pub messages: mpsc::Sender<Message>,
 }
 
@@ -89,21 +83,27 @@ pub(super) struct RunContext {
     pub store: Store,
     pub run: String,
     pub pipeline: String,
-    pub base_dir: PathBuf,
     pub env: Arc<BTreeMap<String, String>>,
     pub cancel: CancelToken,
     pub software: String,
     pub machine: Value,
     pub hasher: Arc<SourceHasher>,
+    /// The memos that were forgotten because stages are forced.
+    pub forgotten: Arc<Forgotten>,
 }
 
 /// Compute and publish one key. Holds all that is needed: it does not look at the pipeline.
 pub(super) struct ComputeJob {
     pub node: u32,
     pub label: Label,
+    /// The first variant that it is computed for, as its results are kept, and the stage in it.
+    pub variant: String,
+    pub stage: String,
     pub attempt: u32,
     pub kind: Arc<dyn DynKind>,
     pub params: AnyParams,
+    /// Where relative paths in the parameters start from.
+    pub folder: PathBuf,
     pub ports: Vec<String>,
     pub key: Digest,
     /// The key is not made of everything the result depends on: never look it up, never reuse rows.
@@ -118,38 +118,8 @@ pub(super) struct ComputeJob {
     pub messages: mpsc::Sender<Message>,
 }
 
-/// How a computation ended.
-pub(crate) enum Outcome {
-    /// Another process had computed the key in the meantime.
-    Found(Arc<Entry>),
-    /// Another process is computing the key.
-    Busy(Option<LeaseOwner>),
-    /// Computed and published.
-    Published { entry: Arc<Entry>, stats: NodeStats, log: Option<PathBuf> },
-    /// A source is not what the key was made of any more; what the stage yielded, if it ran, was thrown away.
-    SourcesChanged(String),
-    /// It failed.
-    Failed(Failure),
-}
-
-/// How a computation failed.
-pub(crate) struct Failure {
-    pub error: StageError,
-    /// Objects of inputs that turned out damaged: the reason, and something that can be repaired.
-    pub damaged: Vec<Digest>,
-    /// Stopped because the run is being cancelled.
-    pub cancelled: bool,
-    pub log: Option<PathBuf>,
-}
-
-impl Failure {
-    fn early(error: impl Into<StageError>) -> Outcome {
-        Outcome::Failed(Self { error: error.into(), damaged: Vec::new(), cancelled: false, log: None })
-    }
-}
-
 impl ComputeJob {
-    fn run(self) -> Outcome {
+    fn run(self) -> JobEnd {
         let span = tracing::info_span!("node", label = %self.label, key = ?self.key, attempt = self.attempt);
         let _entered = span.enter();
         let store = &self.run.store;
@@ -157,18 +127,18 @@ impl ComputeJob {
             let _span = tracing::info_span!("lease").entered();
             match store.try_lease(&self.key) {
                 Ok(LeaseAttempt::Acquired(lease)) => lease,
-                Ok(LeaseAttempt::Held(owner)) => return Outcome::Busy(owner),
+                Ok(LeaseAttempt::Held(owner)) => return JobEnd::Busy(owner),
                 Err(e) => return Failure::early(e),
             }
         };
         let sources = Arc::new(self.sources());
         if let Err(change) = sources.check() {
-            return Outcome::SourcesChanged(change);
+            return JobEnd::SourcesChanged(change);
         }
         if !self.uncached && !self.force {
             // The last holder of the lease may have published it.
             match store.lookup(&self.key) {
-                Ok(Lookup::Hit(entry)) => return Outcome::Found(entry),
+                Ok(Lookup::Hit(entry)) => return JobEnd::Found(entry),
                 Ok(_) => {}
                 Err(e) => return Failure::early(e),
             }
@@ -189,18 +159,22 @@ impl ComputeJob {
         let cx = StageContext::new(ContextParts {
             store: store.clone(),
             publication,
-            record: Arc::clone(&self.record),
+            inputs: self.record.inputs.clone(),
             recipe: self.recipe,
             memo: if self.uncached { self.key } else { self.recipe },
-            fresh: self.force,
+            forgotten: self.force.then(|| Arc::clone(&self.run.forgotten)),
+            maker: format!("{} {}", self.kind.name(), self.kind.version()),
+            seat: Box::new(NodeSeat { node: self.node, messages: self.messages.clone() }),
             increment: self.kind.increment(),
             label: Arc::clone(&self.label.0),
-            node: self.node,
             cancel: cancel.clone(),
-            messages: self.messages.clone(),
-            base_dir: self.run.base_dir.clone(),
+            tell: self.tell(),
+            base_dir: self.folder.clone(),
             env: Arc::clone(&self.run.env),
-            sources: Arc::clone(&sources),
+            sources_hold: {
+                let sources = Arc::clone(&sources);
+                Box::new(move || sources.check())
+            },
             threads: self.threads,
             log_path,
         });
@@ -209,7 +183,14 @@ impl ComputeJob {
             self.call(cx)
         };
         let log = cx.log_path();
-        let (publication, mut stats, damaged) = cx.finish();
+        let (publication, counts, damaged) = cx.finish();
+        if let Err(error) = &result
+            && !matches!(error, StageError::Cancelled)
+            && !publication.lease().is_current()
+        {
+            // Stopped for long, it lost the lease; whoever has it now may have cleared the work directory under it.
+            return JobEnd::Busy(None);
+        }
         if let Err(error) = result {
             let reason = if matches!(error, StageError::Cancelled) { cancel.reason() } else { None };
             let error = match (reason, self.timeout) {
@@ -222,32 +203,42 @@ impl ComputeJob {
             if reason.is_none()
                 && let Err(change) = sources.check()
             {
-                return Outcome::SourcesChanged(change);
+                return JobEnd::SourcesChanged(change);
             }
-            return Outcome::Failed(Failure {
-                error,
-                damaged,
-                cancelled: reason == Some(CancelReason::Requested),
-                log,
-            });
+            return JobEnd::Failed(Failure { error, damaged, cancelled: reason == Some(CancelReason::Requested), log });
         }
         if let Err(change) = sources.check() {
             // Checkpoints may be made of what was there meanwhile.
             return match publication.clear_work_dir() {
-                Ok(()) => Outcome::SourcesChanged(change),
+                Ok(()) => JobEnd::SourcesChanged(change),
                 Err(e) => Failure::early(e),
             };
         }
         let _span = tracing::info_span!("publish").entered();
-        stats.seconds = started.elapsed().as_secs_f64();
+        let mut stats = NodeStats {
+            seconds: started.elapsed().as_secs_f64(),
+            rows: 0,
+            rows_in: self.rows_in(),
+            rows_computed: counts.computed,
+            rows_reused: counts.reused,
+            rows_waited: counts.waited,
+            counters: counts.counters,
+        };
+        let waiting = (!counts.waiting.is_zero()).then_some(counts.waiting.as_secs_f64());
         let record = ResultRecord {
             key: KeyRecord::clone(&self.record),
             pipeline: self.run.pipeline.clone(),
+            variant: self.variant.clone(),
+            stage: self.stage.clone(),
             label: self.label.clone(),
             log: log.clone(),
         };
         let mut counters = stats.counters.clone();
-        let rows = [("rows_computed", stats.rows_computed), ("rows_reused", stats.rows_reused)];
+        let rows = [
+            ("rows_computed", stats.rows_computed),
+            ("rows_reused", stats.rows_reused),
+            ("rows_waited", stats.rows_waited),
+        ];
         counters.extend(rows.into_iter().filter(|(_, n)| *n > 0).map(|(name, n)| (name.to_owned(), n)));
         let provenance = Provenance {
             record: serde_json::to_value(&record).expect("records serialise"),
@@ -255,21 +246,17 @@ impl ComputeJob {
             run_id: self.run.run.clone(),
             started_ms,
             seconds: stats.seconds,
-            timings: BTreeMap::new(),
+            timings: waiting.map(|seconds| (WAITING.to_owned(), seconds)).into_iter().collect(),
             counters,
             software: self.run.software.clone(),
             machine: self.run.machine.clone(),
         };
         match publication.commit(provenance) {
             Ok(entry) => {
-                let rows = |(_, a): &(String, pipe_cache::ArtifactRef)| match a.kind {
-                    pipe_cache::ArtifactKind::Table => a.rows,
-                    pipe_cache::ArtifactKind::Files => 0,
-                };
-                stats.rows = entry.outputs.iter().map(rows).sum();
-                Outcome::Published { entry, stats, log }
+                stats.rows = entry.outputs.first().map_or(0, |(_, artifact)| table_rows(artifact));
+                JobEnd::Published { entry, stats, log }
             }
-            Err(e) => Outcome::Failed(Failure { error: e.into(), damaged, cancelled: false, log }),
+            Err(e) => JobEnd::Failed(Failure { error: e.into(), damaged, cancelled: false, log }),
         }
     }
 
@@ -277,7 +264,20 @@ impl ComputeJob {
     fn call(&self, mut cx: StageContext) -> (Result<(), StageError>, StageContext) {
         let result = catch_unwind(AssertUnwindSafe(|| self.kind.run(&self.params, &mut cx)))
             .unwrap_or_else(|panic| Err(StageError::contract(format!("it panicked: {}", panic_message(&*panic)))));
-        (result, cx)
+        (result.and_then(|()| cx.check_lent()), cx)
+    }
+
+    /// Passes on what the stage says.
+    fn tell(&self) -> Box<dyn Fn(StageMessage) + Send + Sync> {
+        let (node, messages) = (self.node, self.messages.clone());
+        Box::new(move |said| {
+            // The coordinator outlives its workers; it is gone only when it panicked.
+            let _ = messages.send(Message::Stage { node, said });
+        })
+    }
+
+    fn rows_in(&self) -> u64 {
+        self.record.inputs.iter().flat_map(|input| &input.artifacts).map(|input| table_rows(&input.artifact)).sum()
     }
 
     fn sources(&self) -> KeyedSources {
@@ -286,9 +286,14 @@ impl ComputeJob {
             params: Arc::clone(&self.params),
             record: Arc::clone(&self.record),
             hasher: Arc::clone(&self.run.hasher),
+            folder: self.folder.clone(),
             uncached: self.uncached,
         }
     }
+}
+
+fn table_rows(artifact: &ArtifactRef) -> u64 {
+    if artifact.kind == ArtifactKind::Table { artifact.rows } else { 0 }
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> &str {

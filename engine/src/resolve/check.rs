@@ -1,19 +1,23 @@
 //! Parameters against a kind's JSON Schema, so that everything that is wrong comes out at once and in words.
 //!
-//! This is a walk over the part of JSON Schema (2020-12) that schemars writes for parameter structs: types, properties, required,
-//! enums, unions, bounds, items and references. What it does not know it lets pass: the kind's own parser has the last word. It is
-//! stricter in one point: a parameter that the schema does not name is refused even if the kind forgot `deny_unknown_fields`.
+//! This is a walk over the part of JSON Schema (2020-12) that schemars writes for parameter structs: types,
+//! properties, required, enums, unions, bounds, items and references. What it does not know it lets pass: the kind's
+//! own parser has the last word. It is stricter in one point: a parameter that the schema does not name is refused
+//! even if the kind forgot `deny_unknown_fields`.
 
-use std::{borrow::Cow, fmt::Write as _};
+use std::{borrow::Cow, collections::HashSet, fmt::Write as _};
 
 use serde_json::{Map, Value};
 
 use super::words::{describe, expectation, list, type_hint, type_name};
-use crate::diag::{did_you_mean, list_names};
+use crate::{
+    diag::{did_you_mean, list_names},
+    kind::Synonym,
+};
 
 /// Something wrong with a parameter.
 #[derive(Debug, Clone)]
-pub struct Problem {
+pub(crate) struct Problem {
     /// A stable name.
     pub code: &'static str,
     /// Where, from the parameters' root.
@@ -29,33 +33,74 @@ pub struct Problem {
 /// Schemas may refer to themselves; values are finite, but a reference to a reference is followed only so far.
 const MAX_DEPTH: usize = 200;
 
+/// Unknown parameters of a stage for which the right ones are looked for.
+const ADVISED: usize = 100;
+
+/// How a number is written that stands at a path, where its text is known.
+pub(crate) type Numeral<'n> = dyn Fn(&[String]) -> Option<String> + 'n;
+
 /// Everything that is wrong with `value`.
-pub fn check(schema: &Value, value: &Value) -> Vec<Problem> {
-    let mut walk = Walk { root: schema, path: Vec::new(), depth: 0, problems: Vec::new() };
+pub(crate) fn check(
+    schema: &Value,
+    value: &Value,
+    synonyms: &'static [Synonym],
+    numeral: &Numeral<'_>,
+) -> Vec<Problem> {
+    let mut walk = Walk { synonyms, numeral, ..Walk::new(schema) };
     walk.value(schema, value, false);
     walk.problems
 }
 
+/// The problem of a parameter that is named although the kind has none of that name.
+pub(crate) fn unknown_name(schema: &Value, name: &str, synonyms: &'static [Synonym]) -> Option<Problem> {
+    let known = known_names(schema, schema);
+    if known.contains(&name) {
+        return None;
+    }
+    let mut walk = Walk { synonyms, path: vec![Cow::Borrowed(name)], ..Walk::new(schema) };
+    walk.unknown(name, &known);
+    walk.problems.pop()
+}
+
 /// Whether `value` fits a part of the schema.
-pub fn fits(root: &Value, schema: &Value, value: &Value) -> bool {
-    let mut walk = Walk { root, path: Vec::new(), depth: 0, problems: Vec::new() };
+pub(crate) fn fits(root: &Value, schema: &Value, value: &Value) -> bool {
+    let mut walk = Walk::new(root);
     walk.value(schema, value, false);
     walk.problems.is_empty()
 }
 
 /// Follows `$ref: "#/..."`.
-pub fn follow<'s>(root: &'s Value, schema: &'s Value) -> Option<&'s Value> {
+pub(crate) fn follow<'s>(root: &'s Value, schema: &'s Value) -> Option<&'s Value> {
     root.pointer(schema.get("$ref")?.as_str()?.strip_prefix('#')?)
 }
 
-struct Walk<'s, 'v> {
+struct Walk<'s, 'v, 'n> {
     root: &'s Value,
+    synonyms: &'static [Synonym],
+    numeral: &'n Numeral<'n>,
     path: Vec<Cow<'v, str>>,
     depth: usize,
     problems: Vec<Problem>,
 }
 
-impl<'s, 'v> Walk<'s, 'v> {
+impl<'s, 'v> Walk<'s, 'v, '_> {
+    fn new(root: &'s Value) -> Self {
+        Self { root, synonyms: &[], numeral: &|_| None, path: Vec::new(), depth: 0, problems: Vec::new() }
+    }
+
+    /// What a value is; numbers as they are written.
+    fn describe(&self, value: &Value) -> String {
+        match self.written(value) {
+            Some(numeral) => format!("the number `{numeral}`"),
+            None => describe(value),
+        }
+    }
+
+    fn written(&self, value: &Value) -> Option<String> {
+        let path = || self.path.iter().map(ToString::to_string).collect::<Vec<_>>();
+        value.is_number().then(|| (self.numeral)(&path()))?
+    }
+
     fn report(&mut self, code: &'static str, message: String, help: Option<String>) {
         self.problems.push(Problem {
             code,
@@ -86,8 +131,8 @@ impl<'s, 'v> Walk<'s, 'v> {
         if let Some(expected) = s.get("type")
             && !has_type(expected, value)
         {
-            let message = format!("{} must be {}, not {}", self.subject(), expectation(s), describe(value));
-            let help = type_hint(&type_name(expected), value);
+            let message = format!("{} must be {}, not {}", self.subject(), expectation(s), self.describe(value));
+            let help = type_hint(&type_name(expected), value, self.written(value));
             return self.report("params::type", message, help);
         }
         if let Some(choices) = choices(self.root, schema) {
@@ -121,9 +166,9 @@ impl<'s, 'v> Walk<'s, 'v> {
                     }
                 }
                 if s.get("uniqueItems") == Some(&Value::Bool(true))
-                    && let Some(twice) = items.iter().enumerate().find(|(i, v)| items[..*i].contains(v))
+                    && let Some(twice) = twice(items)
                 {
-                    let message = format!("{} holds {} twice", self.subject(), describe(twice.1));
+                    let message = format!("{} holds {} twice", self.subject(), describe(twice));
                     self.report("params::repeated", message, None);
                 }
             }
@@ -195,18 +240,36 @@ impl<'s, 'v> Walk<'s, 'v> {
             1 => "there is no parameter".to_owned(),
             n => format!("`{}` has no parameter", self.path[..n - 1].join(".")),
         };
-        let help = did_you_mean(name, known.iter().copied())
-            .map(|n| format!("did you mean `{n}`?"))
-            .or_else(|| {
-                elsewhere(self.root, name)
-                    .filter(|path| *path != self.path.join("."))
-                    .map(|path| format!("did you mean `{path}`?"))
-            })
-            .or_else(|| (!known.is_empty()).then(|| format!("parameters: {}", list_names(known))));
+        let meant = || {
+            self.synonym(name, known)
+                .or_else(|| did_you_mean(name, known.iter().copied()).map(|n| format!("did you mean `{n}`?")))
+                .or_else(|| {
+                    elsewhere(self.root, name)
+                        .filter(|path| *path != self.path.join("."))
+                        .map(|path| format!("did you mean `{path}`?"))
+                })
+                .or_else(|| (!known.is_empty()).then(|| format!("parameters: {}", list_names(known))))
+        };
+        // Help for the first of very many is enough.
+        let help = if self.problems.len() < ADVISED { meant() } else { None };
         self.report("params::unknown", format!("{place} `{name}`"), help);
         if let Some(problem) = self.problems.last_mut() {
             problem.at_name = true;
         }
+    }
+
+    /// What a parameter of other programs is called here, beside the misspelt one or at the top.
+    fn synonym(&self, name: &str, known: &[&str]) -> Option<String> {
+        let told = |(parameter, value): (&str, &str)| match value {
+            "" => format!("did you mean `{parameter}`?"),
+            value => format!("did you mean `{parameter}: {value}`?"),
+        };
+        let here = Synonym::find(self.synonyms, name, |parameter| known.contains(&parameter));
+        let top = || {
+            let known = known_names(self.root, self.root);
+            Synonym::find(self.synonyms, name, |parameter| known.contains(&parameter))
+        };
+        here.or_else(top).map(told)
     }
 
     fn choice(&mut self, choices: &[&'s Value], value: &Value) {
@@ -216,7 +279,7 @@ impl<'s, 'v> Walk<'s, 'v> {
         let names: Vec<String> =
             choices.iter().map(|c| c.as_str().map_or_else(|| c.to_string(), str::to_owned)).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let message = format!("{} cannot be {}", self.subject(), describe(value));
+        let message = format!("{} cannot be {}", self.subject(), self.describe(value));
         let near = value.as_str().and_then(|v| did_you_mean(v, names.iter().copied()));
         let help = match near {
             Some(name) => format!("did you mean `{name}`? It is one of {}", list_names(&names)),
@@ -238,6 +301,10 @@ impl<'s, 'v> Walk<'s, 'v> {
             tried.push((branch, problems));
         }
         tried.retain(|(branch, _)| !is_null(branch));
+        if let Some(both) = self.exclusive(tried.iter().map(|(branch, _)| *branch), value) {
+            let message = format!("{} takes one of {}, not more", self.subject(), list_names(&both));
+            return self.report("params::exclusive", message, Some("keep one of them".to_owned()));
+        }
         if tried.len() > 1
             && let Some((tag, choices)) = self.tags(tried.iter().map(|(branch, _)| *branch), value)
         {
@@ -268,12 +335,25 @@ impl<'s, 'v> Walk<'s, 'v> {
         if tried.len() > 1 && tried.iter().all(|(_, p)| !right_type(p)) {
             let mut expected: Vec<String> = tried.iter().map(|(b, _)| self.expects(b)).collect();
             expected.dedup();
-            let message = format!("{} must be {}, not {}", self.subject(), expected.join(" or "), describe(value));
+            let message = format!("{} must be {}, not {}", self.subject(), expected.join(" or "), self.describe(value));
             return self.report("params::type", message, None);
         }
         if let Some((_, problems)) = tried.into_iter().min_by_key(|(_, problems)| problems.len()) {
             self.problems.extend(problems);
         }
+    }
+
+    /// The fields of an object each of which is all that another branch has: `epochs` and `steps`.
+    fn exclusive(&self, branches: impl Iterator<Item = &'s Value>, value: &'v Value) -> Option<Vec<&'s str>> {
+        let object = value.as_object()?;
+        let only = branches.filter_map(|branch| {
+            let properties = follow(self.root, branch).unwrap_or(branch).get("properties")?.as_object()?;
+            let (name, _) = properties.iter().next().filter(|_| properties.len() == 1)?;
+            object.contains_key(name).then_some(name.as_str())
+        });
+        let mut only: Vec<&str> = only.collect();
+        only.dedup();
+        (only.len() > 1).then_some(only)
     }
 
     /// The field by which all branches tell themselves apart and its constants, if the object has none of these.
@@ -317,7 +397,8 @@ impl<'s, 'v> Walk<'s, 'v> {
         let below = bound("minimum").is_some_and(|m| x < m) || bound("exclusiveMinimum").is_some_and(|m| x <= m);
         let above = bound("maximum").is_some_and(|m| x > m) || bound("exclusiveMaximum").is_some_and(|m| x >= m);
         if below || above {
-            let message = format!("{} must be {}, not `{n}`", self.subject(), expectation(s));
+            let written = self.written(&Value::Number(n.clone())).unwrap_or_else(|| n.to_string());
+            let message = format!("{} must be {}, not `{written}`", self.subject(), expectation(s));
             self.report("params::range", message, None);
         }
     }
@@ -334,13 +415,18 @@ impl<'s, 'v> Walk<'s, 'v> {
     }
 }
 
+fn twice(items: &[Value]) -> Option<&Value> {
+    let mut seen = HashSet::new();
+    items.iter().find(|item| !seen.insert(item.to_string()))
+}
+
 fn choice_names(choices: &[&Value]) -> String {
     let names: Vec<String> = choices.iter().map(|c| c.as_str().map_or_else(|| c.to_string(), str::to_owned)).collect();
     list_names(&names.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 /// All names that an object of this schema may have, through its parts.
-pub fn known_names<'s>(root: &'s Value, schema: &'s Value) -> Vec<&'s str> {
+pub(crate) fn known_names<'s>(root: &'s Value, schema: &'s Value) -> Vec<&'s str> {
     fn collect<'s>(root: &'s Value, schema: &'s Value, depth: usize, names: &mut Vec<&'s str>) {
         if depth > 20 {
             return;

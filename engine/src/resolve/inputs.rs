@@ -4,14 +4,14 @@ use serde_json::Value;
 
 use super::stage::{Context, Stage};
 use crate::{
-    diag::{Diagnostic, Span, did_you_mean, list_names, one_of},
+    diag::{Diagnostic, Span, advice, did_you_mean, list_names, one_of},
     kind::{PortType, Ports},
     spec::InputSpec,
     yaml::shorten,
 };
 
 /// What one input names.
-pub struct Reference<'s> {
+pub(crate) struct Reference<'s> {
     /// The port.
     pub port: &'s str,
     /// Where the stage is named.
@@ -32,14 +32,14 @@ impl std::fmt::Debug for Reference<'_> {
 }
 
 /// Reads one input. `Ok(None)` is an input that is `null`: the port is left out. `Err` has been reported.
-pub fn parse_reference<'s>(
+pub(crate) fn parse_reference<'s>(
     input: &'s InputSpec,
     value: &Value,
     cx: &Context<'_>,
     problems: &mut Vec<Diagnostic>,
 ) -> Result<Option<Reference<'s>>, ()> {
     let span = input.value.span;
-    let mut refuse = |code, message: String, help: Option<String>| {
+    let refuse = |problems: &mut Vec<Diagnostic>, code, message: String, help: Option<String>| {
         problems.push(Diagnostic::error(code, message).at(span, "").maybe_help(help));
         Err(())
     };
@@ -49,7 +49,7 @@ pub fn parse_reference<'s>(
         other => {
             let message =
                 format!("the input `{}` names a stage, not {}", shorten(&input.port), super::words::describe(other));
-            return refuse("inputs::type", message, None);
+            return refuse(problems, "inputs::type", message, None);
         }
     };
     let name_end = text.find(['[', '.']).unwrap_or(text.len());
@@ -65,30 +65,27 @@ pub fn parse_reference<'s>(
     } && !name.is_empty();
     if !well_formed {
         let help = "an input is `stage`, `stage.output`, or gathered over all variants `stage[*]`, `stage[*].output`";
-        return refuse("inputs::syntax", format!("`{}` names no stage", shorten(text)), Some(help.to_owned()));
+        return refuse(
+            problems,
+            "inputs::syntax",
+            format!("`{}` names no stage", shorten(text)),
+            Some(help.to_owned()),
+        );
     }
     let Some(&stage) = cx.stages.get(name) else {
         let help = if cx.vars.defs.contains_key(name) {
             Some(format!("`{name}` is a variable: write \"${{{name}}}\""))
         } else {
-            one_of(name, "stages", cx.stages_in_order())
+            advice(problems, name, "stages", cx.names.iter().copied())
         };
-        return refuse("inputs::unknown_stage", format!("there is no stage `{}`", shorten(name)), help);
+        return refuse(problems, "inputs::unknown_stage", format!("there is no stage `{}`", shorten(name)), help);
     };
     Ok(Some(Reference { port: &input.port, span, stage, output, gather }))
 }
 
-impl Context<'_> {
-    fn stages_in_order(&self) -> Vec<&str> {
-        let mut names: Vec<(&str, usize)> = self.stages.iter().map(|(&name, &i)| (name, i)).collect();
-        names.sort_by_key(|&(_, i)| i);
-        names.into_iter().map(|(name, _)| name).collect()
-    }
-}
-
-/// Inputs without a port, and ports without their input. `complete` is false when an input could not be read, so that a port
-/// that seems to be left out may not be.
-pub fn check_ports(
+/// Inputs without a port, and ports without their input. `complete` is false when an input could not be read, so that
+/// a port that seems to be left out may not be.
+pub(crate) fn check_ports(
     stage: &Stage<'_>,
     ports: &Ports,
     inputs: &[Reference<'_>],
@@ -113,6 +110,9 @@ pub fn check_ports(
             );
         }
     }
+    if ports.open_inputs {
+        check_names(stage, problems);
+    }
     for port in ports.inputs.iter().filter(|p| p.required && complete) {
         // A misspelt name has been reported as such.
         if inputs.iter().any(|r| r.port == port.name) || meant.iter().any(|m| *m == port.name) {
@@ -132,8 +132,32 @@ pub fn check_ports(
     }
 }
 
+/// Inputs of any name become files and environment variables, in which `a-b` is `a_b`, and on some file systems `A` is
+/// `a`.
+fn check_names(stage: &Stage<'_>, problems: &mut Vec<Diagnostic>) {
+    let inputs = &stage.spec.inputs;
+    for (i, input) in inputs.iter().enumerate() {
+        let same = |other: &&InputSpec| program_name(&other.port) == program_name(&input.port);
+        if let Some(first) = inputs[..i].iter().find(same) {
+            let message =
+                format!("the inputs `{}` and `{}` are one to a program", shorten(&first.port), shorten(&input.port));
+            problems.push(
+                Diagnostic::error("inputs::same_name", message)
+                    .at(input.span, "the same file or environment variable")
+                    .at(first.span, "as this")
+                    .help("give them names that differ in more than case and `-` or `_`"),
+            );
+        }
+    }
+}
+
+/// What is left of a name where it becomes part of an environment variable's, or a file's where case means nothing.
+pub(crate) fn program_name(name: &str) -> String {
+    name.replace('-', "_").to_lowercase()
+}
+
 /// The output a reference means, as an index; a wrong name or type is reported.
-pub fn connect(
+pub(crate) fn connect(
     reference: &Reference<'_>,
     consumer: &Ports,
     producer: (&str, &Ports),

@@ -10,8 +10,8 @@ use super::{
     stage::{Configured, Stage},
 };
 use crate::{
-    diag::Diagnostic,
-    pipeline::{InputEdge, Node, NodeId, NodeInput, RetryPolicy},
+    diag::{Diagnostic, SHOWN_OF_CIRCLE, circle},
+    pipeline::{InputEdge, Node, NodeId, NodeInput},
 };
 
 /// Most edges of one pipeline: a gathering stage has one for each producer.
@@ -20,7 +20,7 @@ const MAX_EDGES: usize = 5_000_000;
 const BROKEN: u32 = u32::MAX;
 
 /// The graph, and `node_of[variant * stages + stage]`.
-pub struct Linked {
+pub(crate) struct Linked {
     /// Nodes and edges.
     pub graph: DiGraph<Node, (), u32>,
     /// Which node a (variant, stage) pair is.
@@ -48,7 +48,7 @@ enum Source {
 type GatheredEdge = (u32, usize, Vec<usize>);
 
 /// Links the stages. `None` when anything was wrong.
-pub fn link(
+pub(crate) fn link(
     stages: &[Stage<'_>],
     configured: &[Configured<'_>],
     variants: usize,
@@ -105,12 +105,13 @@ fn stage_order(
         let mut gathers = false;
         for (i, &producer) in cycle.iter().enumerate() {
             let consumer = cycle[(i + 1) % cycle.len()];
-            if let Some(reference) = reads(consumer, producer) {
-                gathers |= reference.gather;
+            let Some(reference) = reads(consumer, producer) else { continue };
+            gathers |= reference.gather;
+            if i < SHOWN_OF_CIRCLE {
                 problem = problem.at(reference.span, format!("`{}` reads `{}`", name(consumer), name(producer)));
             }
         }
-        let mut help = format!("the circle: {} -> {}", path.join(" -> "), path[0]);
+        let mut help = format!("the circle: {}", circle(&path));
         if gathers {
             help += "; `[*]` reads every variant, so a stage that it gathers cannot depend on the gathering one";
         }
@@ -299,10 +300,11 @@ impl Linker<'_> {
                 semantic: parsed.semantic.clone(),
                 inputs,
                 outputs: parsed.ports.outputs.clone(),
+                folder: parsed.folder.clone(),
                 placements: proto.placements,
-                resources: spec.resources.clone(),
-                retry: RetryPolicy { retries: spec.retries, backoff: spec.backoff },
-                timeout: spec.timeout,
+                resources: spec.running.resources(),
+                retry: spec.running.retry(),
+                timeout: spec.running.timeout,
             });
             for producer in producers {
                 graph.add_edge(producer, id, ());

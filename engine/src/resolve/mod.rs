@@ -8,8 +8,8 @@
 //! link      inputs checked, cycles found, equal pairs made one node      link.rs, inputs.rs, order.rs
 //! ```
 //!
-//! Every step reports what it finds and goes on with the rest, so that all problems of a pipeline come out together. What could
-//! not be worked out is marked broken, and whoever depends on it stays quiet.
+//! Every step reports what it finds and goes on with the rest, so that all problems of a pipeline come out together.
+//! What could not be worked out is marked broken, and whoever depends on it stays quiet.
 
 mod check;
 mod inputs;
@@ -17,16 +17,25 @@ mod link;
 mod names;
 mod operational;
 mod order;
+mod placing;
+mod scope;
 mod stage;
 mod template;
 mod variants;
 mod vars;
 mod words;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use pipe_cache::{Digest, Hasher};
+use serde_json::Value;
 
 use crate::{
-    diag::{Diagnostic, Diagnostics, SourceId, Span},
+    diag::{Diagnostic, Diagnostics, SourceId, Span, redact},
     kind::Registry,
     pipeline::{Pipeline, StageName},
     spec::PipelineSpec,
@@ -37,11 +46,18 @@ use stage::{Context, Kinds, Stage};
 /// Most (variant, stage) pairs of one pipeline.
 const MAX_PAIRS: usize = 2_000_000;
 
+/// Unused variables that are told one by one.
+const MAX_UNUSED: usize = 10;
+
 /// What the command line changes.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides {
     /// The arguments of `--set`, each `name=value`; of several for one variable, the last counts.
     pub set: Vec<String>,
+    /// What the run is called instead of after what `set` changes; see [`Pipeline::trial`].
+    pub name: Option<String>,
+    /// The working folder: what paths in `set` are relative to, and the path of the pipeline file itself.
+    pub folder: PathBuf,
 }
 
 /// A pipeline that can be planned.
@@ -81,15 +97,18 @@ fn resolve_parts(
     problems: &mut Vec<Diagnostic>,
     warnings: &mut Vec<Diagnostic>,
 ) -> Option<Pipeline> {
-    let vars = vars::Vars::new(spec.vars.clone(), &overrides.set, sources, problems);
+    let room = scope::Room::default();
+    let vars = vars::Vars::new(spec.vars.clone(), overrides, &room, registry.synonyms(), sources, problems);
     let start = Span::new(SourceId::default(), 0, 0);
-    let variants = variants::expand(&spec.factors, &vars, start, problems, warnings);
     let mut kinds = Kinds::default();
     let stages: Vec<Stage<'_>> = spec
         .stages
         .iter()
         .map(|(name, stage)| Stage::new(name, stage, &vars, registry, &mut kinds, problems))
         .collect();
+    let folders = placing::Folders::new(sources, &overrides.folder);
+    let paths = placing::PathVars::new(&vars, &folders, stages.iter().filter_map(Stage::params));
+    let variants = variants::expand(&spec.factors, &vars, &paths, &room, start, problems, warnings);
     unused(spec, &vars, &stages, problems, warnings);
     if variants.list.len().saturating_mul(stages.len()) > MAX_PAIRS {
         problems.push(
@@ -102,15 +121,20 @@ fn resolve_parts(
         );
         return None;
     }
-    let by_name: HashMap<&str, usize> = stages.iter().enumerate().map(|(i, s)| (s.name, i)).collect();
-    let cx = Context { vars: &vars, variants: &variants, stages: &by_name };
+    let names: Vec<&str> = stages.iter().map(|s| s.name).collect();
+    let by_name: HashMap<&str, usize> = names.iter().enumerate().map(|(i, name)| (*name, i)).collect();
+    let cx =
+        Context { vars: &vars, variants: &variants, names: &names, stages: &by_name, folders: &folders, room: &room };
     let configured: Vec<_> = stages.iter().map(|stage| stage.configure(&cx, problems)).collect();
     let linked = link::link(&stages, &configured, variants.list.len(), problems)?;
     Some(Pipeline {
         name: spec.name.clone(),
         about: spec.about.clone(),
-        base_dir: spec.base_dir.clone(),
+        base_dir: placing::absolute(&overrides.folder, &spec.base_dir),
         files: spec.files.clone(),
+        digest: digest(spec),
+        overrides: overrides.set.iter().map(|text| redact(text).into_owned()).collect(),
+        trial: trial(spec, &vars, overrides),
         variants: variants.list,
         stages: stages
             .iter()
@@ -124,6 +148,31 @@ fn resolve_parts(
     })
 }
 
+/// The digest of all files' texts.
+fn digest(spec: &PipelineSpec) -> Digest {
+    let mut hasher = Hasher::new("pipe.file.v1");
+    for file in spec.sources.files() {
+        hasher.str(&file.text);
+    }
+    hasher.finish()
+}
+
+/// What a run with these overrides is called: after the variables that are set to another value than the file's.
+fn trial(spec: &PipelineSpec, vars: &vars::Vars, overrides: &Overrides) -> Option<String> {
+    if let Some(name) = &overrides.name {
+        return Some(names::value_name(&Value::String(name.clone())));
+    }
+    let mut set: Vec<usize> = vars.set.iter().map(|&(var, _)| var).collect();
+    set.sort_unstable();
+    let changed = set.into_iter().filter(|&var| {
+        let written = spec.vars.get(vars.name(var)).map(|def| def.value.to_json());
+        written.as_ref() != Some(&vars.baseline[var])
+    });
+    let parts: Vec<String> =
+        changed.map(|var| format!("{}={}", vars.name(var), names::value_name(&vars.baseline[var]))).collect();
+    (!parts.is_empty()).then(|| names::trial(&parts))
+}
+
 /// Factors that change nothing, and variables of the file that is run which nobody uses.
 fn unused(
     spec: &PipelineSpec,
@@ -134,7 +183,7 @@ fn unused(
 ) {
     let used = vars.used(stages.iter().flat_map(Stage::deps));
     let is_used = |name: &str| vars.defs.get_index_of(name).is_none_or(|i| used[i]);
-    let mut reported = Vec::new();
+    let mut reported = HashSet::new();
     for factor in &spec.factors {
         let mut set = factor.levels.iter().flat_map(|l| &l.settings).map(|s| s.var.as_str()).peekable();
         if set.peek().is_some() && !set.any(is_used) {
@@ -149,14 +198,23 @@ fn unused(
             reported.extend(factor.levels.iter().flat_map(|l| &l.settings).map(|s| s.var.as_str()));
         }
     }
-    for (name, def) in &spec.vars {
-        let own_file = def.span.source == SourceId::default();
-        if own_file && !is_used(name) && !reported.contains(&name.as_str()) {
-            warnings.push(
-                Diagnostic::warning("vars::unused", format!("nothing uses the variable `{name}`"))
-                    .at(def.span, "unused")
-                    .help(format!("use it as `\"${{{name}}}\"`, or remove it")),
-            );
+    let unused: Vec<(&String, Span)> = (spec.vars.iter())
+        .filter(|(name, def)| def.span.source == SourceId::default() && !is_used(name))
+        .map(|(name, def)| (name, def.span))
+        .filter(|(name, _)| !reported.contains(name.as_str()))
+        .collect();
+    let warning = |message: String| Diagnostic::warning("vars::unused", message);
+    if unused.len() > MAX_UNUSED {
+        let mut all = warning(format!("nothing uses {} of the variables", unused.len()));
+        for (_, span) in unused.iter().take(MAX_UNUSED) {
+            all = all.at(*span, "unused");
         }
+        warnings.push(all.help("use them in stages, or remove them"));
+        return;
     }
+    warnings.extend(unused.into_iter().map(|(name, span)| {
+        warning(format!("nothing uses the variable `{name}`"))
+            .at(span, "unused")
+            .help(format!("use it as `\"${{{name}}}\"`, or remove it"))
+    }));
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use pipe_cache::Digest;
 use serde_json::Value;
 
-use crate::spec::Factor;
+use crate::{diag::redact, spec::Factor};
 
 /// Longest text of one level, in bytes.
 const MAX_LEVEL: usize = 48;
@@ -15,17 +15,10 @@ const MAX_NAME: usize = 160;
 const DIGITS: usize = 6;
 
 /// `factor=level` for each level of a factor, no two alike even where letter case is ignored.
-pub fn level_names(factor: &Factor) -> Vec<String> {
+pub(crate) fn level_names(factor: &Factor) -> Vec<String> {
     let mut taken = HashSet::new();
     let levels = factor.levels.iter().map(|level| {
-        let text = match &level.value {
-            Value::String(s) => s.clone(),
-            other => other.to_string(),
-        };
-        let mut name: String = text.chars().take(MAX_LEVEL + 1).map(plain).collect();
-        if name.len() > MAX_LEVEL {
-            name = with_digest(&name[..MAX_LEVEL - DIGITS - 1], &text);
-        }
+        let mut name = value_name(&level.value);
         // The kind of value tells `1` from `"1"`.
         let mut salt = format!("{}", level.value);
         while !taken.insert(name.to_lowercase()) {
@@ -37,8 +30,28 @@ pub fn level_names(factor: &Factor) -> Vec<String> {
     levels.collect()
 }
 
+/// Longest name of a trial, in bytes: it stands behind that of a variant.
+const MAX_TRIAL: usize = 64;
+
+/// A trial's name from what it sets.
+pub(crate) fn trial(settings: &[String]) -> String {
+    let name = settings.join(",");
+    if name.len() > MAX_TRIAL { with_digest(&name[..MAX_TRIAL - DIGITS - 1], &name) } else { name }
+}
+
+/// A value as a part of a name.
+pub(crate) fn value_name(value: &Value) -> String {
+    let text = match value {
+        Value::String(s) => s.clone(),
+        other => other.to_string(),
+    };
+    let text = redact(&text);
+    let name: String = text.chars().take(MAX_LEVEL + 1).map(plain).collect();
+    if name.len() > MAX_LEVEL { with_digest(&name[..MAX_LEVEL - DIGITS - 1], &text) } else { name }
+}
+
 /// A variant's name from those of its levels; `baseline` if there are none.
-pub fn join<'n>(levels: impl Iterator<Item = &'n str>) -> String {
+pub(crate) fn join<'n>(levels: impl Iterator<Item = &'n str>) -> String {
     let mut name = String::new();
     for level in levels {
         if !name.is_empty() {

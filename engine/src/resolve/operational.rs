@@ -1,4 +1,5 @@
-//! The part of the parameters that enters a stage's key: everything but what carries `x-operational` in the kind's schema.
+//! The part of the parameters that enters a stage's key: everything but what carries `x-operational` in the kind's
+//! schema.
 
 use serde_json::Value;
 
@@ -10,7 +11,7 @@ use super::{
 const MARK: &str = "x-operational";
 
 /// Whether any parameter of the schema is operational; if not, [`semantic`] is the identity.
-pub fn any_operational(schema: &Value) -> bool {
+pub(crate) fn any_operational(schema: &Value) -> bool {
     match schema {
         Value::Object(map) => map.get(MARK) == Some(&Value::Bool(true)) || map.values().any(any_operational),
         Value::Array(items) => items.iter().any(any_operational),
@@ -19,7 +20,7 @@ pub fn any_operational(schema: &Value) -> bool {
 }
 
 /// `value` without its operational parameters, at every depth.
-pub fn semantic(root: &Value, schema: &Value, value: &Value) -> Value {
+pub(crate) fn semantic(root: &Value, schema: &Value, value: &Value) -> Value {
     match value {
         Value::Object(object) => {
             let kept = object.iter().filter_map(|(name, field)| match property(root, schema, name, value) {
@@ -45,9 +46,15 @@ fn is_operational(root: &Value, schema: &Value) -> bool {
     marked(schema) || follow(root, schema).is_some_and(marked)
 }
 
-fn property<'s>(root: &'s Value, schema: &'s Value, name: &str, object: &Value) -> Option<&'s Value> {
+/// The schema of an object's field.
+pub(crate) fn property<'s>(root: &'s Value, schema: &'s Value, name: &str, object: &Value) -> Option<&'s Value> {
     find(root, schema, object, &|s| s.get("properties").and_then(|p| p.get(name)))
         .or_else(|| find(root, schema, object, &|s| s.get("additionalProperties").filter(|a| a.is_object())))
+}
+
+/// The schema of a list's items.
+pub(crate) fn items<'s>(root: &'s Value, schema: &'s Value, list: &Value) -> Option<&'s Value> {
+    find(root, schema, list, &|s| s.get("items"))
 }
 
 /// The first answer of `get` among a schema and its parts; of a union's branches, those that fit the value come first.

@@ -13,7 +13,7 @@ use petgraph::{
 };
 
 /// What [`sort`] found.
-pub struct Sorted {
+pub(crate) struct Sorted {
     /// All nodes; each comes after its predecessors, except within a cycle.
     pub order: Vec<usize>,
     /// A shortest cycle of each knot of cycles, along the edges, beginning with its smallest index.
@@ -22,8 +22,9 @@ pub struct Sorted {
     pub in_cycle: Vec<bool>,
 }
 
-/// Sorts the graph of `count` nodes with these edges, each given once. Not recursive: a chain may be as long as a file can hold.
-pub fn sort(count: usize, edges: &[(u32, u32)]) -> Sorted {
+/// Sorts the graph of `count` nodes with these edges, each given once. Not recursive: a chain may be as long as a file
+/// can hold.
+pub(crate) fn sort(count: usize, edges: &[(u32, u32)]) -> Sorted {
     let mut graph = DiGraph::<(), (), u32>::with_capacity(count, edges.len());
     for _ in 0..count {
         graph.add_node(());

@@ -1,49 +1,55 @@
-//! One stage in all variants: its parameters are worked out once for each distinct set of values of the variables it uses.
+//! One stage in all variants: its parameters are worked out once for each distinct set of values of the variables it
+//! uses.
 
 use std::{
     borrow::Cow,
     collections::{HashMap, HashSet},
     fmt::Write as _,
+    path::PathBuf,
     sync::Arc,
 };
 
 use serde_json::{Map, Value};
 
 use super::{
-    check::{Problem, check},
+    check::{Problem, check, unknown_name},
     inputs::{Reference, check_ports, parse_reference},
     operational::{any_operational, semantic},
-    template::{Compiled, compile, lone_hole},
+    placing::{Folders, Marks, Params},
+    scope::{Room, Scope, child},
+    template::{Compiled, Template, compile, lone_hole},
     variants::Variants,
     vars::Vars,
 };
 use crate::{
     diag::{Diagnostic, Span, one_of},
-    kind::{AnyParams, DynKind, Ports, Registry},
+    kind::{AnyParams, DynKind, ParamProblem, Ports, Registry, Synonym},
     spec::{InputSpec, StageSpec},
-    yaml::{Data, Node},
+    yaml::Data,
 };
 
 /// Parameter sets of one stage in which something is wrong, after which the others are not looked at.
 const MAX_BAD: usize = 10;
 
 /// A kind with its schema, made once.
-pub struct KindInfo {
+pub(crate) struct KindInfo {
     kind: Arc<dyn DynKind>,
     schema: Value,
     operational: bool,
+    marks: Marks,
+    synonyms: &'static [Synonym],
 }
 
 impl KindInfo {
-    fn new(kind: &Arc<dyn DynKind>) -> Self {
+    fn new(kind: &Arc<dyn DynKind>, synonyms: &'static [Synonym]) -> Self {
         let schema = kind.schema().to_value();
-        Self { kind: kind.clone(), operational: any_operational(&schema), schema }
+        Self { synonyms, kind: kind.clone(), operational: any_operational(&schema), marks: Marks::of(&schema), schema }
     }
 }
 
 /// The kinds that are used, by name.
 #[derive(Default)]
-pub struct Kinds {
+pub(crate) struct Kinds {
     known: HashMap<String, Arc<KindInfo>>,
 }
 
@@ -52,14 +58,14 @@ impl Kinds {
         if let Some(info) = self.known.get(name) {
             return Some(info.clone());
         }
-        let info = Arc::new(KindInfo::new(registry.get(name)?));
+        let info = Arc::new(KindInfo::new(registry.get(name)?, registry.synonyms()));
         self.known.insert(name.to_owned(), info.clone());
         Some(info)
     }
 }
 
 /// A stage with its holes found.
-pub struct Stage<'s> {
+pub(crate) struct Stage<'s> {
     /// Its name.
     pub name: &'s str,
     /// What the file says.
@@ -71,7 +77,7 @@ pub struct Stage<'s> {
 }
 
 /// A distinct way in which a stage is configured.
-pub struct Config<'s> {
+pub(crate) struct Config<'s> {
     /// Typed parameters and ports; `None` when something was wrong, which has been reported.
     pub parsed: Option<Parsed>,
     /// What its inputs name.
@@ -79,7 +85,7 @@ pub struct Config<'s> {
 }
 
 /// Parameters that passed every check.
-pub struct Parsed {
+pub(crate) struct Parsed {
     /// The kind.
     pub kind: Arc<dyn DynKind>,
     /// In the kind's own type.
@@ -90,10 +96,12 @@ pub struct Parsed {
     pub semantic: Arc<Value>,
     /// The ports.
     pub ports: Ports,
+    /// Where relative paths start from.
+    pub folder: PathBuf,
 }
 
 /// A stage in all variants.
-pub struct Configured<'s> {
+pub(crate) struct Configured<'s> {
     /// The distinct configurations.
     pub configs: Vec<Config<'s>>,
     /// Which of them each variant has; empty where all have the first.
@@ -102,14 +110,14 @@ pub struct Configured<'s> {
 
 impl Configured<'_> {
     /// The number of a variant's configuration.
-    pub fn number(&self, variant: usize) -> usize {
+    pub(crate) fn number(&self, variant: usize) -> usize {
         self.of_variant.get(variant).map_or(0, |&n| n as usize)
     }
 }
 
 impl<'s> Stage<'s> {
     /// Finds the kind and the holes.
-    pub fn new(
+    pub(crate) fn new(
         name: &'s str,
         spec: &'s StageSpec,
         vars: &Vars,
@@ -137,8 +145,13 @@ impl<'s> Stage<'s> {
         Self { name, spec, kind, params, inputs }
     }
 
+    /// The schema of its parameters, and the parameters.
+    pub(crate) fn params(&self) -> Option<(&Value, &Template)> {
+        Some((&self.kind.as_ref()?.schema, &self.params.as_ref()?.template))
+    }
+
     /// The variables it names.
-    pub fn deps(&self) -> Vec<usize> {
+    pub(crate) fn deps(&self) -> Vec<usize> {
         let all = self.params.iter().chain(self.inputs.iter().map(|(_, c)| c));
         let mut deps: Vec<usize> = all.flat_map(|c| c.deps.iter().copied()).collect();
         deps.sort_unstable();
@@ -147,7 +160,7 @@ impl<'s> Stage<'s> {
     }
 
     /// Works out the stage in every variant.
-    pub fn configure(&self, cx: &Context<'_>, problems: &mut Vec<Diagnostic>) -> Configured<'s> {
+    pub(crate) fn configure(&self, cx: &Context<'_>, problems: &mut Vec<Diagnostic>) -> Configured<'s> {
         let deps: Vec<usize> = self.deps().into_iter().filter(|&d| !cx.variants.numbers[d].is_empty()).collect();
         let mut said: HashSet<(&'static str, String, Option<Span>)> = HashSet::new();
         let mut configure = |variant: usize| {
@@ -229,56 +242,102 @@ impl<'s> Stage<'s> {
             Some(_) => return None,
             None => Cow::Owned(Value::Object(Map::new())),
         };
-        let mut found = check(&info.schema, &value);
-        let mut parsed = None;
-        if found.is_empty() {
-            match info.kind.parse(&value) {
-                Ok((params, json)) => {
-                    found.extend(info.kind.check(&params).into_iter().map(|p| Problem {
-                        code: "params::invalid",
-                        path: pointer(&p.pointer),
-                        at_name: false,
-                        message: p.message,
-                        help: p.help,
-                    }));
-                    parsed = Some((params, json));
-                }
-                Err(error) => found.push(Problem {
+        let before = problems.len();
+        for (name, span) in &self.spec.removed {
+            if let Some(problem) = unknown_name(&info.schema, name, info.synonyms) {
+                let problem = Diagnostic::error(problem.code, problem.message).at(*span, "").maybe_help(problem.help);
+                problems.push(problem);
+            }
+        }
+        let parsed = cx.in_scope(variant, |scope| {
+            let node = self.spec.params.as_ref();
+            let params = Params { schema: &info.schema, marks: &info.marks, node, scope };
+            let value = params.with_words(&value).map_or(value, Cow::Owned);
+            let parsed = self.parse_in(info, &params, &value, cx.folders);
+            parsed.map_err(|found| found.into_iter().map(|p| self.locate(p, &params.scope)).collect::<Vec<_>>())
+        });
+        match parsed {
+            Ok(parsed) => Some(parsed).filter(|_| problems.len() == before),
+            Err(found) => {
+                problems.extend(found);
+                None
+            }
+        }
+    }
+
+    fn parse_in(
+        &self,
+        info: &KindInfo,
+        given: &Params<'_, '_>,
+        value: &Value,
+        folders: &Folders<'_>,
+    ) -> Result<Parsed, Vec<Problem>> {
+        let numeral = |path: &[String]| {
+            let node = given.node?;
+            given.scope.written(node, path).node.numeral().map(str::to_owned)
+        };
+        let found = check(&info.schema, value, info.synonyms, &numeral);
+        if !found.is_empty() {
+            return Err(found);
+        }
+        let parse = |value: &Value| {
+            info.kind.parse(value).map_err(|error| {
+                vec![Problem {
                     code: "params::invalid",
                     path: error.path().iter().filter_map(segment).collect(),
                     at_name: false,
                     message: error.inner().to_string(),
                     help: None,
-                }),
-            }
+                }]
+            })
+        };
+        let (mut params, mut json) = parse(value)?;
+        // The key holds paths as they are written, wherever they start from.
+        let in_key = if info.operational { Some(semantic(&info.schema, &info.schema, &json)) } else { None };
+        let home = given.home(value, self.spec);
+        let mut semantic = in_key.map(Arc::new);
+        if let Some(placed) = given.placed(value, home, folders) {
+            semantic = semantic.or_else(|| Some(Arc::new(json.clone())));
+            (params, json) = parse(&placed)?;
         }
-        if !found.is_empty() {
-            problems.extend(found.into_iter().map(|problem| self.locate(problem, variant, cx)));
-            return None;
+        let folder = folders.of(home);
+        let mut problems = info.kind.check(&params);
+        if problems.is_empty() {
+            problems = info.kind.check_files(&params, &folder);
         }
-        let (params, json) = parsed?;
+        if !problems.is_empty() {
+            let problem = |p: ParamProblem| Problem {
+                code: "params::invalid",
+                path: pointer(&p.pointer),
+                at_name: false,
+                message: p.message,
+                help: p.help,
+            };
+            return Err(problems.into_iter().map(problem).collect());
+        }
         let ports = info.kind.ports(&params);
         let json = Arc::new(json);
-        let semantic =
-            if info.operational { Arc::new(semantic(&info.schema, &info.schema, &json)) } else { json.clone() };
-        Some(Parsed { kind: info.kind.clone(), params, json, semantic, ports })
+        let semantic = semantic.unwrap_or_else(|| json.clone());
+        Ok(Parsed { kind: info.kind.clone(), params, json, semantic, ports, folder })
     }
 
     /// The place of a parameter's problem: in `params`, and where its variable got the value.
-    fn locate(&self, problem: Problem, variant: usize, cx: &Context<'_>) -> Diagnostic {
+    fn locate(&self, problem: Problem, scope: &Scope<'_, '_>) -> Diagnostic {
         let mut span = self.spec.params_span;
         let mut node = self.spec.params.as_ref();
-        let mut path = problem.path.iter().map(String::as_str);
+        let mut path = problem.path.as_slice();
         let mut origin = None;
         while let Some(at) = node {
-            if problem.at_name && path.len() == 0 {
+            if problem.at_name && path.is_empty() {
                 break;
             }
-            if let Some((hole, fields)) = at.as_str().and_then(lone_hole) {
-                origin = cx.origin(hole, fields.map(str::to_owned).collect(), &mut path, variant);
+            let written = scope.written(at, path);
+            if at.as_str().and_then(lone_hole).is_some() {
+                origin = written.var.map(|name| (written.node.span, name));
                 break;
             }
-            let Some(step) = path.next() else { break };
+            let Some((step, rest)) = path.split_first() else { break };
+            path = rest;
             match child(at, step) {
                 Some((key_span, value)) => {
                     let collection = matches!(value.data, Data::Map(_) | Data::List(_) | Data::Null);
@@ -297,18 +356,31 @@ impl<'s> Stage<'s> {
 }
 
 /// What a stage needs to know about the rest.
-pub struct Context<'a> {
+pub(crate) struct Context<'a> {
     /// The variables.
     pub vars: &'a Vars,
     /// Their values in every variant.
     pub variants: &'a Variants<'a>,
+    /// The names of the stages, in file order.
+    pub names: &'a [&'a str],
     /// Index of each stage.
     pub stages: &'a HashMap<&'a str, usize>,
+    /// Where the files lie.
+    pub folders: &'a Folders<'a>,
+    /// How much more may be made of variables.
+    pub room: &'a Room,
 }
 
 impl Context<'_> {
     fn usable(&self, compiled: &Compiled) -> bool {
         compiled.ok && !compiled.deps.iter().any(|&d| self.vars.broken[d])
+    }
+
+    fn in_scope<'v, R>(&'v self, variant: usize, then: impl FnOnce(Scope<'_, 'v>) -> R) -> R {
+        let at = |var: usize| &self.variants.values[var][self.variants.number(var, variant) as usize];
+        let value = |var: usize| &at(var).value;
+        let node = |var: usize| at(var).node.unwrap_or(&self.vars.defs[var].value);
+        then(Scope { defs: &self.vars.defs, value: &value, node: &node, room: self.room })
     }
 
     fn render<'v>(
@@ -318,45 +390,9 @@ impl Context<'_> {
         problems: &mut Vec<Diagnostic>,
     ) -> Option<Cow<'v, Value>> {
         let before = problems.len();
-        let lookup = |var: usize| &self.variants.values[var][self.variants.number(var, variant) as usize].value;
-        let value = compiled.template.render(&lookup, &|v| self.vars.name(v), problems);
+        self.room.begin();
+        let value = self.in_scope(variant, |scope| compiled.template.render(&scope, problems));
         (problems.len() == before).then_some(value)
-    }
-
-    /// Where a variable got its value in a variant: follows `${}` to the text that was written.
-    fn origin(
-        &self,
-        name: &str,
-        fields: Vec<String>,
-        path: &mut dyn Iterator<Item = &str>,
-        variant: usize,
-    ) -> Option<(Span, String)> {
-        let mut name = name.to_owned();
-        let mut steps: Vec<String> = fields.into_iter().chain(path.map(str::to_owned)).collect();
-        // Variables form no cycles here, but a bound costs nothing.
-        for _ in 0..self.vars.defs.len() {
-            let (index, _, def) = self.vars.defs.get_full(name.as_str())?;
-            let level = self.variants.values[index][self.variants.number(index, variant) as usize].node;
-            let mut node = level.unwrap_or(&def.value);
-            let mut rest = steps.iter();
-            let mut next = None;
-            loop {
-                if let Some((hole, fields)) = node.as_str().and_then(lone_hole) {
-                    let fields: Vec<String> = fields.map(str::to_owned).chain(rest.cloned()).collect();
-                    next = Some((hole.to_owned(), fields));
-                    break;
-                }
-                match rest.next().and_then(|step| child(node, step)) {
-                    Some((_, value)) => node = value,
-                    None => break,
-                }
-            }
-            match next {
-                Some((hole, fields)) => (name, steps) = (hole, fields),
-                None => return Some((node.span, name)),
-            }
-        }
-        None
     }
 }
 
@@ -365,18 +401,11 @@ impl Config<'_> {
     fn content(&self) -> Option<String> {
         let parsed = self.parsed.as_ref()?;
         let mut text = serde_json::to_string(&*parsed.json).ok()?;
+        let _ = write!(text, "\n{}", parsed.folder.display());
         for input in &self.inputs {
             let _ = write!(text, "\n{input:?}");
         }
         Some(text)
-    }
-}
-
-fn child<'n>(node: &'n Node, step: &str) -> Option<(Span, &'n Node)> {
-    match &node.data {
-        Data::Map(_) => node.entry(step).map(|e| (e.key_span, &e.value)),
-        Data::List(items) => items.get(step.parse::<usize>().ok()?).map(|n| (n.span, n)),
-        _ => None,
     }
 }
 

@@ -5,15 +5,16 @@ use std::borrow::Cow;
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
+use super::scope::{Scope, size};
 use crate::{
-    diag::{Diagnostic, Span, one_of},
+    diag::{Diagnostic, Span, advice, one_of},
     spec::VarDef,
     yaml::{Data, Node, shorten},
 };
 
 /// A value with holes for variables.
 #[derive(Debug)]
-pub enum Template {
+pub(crate) enum Template {
     /// No holes.
     Literal(Value),
     /// One hole and nothing else: the variable's value, with its type.
@@ -28,7 +29,7 @@ pub enum Template {
 
 /// `${var.path}`
 #[derive(Debug)]
-pub struct Hole {
+pub(crate) struct Hole {
     /// Index of the variable.
     pub var: usize,
     /// Fields and list positions.
@@ -39,7 +40,7 @@ pub struct Hole {
 
 /// A piece of a text.
 #[derive(Debug)]
-pub enum Piece {
+pub(crate) enum Piece {
     /// As it is.
     Text(String),
     /// A value.
@@ -48,7 +49,7 @@ pub enum Piece {
 
 /// A template with the variables it names.
 #[derive(Debug)]
-pub struct Compiled {
+pub(crate) struct Compiled {
     /// The template.
     pub template: Template,
     /// Indices of the variables it names itself, sorted, each once.
@@ -58,7 +59,7 @@ pub struct Compiled {
 }
 
 /// Finds the holes of a value.
-pub fn compile(node: &Node, vars: &IndexMap<String, VarDef>, problems: &mut Vec<Diagnostic>) -> Compiled {
+pub(crate) fn compile(node: &Node, vars: &IndexMap<String, VarDef>, problems: &mut Vec<Diagnostic>) -> Compiled {
     let mut compiler = Compiler { vars, problems, deps: Vec::new(), ok: true };
     let template = compiler.node(node);
     let Compiler { mut deps, ok, .. } = compiler;
@@ -68,7 +69,7 @@ pub fn compile(node: &Node, vars: &IndexMap<String, VarDef>, problems: &mut Vec<
 }
 
 /// The variable that a text consists of, if it is one `${...}` and nothing else: its name and path.
-pub fn lone_hole(text: &str) -> Option<(&str, impl Iterator<Item = &str>)> {
+pub(crate) fn lone_hole(text: &str) -> Option<(&str, impl Iterator<Item = &str>)> {
     let inner = text.strip_prefix("${")?.strip_suffix('}')?;
     if inner.contains(['{', '}']) {
         return None;
@@ -169,7 +170,7 @@ impl Compiler<'_> {
             Diagnostic::error("vars::unknown", format!("there is no variable `{}`", shorten(&name)))
                 .at(span, "used here")
                 .maybe_help(Some("define it under `vars:`; write `$${` for a literal `${`".to_owned()))
-                .maybe_help(one_of(&name, "variables", self.vars.keys().map(String::as_str)))
+                .maybe_help(advice(self.problems, &name, "variables", self.vars.keys().map(String::as_str)))
         };
         self.refuse(problem);
         None
@@ -190,57 +191,77 @@ fn into_literal(template: Template) -> Value {
 }
 
 impl Template {
-    /// Fills the holes in. `lookup` gives a variable's value, `name` its name. Problems are reported, with `null` in their place.
-    pub fn render<'v>(
-        &'v self,
-        lookup: &dyn Fn(usize) -> &'v Value,
-        name: &dyn Fn(usize) -> &'v str,
-        problems: &mut Vec<Diagnostic>,
-    ) -> Cow<'v, Value> {
+    /// Calls `found` for every hole.
+    pub(crate) fn holes(&self, found: &mut dyn FnMut(&Hole)) {
+        match self {
+            Self::Literal(_) => {}
+            Self::Whole(hole) => found(hole),
+            Self::Text(pieces) => pieces.iter().for_each(|piece| {
+                if let Piece::Hole(hole) = piece {
+                    found(hole);
+                }
+            }),
+            Self::List(items) => items.iter().for_each(|t| t.holes(found)),
+            Self::Map(entries) => entries.iter().for_each(|(_, t)| t.holes(found)),
+        }
+    }
+
+    /// Fills the holes in. Problems are reported, with `null` in their place.
+    pub(crate) fn render<'v>(&'v self, scope: &Scope<'_, 'v>, problems: &mut Vec<Diagnostic>) -> Cow<'v, Value> {
         Cow::Owned(match self {
             Self::Literal(value) => return Cow::Borrowed(value),
-            Self::Whole(hole) => match hole.find(lookup, name, problems) {
+            Self::Whole(hole) => match hole.find(scope, problems) {
                 Some(value) => return Cow::Borrowed(value),
                 None => Value::Null,
             },
-            Self::List(items) => {
-                Value::Array(items.iter().map(|t| t.render(lookup, name, problems).into_owned()).collect())
-            }
+            Self::List(items) => Value::Array(items.iter().map(|t| t.render_owned(scope, problems)).collect()),
             Self::Map(entries) => {
-                let entries = entries.iter().map(|(k, t)| (k.clone(), t.render(lookup, name, problems).into_owned()));
+                let entries = entries.iter().map(|(k, t)| (k.clone(), t.render_owned(scope, problems)));
                 Value::Object(entries.collect::<Map<_, _>>())
             }
-            Self::Text(pieces) => {
-                let mut text = String::new();
-                for piece in pieces {
-                    match piece {
-                        Piece::Text(plain) => text.push_str(plain),
-                        Piece::Hole(hole) => match hole.find(lookup, name, problems) {
-                            None => return Cow::Owned(Value::Null),
-                            Some(Value::String(s)) => text.push_str(s),
-                            Some(Value::Number(n)) => text.push_str(&n.to_string()),
-                            Some(Value::Bool(b)) => text.push_str(if *b { "true" } else { "false" }),
-                            Some(value) => {
-                                problems.push(hole.not_text(name(hole.var), value));
-                                return Cow::Owned(Value::Null);
-                            }
-                        },
-                    }
-                }
-                Value::String(text)
-            }
+            Self::Text(pieces) => return Cow::Owned(text(pieces, scope, problems).map_or(Value::Null, Value::String)),
         })
+    }
+
+    /// The same as a value of its own, where there is room for it.
+    pub(crate) fn render_owned<'v>(&'v self, scope: &Scope<'_, 'v>, problems: &mut Vec<Diagnostic>) -> Value {
+        let value = match self.render(scope, problems) {
+            Cow::Owned(value) => return value,
+            Cow::Borrowed(value) => value,
+        };
+        let span = if let Self::Whole(hole) = self { hole.span } else { Span::default() };
+        if scope.room.take(size(value), span, problems) { value.clone() } else { Value::Null }
     }
 }
 
+fn text(pieces: &[Piece], scope: &Scope<'_, '_>, problems: &mut Vec<Diagnostic>) -> Option<String> {
+    let mut text = String::new();
+    let mut push = |part: &str, span: Span, problems: &mut Vec<Diagnostic>| {
+        scope.room.take(part.len(), span, problems).then(|| text.push_str(part))
+    };
+    for piece in pieces {
+        match piece {
+            Piece::Text(plain) => push(plain, Span::default(), problems)?,
+            Piece::Hole(hole) => match hole.find(scope, problems)? {
+                Value::String(s) => push(s, hole.span, problems)?,
+                Value::Number(n) => match scope.numeral(hole.var, &hole.path) {
+                    Some(written) => push(written, hole.span, problems)?,
+                    None => push(&n.to_string(), hole.span, problems)?,
+                },
+                Value::Bool(b) => push(if *b { "true" } else { "false" }, hole.span, problems)?,
+                value => {
+                    problems.push(hole.not_text(scope.name(hole.var), value));
+                    return None;
+                }
+            },
+        }
+    }
+    Some(text)
+}
+
 impl Hole {
-    fn find<'v>(
-        &self,
-        lookup: &dyn Fn(usize) -> &'v Value,
-        name: &dyn Fn(usize) -> &'v str,
-        problems: &mut Vec<Diagnostic>,
-    ) -> Option<&'v Value> {
-        let mut value = lookup(self.var);
+    fn find<'v>(&self, scope: &Scope<'_, 'v>, problems: &mut Vec<Diagnostic>) -> Option<&'v Value> {
+        let mut value = (scope.value)(self.var);
         for (i, field) in self.path.iter().enumerate() {
             let next = match value {
                 Value::Object(map) => map.get(field),
@@ -248,7 +269,7 @@ impl Hole {
                 _ => None,
             };
             let Some(next) = next else {
-                let parent = std::iter::once(name(self.var)).chain(self.path[..i].iter().map(String::as_str));
+                let parent = std::iter::once(scope.name(self.var)).chain(self.path[..i].iter().map(String::as_str));
                 let parent = parent.collect::<Vec<_>>().join(".");
                 let help = match value {
                     Value::Object(map) => one_of(field, "fields", map.keys().map(String::as_str)),

@@ -5,22 +5,29 @@ use std::collections::HashMap;
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use super::{names, vars::Vars};
+use super::{
+    names,
+    placing::PathVars,
+    scope::{Room, Scope},
+    vars::Vars,
+};
 use crate::{
-    diag::{Diagnostic, Span, one_of},
+    diag::{Diagnostic, Span, advice},
     pipeline::Variant,
-    spec::{Factor, Role},
-    yaml::shorten,
+    spec::{Factor, Role, Setting},
+    yaml::{Node, shorten},
 };
 
 /// The name of the variant in which no factor differs from `vars`, and of a bundle's level that is none of its own.
-pub const BASELINE: &str = "baseline";
+pub(crate) const BASELINE: &str = "baseline";
 /// Most variants of one pipeline.
 const MAX_VARIANTS: usize = 100_000;
+/// Most values of variables in all variants.
+const MAX_VALUES: usize = 10_000_000;
 
-/// The variants, and the variables as columns: a value is stored once and variants refer to it by number, so that a stage can
-/// ask which variants look the same to it.
-pub struct Variants<'s> {
+/// The variants, and the variables as columns: a value is stored once and variants refer to it by number, so that a
+/// stage can ask which variants look the same to it.
+pub(crate) struct Variants<'s> {
     /// The variants, the baseline first if it is among them.
     pub list: Vec<Variant>,
     /// For each variable: its distinct values (number 0 is the baseline's).
@@ -30,7 +37,7 @@ pub struct Variants<'s> {
 }
 
 /// A variable's value with the level that set it.
-pub struct Valued<'s> {
+pub(crate) struct Valued<'s> {
     /// The value.
     pub value: Value,
     /// The level's value in the file, where a level set it.
@@ -39,7 +46,7 @@ pub struct Valued<'s> {
 
 impl Variants<'_> {
     /// The number of a variable's value in a variant.
-    pub fn number(&self, var: usize, variant: usize) -> u32 {
+    pub(crate) fn number(&self, var: usize, variant: usize) -> u32 {
         self.numbers[var].get(variant).copied().unwrap_or(0)
     }
 }
@@ -48,19 +55,28 @@ impl Variants<'_> {
 type Point = Vec<Option<usize>>;
 
 /// Works the variants out. Factors that make no sense are reported and left out.
-pub fn expand<'s>(
+pub(crate) fn expand<'s>(
     all: &'s [Factor],
     vars: &Vars,
+    paths: &PathVars<'_>,
+    room: &Room,
     pipeline: Span,
     problems: &mut Vec<Diagnostic>,
     warnings: &mut Vec<Diagnostic>,
 ) -> Variants<'s> {
     let factors = sensible(all, vars, problems);
-    let baselines: Vec<Option<usize>> = factors.iter().map(|f| baseline_level(f, vars)).collect();
+    let baselines: Vec<Option<usize>> = factors.iter().map(|f| baseline_level(f, vars, paths)).collect();
     warn_masked(&factors, &baselines, vars, warnings);
-    let points = points(&factors, &baselines).unwrap_or_else(|| {
+    let (found, what) = match points(&factors, &baselines) {
+        None => (None, format!("the factors make more than {MAX_VARIANTS} variants")),
+        found => {
+            let fit = found.filter(|points| points.len() * vars.defs.len() <= MAX_VALUES);
+            (fit, format!("the variants have more than {MAX_VALUES} values of variables"))
+        }
+    };
+    let points = found.unwrap_or_else(|| {
         problems.push(
-            Diagnostic::error("factors::too_many", format!("the factors make more than {MAX_VARIANTS} variants"))
+            Diagnostic::error("factors::too_many", what)
                 .at(
                     factors.first().map_or(pipeline, |f| f.span),
                     "variants multiply: ablate arms × matrix × replicates",
@@ -72,8 +88,8 @@ pub fn expand<'s>(
     let mut values: Vec<Vec<Valued<'s>>> =
         vars.baseline.iter().map(|v| vec![Valued { value: v.clone(), node: None }]).collect();
     let mut numbers: Vec<Vec<u32>> = vec![Vec::new(); values.len()];
-    set_directly(&factors, vars, &points, &mut values, &mut numbers);
-    derive(vars, points.len(), &mut values, &mut numbers, problems);
+    set_directly(&factors, vars, paths, &points, &mut values, &mut numbers);
+    derive(vars, paths, points.len(), room, &mut values, &mut numbers, problems);
     let list = describe(&factors, &baselines, vars, &points, &values, &numbers);
     Variants { list, values, numbers }
 }
@@ -112,7 +128,7 @@ fn sensible<'s>(all: &'s [Factor], vars: &Vars, problems: &mut Vec<Diagnostic>) 
                 } else {
                     (format!("the factor `{}` is no variable", factor.name), factor.span)
                 };
-                let help = one_of(&setting.var, "variables", vars.defs.keys().map(String::as_str));
+                let help = advice(problems, &setting.var, "variables", vars.defs.keys().map(String::as_str));
                 let define = "define it under `vars:`, with the value that the baseline has".to_owned();
                 problems.push(Diagnostic::error("factors::unknown", message).at(span, "unknown variable").help(
                     match help {
@@ -157,11 +173,17 @@ fn repeated_levels(factor: &Factor, problems: &mut Vec<Diagnostic>) {
 }
 
 /// The level whose values are those of the baseline.
-fn baseline_level(factor: &Factor, vars: &Vars) -> Option<usize> {
-    factor
-        .levels
-        .iter()
-        .position(|level| level.settings.iter().all(|s| same(&s.value.to_json(), &vars.baseline[index(vars, &s.var)])))
+fn baseline_level(factor: &Factor, vars: &Vars, paths: &PathVars<'_>) -> Option<usize> {
+    let as_baseline = |s: &Setting| {
+        let var = index(vars, &s.var);
+        same(&s.value.to_json(), &vars.baseline[var]) && same_place(vars, paths, var, &s.value)
+    };
+    factor.levels.iter().position(|level| level.settings.iter().all(as_baseline))
+}
+
+/// Whether the paths in a level's value start from where those of the baseline do.
+fn same_place(vars: &Vars, paths: &PathVars<'_>, var: usize, level: &Node) -> bool {
+    vars.in_baseline(|scope| paths.place(var, level, scope) == paths.place(var, &vars.defs[var].value, scope))
 }
 
 fn index(vars: &Vars, name: &str) -> usize {
@@ -230,6 +252,7 @@ fn points(factors: &[&Factor], baselines: &[Option<usize>]) -> Option<Vec<Point>
 fn set_directly<'s>(
     factors: &[&'s Factor],
     vars: &Vars,
+    paths: &PathVars<'_>,
     points: &[Point],
     values: &mut [Vec<Valued<'s>>],
     numbers: &mut [Vec<u32>],
@@ -242,8 +265,11 @@ fn set_directly<'s>(
             for setting in &level.settings {
                 let var = index(vars, &setting.var);
                 let value = setting.value.to_json();
-                // A definition that refers to others may vary by itself, so its baseline value is no value of a level's.
-                let as_baseline = vars.compiled[var].deps.is_empty() && value == vars.baseline[var];
+                // A definition that refers to others may vary by itself, so its baseline value is no value of a
+                // level's.
+                let as_baseline = vars.compiled[var].deps.is_empty()
+                    && value == vars.baseline[var]
+                    && same_place(vars, paths, var, &setting.value);
                 let number = if as_baseline {
                     0
                 } else {
@@ -261,10 +287,13 @@ fn set_directly<'s>(
     }
 }
 
-/// Fills in the variables that refer to others which vary, where no level sets them; each distinct combination is worked out once.
+/// Fills in the variables that refer to others which vary, where no level sets them; each distinct combination is
+/// worked out once.
 fn derive(
     vars: &Vars,
+    paths: &PathVars<'_>,
     variants: usize,
+    room: &Room,
     values: &mut [Vec<Valued<'_>>],
     numbers: &mut [Vec<u32>],
     problems: &mut Vec<Diagnostic>,
@@ -275,7 +304,8 @@ fn derive(
             continue;
         }
         let mut known: HashMap<Vec<u32>, u32> = HashMap::from([(vec![0; deps.len()], 0)]);
-        let mut by_value: HashMap<String, u32> = HashMap::from([(vars.baseline[var].to_string(), 0)]);
+        let at_baseline = vars.in_baseline(|scope| paths.place(var, &vars.defs[var].value, scope));
+        let mut by_value = HashMap::from([((vars.baseline[var].to_string(), at_baseline), 0)]);
         let mut column = Vec::with_capacity(variants);
         for variant in 0..variants {
             let set = numbers[var].get(variant).copied().unwrap_or(0);
@@ -286,8 +316,11 @@ fn derive(
             let key: Vec<u32> = deps.iter().map(|&d| numbers[d][variant]).collect();
             let number = known.get(&key).copied().unwrap_or_else(|| {
                 let at = |v: usize| numbers[v].get(variant).copied().unwrap_or(0) as usize;
-                let value = vars.render(var, &|v| &values[v][at(v)].value, problems);
-                let number = *by_value.entry(value.to_string()).or_insert(values[var].len() as u32);
+                let node = |v: usize| values[v][at(v)].node.unwrap_or(&vars.defs[v].value);
+                let value = vars.render(var, &|v| &values[v][at(v)].value, &node, room, problems);
+                let scope = Scope { defs: &vars.defs, value: &|v| &values[v][at(v)].value, node: &node, room };
+                let place = paths.place(var, &vars.defs[var].value, &scope);
+                let number = *by_value.entry((value.to_string(), place)).or_insert(values[var].len() as u32);
                 if number as usize == values[var].len() {
                     values[var].push(Valued { value, node: None });
                 }

@@ -1,20 +1,24 @@
 //! The variables: overrides applied, references followed, baseline values worked out.
 
+use std::path::Path;
+
 use indexmap::IndexMap;
 use serde_json::Value;
 
 use super::{
-    order,
+    Overrides, order,
+    scope::{Room, Scope},
     template::{Compiled, compile},
 };
 use crate::{
-    diag::{Diagnostic, SourceMap, Span, one_of},
+    diag::{Diagnostic, SHOWN_OF_CIRCLE, SourceMap, Span, circle, one_of},
+    kind::Synonym,
     spec::VarDef,
     yaml::{self, Data, Node},
 };
 
 /// All variables, by index.
-pub struct Vars {
+pub(crate) struct Vars {
     /// Definitions, `--set` applied.
     pub defs: IndexMap<String, VarDef>,
     /// Their templates.
@@ -31,15 +35,17 @@ pub struct Vars {
 
 impl Vars {
     /// Applies `set` (`name=value` each) to the definitions and works out the baseline.
-    pub fn new(
+    pub(crate) fn new(
         mut defs: IndexMap<String, VarDef>,
-        set: &[String],
+        set: &Overrides,
+        room: &Room,
+        synonyms: &[Synonym],
         sources: &mut SourceMap,
         problems: &mut Vec<Diagnostic>,
     ) -> Self {
         let mut changed = Vec::new();
-        for text in set {
-            if let Some((name, def)) = override_of(text, &defs, sources, problems) {
+        for text in &set.set {
+            if let Some((name, def)) = override_of(text, &defs, &set.folder, synonyms, sources, problems) {
                 let index = defs.get_index_of(&name).expect("it was looked up");
                 changed.retain(|&(i, _)| i != index);
                 changed.push((index, def.span));
@@ -64,9 +70,8 @@ impl Vars {
             } else {
                 "variables refer to each other in a circle".to_owned()
             };
-            let mut problem =
-                Diagnostic::error("vars::cycle", message).help(format!("{} -> {first}", path.join(" -> ")));
-            for &i in cycle.iter().rev() {
+            let mut problem = Diagnostic::error("vars::cycle", message).help(circle(&path));
+            for &i in cycle.iter().rev().take(SHOWN_OF_CIRCLE) {
                 problem = problem.at(defs[i].value.span, format!("`{}`", name(i)));
             }
             problems.push(problem);
@@ -78,30 +83,39 @@ impl Vars {
             vars.broken[i] |= vars.compiled[i].deps.iter().any(|&d| vars.broken[d]);
             if !vars.broken[i] {
                 let before = problems.len();
-                vars.baseline[i] = vars.render(i, &|v| &vars.baseline[v], problems);
+                vars.baseline[i] = vars.render(i, &|v| &vars.baseline[v], &|v| &vars.defs[v].value, room, problems);
                 vars.broken[i] = problems.len() > before;
             }
         }
         vars
     }
 
-    /// The value of a variable, given those it refers to.
-    pub fn render<'v>(
+    /// The value of a variable, given those it refers to, and how they are written.
+    pub(crate) fn render<'v>(
         &'v self,
         var: usize,
-        lookup: &dyn Fn(usize) -> &'v Value,
+        value: &dyn Fn(usize) -> &'v Value,
+        node: &dyn Fn(usize) -> &'v Node,
+        room: &Room,
         problems: &mut Vec<Diagnostic>,
     ) -> Value {
-        self.compiled[var].template.render(lookup, &|v| self.name(v), problems).into_owned()
+        room.begin();
+        self.compiled[var].template.render_owned(&Scope { defs: &self.defs, value, node, room }, problems)
+    }
+
+    /// The variables of the baseline.
+    pub(crate) fn in_baseline<R>(&self, then: impl FnOnce(&Scope<'_, '_>) -> R) -> R {
+        let (value, node) = (|v: usize| &self.baseline[v], |v: usize| &self.defs[v].value);
+        then(&Scope { defs: &self.defs, value: &value, node: &node, room: &Room::default() })
     }
 
     /// The name of a variable.
-    pub fn name(&self, var: usize) -> &str {
+    pub(crate) fn name(&self, var: usize) -> &str {
         self.defs.get_index(var).map_or("", |(name, _)| name)
     }
 
     /// Which variables are used, directly or through others, by a user of `direct`.
-    pub fn used(&self, direct: impl IntoIterator<Item = usize>) -> Vec<bool> {
+    pub(crate) fn used(&self, direct: impl IntoIterator<Item = usize>) -> Vec<bool> {
         let mut used = vec![false; self.defs.len()];
         let mut open: Vec<usize> = direct.into_iter().collect();
         while let Some(var) = open.pop() {
@@ -113,14 +127,20 @@ impl Vars {
     }
 }
 
+fn value_of(set: &str) -> &str {
+    set.split_once('=').map_or("", |(_, value)| value)
+}
+
 /// Reads one `--set`.
 fn override_of(
     text: &str,
     defs: &IndexMap<String, VarDef>,
+    folder: &Path,
+    synonyms: &[Synonym],
     sources: &mut SourceMap,
     problems: &mut Vec<Diagnostic>,
 ) -> Option<(String, VarDef)> {
-    let source = sources.add("--set", text);
+    let source = sources.add("--set", text, folder);
     let Some((name, value)) = text.split_once('=') else {
         problems.push(
             Diagnostic::error("set::syntax", "`--set` takes `name=value`")
@@ -133,6 +153,9 @@ fn override_of(
     if !defs.contains_key(name) {
         let help = if defs.is_empty() {
             Some("this pipeline has no `vars:`".to_owned())
+        } else if let Some((variable, value)) = Synonym::find(synonyms, name, |name| defs.contains_key(name)) {
+            let value = if value.is_empty() { value_of(text) } else { value };
+            Some(format!("did you mean --set '{variable}={value}'?"))
         } else {
             one_of(name, "variables", defs.keys().map(String::as_str))
         };

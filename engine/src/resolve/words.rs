@@ -5,12 +5,12 @@ use serde_json::{Map, Value};
 use crate::yaml::shorten;
 
 /// The items of a JSON array; none if it is no array.
-pub fn list(value: Option<&Value>) -> &[Value] {
+pub(crate) fn list(value: Option<&Value>) -> &[Value] {
     value.and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 /// What a value is: `` the text `abc` ``, `a list`.
-pub fn describe(value: &Value) -> String {
+pub(crate) fn describe(value: &Value) -> String {
     match value {
         Value::Null => "nothing".to_owned(),
         Value::Bool(b) => format!("`{b}`"),
@@ -22,7 +22,7 @@ pub fn describe(value: &Value) -> String {
 }
 
 /// The type that is expected, `null` aside.
-pub fn type_name(expected: &Value) -> String {
+pub(crate) fn type_name(expected: &Value) -> String {
     match expected {
         Value::String(t) => t.clone(),
         Value::Array(types) => {
@@ -33,7 +33,7 @@ pub fn type_name(expected: &Value) -> String {
 }
 
 /// What a schema asks for: `a whole number from 1 to 9`.
-pub fn expectation(schema: &Map<String, Value>) -> String {
+pub(crate) fn expectation(schema: &Map<String, Value>) -> String {
     let words = |t: &str| match t {
         "integer" => "a whole number",
         "number" => "a number",
@@ -72,8 +72,8 @@ pub fn expectation(schema: &Map<String, Value>) -> String {
     text
 }
 
-/// What to do about a value of the wrong type, where that is known.
-pub fn type_hint(expected: &str, given: &Value) -> Option<String> {
+/// What to do about a value of the wrong type, where that is known. `written` is how a number is written.
+pub(crate) fn type_hint(expected: &str, given: &Value, written: Option<String>) -> Option<String> {
     match (expected, given) {
         ("integer" | "number", Value::String(s)) if s.trim().parse::<f64>().is_ok_and(f64::is_finite) => {
             Some(format!("write {} without quotes", s.trim()))
@@ -90,8 +90,12 @@ pub fn type_hint(expected: &str, given: &Value) -> Option<String> {
             "no" | "off" | "n" | "false" => Some("write `false`; in YAML 1.2 anything else is a text".to_owned()),
             _ => None,
         },
-        ("string", Value::Number(_) | Value::Bool(_)) => Some(format!("quote it: \"{given}\"")),
-        ("array", Value::String(_) | Value::Number(_) | Value::Bool(_)) => Some(format!("write a list: [{given}]")),
+        ("string", Value::Number(_) | Value::Bool(_)) => {
+            Some(format!("quote it: \"{}\"", written.unwrap_or_else(|| given.to_string())))
+        }
+        ("array", Value::String(_) | Value::Number(_) | Value::Bool(_)) => {
+            Some(format!("write a list: [{}]", written.unwrap_or_else(|| given.to_string())))
+        }
         _ => None,
     }
 }

@@ -2,28 +2,47 @@
 
 use std::{
     collections::HashMap,
-    io,
-    path::{Component, Path, PathBuf},
+    io::{self, Read},
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
 use indexmap::{IndexMap, map::Entry};
 
 use super::{
-    PipelineSpec, StageSpec, VarDef,
+    PipelineSpec, StageSpec, VarDef, like,
     read::{FileSpec, read_file},
 };
 use crate::{
-    diag::{Diagnostic, SourceMap, Span},
+    diag::{Diagnostic, SourceMap, Span, plain},
     yaml,
 };
 
 /// Most files that one pipeline may be made of.
 const MAX_FILES: usize = 64;
+/// Most that all its files may hold together, in bytes.
+const MAX_BYTES: usize = 2 * yaml::MAX_BYTES;
+/// Most definitions that files may take from the files that they include, each time that one is included.
+const MAX_JOINED: usize = 500_000;
 
 /// Reads a pipeline file and its includes from disk. Never fails: what is wrong travels in [`PipelineSpec::problems`].
 pub fn load(path: &Path) -> PipelineSpec {
-    load_with(path, &|path| std::fs::read(path))
+    load_with(path, &read_file_bytes)
+}
+
+/// Reads a regular file, and no more of it than is needed to see that it is too large: `/dev/zero` and a pipe would
+/// never end.
+fn read_file_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let kind = std::fs::metadata(path)?.file_type();
+    if kind.is_dir() {
+        return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory"));
+    }
+    if !kind.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is a device, a pipe or a socket, and no file"));
+    }
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(yaml::MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Like [`load`], from anywhere: `read` gives a file's bytes.
@@ -35,9 +54,12 @@ pub fn load_with(path: &Path, read: &dyn Fn(&Path) -> io::Result<Vec<u8>>) -> Pi
         files: Vec::new(),
         done: HashMap::new(),
         open: Vec::new(),
+        bytes: 0,
+        joined: 0,
     };
     let mut spec = loader.read_one(path, None).unwrap_or_default();
-    let shared = loader.shared(path, &mut spec);
+    let mut shared = loader.shared(path, &mut spec);
+    like::apply(&mut shared.stages, &mut loader.problems);
     PipelineSpec {
         name: spec.name.unwrap_or_default(),
         about: spec.about,
@@ -66,12 +88,17 @@ struct Loader<'r> {
     done: HashMap<PathBuf, Shared>,
     /// The files being read, outermost first.
     open: Vec<PathBuf>,
+    /// How much was read.
+    bytes: usize,
+    /// How many definitions were taken from included files.
+    joined: usize,
 }
 
 impl Loader<'_> {
     /// Reads one file; `from` is where it is included.
     fn read_one(&mut self, path: &Path, from: Option<Span>) -> Option<FileSpec> {
-        let name = normal(path).display().to_string();
+        let name = plain(path).display().to_string();
+        let folder = path.parent().unwrap_or(Path::new(""));
         let located = |d: Diagnostic| if let Some(span) = from { d.at(span, "included here") } else { d };
         let bytes = match (self.read)(path) {
             Ok(bytes) => bytes,
@@ -85,10 +112,21 @@ impl Loader<'_> {
         };
         self.files.push(path.to_owned());
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").map(<[u8]>::to_vec).unwrap_or(bytes);
+        self.bytes += bytes.len();
+        if bytes.len() > yaml::MAX_BYTES || self.bytes > MAX_BYTES {
+            let (what, limit) = if bytes.len() > yaml::MAX_BYTES {
+                (format!("{name} is larger"), yaml::MAX_BYTES)
+            } else {
+                ("the files of the pipeline are larger".to_owned(), MAX_BYTES)
+            };
+            let problem = Diagnostic::error("yaml::too_large", format!("{what} than {} MiB", limit >> 20));
+            self.problems.push(located(problem.help("keep data in files of their own, and read them with a `table`")));
+            return None;
+        }
         if let Err(error) = std::str::from_utf8(&bytes) {
             let text = String::from_utf8_lossy(&bytes).into_owned();
             let at = error.valid_up_to();
-            let source = self.sources.add(name, text);
+            let source = self.sources.add(name, text, folder);
             let utf16 = bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff");
             let help = if utf16 { "it looks like UTF-16; save it as UTF-8" } else { "save it as UTF-8" };
             self.problems.push(
@@ -99,7 +137,7 @@ impl Loader<'_> {
             return None;
         }
         let text = String::from_utf8(bytes).expect("it was checked");
-        let source = self.sources.add(name, text);
+        let source = self.sources.add(name, text, folder);
         let text = &self.sources.get(source).text;
         let root = yaml::parse(source, text, &mut self.problems)?;
         Some(read_file(root, from.is_some(), &mut self.problems))
@@ -110,16 +148,16 @@ impl Loader<'_> {
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
         let mut merged = Shared::default();
         let mut seen: Vec<PathBuf> = Vec::new();
-        self.open.push(normal(path));
+        self.open.push(plain(path));
         for (name, span) in std::mem::take(&mut spec.includes) {
             let target = folder.join(&name);
-            if seen.contains(&normal(&target)) {
+            if seen.contains(&plain(&target)) {
                 self.problems.push(
                     Diagnostic::error("include::twice", format!("`{name}` is included twice")).at(span, "again here"),
                 );
                 continue;
             }
-            seen.push(normal(&target));
+            seen.push(plain(&target));
             let more = self.included(&target, span);
             self.join(&mut merged, more, spec, span);
         }
@@ -153,7 +191,7 @@ impl Loader<'_> {
     }
 
     fn included(&mut self, path: &Path, from: Span) -> Shared {
-        let key = normal(path);
+        let key = plain(path);
         if let Some(done) = self.done.get(&key) {
             return done.clone();
         }
@@ -182,6 +220,15 @@ impl Loader<'_> {
 
     /// Adds an included file's definitions to those of the files before it. `includer` settles what both define.
     fn join(&mut self, merged: &mut Shared, more: Shared, includer: &FileSpec, from: Span) {
+        self.joined += more.vars.len() + more.stages.len();
+        if self.joined > MAX_JOINED {
+            self.problems.push(
+                Diagnostic::error("include::budget", format!("files include more than {MAX_JOINED} definitions"))
+                    .at(from, "this one goes beyond the limit")
+                    .help("a file that is included by several others counts each time"),
+            );
+            return;
+        }
         for (name, var) in more.vars {
             match merged.vars.entry(name) {
                 Entry::Vacant(slot) => {
@@ -228,19 +275,4 @@ impl Loader<'_> {
             }
         }
     }
-}
-
-/// The path with `.` and `..` worked out, so that one file has one name. Links are not followed.
-fn normal(path: &Path) -> PathBuf {
-    let mut parts: Vec<Component<'_>> = Vec::new();
-    for part in path.components() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir if matches!(parts.last(), Some(Component::Normal(_))) => {
-                parts.pop();
-            }
-            _ => parts.push(part),
-        }
-    }
-    parts.iter().collect()
 }

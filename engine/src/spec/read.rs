@@ -5,16 +5,15 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use super::{Factor, InputSpec, Level, Role, Setting, StageSpec, VarDef, parse_bytes, parse_duration};
+use super::{Factor, InputSpec, Level, Role, Running, Setting, StageSpec, VarDef, parse_bytes, parse_duration};
 use crate::{
     diag::{Diagnostic, Span, one_of},
-    pipeline::Resources,
     yaml::{Data, Entry, Node, shorten},
 };
 
 /// What one file says.
 #[derive(Debug, Default)]
-pub struct FileSpec {
+pub(crate) struct FileSpec {
     pub name: Option<String>,
     pub about: Option<String>,
     pub includes: Vec<(String, Span)>,
@@ -24,14 +23,13 @@ pub struct FileSpec {
 }
 
 const FILE_KEYS: [&str; 8] = ["pipeline", "about", "include", "vars", "ablate", "matrix", "replicate", "stages"];
-const STAGE_KEYS: [&str; 9] =
-    ["kind", "about", "inputs", "params", "resources", "retries", "backoff", "timeout", "override"];
-const DEFAULT_BACKOFF: Duration = Duration::from_secs(1);
+const STAGE_KEYS: [&str; 10] =
+    ["kind", "like", "about", "inputs", "params", "resources", "retries", "backoff", "timeout", "override"];
 /// Longest name of a pipeline, stage, variable or factor: they become file names.
 const MAX_NAME: usize = 64;
 
 /// Reads a file's tree. `included` files may not hold factors and need no name.
-pub fn read_file(root: Node, included: bool, problems: &mut Vec<Diagnostic>) -> FileSpec {
+pub(crate) fn read_file(root: Node, included: bool, problems: &mut Vec<Diagnostic>) -> FileSpec {
     Reader { problems }.file(root, included)
 }
 
@@ -268,26 +266,32 @@ impl Reader<'_> {
         let mut spec = StageSpec {
             span,
             kind: None,
+            like: None,
             about: None,
             inputs: Vec::new(),
             params: None,
+            removed: Vec::new(),
             params_span: span,
-            resources: Resources { cpu: 1, gpu: 0, memory: 0 },
-            retries: 0,
-            backoff: DEFAULT_BACKOFF,
-            timeout: None,
+            running: Running::default(),
             overrides: None,
         };
         let Data::Map(entries) = node.data else {
-            self.wrong_type(&format!("the stage `{}`", shorten(name)), "a mapping with `kind:`", &node);
+            self.wrong_type(&format!("the stage `{}`", shorten(name)), "a mapping with `kind:` or `like:`", &node);
             return spec;
         };
-        let has_kind = entries.iter().any(|e| e.key == "kind");
+        let place = |key: &str| entries.iter().find(|e| e.key == key).map(|e| e.key_span);
+        let (kind, like) = (place("kind"), place("like"));
         for entry in entries {
             let value = &entry.value;
             match entry.key.as_str() {
                 "kind" => {
                     spec.kind = self.text("`kind`", value).map(|kind| (kind, value.span));
+                    if spec.params.is_none() {
+                        spec.params_span = value.span;
+                    }
+                }
+                "like" => {
+                    spec.like = self.text("`like`", value).map(|like| (like, value.span));
                     if spec.params.is_none() {
                         spec.params_span = value.span;
                     }
@@ -301,10 +305,10 @@ impl Reader<'_> {
                         spec.params_span = entry.key_span;
                     }
                 }
-                "resources" => self.resources(value, &mut spec.resources),
-                "retries" => spec.retries = self.count("`retries`", value).unwrap_or(0),
-                "backoff" => spec.backoff = self.duration("`backoff`", value).unwrap_or(DEFAULT_BACKOFF),
-                "timeout" => spec.timeout = self.duration("`timeout`", value),
+                "resources" => self.resources(value, &mut spec.running),
+                "retries" => spec.running.retries = self.count("`retries`", value),
+                "backoff" => spec.running.backoff = self.duration("`backoff`", value),
+                "timeout" => spec.running.timeout = self.duration("`timeout`", value),
                 "override" => match value.data {
                     Data::Bool(yes) => spec.overrides = yes.then_some(entry.key_span),
                     _ => self.wrong_type("`override`", "`true` or `false`", value),
@@ -316,14 +320,35 @@ impl Reader<'_> {
                 }
             }
         }
-        if !has_kind {
-            self.report(
-                Diagnostic::error("stage::no_kind", format!("the stage `{}` has no kind", shorten(name)))
+        self.exclusive(name, span, (kind, like, spec.overrides));
+        spec
+    }
+
+    /// A stage says what it is by `kind` or by `like`, and `like` builds on a stage while `override` replaces one.
+    fn exclusive(&mut self, name: &str, span: Span, place: (Option<Span>, Option<Span>, Option<Span>)) {
+        let name = shorten(name);
+        match place {
+            (None, None, _) => self.report(
+                Diagnostic::error("stage::no_kind", format!("the stage `{name}` has no kind"))
                     .at(span, "`kind:` is missing")
-                    .help("add `kind: ...`; `pipe kinds` lists them"),
+                    .help("add `kind: ...`; `pipe kinds` lists them. Or `like: stage`, to take after another stage"),
+            ),
+            (Some(kind), Some(like), _) => self.report(
+                Diagnostic::error("like::kind", format!("the stage `{name}` has both `kind` and `like`"))
+                    .at(kind, "the kind")
+                    .at(like, "the stage that gives its kind")
+                    .help("remove `kind`: `like` takes it from the other stage"),
+            ),
+            _ => {}
+        }
+        if let (_, Some(like), Some(overrides)) = place {
+            self.report(
+                Diagnostic::error("like::override", format!("the stage `{name}` has both `like` and `override`"))
+                    .at(like, "this takes what another stage has")
+                    .at(overrides, "this replaces a stage whole")
+                    .help("write the replacing stage out, or give this one a name of its own"),
             );
         }
-        spec
     }
 
     fn inputs(&mut self, node: Node) -> Vec<InputSpec> {
@@ -346,23 +371,25 @@ impl Reader<'_> {
         inputs
     }
 
-    fn resources(&mut self, node: &Node, resources: &mut Resources) {
+    fn resources(&mut self, node: &Node, running: &mut Running) {
         for entry in self.entries("`resources`", node) {
             let value = &entry.value;
             match entry.key.as_str() {
-                "cpu" => resources.cpu = self.count("`cpu`", value).unwrap_or(1),
-                "gpu" => resources.gpu = self.count("`gpu`", value).unwrap_or(0),
-                "memory" => match value.as_str().and_then(parse_bytes) {
-                    Some(bytes) => resources.memory = bytes,
-                    None => self.wrong_type("`memory`", "a size such as `4GB` or `512MiB`", value),
-                },
+                "cpu" => running.cpu = self.count("`cpu`", value),
+                "gpu" => running.gpu = self.count("`gpu`", value),
+                "memory" => {
+                    running.memory = value.as_str().and_then(parse_bytes);
+                    if running.memory.is_none() {
+                        self.wrong_type("`memory`", "a size such as `4GB` or `512MiB`", value);
+                    }
+                }
                 _ => self.unknown_key("`resources`", entry, &["cpu", "gpu", "memory"], None),
             }
         }
     }
 
     fn count(&mut self, what: &str, node: &Node) -> Option<u32> {
-        if let Data::Number(n) = &node.data
+        if let Data::Number(n, _) = &node.data
             && let Some(n) = n.as_u64().and_then(|n| u32::try_from(n).ok())
         {
             return Some(n);

@@ -1,12 +1,13 @@
 //! YAML 1.2 as a tree in which every key and value knows its place in the file.
 //!
-//! What is accepted: one document, the core schema (`yes`, `on` and `2024-01-02` are strings, `0o17` and `0x1f` are integers),
-//! anchors and aliases, merge keys (`<<: *defaults`; a key that is written out wins), and the `!!str`-style core tags.
-//! What is refused, with its place: a second document, other tags, a key that is not a scalar, the same key twice, integers beyond
-//! 64 bits, `.nan` and `.inf` (JSON has neither), tabs as indentation. A byte order mark and CRLF line ends are fine.
+//! What is accepted: one document, the core schema (`yes`, `on` and `2024-01-02` are strings, `0o17` and `0x1f` are
+//! integers), anchors and aliases, merge keys (`<<: *defaults`; a key that is written out wins), and the `!!str`-style
+//! core tags. What is refused, with its place: a second document, other tags, a key that is not a scalar, the same key
+//! twice, integers beyond 64 bits, `.nan` and `.inf` (JSON has neither), tabs as indentation. A byte order mark and
+//! CRLF line ends are fine.
 //!
-//! Hostile files are refused within milliseconds by the budgets below: events are counted while they are read, and an alias is
-//! charged with the size of what it stands for before
+//! Hostile files are refused within milliseconds by the budgets below: events are counted while they are read, and an
+//! alias is charged with the size of what it stands for before
 //! anything is copied.
 
 mod parse;
@@ -20,9 +21,11 @@ pub use parse::{parse, parse_at};
 
 /// Largest file, in bytes.
 pub const MAX_BYTES: usize = 16 << 20;
+/// Most keys and values of a file, the beginnings and ends of lists and mappings counted.
+pub const MAX_VALUES: usize = 2_000_000;
 /// Deepest nesting of lists and mappings.
 pub const MAX_DEPTH: usize = 64;
-/// Most values that anchors and aliases of a file may stand for, together.
+/// Most that anchors and aliases of a file may stand for, together, as [`Node::size`] counts.
 pub const MAX_ALIASED: usize = 100_000;
 
 /// A value and its place.
@@ -41,8 +44,8 @@ pub enum Data {
     Null,
     /// `true` or `false`.
     Bool(bool),
-    /// A 64-bit integer or a finite float.
-    Number(Number),
+    /// A 64-bit integer or a finite float, and how it is written: `3.10`, `1e-4`.
+    Number(Number, Box<str>),
     /// Text.
     String(String),
     /// A sequence.
@@ -73,6 +76,14 @@ impl Node {
         }
     }
 
+    /// The text of a number, as it is written.
+    pub fn numeral(&self) -> Option<&str> {
+        match &self.data {
+            Data::Number(_, written) => Some(written),
+            _ => None,
+        }
+    }
+
     /// The entries, if it is a mapping.
     pub fn as_map(&self) -> Option<&[Entry]> {
         match &self.data {
@@ -91,7 +102,7 @@ impl Node {
         match &self.data {
             Data::Null => "nothing".to_owned(),
             Data::Bool(b) => format!("`{b}`"),
-            Data::Number(n) => format!("the number `{n}`"),
+            Data::Number(_, written) => format!("the number `{}`", shorten(written)),
             Data::String(s) => format!("the text `{}`", shorten(s)),
             Data::List(_) => "a list".to_owned(),
             Data::Map(_) => "a mapping".to_owned(),
@@ -109,12 +120,22 @@ impl Node {
         }
     }
 
+    /// What it costs to copy: 1 for each value, and for each 64 bytes of text.
+    pub fn size(&self) -> usize {
+        1 + match &self.data {
+            Data::String(text) => text.len() / 64,
+            Data::List(items) => items.iter().map(Self::size).sum(),
+            Data::Map(entries) => entries.iter().map(|e| e.key.len() / 64 + e.value.size()).sum(),
+            _ => 0,
+        }
+    }
+
     /// The value without its places.
     pub fn to_json(&self) -> Value {
         match &self.data {
             Data::Null | Data::Invalid => Value::Null,
             Data::Bool(b) => Value::Bool(*b),
-            Data::Number(n) => Value::Number(n.clone()),
+            Data::Number(n, _) => Value::Number(n.clone()),
             Data::String(s) => Value::String(s.clone()),
             Data::List(items) => Value::Array(items.iter().map(Node::to_json).collect()),
             Data::Map(entries) => {

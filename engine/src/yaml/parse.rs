@@ -5,14 +5,14 @@ use std::collections::{HashMap, HashSet};
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Tag};
 
 use super::{
-    Data, Entry, MAX_ALIASED, MAX_BYTES, MAX_DEPTH, Node,
+    Data, Entry, MAX_ALIASED, MAX_BYTES, MAX_DEPTH, MAX_VALUES, Node,
     scalar::{BadNumber, resolve_plain},
     shorten,
 };
 use crate::diag::{Diagnostic, SourceId, Span};
 
-/// Parses one document. `None` when the text is no YAML at all (the reason is in `problems`); other problems are collected
-/// and the offending value becomes [`Data::Invalid`]. An empty text is [`Data::Null`].
+/// Parses one document. `None` when the text is no YAML at all (the reason is in `problems`); other problems are
+/// collected and the offending value becomes [`Data::Invalid`]. An empty text is [`Data::Null`].
 pub fn parse(source: SourceId, text: &str, problems: &mut Vec<Diagnostic>) -> Option<Node> {
     parse_at(source, text, 0, problems)
 }
@@ -28,7 +28,7 @@ pub fn parse_at(source: SourceId, text: &str, offset: usize, problems: &mut Vec<
         return None;
     }
     let mut builder =
-        Builder { positions, problems, stack: Vec::new(), anchors: HashMap::new(), aliased: 0, root: None };
+        Builder { positions, problems, stack: Vec::new(), anchors: HashMap::new(), aliased: 0, values: 0, root: None };
     let mut documents = 0;
     for event in Parser::new_from_str(text) {
         let (event, span) = match event {
@@ -120,12 +120,23 @@ struct Builder<'t, 'p> {
     stack: Vec<Frame>,
     anchors: HashMap<usize, Anchored>,
     aliased: usize,
+    values: usize,
     root: Option<Node>,
 }
 
 impl Builder<'_, '_> {
     /// Takes one event; `None` when a budget is spent and reading must stop.
     fn event(&mut self, event: Event<'_>, span: Span) -> Option<()> {
+        self.values += 1;
+        if self.values > MAX_VALUES {
+            let message = format!("the file holds more than {MAX_VALUES} keys and values");
+            self.problems.push(
+                Diagnostic::error("yaml::values", message)
+                    .at(span, "this one goes beyond the limit")
+                    .help("keep data in files of their own, and read them with a `table`"),
+            );
+            return None;
+        }
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 if self.wants_key() {
@@ -174,7 +185,8 @@ impl Builder<'_, '_> {
                     .help("a `{` or `[` at the start of a text must be quoted; so must a lone `${...}` after `{`"),
             );
             self.set_key(Key { text: String::new(), span, merge: false, valid: false });
-            // The collection itself is read as a value of nothing: it takes the key's place, and the real value follows.
+            // The collection itself is read as a value of nothing: it takes the key's place, and the real value
+            // follows.
             self.stack.push(Frame { start: span, anchor: KEY, height: 0, items });
             return Some(());
         }
@@ -233,7 +245,7 @@ impl Builder<'_, '_> {
         if anchor == 0 || anchor == KEY {
             return Some(());
         }
-        let size = size(node);
+        let size = node.size();
         self.charge(size, node.span)?;
         self.anchors.insert(anchor, Anchored { node: node.clone(), size, height });
         Some(())
@@ -310,8 +322,8 @@ impl Builder<'_, '_> {
                 Some("int" | "float" | "bool" | "null") => {
                     let data = self.plain(text, span);
                     let fits = match (core, &data) {
-                        (Some("int"), Data::Number(n)) => !n.is_f64(),
-                        (Some("float"), Data::Number(_))
+                        (Some("int"), Data::Number(n, _)) => !n.is_f64(),
+                        (Some("float"), Data::Number(..))
                         | (Some("bool"), Data::Bool(_))
                         | (Some("null"), Data::Null)
                         | (_, Data::Invalid) => true,
@@ -458,16 +470,9 @@ fn hint(complaint: &str) -> Option<&'static str> {
     HINTS.iter().find(|(part, _)| complaint.contains(part)).map(|&(_, hint)| hint)
 }
 
-/// Marks the frame of a collection that stands where a key should be; never an anchor of the parser's, which count up from 1.
+/// Marks the frame of a collection that stands where a key should be; never an anchor of the parser's, which count up
+/// from 1.
 const KEY: usize = usize::MAX;
 
 /// Most repeated keys that are reported of one mapping.
 const MAX_REPORTED: usize = 10;
-
-fn size(node: &Node) -> usize {
-    1 + match &node.data {
-        Data::List(items) => items.iter().map(size).sum(),
-        Data::Map(entries) => entries.iter().map(|e| size(&e.value)).sum(),
-        _ => 0,
-    }
-}

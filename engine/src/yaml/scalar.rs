@@ -7,7 +7,7 @@ use super::Data;
 
 /// A plain scalar that is a number we cannot hold.
 #[derive(Debug, PartialEq)]
-pub enum BadNumber {
+pub(crate) enum BadNumber {
     /// An integer outside `i64::MIN..=u64::MAX`.
     Integer,
     /// A float that overflows.
@@ -17,7 +17,8 @@ pub enum BadNumber {
 }
 
 /// The meaning of a plain scalar.
-pub fn resolve_plain(text: &str) -> Result<Data, BadNumber> {
+pub(crate) fn resolve_plain(text: &str) -> Result<Data, BadNumber> {
+    let number = |value: Number| Data::Number(value, text.into());
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Ok(Data::Null),
         "true" | "True" | "TRUE" => return Ok(Data::Bool(true)),
@@ -30,19 +31,19 @@ pub fn resolve_plain(text: &str) -> Result<Data, BadNumber> {
         return Err(BadNumber::NotFinite);
     }
     if !text.is_empty() && !unsigned.is_empty() && unsigned.bytes().all(|b| b.is_ascii_digit()) {
-        return integer(text).map(Data::Number);
+        return integer(text).map(number);
     }
     for (prefix, radix) in [("0o", 8), ("0x", 16)] {
         if let Some(digits) = text.strip_prefix(prefix)
             && !digits.is_empty()
             && digits.chars().all(|c| c.is_digit(radix))
         {
-            return u64::from_str_radix(digits, radix).map(|n| Data::Number(n.into())).map_err(|_| BadNumber::Integer);
+            return u64::from_str_radix(digits, radix).map(|n| number(n.into())).map_err(|_| BadNumber::Integer);
         }
     }
     if is_float(unsigned) {
         let value: f64 = text.parse().map_err(|_| BadNumber::Float)?;
-        return Number::from_f64(value).map(Data::Number).ok_or(BadNumber::Float);
+        return Number::from_f64(value).map(number).ok_or(BadNumber::Float);
     }
     Ok(Data::String(text.to_owned()))
 }
@@ -85,7 +86,10 @@ mod tests {
             let value = match resolve_plain(text).unwrap() {
                 Data::Null => Value::Null,
                 Data::Bool(b) => json!(b),
-                Data::Number(n) => Value::Number(n),
+                Data::Number(n, written) => {
+                    assert_eq!(&*written, text);
+                    Value::Number(n)
+                }
                 Data::String(s) => json!(s),
                 other => panic!("{other:?}"),
             };

@@ -14,7 +14,7 @@ use arrow::{
     datatypes::{DataType, Field, Schema, SchemaRef},
 };
 use pipe_engine::{
-    context::{Flow, StageContext},
+    context::{StageContext, Wanted},
     kind::{Increment, InputPort, OutputPort, PortType, Ports, Registry, StageError, StageKind},
 };
 use schemars::JsonSchema;
@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 const BATCH: usize = 5;
 
 /// Milliseconds since 1970.
-pub fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64
 }
 
@@ -46,7 +46,7 @@ impl Work {
 
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Params {
+pub(crate) struct Params {
     #[serde(default)]
     tag: String,
     #[serde(default)]
@@ -69,7 +69,7 @@ fn texts(batch: &RecordBatch) -> Vec<String> {
 
 fn ports(inputs: &[&'static str]) -> Ports {
     let input = |name: &&'static str| InputPort::new(*name, PortType::Table, true);
-    let outputs = vec![OutputPort { name: "out".into(), produces: PortType::Table }];
+    let outputs = vec![OutputPort::new("out", PortType::Table)];
     Ports { inputs: inputs.iter().map(input).collect(), open_inputs: false, outputs }
 }
 
@@ -88,24 +88,28 @@ impl StageKind for Numbers {
 
     fn run(&self, params: &Params, cx: &mut StageContext) -> Result<(), StageError> {
         let mut kept = Vec::new();
+        let wanted = |kept: usize| Wanted { rows: params.count - kept as u64, attempts: u64::MAX };
         cx.stream(
             &schema(),
+            wanted(0),
             |attempt| {
                 if attempt.index.is_multiple_of(3) {
                     kept.push(texts(&attempt.batch.slice(attempt.row, 1)).remove(0));
                 }
-                Ok(if kept.len() as u64 == params.count { Flow::Enough } else { Flow::More })
+                Ok(wanted(kept.len()))
             },
             |sink| {
-                while !sink.is_done() {
+                loop {
                     let attempts: Vec<u64> = sink.next_attempts(BATCH)?.collect();
+                    if attempts.is_empty() {
+                        return Ok(());
+                    }
                     sleep(self.0.pause);
                     for i in &attempts {
                         self.0.note(&format!("attempt {} {i}", params.tag))?;
                     }
                     sink.emit(&attempts, &table(attempts.iter().map(|i| format!("{} {i}", params.tag))))?;
                 }
-                Ok(())
             },
         )?;
         let batch = table(kept);
@@ -128,7 +132,7 @@ impl StageKind for Answer {
     }
 
     fn run(&self, params: &Params, cx: &mut StageContext) -> Result<(), StageError> {
-        let mapped = cx.map_rows(&schema(), |pending, sink| {
+        let mapped = cx.map_rows(&cx.table("rows")?, &schema(), |pending, sink| {
             for start in (0..pending.len()).step_by(BATCH) {
                 cx.check_cancelled()?;
                 let range = start..pending.len().min(start + BATCH);
@@ -170,7 +174,7 @@ impl StageKind for Mark {
 }
 
 /// The kinds, writing down what they do in `journal`.
-pub fn registry(journal: PathBuf) -> Registry {
+pub(crate) fn registry(journal: PathBuf) -> Registry {
     let work = Work { journal, pause: Duration::from_millis(2) };
     Registry::default().with(Numbers(work.clone())).with(Answer(work.clone())).with(Mark(work))
 }

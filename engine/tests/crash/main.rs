@@ -16,7 +16,7 @@ use std::{
 
 use pipe_cache::{ArtifactRef, Digest, GcPolicy, Store, StoreOptions, VerifyOptions};
 use pipe_engine::{
-    events::{EventKind, Outcome},
+    events::{EventKind, RunEnd},
     execute::{RunOptions, run},
     resolve::{Overrides, resolve},
     spec,
@@ -24,6 +24,8 @@ use pipe_engine::{
 
 /// Names the folder for the process that is to be killed.
 const SUBJECT: &str = "PIPE_CRASH_SUBJECT";
+/// Names the pipeline file there.
+const FILE: &str = "PIPE_CRASH_FILE";
 
 /// Two streams, a row-wise stage on each, and chains of whole stages behind them: 58 stages.
 fn pipeline() -> String {
@@ -66,8 +68,12 @@ impl Place {
 
     /// Runs in this process; returns the stages that were computed.
     fn run(&self) -> Vec<String> {
+        self.run_file("pipeline.yaml")
+    }
+
+    fn run_file(&self, file: &str) -> Vec<String> {
         let registry = kinds::registry(self.0.join("work"));
-        let spec = spec::load(&self.0.join("pipeline.yaml"));
+        let spec = spec::load(&self.0.join(file));
         let pipeline =
             resolve(&spec, &registry, &Overrides::default()).map_err(|d| format!("{:?}", d.items)).unwrap().pipeline;
         let options = RunOptions { results: Some(self.0.join("results")), ..RunOptions::default() };
@@ -77,14 +83,33 @@ impl Place {
                 ran.push(node.label.to_string());
             }
         });
-        assert_eq!(summary.unwrap().outcome, Outcome::Succeeded);
+        assert_eq!(summary.unwrap().outcome, RunEnd::Succeeded);
         ran
     }
 
     /// Begins a run in another process.
     fn spawn(&self) -> Child {
+        self.spawn_file("pipeline.yaml")
+    }
+
+    fn spawn_file(&self, file: &str) -> Child {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "subject"]).env(SUBJECT, &self.0).stdout(Stdio::null()).spawn().unwrap()
+        command.args(["--exact", "--ignored", "subject"]).env(SUBJECT, &self.0).env(FILE, file);
+        command.stdout(Stdio::null()).spawn().unwrap()
+    }
+
+    /// A pipeline of its own that shares the recipes of all made so: a stream of that extent, and a row-wise stage.
+    fn extent(&self, count: u64) -> String {
+        let file = format!("extent-{count}.yaml");
+        let yaml = format!(
+            "pipeline: extent-{count}
+stages:
+  numbers: {{ kind: numbers, params: {{ tag: n, count: {count} }} }}
+  answer: {{ kind: answer, inputs: {{ rows: numbers }}, params: {{ tag: r }} }}
+"
+        );
+        fs::write(self.0.join(&file), yaml).unwrap();
+        file
     }
 
     /// The list of work: what was done, and when each time.
@@ -131,12 +156,12 @@ impl Place {
     }
 }
 
-/// The process that is to be killed. As an ordinary test it has nothing to do.
+/// The process that is to be killed.
 #[test]
+#[ignore = "started by the other test"]
 fn subject() {
-    if let Some(folder) = std::env::var_os(SUBJECT) {
-        Place(folder.into()).run();
-    }
+    let folder = std::env::var_os(SUBJECT).expect("a place to work in");
+    Place(folder.into()).run_file(&std::env::var(FILE).expect("a pipeline"));
 }
 
 /// Uniform in `0..1`, from a seed and a number.
@@ -146,7 +171,8 @@ fn uniform(seed: u64, i: u64) -> f64 {
     (bits >> 11) as f64 / (1_u64 << 53) as f64
 }
 
-/// Rows are written down ten times a second, or batch by batch where batches take longer. Processes are slow to start and to die.
+/// Rows are written down ten times a second, or batch by batch where batches take longer. Processes are slow to start
+/// and to die.
 const LOST_MS: u64 = 100 + 900;
 
 fn check_round(place: &Place, expect: &Results, killed: u64, round: u64) {
@@ -250,4 +276,54 @@ fn four_processes_compute_each_key_once() {
     assert!(twice.is_empty(), "done more than once: {twice:?}");
     assert_eq!(work.keys().filter(|line| line.starts_with("stage")).count(), 54);
     assert_eq!(place.results().len(), 58);
+}
+
+/// What was done more than once.
+fn repeated(place: &Place) -> Vec<(String, usize)> {
+    let work = place.work().into_iter().map(|(what, times)| (what, times.len()));
+    work.filter(|(_, times)| *times > 1).collect()
+}
+
+#[test]
+fn processes_that_want_different_extents_share_attempts_and_rows() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = Place::new(dir.path().to_owned());
+    let extents = [200, 50, 150, 100];
+    let children: Vec<Child> = extents.iter().map(|&n| place.spawn_file(&place.extent(n))).collect();
+    for mut child in children {
+        assert!(child.wait().unwrap().success());
+    }
+    assert_eq!(repeated(&place), []);
+    let of = |what: &str| place.work().keys().filter(|line| line.starts_with(what)).count();
+    // Every third attempt is kept, and a batch may be on the way when there is enough.
+    assert!((598..598 + 3 * 5 * extents.len()).contains(&of("attempt")), "{} attempts", of("attempt"));
+    assert_eq!(of("row"), 200);
+}
+
+#[test]
+fn processes_take_over_what_a_killed_one_had_claimed() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = Place::new(dir.path().to_owned());
+    let mut leader = place.spawn_file(&place.extent(300));
+    while place.work().len() < 40 {
+        sleep(std::time::Duration::from_millis(2));
+    }
+    let mut others: Vec<Child> = [250, 100].iter().map(|&n| place.spawn_file(&place.extent(n))).collect();
+    sleep(std::time::Duration::from_millis(60));
+    leader.kill().unwrap();
+    leader.wait().unwrap();
+    for child in &mut others {
+        assert!(child.wait().unwrap().success());
+    }
+    // What was done and not written down yet is done again, once.
+    let repeated = repeated(&place);
+    assert!(repeated.iter().all(|(_, times)| *times == 2), "{repeated:?}");
+    let answers = |n: u64| {
+        let store = place.store();
+        let key = store.refs(&format!("extent-{n}")).unwrap()["baseline"]["answer"];
+        store.manifest(&key).unwrap().unwrap().outputs[0].artifact.rows
+    };
+    assert_eq!((answers(250), answers(100)), (250, 100));
+    let report = place.store().verify(&VerifyOptions::default()).unwrap();
+    assert!(report.is_sound(), "{:?}", report.findings);
 }

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use pipe_engine::{
     context::StageContext,
-    events::EventKind,
-    highlights::{Arm, ArmYield, Highlight},
-    kind::{InputPort, OutputPort, PortType, Ports, StageError, StageKind},
+    events::{Arm, ArmYield, EventKind},
+    kind::{Highlight, InputPort, OutputPort, PortType, Ports, StageError, StageKind},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -31,7 +30,7 @@ impl StageKind for Make {
     const VERSION: u32 = 1;
 
     fn ports(&self, _: &Size) -> Ports {
-        let output = |name: &'static str| OutputPort { name: name.into(), produces: PortType::Table };
+        let output = |name: &'static str| OutputPort::new(name, PortType::Table);
         Ports { outputs: vec![output("yield"), output("rows")], ..Ports::default() }
     }
 
@@ -65,7 +64,7 @@ impl StageKind for Judge {
     const VERSION: u32 = 1;
 
     fn ports(&self, _: &Nothing) -> Ports {
-        let output = |name: &'static str| OutputPort { name: name.into(), produces: PortType::Table };
+        let output = |name: &'static str| OutputPort::new(name, PortType::Table);
         Ports {
             inputs: vec![InputPort::new("rows", PortType::Table, false)],
             open_inputs: false,

@@ -1,13 +1,10 @@
 //! plan, why, diff, the collapsed graph.
 
 use pipe_engine::{
-    dag::dag,
-    diff,
+    events::Journal,
     execute::RunOptions,
-    journal::Journal,
-    plan::{Action, Plan, plan},
-    select::Selection,
-    why::{Verdict, why},
+    inspect::{self, Action, Plan, Verdict, dag, plan, why},
+    pipeline::Selection,
 };
 
 use crate::{kinds::versioned, lab::Lab};
@@ -101,7 +98,7 @@ fn other_verdicts() {
     assert_eq!(verdict(&lab, &added, "more"), Verdict::NeverRan);
 
     let yaml = BASE.replace("mark: '!'", "mark: '?'");
-    let on = vec![pipe_engine::events::Label("loud".into())];
+    let on = vec![pipe_engine::pipeline::Label("loud".into())];
     assert_eq!(verdict(&lab, &yaml, "both"), Verdict::Pending { on });
 
     std::fs::remove_file(lab.object("loud")).unwrap();
@@ -186,7 +183,7 @@ fn without_history_times_are_unknown() {
     let plan = plan(&lab.pipeline(BASE), &lab.store, &lab.options).unwrap();
     assert!(actions(&plan)[0].starts_with("pool: error: `path` names a file that does not exist: "));
     lab.write("pool.txt", "a\n");
-    let plan = pipe_engine::plan::plan(&lab.pipeline(BASE), &lab.store, &lab.options).unwrap();
+    let plan = pipe_engine::inspect::plan(&lab.pipeline(BASE), &lab.store, &lab.options).unwrap();
     assert_eq!(actions(&plan)[0], "pool: run: never ran");
     assert_eq!((plan.unknown, plan.estimated_seconds), (4, 0.0));
 }
@@ -238,19 +235,19 @@ fn variants_and_runs_are_compared() {
     let lab = Lab::new();
     lab.run(ARMS);
     let names: Vec<String> = lab.pipeline(ARMS).variants.iter().map(|v| v.name.clone()).collect();
-    let diff = diff::variants(&lab.store, "p", &names[0], &names[1]).unwrap();
+    let diff = inspect::diff_variants(&lab.store, "p", &names[0], &names[1]).unwrap();
     assert_eq!(diff.stages.len(), 1);
     assert_eq!(diff.same, 3);
     assert_eq!(
         (diff.stages[0].stage.as_str(), &*diff.stages[0].changes),
         ("loud", &["params.mark \"a\" -> \"b\"".to_owned()][..])
     );
-    let error = diff::variants(&lab.store, "p", &names[0], "m=z").unwrap_err();
+    let error = inspect::diff_variants(&lab.store, "p", &names[0], "m=z").unwrap_err();
     assert_eq!(error.to_string(), "failed to find variant `m=z`");
 
     lab.run(&ARMS.replace("[x, y]", "[x, y, z]"));
     let runs = Journal::new(&lab.store).runs().unwrap();
-    let diff = diff::runs(&lab.store, &runs[1], &runs[0]).unwrap();
+    let diff = inspect::diff_runs(&lab.store, &runs[1], &runs[0]).unwrap();
     let pool = diff.stages.iter().find(|s| s.stage.starts_with("pool@")).unwrap();
     assert_eq!(pool.changes, ["params.lines [\"x\",\"y\"] -> [\"x\",\"y\",\"z\"]"]);
     assert_eq!((pool.outputs[0].left_rows, pool.outputs[0].right_rows), (Some(2), Some(3)));

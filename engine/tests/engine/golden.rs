@@ -1,4 +1,5 @@
-//! Golden keys: the encoding of keys must not change by accident. A change needs a new `keys::FORMAT`, and new values here.
+//! Golden keys: the encoding of keys must not change by accident. A change needs a new `keys::FORMAT`, and new values
+//! here.
 
 use crate::lab::Lab;
 

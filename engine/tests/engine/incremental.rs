@@ -3,11 +3,14 @@
 use std::sync::atomic::Ordering;
 
 use pipe_engine::{
-    events::{EventKind, NodeStats, Outcome},
-    select::Selection,
+    events::{EventKind, NodeStats, RunEnd},
+    pipeline::Selection,
 };
 
-use crate::lab::{Lab, Ran};
+use crate::{
+    kinds::map_versioned,
+    lab::{Lab, Ran},
+};
 
 const NONE: [&str; 0] = [];
 
@@ -48,6 +51,20 @@ fn only_unknown_rows_are_computed() {
 }
 
 #[test]
+fn a_new_version_keeps_the_rows_unless_the_recipe_has_one_too() {
+    let mut lab = Lab::new();
+    lab.run(&map("a, b", ""));
+    assert_eq!(lab.probe.take_rows(), ["a", "b"]);
+    lab.registry = map_versioned::<2, 1>(&lab.probe);
+    let ran = lab.run(&map("a, b, c", ""));
+    assert_eq!(ran.stages, ["each", "pool"], "its result is another one");
+    assert_eq!(lab.probe.take_rows(), ["c"], "and made of the same rows");
+    lab.registry = map_versioned::<3, 2>(&lab.probe);
+    lab.run(&map("a, b, c", ""));
+    assert_eq!(lab.probe.take_rows(), ["a", "b", "c"]);
+}
+
+#[test]
 fn equal_rows_are_computed_once() {
     let lab = Lab::new();
     lab.run(&map("a, b, a, a", ", times: 2"));
@@ -61,7 +78,7 @@ fn rows_may_have_no_output_and_tables_no_rows() {
     lab.run(&map("a, b", ", times: 0"));
     assert_eq!(lab.rows("each"), NONE);
     let lab = Lab::new();
-    assert_eq!(lab.run(&map("", "")).summary.outcome, Outcome::Succeeded);
+    assert_eq!(lab.run(&map("", "")).summary.outcome, RunEnd::Succeeded);
     assert_eq!(lab.rows("each"), NONE);
 }
 
@@ -146,7 +163,7 @@ fn damaged_memo_rows_are_computed_again() {
     assert!(damaged > 0);
     lab.reopen();
     let ran = lab.run(&map("a, b, c", ""));
-    assert_eq!(ran.summary.outcome, Outcome::Succeeded, "{:?}", ran.failures());
+    assert_eq!(ran.summary.outcome, RunEnd::Succeeded, "{:?}", ran.failures());
     assert_eq!(lab.probe.take_rows(), ["a", "b", "c"]);
     assert_eq!(lab.rows("each"), ["a./0", "b./0", "c./0"]);
 }
@@ -196,12 +213,16 @@ fn streams_do_not_depend_on_batches_order_or_interruptions() {
 }
 
 #[test]
-fn attempts_beyond_the_end_serve_a_larger_extent() {
+fn it_looks_ahead_no_further_than_the_yield_says_and_a_larger_extent_uses_what_was_too_much() {
     let lab = Lab::new();
-    lab.run(&numbers(10, ", batch: 500"));
-    lab.probe.take_rows();
+    let ran = lab.run(&numbers(20, ", batch: 500"));
+    let first = lab.probe.take_rows();
+    let seen: usize = lab.rows("n").last().unwrap().split_once(':').unwrap().0.parse::<usize>().unwrap() + 1;
+    assert_eq!(stats(&ran, "n").rows_computed, first.len() as u64);
+    assert!((seen..seen + 10).contains(&first.len()), "{} attempts, of which {seen} were needed", first.len());
     lab.run(&numbers(50, ", batch: 500"));
-    assert_eq!(lab.probe.take_rows(), NONE);
+    let added = lab.probe.take_rows();
+    assert_eq!(added[0], format!("{:04}", first.len()));
     assert_eq!(lab.rows("n").len(), 50);
 }
 
@@ -222,7 +243,7 @@ fn checkpoints_survive_failure_and_go_when_the_result_is_there() {
     assert_eq!(lab.run(yaml).failures(), ["t: out of budget"]);
     assert_eq!(lab.probe.take_rows(), ["step 0", "step 1", "step 2"]);
     lab.probe.budget.store(0, Ordering::SeqCst);
-    assert_eq!(lab.run(yaml).summary.outcome, Outcome::Succeeded);
+    assert_eq!(lab.run(yaml).summary.outcome, RunEnd::Succeeded);
     assert_eq!(lab.probe.take_rows(), ["step 3", "step 4"]);
     assert_eq!(std::fs::read_to_string(lab.object("t").join("weights")).unwrap(), "after 5 steps");
 
@@ -245,7 +266,7 @@ stages:
     // `s` changes the file while it runs, after the keys of both stages were made of the old text.
     lab.probe.failures.store(1, Ordering::SeqCst);
     let ran = lab.run(yaml);
-    assert_eq!(ran.summary.outcome, Outcome::Succeeded, "{:?}", ran.failures());
+    assert_eq!(ran.summary.outcome, RunEnd::Succeeded, "{:?}", ran.failures());
     let new = std::fs::read_to_string(lab.path("moving")).unwrap();
     assert_ne!(new, "old");
     assert_eq!(lab.rows("each"), [format!("ok{new}/0")]);

@@ -15,7 +15,7 @@ use arrow::{
     datatypes::{DataType, Field, Schema, SchemaRef},
 };
 use pipe_engine::{
-    context::{Flow, StageContext},
+    context::{StageContext, Wanted},
     kind::{Increment, InputPort, OutputPort, PortType, Ports, Registry, Source, StageError, StageKind},
 };
 use schemars::JsonSchema;
@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 /// What the kinds of one test share with it.
 #[derive(Clone, Default)]
-pub struct Probe {
+pub(crate) struct Probe {
     counts: Arc<Mutex<BTreeMap<String, usize>>>,
     rows: Arc<Mutex<Vec<String>>>,
     /// How often `flaky` still fails.
@@ -42,13 +42,13 @@ impl Probe {
     }
 
     /// The stages that ran since the last call, sorted; `stage x2` for two times.
-    pub fn take(&self) -> Vec<String> {
+    pub(crate) fn take(&self) -> Vec<String> {
         let counts = std::mem::take(&mut *self.counts.lock().unwrap());
         counts.into_iter().map(|(label, n)| if n == 1 { label } else { format!("{label} x{n}") }).collect()
     }
 
     /// The rows that `map` and `numbers` computed since the last call.
-    pub fn take_rows(&self) -> Vec<String> {
+    pub(crate) fn take_rows(&self) -> Vec<String> {
         let mut rows = std::mem::take(&mut *self.rows.lock().unwrap());
         rows.sort();
         rows
@@ -63,41 +63,46 @@ impl Probe {
         Ok(())
     }
 
-    pub fn open_gate(&self) {
+    pub(crate) fn open_gate(&self) {
         *self.gate.0.lock().unwrap() = true;
         self.gate.1.notify_all();
     }
 }
 
-pub fn registry(probe: &Probe) -> Registry {
+pub(crate) fn registry(probe: &Probe) -> Registry {
     versioned::<1>(probe)
 }
 
 /// The registry with another version of `upper`.
-pub fn versioned<const V: u32>(probe: &Probe) -> Registry {
+pub(crate) fn versioned<const V: u32>(probe: &Probe) -> Registry {
     Registry::default()
         .with(Lines(probe.clone()))
         .with(FileLines(probe.clone()))
         .with(Upper::<V>(probe.clone()))
         .with(Dedup(probe.clone()))
         .with(Concat(probe.clone()))
-        .with(Map(probe.clone()))
+        .with(Map::<1, 1>(probe.clone()))
         .with(Numbers(probe.clone()))
         .with(Trouble(probe.clone()))
         .with(Gate(probe.clone()))
         .with(Trainer(probe.clone()))
 }
 
-pub fn schema() -> SchemaRef {
+/// The registry with other versions of `map` and of its recipe.
+pub(crate) fn map_versioned<const V: u32, const R: u32>(probe: &Probe) -> Registry {
+    registry(probe).with(Map::<V, R>(probe.clone()))
+}
+
+pub(crate) fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![Field::new("text", DataType::Utf8, false)]))
 }
 
-pub fn batch(texts: impl IntoIterator<Item = impl AsRef<str>>) -> RecordBatch {
+pub(crate) fn batch(texts: impl IntoIterator<Item = impl AsRef<str>>) -> RecordBatch {
     let column: ArrayRef = Arc::new(StringArray::from_iter_values(texts));
     RecordBatch::try_new(schema(), vec![column]).unwrap()
 }
 
-pub fn texts(batch: &RecordBatch) -> Vec<String> {
+pub(crate) fn texts(batch: &RecordBatch) -> Vec<String> {
     let column = batch.column_by_name("text").unwrap().as_string::<i32>();
     (0..column.len()).map(|i| column.value(i).to_owned()).collect()
 }
@@ -118,7 +123,7 @@ fn ports(inputs: &[&'static str], produces: PortType) -> Ports {
     Ports {
         inputs: inputs.iter().map(|name| input(name)).collect(),
         open_inputs: false,
-        outputs: vec![OutputPort { name: "out".into(), produces }],
+        outputs: vec![OutputPort::new("out", produces)],
     }
 }
 
@@ -273,7 +278,7 @@ impl StageKind for Concat {
 }
 
 /// Row by row.
-struct Map(Probe);
+struct Map<const V: u32 = 1, const R: u32 = 1>(Probe);
 
 /// Parameters.
 #[derive(Serialize, Deserialize, JsonSchema)]
@@ -297,16 +302,44 @@ struct MapParams {
     #[serde(default)]
     #[schemars(extend("x-operational" = true))]
     file: Option<PathBuf>,
+    /// How it passes its time.
+    #[serde(default)]
+    #[schemars(extend("x-operational" = true))]
+    pace: Pace,
+}
+
+/// What tests of stages that run at the same time arrange.
+#[derive(Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct Pace {
+    /// Milliseconds before it begins.
+    wait: u64,
+    /// Milliseconds per row.
+    row: u64,
+    /// It fails at the row after so many, when not 0.
+    fail_after: usize,
+}
+
+impl Pace {
+    fn begin(self) {
+        std::thread::sleep(Duration::from_millis(self.wait));
+    }
+
+    fn row(self, done: usize) -> Result<(), StageError> {
+        std::thread::sleep(Duration::from_millis(self.row));
+        if self.fail_after > 0 && done >= self.fail_after { Err(StageError::user("had enough")) } else { Ok(()) }
+    }
 }
 
 fn one() -> usize {
     1
 }
 
-impl StageKind for Map {
+impl<const V: u32, const R: u32> StageKind for Map<V, R> {
     type Params = MapParams;
     const NAME: &'static str = "map";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = V;
+    const RECIPE_VERSION: u32 = R;
     const INCREMENT: Increment = Increment::RowWise { primary: "in" };
 
     fn ports(&self, _: &MapParams) -> Ports {
@@ -321,10 +354,12 @@ impl StageKind for Map {
 
     fn run(&self, params: &MapParams, cx: &mut StageContext) -> Result<(), StageError> {
         self.0.ran(cx);
+        params.pace.begin();
+        let mut done = 0;
         let side = cx.optional_table("side")?.map_or(0, |t| t.num_rows());
         let file = params.file.as_ref().map(|path| std::fs::read_to_string(cx.base_dir().join(path)).unwrap());
         let mark = params.mark.clone() + &file.unwrap_or_default();
-        let rows = cx.map_rows(&schema(), |pending, sink| {
+        let rows = cx.map_rows(&cx.table("in")?, &schema(), |pending, sink| {
             let mut order: Vec<usize> = (0..pending.len()).collect();
             if params.backwards {
                 order.reverse();
@@ -333,7 +368,10 @@ impl StageKind for Map {
                 let mut out = Vec::new();
                 for &row in chunk {
                     let text = texts(&pending.slice(row..row + 1)?).remove(0);
+                    cx.check_cancelled()?;
                     self.0.spend()?;
+                    params.pace.row(done)?;
+                    done += 1;
                     self.0.rows.lock().unwrap().push(text.clone());
                     out.extend((0..params.times).map(|_| format!("{text}{mark}/{side}")));
                 }
@@ -366,6 +404,13 @@ struct NumbersParams {
     /// Another sequence.
     #[serde(default)]
     seed: u64,
+    /// Leaves out numbers that end so, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    without: Option<char>,
+    /// How it passes its time.
+    #[serde(default)]
+    #[schemars(extend("x-operational" = true))]
+    pace: Pace,
 }
 
 impl StageKind for Numbers {
@@ -373,6 +418,7 @@ impl StageKind for Numbers {
     const NAME: &'static str = "numbers";
     const VERSION: u32 = 1;
     const INCREMENT: Increment = Increment::Stream { extent: "count" };
+    const AFTERWARDS: &'static [&'static str] = &["without"];
 
     fn ports(&self, _: &NumbersParams) -> Ports {
         ports(&[], PortType::Table)
@@ -380,15 +426,19 @@ impl StageKind for Numbers {
 
     fn run(&self, params: &NumbersParams, cx: &mut StageContext) -> Result<(), StageError> {
         self.0.ran(cx);
+        params.pace.begin();
+        let mut done = 0;
+        let wanted = |rows: usize| Wanted { rows: rows as u64, attempts: u64::MAX };
         let mut kept: Vec<String> = Vec::new();
         let fold = |attempt: pipe_engine::context::Attempt<'_>| {
             let text = attempt.batch.column(0).as_string::<i32>().value(attempt.row).to_owned();
-            if kept.last().is_none_or(|last| last.chars().last() != text.chars().last()) && kept.len() < params.count {
+            let end = text.chars().last();
+            if kept.last().is_none_or(|last| last.chars().last() != end) && end != params.without {
                 kept.push(text);
             }
-            Ok(if kept.len() == params.count { Flow::Enough } else { Flow::More })
+            Ok(wanted(params.count - kept.len()))
         };
-        cx.stream(&schema(), fold, |sink| {
+        cx.stream(&schema(), wanted(params.count), fold, |sink| {
             loop {
                 let mut attempts: Vec<u64> = sink.next_attempts(params.batch)?.collect();
                 if attempts.is_empty() {
@@ -399,7 +449,10 @@ impl StageKind for Numbers {
                 }
                 let mut out = Vec::new();
                 for attempt in &attempts {
+                    cx.check_cancelled()?;
                     self.0.spend()?;
+                    params.pace.row(done)?;
+                    done += 1;
                     self.0.rows.lock().unwrap().push(format!("{attempt:04}"));
                     let drawn = pipe_cache::Hasher::new("numbers").digest(cx.recipe()).u64(*attempt).finish();
                     out.push(format!("{attempt}:{}", drawn.as_bytes()[0] % 4));

@@ -19,7 +19,7 @@ use pipe_engine::{
 
 use crate::kinds::{Probe, registry, texts};
 
-pub struct Lab {
+pub(crate) struct Lab {
     dir: tempfile::TempDir,
     pub probe: Probe,
     pub registry: Registry,
@@ -28,7 +28,7 @@ pub struct Lab {
 }
 
 /// One run: how it ended, what happened, and which stages were computed.
-pub struct Ran {
+pub(crate) struct Ran {
     pub summary: RunSummary,
     pub events: Vec<Event>,
     pub stages: Vec<String>,
@@ -36,19 +36,19 @@ pub struct Ran {
 
 impl Ran {
     /// The events that `pick` picks.
-    pub fn pick<T>(&self, pick: impl Fn(&EventKind) -> Option<T>) -> Vec<T> {
+    pub(crate) fn pick<T>(&self, pick: impl Fn(&EventKind) -> Option<T>) -> Vec<T> {
         self.events.iter().filter_map(|e| pick(&e.kind)).collect()
     }
 
     /// `label: first line of the error`, for each failure.
-    pub fn failures(&self) -> Vec<String> {
+    pub(crate) fn failures(&self) -> Vec<String> {
         self.pick(|e| match e {
             EventKind::Failed { node, error, .. } => Some(format!("{}: {}", node.label, error.join(": "))),
             _ => None,
         })
     }
 
-    pub fn warnings(&self) -> Vec<String> {
+    pub(crate) fn warnings(&self) -> Vec<String> {
         self.pick(|e| match e {
             EventKind::Warning { message, .. } => Some(message.clone()),
             _ => None,
@@ -57,36 +57,36 @@ impl Ran {
 }
 
 impl Lab {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let probe = Probe::default();
         let store = Store::open(dir.path().join("store"), StoreOptions::default()).unwrap();
         Self { registry: registry(&probe), dir, probe, options: RunOptions::default(), store }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    pub fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         fs::write(self.path(name), text).unwrap();
     }
 
-    pub fn env(&mut self, name: &str, value: &str) {
+    pub(crate) fn env(&mut self, name: &str, value: &str) {
         Arc::make_mut(&mut self.options.env).insert(name.into(), value.into());
     }
 
-    pub fn pipeline(&self, yaml: &str) -> Pipeline {
+    pub(crate) fn pipeline(&self, yaml: &str) -> Pipeline {
         self.write("pipeline.yaml", yaml);
         let spec = spec::load(&self.path("pipeline.yaml"));
         resolve(&spec, &self.registry, &Overrides::default()).map_err(|d| format!("{:?}", d.items)).unwrap().pipeline
     }
 
-    pub fn run(&self, yaml: &str) -> Ran {
+    pub(crate) fn run(&self, yaml: &str) -> Ran {
         self.run_pipeline(&self.pipeline(yaml))
     }
 
-    pub fn run_pipeline(&self, pipeline: &Pipeline) -> Ran {
+    pub(crate) fn run_pipeline(&self, pipeline: &Pipeline) -> Ran {
         let mut events = Vec::new();
         self.probe.take();
         let summary = run(pipeline, &self.store, &self.options, &mut |event| events.push(event.clone())).unwrap();
@@ -94,39 +94,39 @@ impl Lab {
     }
 
     /// The key that `stage@variant` stands at.
-    pub fn key(&self, variant: &str, stage: &str) -> pipe_cache::Digest {
+    pub(crate) fn key(&self, variant: &str, stage: &str) -> pipe_cache::Digest {
         self.store.refs("p").unwrap()[variant][stage]
     }
 
-    pub fn table(&self, variant: &str, stage: &str) -> RecordBatch {
+    pub(crate) fn table(&self, variant: &str, stage: &str) -> RecordBatch {
         let manifest = self.store.manifest(&self.key(variant, stage)).unwrap().unwrap();
         let artifact = manifest.outputs[0].artifact;
         self.store.open_table(&artifact, &ReadOptions::default()).unwrap().read_all().unwrap()
     }
 
     /// The rows of the stage's first output, in the baseline.
-    pub fn rows(&self, stage: &str) -> Vec<String> {
+    pub(crate) fn rows(&self, stage: &str) -> Vec<String> {
         texts(&self.table("baseline", stage))
     }
 
     /// Where the object of a stage's first output lies.
-    pub fn object(&self, stage: &str) -> PathBuf {
+    pub(crate) fn object(&self, stage: &str) -> PathBuf {
         let manifest = self.store.manifest(&self.key("baseline", stage)).unwrap().unwrap();
         self.store.layout().artifact(&manifest.outputs[0].artifact)
     }
 
     /// Opens the store anew, as another process would.
-    pub fn reopen(&mut self) {
+    pub(crate) fn reopen(&mut self) {
         self.store = Store::open(self.store.layout().root(), StoreOptions::default()).unwrap();
     }
 
-    pub fn reopen_at(&mut self, root: &Path) {
+    pub(crate) fn reopen_at(&mut self, root: &Path) {
         self.store = Store::open(root, StoreOptions::default()).unwrap();
     }
 }
 
 /// Flips a bit in the middle of a file.
-pub fn damage(path: &Path) {
+pub(crate) fn damage(path: &Path) {
     let mut bytes = fs::read(path).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 0x10;

@@ -1,4 +1,5 @@
-//! Failures, retries, cancellation, damage, concurrency: whatever happens, the outcome is clear and nothing wrong is served.
+//! Failures, retries, cancellation, damage, concurrency: whatever happens, the outcome is clear and nothing wrong is
+//! served.
 
 use std::{
     fs,
@@ -8,10 +9,9 @@ use std::{
 };
 
 use pipe_engine::{
-    events::{EventKind, Outcome, SkipReason},
+    events::{EventKind, Journal, RunEnd, SkipReason},
     execute::{RunOptions, run},
-    journal::Journal,
-    select::Selection,
+    pipeline::Selection,
 };
 
 use crate::lab::{Lab, damage};
@@ -45,7 +45,7 @@ fn a_failure_stops_the_run() {
     let mut lab = Lab::new();
     lab.options.jobs = 1;
     let ran = lab.run(&branches("fail"));
-    assert_eq!(ran.summary.outcome, Outcome::Failed);
+    assert_eq!(ran.summary.outcome, RunEnd::Failed);
     assert_eq!(ran.failures(), ["bad: row 3 has no `text`"]);
     assert_eq!(ran.stages, ["bad"]);
     assert_eq!((ran.summary.failed, ran.summary.skipped, ran.summary.ran), (1, 4, 0));
@@ -57,9 +57,9 @@ fn keep_going_finishes_what_does_not_need_the_failed_stage() {
     let mut lab = Lab::new();
     lab.options.keep_going = true;
     let ran = lab.run(&branches("fail"));
-    assert_eq!(ran.summary.outcome, Outcome::Failed);
+    assert_eq!(ran.summary.outcome, RunEnd::Failed);
     assert_eq!(ran.stages, ["bad", "fine", "good"]);
-    let upstream = || SkipReason::UpstreamFailed { upstream: pipe_engine::events::Label("bad".into()) };
+    let upstream = || SkipReason::UpstreamFailed { upstream: pipe_engine::pipeline::Label("bad".into()) };
     assert_eq!(skipped(&ran), [("below".into(), upstream()), ("last".into(), upstream())]);
     assert_eq!(lab.run(&branches("fail")).stages, ["bad"], "what was done is not done again");
 }
@@ -85,7 +85,8 @@ fn a_stage_that_leaves_no_output_has_failed() {
 fn passing_faults_are_retried_as_often_as_asked() {
     let yaml = |retries: u32| {
         format!(
-            "pipeline: p\nstages:\n  s: {{ kind: trouble, params: {{ how: flaky }}, retries: {retries}, backoff: 1ms }}\n"
+            "pipeline: p\nstages:\n  s: {{ kind: trouble, params: {{ how: flaky }}, retries: {retries}, backoff: 1ms \
+             }}\n"
         )
     };
     let lab = Lab::new();
@@ -96,7 +97,7 @@ fn passing_faults_are_retried_as_often_as_asked() {
 
     lab.probe.failures.store(2, Ordering::SeqCst);
     let ran = lab.run(&yaml(2));
-    assert_eq!(ran.summary.outcome, Outcome::Succeeded);
+    assert_eq!(ran.summary.outcome, RunEnd::Succeeded);
     let attempts = ran.pick(|e| match e {
         EventKind::Retry { attempt, .. } => Some(*attempt),
         _ => None,
@@ -109,7 +110,7 @@ fn a_timeout_fails_the_stage() {
     let lab = Lab::new();
     let ran = lab.run("pipeline: p\nstages:\n  s: { kind: trouble, params: { how: hang }, timeout: 20ms }\n");
     assert_eq!(ran.failures(), ["s: it ran longer than its timeout of 20ms"]);
-    assert_eq!(ran.summary.outcome, Outcome::Failed);
+    assert_eq!(ran.summary.outcome, RunEnd::Failed);
 }
 
 #[test]
@@ -133,7 +134,7 @@ stages:
         events.push(event.kind.clone());
     })
     .unwrap();
-    assert_eq!(summary.outcome, Outcome::Cancelled);
+    assert_eq!(summary.outcome, RunEnd::Cancelled);
     assert_eq!((summary.ran, summary.failed, summary.skipped), (1, 0, 2));
     let reasons: Vec<_> = events
         .iter()
@@ -154,7 +155,7 @@ fn a_run_cancelled_before_it_begins_does_nothing() {
     let lab = Lab::new();
     lab.options.cancel.cancel();
     let ran = lab.run(&branches("nothing"));
-    assert_eq!(ran.summary.outcome, Outcome::Cancelled);
+    assert_eq!(ran.summary.outcome, RunEnd::Cancelled);
     assert_eq!(ran.stages, NONE);
 }
 
@@ -193,7 +194,7 @@ stages:
   v: { kind: upper, inputs: { in: y } }
 ",
     );
-    assert_eq!(ran.summary.outcome, Outcome::Succeeded);
+    assert_eq!(ran.summary.outcome, RunEnd::Succeeded);
     assert_eq!(ran.stages.len(), 3, "{:?}", ran.stages);
     assert_eq!((ran.summary.ran, ran.summary.hits), (3, 1));
     assert_eq!(lab.key("baseline", "u"), lab.key("baseline", "v"));
@@ -224,7 +225,8 @@ fn two_runs_at_once_compute_each_key_once() {
     let lab = Lab::new();
     let stage = |i| {
         format!(
-            "  g{i}: {{ kind: gate, params: {{ id: {i}, millis: 5 }} }}\n  u{i}: {{ kind: upper, inputs: {{ in: g{i} }} }}\n"
+            "  g{i}: {{ kind: gate, params: {{ id: {i}, millis: 5 }} }}\n  u{i}: {{ kind: upper, inputs: {{ in: g{i} \
+             }} }}\n"
         )
     };
     let yaml = format!("pipeline: p\nstages:\n{}", (0..8).map(stage).collect::<String>());
@@ -239,7 +241,7 @@ fn two_runs_at_once_compute_each_key_once() {
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(start)).collect();
         threads.into_iter().map(|t| t.join().unwrap()).collect()
     });
-    assert!(summaries.iter().all(|s| s.outcome == Outcome::Succeeded), "{summaries:?}");
+    assert!(summaries.iter().all(|s| s.outcome == RunEnd::Succeeded), "{summaries:?}");
     assert_eq!(summaries.iter().map(|s| s.ran).sum::<usize>(), 16);
     assert!(lab.probe.take().iter().all(|stage| !stage.contains(" x")), "nothing ran twice");
 }
@@ -260,7 +262,7 @@ fn a_damaged_input_is_computed_again_with_what_reads_it() {
     damage(&lab.object("b"));
     lab.reopen();
     let ran = lab.run(&CHAIN.replace("'!'", "'?'"));
-    assert_eq!(ran.summary.outcome, Outcome::Succeeded, "{:?}", ran.failures());
+    assert_eq!(ran.summary.outcome, RunEnd::Succeeded, "{:?}", ran.failures());
     assert_eq!(ran.stages, ["a", "b x2", "c x2"], "c finds b damaged, b finds a damaged; each then tries again");
     assert_eq!(lab.rows("c"), ["X?", "Y?"]);
     let damaged = ran.pick(|e| match e {
@@ -289,7 +291,7 @@ fn damage_that_may_not_be_repaired_is_a_clear_failure() {
     lab.reopen();
     lab.options.selection = Selection { only: vec!["c".into()], ..Selection::default() };
     let ran = lab.run(&CHAIN.replace("'!'", "'?'"));
-    assert_eq!(ran.summary.outcome, Outcome::Failed);
+    assert_eq!(ran.summary.outcome, RunEnd::Failed);
     assert!(ran.failures()[0].starts_with("c: failed to read damaged data"), "{:?}", ran.failures());
 }
 
@@ -308,9 +310,10 @@ fn a_missing_source_fails_clearly() {
 fn a_source_that_cannot_be_hashed_runs_uncached() {
     let lab = Lab::new();
     std::os::unix::fs::symlink("/dev/null", lab.path("device")).unwrap();
-    let yaml = "pipeline: p\nstages:\n  s: { kind: file, params: { path: device } }\n  u: { kind: upper, inputs: { in: s } }\n";
+    let yaml = "pipeline: p\nstages:\n  s: { kind: file, params: { path: device } }\n  u: { kind: upper, inputs: { in: \
+                s } }\n";
     let ran = lab.run(yaml);
-    assert_eq!(ran.summary.outcome, Outcome::Succeeded, "{:?}", ran.failures());
+    assert_eq!(ran.summary.outcome, RunEnd::Succeeded, "{:?}", ran.failures());
     assert!(ran.warnings()[0].ends_with("its result is not cached"), "{:?}", ran.warnings());
     assert_eq!(lab.run(yaml).stages, ["s"], "it runs every time; what is below is cut off");
 }
@@ -322,7 +325,7 @@ fn a_source_that_changes_meanwhile_is_read_again() {
     lab.write("moving", "still");
     lab.probe.failures.store(1, Ordering::SeqCst);
     let ran = lab.run(yaml);
-    assert_eq!(ran.summary.outcome, Outcome::Succeeded, "{:?}", ran.failures());
+    assert_eq!(ran.summary.outcome, RunEnd::Succeeded, "{:?}", ran.failures());
     assert_eq!(ran.stages, ["s x2"]);
     assert_eq!(lab.run(yaml).stages, NONE, "the key is that of the file as it was read");
 
@@ -356,7 +359,7 @@ stages:
         ran.summary.outcome
     };
     let names = |names: &[&str]| names.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
-    let (ok, failed) = (Outcome::Succeeded, Outcome::Failed);
+    let (ok, failed) = (RunEnd::Succeeded, RunEnd::Failed);
     let only = |n: &[&str]| Selection { only: names(n), ..Selection::default() };
     let until = |n: &[&str]| Selection { until: names(n), ..Selection::default() };
     let from = |n: &[&str]| Selection { from: names(n), ..Selection::default() };
@@ -408,8 +411,8 @@ fn journals_tell_what_happened_even_when_cut_short() {
     let runs = journal.runs().unwrap();
     assert_eq!(runs.len(), 2);
     let (last, first) = (journal.info(&runs[0]).unwrap().unwrap(), journal.info(&runs[1]).unwrap().unwrap());
-    assert_eq!(first.summary.as_ref().unwrap().outcome, Outcome::Failed);
-    assert_eq!(last.summary.as_ref().unwrap().outcome, Outcome::Succeeded);
+    assert_eq!(first.summary.as_ref().unwrap().outcome, RunEnd::Failed);
+    assert_eq!(last.summary.as_ref().unwrap().outcome, RunEnd::Succeeded);
     let state = journal.state(&last).unwrap().unwrap();
     assert_eq!(state["baseline"]["last"], lab.key("baseline", "last"));
 
@@ -430,7 +433,7 @@ fn a_read_only_store_serves_hits_and_refuses_the_rest() {
     lab.run(CHAIN);
     let options = pipe_cache::StoreOptions { read_only: true };
     lab.store = pipe_cache::Store::open(lab.store.layout().root(), options).unwrap();
-    assert_eq!(lab.run(CHAIN).summary.outcome, Outcome::Succeeded);
+    assert_eq!(lab.run(CHAIN).summary.outcome, RunEnd::Succeeded);
     let ran = lab.run(&CHAIN.replace("'!'", "'?'"));
     assert_eq!(ran.failures(), ["c: its result is not in the store, and the store is read-only"]);
 }

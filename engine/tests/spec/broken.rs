@@ -1,4 +1,5 @@
-//! Every file in `tests/broken` has its rendered messages next to it. `a.yaml` may come with `a.inc.yaml`, which it includes.
+//! Every file in `tests/broken` has its rendered messages next to it. `a.yaml` may come with `a.inc.yaml`, which it
+//! includes.
 
 use std::{fmt::Write as _, path::Path};
 

@@ -16,7 +16,8 @@ fn ok(files: &[(&str, &str)]) -> pipe_engine::pipeline::Pipeline {
 
 #[test]
 fn stages_and_variables_are_shared() {
-    let main = "pipeline: p\ninclude: ../shared/base.yaml\nvars: { n: 9 }\nablate: { n: [1] }\nstages:\n  t: { kind: sample, inputs: { pool: s }, params: { count: 1 } }\n";
+    let main = "pipeline: p\ninclude: ../shared/base.yaml\nvars: { n: 9 }\nablate: { n: [1] }\nstages:\n  t: { kind: \
+                sample, inputs: { pool: s }, params: { count: 1 } }\n";
     let pipeline = ok(&[("runs/p.yaml", main), ("runs/../shared/base.yaml", BASE)]);
     assert_eq!(pipeline.name, "p");
     assert_eq!(pipeline.stages.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(), ["pool", "s", "t"]);
@@ -28,7 +29,8 @@ fn stages_and_variables_are_shared() {
 
 #[test]
 fn an_included_stage_is_replaced_explicitly() {
-    let main = "pipeline: p\ninclude: b.yaml\nstages:\n  s: { override: true, kind: sample, inputs: { pool: pool }, params: { count: 77 } }\n";
+    let main = "pipeline: p\ninclude: b.yaml\nstages:\n  s: { override: true, kind: sample, inputs: { pool: pool }, \
+                params: { count: 77 } }\n";
     let base = BASE.replace("n: 3, ", "");
     let base = base.replace("count: \"${n}\"", "count: 3");
     let pipeline = ok(&[("p.yaml", main), ("b.yaml", &base)]);
@@ -49,11 +51,13 @@ fn a_file_reached_twice_is_read_once() {
 fn the_including_file_settles_conflicts() {
     let a = "vars: { n: 1 }\nstages: { pool: { kind: table, params: { path: a } } }\n";
     let b = "vars: { n: 2 }\nstages: { pool: { kind: table, params: { path: b } } }\n";
-    let main = "pipeline: p\ninclude: [a.yaml, b.yaml]\nstages: { s: { kind: sample, inputs: { pool: pool }, params: { count: \"${n}\" } } }\n";
+    let main = "pipeline: p\ninclude: [a.yaml, b.yaml]\nstages: { s: { kind: sample, inputs: { pool: pool }, params: { \
+                count: \"${n}\" } } }\n";
     let files = |main| [("p.yaml", main), ("a.yaml", a), ("b.yaml", b)];
     assert_eq!(
         problems_of(&files(main), &[]),
-        "p.yaml:2:19: two included files define the variable `n`\np.yaml:2:19: two included files define the stage `pool`"
+        "p.yaml:2:19: two included files define the variable `n`\np.yaml:2:19: two included files define the stage \
+         `pool`"
     );
     let settled = main
         .replace("stages: {", "vars: { n: 5 }\nstages: { pool: { override: true, kind: table, params: { path: c } },");
@@ -96,4 +100,9 @@ fn unused_variables_of_included_files_are_no_warning() {
     let base = BASE.replace("vars: {", "vars: { spare: 1,");
     let resolved = resolve_files(&[("p.yaml", main), ("b.yaml", &base)], &[]).unwrap_or_else(|p| panic!("{p}"));
     assert_eq!(resolved.warnings.to_string(), "p.yaml:3:9: nothing uses the variable `mine`");
+    let many: String = (0..20_000).map(|i| format!("  v{i}: {i}\n")).collect();
+    let resolved = resolve_files(&[("p.yaml", &format!("pipeline: p\nvars:\n{many}stages: {{}}\n"))], &[]);
+    let warnings = resolved.unwrap_or_else(|p| panic!("{p}")).warnings;
+    assert_eq!(warnings.to_string(), "p.yaml:3:3: nothing uses 20000 of the variables");
+    assert_eq!(warnings.items[0].labels.len(), 10);
 }

@@ -19,7 +19,8 @@ vars:
 /// The `title` of a report stage, or the `stop` of a generate stage.
 fn param(kind: &str, params: &str, name: &str) -> Value {
     let text = format!(
-        "pipeline: p\n{VARS}stages:\n  t: {{ kind: table, params: {{ path: x }} }}\n  s: {{ kind: {kind}, inputs: {{ seeds: t }}, params: {params} }}\n"
+        "pipeline: p\n{VARS}stages:\n  t: {{ kind: table, params: {{ path: x }} }}\n  s: {{ kind: {kind}, inputs: {{ \
+         seeds: t }}, params: {params} }}\n"
     );
     nodes(&resolved(&text), "s")[0].params_json[name].clone()
 }
@@ -64,8 +65,10 @@ fn types_are_checked_after_the_variable() {
 fn variables_choose_inputs() {
     let pipeline = resolved(
         "pipeline: p\nvars: { from: a, passages: p }\nablate: { from: [b], passages: [null] }\nstages:\n  \
-         a: { kind: table, params: { path: a } }\n  b: { kind: table, params: { path: b } }\n  p: { kind: table, params: { path: p } }\n  \
-         g: { kind: generate, inputs: { seeds: '${from}', passages: '${passages}' }, params: { model: m, count: 1 } }\n",
+         a: { kind: table, params: { path: a } }\n  b: { kind: table, params: { path: b } }\n  p: { kind: table, \
+         params: { path: p } }\n  \
+         g: { kind: generate, inputs: { seeds: '${from}', passages: '${passages}' }, params: { model: m, count: 1 } \
+         }\n",
     );
     let ports: Vec<Vec<(&str, u32)>> = nodes(&pipeline, "g")
         .iter()

@@ -1,9 +1,10 @@
-//! A plain evaluator of JSON Schema: yes or no, for the keywords that our schemas use; any other keyword fails the test.
+//! A plain evaluator of JSON Schema: yes or no, for the keywords that our schemas use; any other keyword fails the
+//! test.
 
 use serde_json::Value;
 
 /// Whether `value` is valid under the whole schema.
-pub fn is_valid(root: &Value, value: &Value) -> bool {
+pub(crate) fn is_valid(root: &Value, value: &Value) -> bool {
     valid(root, root, value)
 }
 
@@ -42,7 +43,7 @@ fn valid(root: &Value, schema: &Value, value: &Value) -> bool {
             map.iter().filter(|(n, _)| !listed(n)).all(|(_, v)| valid(root, k, v))
         }),
         "then" | "$schema" | "$defs" | "definitions" | "title" | "description" | "default" | "examples" | "format"
-        | "x-operational" => true,
+        | "x-operational" | "x-path" | "x-path-of" | "x-words" | "x-folder" => true,
         other => panic!("the evaluator does not know `{other}`"),
     })
 }

@@ -8,12 +8,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 fn output(name: &'static str, produces: PortType) -> OutputPort {
-    OutputPort { name: name.into(), produces }
+    OutputPort::new(name, produces)
 }
 
 macro_rules! kind {
     ($kind:ident, $name:literal, $params:ty, $ports:expr $(, check = $check:expr)?) => {
-        pub struct $kind;
+        pub(crate) struct $kind;
 
         impl StageKind for $kind {
             type Params = $params;
@@ -39,8 +39,9 @@ macro_rules! kind {
 /// Rows from a file.
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct TableParams {
+pub(crate) struct TableParams {
     /// The file to read.
+    #[schemars(extend("x-operational" = true, "x-path" = true))]
     pub path: String,
     /// How to read it; guessed from the name by default.
     #[serde(default)]
@@ -50,7 +51,7 @@ pub struct TableParams {
 /// File formats.
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Format {
+pub(crate) enum Format {
     /// One JSON object per line.
     Jsonl,
     /// Comma-separated.
@@ -64,7 +65,7 @@ kind!(Table, "table", TableParams, |_| Ports { outputs: vec![output("rows", Port
 /// A subset of a pool.
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct SampleParams {
+pub(crate) struct SampleParams {
     /// How many rows to keep.
     #[schemars(range(min = 1))]
     pub count: u32,
@@ -81,7 +82,7 @@ pub struct SampleParams {
 /// How good the rows are.
 #[derive(Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Quality {
+pub(crate) enum Quality {
     #[default]
     Expert,
     Noisy,
@@ -97,7 +98,7 @@ kind!(Sample, "sample", SampleParams, |_| Ports {
 /// New rows from a language model.
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct GenerateParams {
+pub(crate) struct GenerateParams {
     /// The model's folder.
     pub model: String,
     /// How many rows to make.
@@ -148,7 +149,7 @@ kind!(
 /// An adapter from examples.
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct TrainParams {
+pub(crate) struct TrainParams {
     /// The model's folder.
     pub model: String,
     /// The adapter.
@@ -169,7 +170,7 @@ fn learning_rate() -> f64 {
 /// Low-rank adapters.
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Lora {
+pub(crate) struct Lora {
     /// The rank.
     #[schemars(range(min = 1, max = 1024))]
     pub r: u32,
@@ -188,7 +189,7 @@ impl Default for Lora {
 /// When training ends.
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "unit", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Budget {
+pub(crate) enum Budget {
     /// After so many passes.
     Epochs {
         /// How many.
@@ -213,8 +214,9 @@ kind!(Train, "train", TrainParams, |_| Ports {
 /// Scores.
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct EvaluateParams {
-    /// The model's folder.
+pub(crate) struct EvaluateParams {
+    /// The model's folder, `tiny`, or one of the hub.
+    #[schemars(extend("x-path" = ["tiny", "hf:"]))]
     pub model: String,
     /// Demonstrations.
     #[serde(default)]
@@ -230,7 +232,7 @@ kind!(Evaluate, "evaluate", EvaluateParams, |_| Ports {
 /// Variants against the baseline.
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct CompareParams {
+pub(crate) struct CompareParams {
     /// What to compare.
     #[serde(default)]
     pub metrics: Vec<String>,
@@ -245,7 +247,7 @@ kind!(Compare, "compare", CompareParams, |_| Ports {
 /// A page about anything.
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ReportParams {
+pub(crate) struct ReportParams {
     /// The title.
     #[serde(default)]
     pub title: String,
@@ -257,7 +259,37 @@ kind!(Report, "report", ReportParams, |_| Ports {
     ..Ports::default()
 });
 
+/// Any program.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ScriptParams {
+    /// The program and its arguments.
+    #[schemars(extend("x-words" = true, "x-folder" = true, "x-path-of" = "sources"))]
+    pub argv: Vec<String>,
+    /// What it reads.
+    #[serde(default)]
+    #[schemars(extend("x-path" = true))]
+    pub sources: Vec<String>,
+    /// Changes with the program.
+    #[serde(default)]
+    pub version: String,
+}
+
+kind!(Script, "script", ScriptParams, |_| Ports {
+    open_inputs: true,
+    outputs: vec![output("rows", PortType::Table)],
+    ..Ports::default()
+});
+
 /// All of them.
-pub fn registry() -> Registry {
-    Registry::default().with(Table).with(Sample).with(Generate).with(Train).with(Evaluate).with(Compare).with(Report)
+pub(crate) fn registry() -> Registry {
+    Registry::default()
+        .with(Table)
+        .with(Sample)
+        .with(Generate)
+        .with(Train)
+        .with(Evaluate)
+        .with(Compare)
+        .with(Report)
+        .with(Script)
 }

@@ -22,7 +22,7 @@ fn equal_stages_of_different_variants_are_one_node() {
     assert_eq!(names, ["baseline", "n=10", "n=20", "model=x"]);
     let distinct = |stage: &str| {
         let index = pipeline.stages.iter().position(|s| s.name == stage).unwrap();
-        (0..4).map(|v| pipeline.node_of[v * 6 + index].unwrap().index()).collect::<Vec<_>>()
+        (0..4).map(|v| pipeline.node(v, index).unwrap().index()).collect::<Vec<_>>()
     };
     assert_eq!(distinct("pool"), [0, 0, 0, 0]);
     assert_eq!(distinct("seeds"), [1, 1, 1, 1]);
@@ -34,10 +34,54 @@ fn equal_stages_of_different_variants_are_one_node() {
     for (id, node) in pipeline.graph.node_indices().zip(pipeline.graph.node_weights()) {
         assert!(!node.placements.is_empty());
         for &(variant, stage) in &node.placements {
-            assert_eq!(pipeline.node_of[variant as usize * 6 + stage as usize], Some(id));
+            assert_eq!(pipeline.node(variant as usize, stage as usize), Some(id));
         }
     }
-    assert!(petgraph::algo::toposort(&pipeline.graph, None).is_ok());
+}
+
+#[test]
+fn edges_go_from_lower_to_higher_nodes_whatever_the_order_of_the_file() {
+    let rising = |text: &str| {
+        let pipeline = resolved(text);
+        assert!(pipeline.graph.edge_count() > 0);
+        for (from, to) in pipeline.graph.edge_indices().filter_map(|edge| pipeline.graph.edge_endpoints(edge)) {
+            assert!(from < to, "{from:?} -> {to:?} in {text}");
+        }
+        for (id, node) in pipeline.graph.node_indices().zip(pipeline.graph.node_weights()) {
+            let mut producers: Vec<_> = node.inputs.iter().flat_map(|i| &i.edges).map(|e| e.node).collect();
+            producers.sort_unstable();
+            producers.dedup();
+            let mut edges: Vec<_> = pipeline.graph.neighbors_directed(id, petgraph::Direction::Incoming).collect();
+            edges.sort_unstable();
+            assert_eq!(producers, edges, "inputs and edges agree");
+        }
+    };
+    rising(TEXT);
+    let chain = |order: &mut dyn Iterator<Item = usize>| {
+        let stage = |i: usize| match i {
+            0 => "  s0: { kind: table, params: { path: a } }\n".to_owned(),
+            i => {
+                format!("  s{i}: {{ kind: sample, inputs: {{ pool: s{} }}, params: {{ count: \"${{n}}\" }} }}\n", i - 1)
+            }
+        };
+        "pipeline: p\nvars: { n: 1 }\nablate: { n: [2, 3] }\nstages:\n".to_owned()
+            + &order.map(stage).collect::<String>()
+    };
+    rising(&chain(&mut (0..9)));
+    rising(&chain(&mut (0..9).rev()));
+    rising(&chain(&mut [4, 8, 0, 6, 2, 1, 7, 3, 5].into_iter()));
+}
+
+#[test]
+fn upstream_and_downstream_hold_the_node_itself() {
+    let pipeline = resolved(TEXT);
+    let marked = |marks: Vec<bool>| (0..marks.len()).filter(|&n| marks[n]).collect::<Vec<_>>();
+    let node = |n: usize| pipe_engine::pipeline::NodeId::new(n);
+    assert_eq!(marked(pipeline.upstream([node(6)])), [0, 1, 3, 6]);
+    assert_eq!(marked(pipeline.downstream([node(6)])), [6, 9, 10]);
+    assert_eq!(marked(pipeline.upstream([node(3), node(4)])), [0, 1, 3, 4]);
+    assert_eq!(marked(pipeline.downstream([node(0)])), (0..11).collect::<Vec<_>>());
+    assert_eq!(marked(pipeline.upstream([])), [0_usize; 0]);
 }
 
 #[test]

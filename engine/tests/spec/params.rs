@@ -85,7 +85,8 @@ fn every_problem_of_a_stage_is_told() {
 fn a_problem_of_all_variants_is_told_once() {
     let levels = (1..200).map(|i| i.to_string()).collect::<Vec<_>>().join(",");
     let text = format!(
-        "pipeline: p\nvars: {{ n: 5 }}\nablate: {{ n: [{levels}] }}\nstages:\n  t: {{ kind: table, params: {{ path: a }} }}\n  \
+        "pipeline: p\nvars: {{ n: 5 }}\nablate: {{ n: [{levels}] }}\nstages:\n  t: {{ kind: table, params: {{ path: a \
+         }} }}\n  \
          s: {{ kind: sample, inputs: {{ pool: t }}, params: {{ count: \"${{n}}\", seed: x }} }}\n"
     );
     assert_eq!(problems(&text).lines().count(), 1);

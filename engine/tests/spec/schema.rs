@@ -1,6 +1,6 @@
 //! The JSON Schema of pipeline files.
 
-use pipe_engine::schema::pipeline_schema;
+use pipe_engine::spec::pipeline_schema;
 use serde_json::{Value, json};
 
 use crate::{json_schema::is_valid, kinds::registry};

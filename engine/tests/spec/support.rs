@@ -12,18 +12,18 @@ use pipe_engine::{
 use crate::kinds::registry;
 
 /// Resolves the first of these files; `include:` finds the others.
-pub fn resolve_files(files: &[(&str, &str)], set: &[&str]) -> Result<Resolved, Diagnostics> {
+pub(crate) fn resolve_files(files: &[(&str, &str)], set: &[&str]) -> Result<Resolved, Diagnostics> {
     let read = |path: &Path| {
         let path = path.strip_prefix(".").unwrap_or(path);
         let file = files.iter().find(|(name, _)| Path::new(name) == path);
         file.map(|(_, text)| text.as_bytes().to_vec()).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
     };
-    let overrides = Overrides { set: set.iter().map(|&s| s.to_owned()).collect() };
+    let overrides = Overrides { set: set.iter().map(|&s| s.to_owned()).collect(), ..Overrides::default() };
     resolve(&load_with(Path::new(files[0].0), &read), &registry(), &overrides)
 }
 
 /// A pipeline that must resolve.
-pub fn resolved(text: &str) -> Pipeline {
+pub(crate) fn resolved(text: &str) -> Pipeline {
     match resolve_files(&[("p.yaml", text)], &[]) {
         Ok(resolved) => resolved.pipeline,
         Err(problems) => panic!("{problems}"),
@@ -31,12 +31,12 @@ pub fn resolved(text: &str) -> Pipeline {
 }
 
 /// The one-line form of everything that is wrong with a text.
-pub fn problems(text: &str) -> String {
+pub(crate) fn problems(text: &str) -> String {
     problems_of(&[("p.yaml", text)], &[])
 }
 
 /// The same, for several files and `--set`.
-pub fn problems_of(files: &[(&str, &str)], set: &[&str]) -> String {
+pub(crate) fn problems_of(files: &[(&str, &str)], set: &[&str]) -> String {
     match resolve_files(files, set) {
         Ok(_) => panic!("this should not resolve"),
         Err(problems) => problems.to_string(),
@@ -44,8 +44,8 @@ pub fn problems_of(files: &[(&str, &str)], set: &[&str]) -> String {
 }
 
 /// The nodes of a stage, by variant.
-pub fn nodes<'p>(pipeline: &'p Pipeline, stage: &str) -> Vec<&'p pipe_engine::pipeline::Node> {
+pub(crate) fn nodes<'p>(pipeline: &'p Pipeline, stage: &str) -> Vec<&'p pipe_engine::pipeline::Node> {
     let index = pipeline.stages.iter().position(|s| s.name == stage).expect("the stage exists");
-    let of = |variant: usize| pipeline.node_of[variant * pipeline.stages.len() + index];
+    let of = |variant: usize| pipeline.node(variant, index);
     (0..pipeline.variants.len()).map(|v| &pipeline.graph[of(v).expect("every variant has every stage")]).collect()
 }

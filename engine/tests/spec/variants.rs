@@ -47,7 +47,8 @@ fn names_of_many_factors_are_cut() {
     let vary = vars.iter().map(|v| format!("{v}: [1]")).collect::<Vec<_>>().join(", ");
     let path: String = vars.iter().map(|v| format!("${{{v}}}")).collect();
     let text = format!(
-        "pipeline: p\nvars: {{ {define} }}\nmatrix: {{ {vary} }}\nstages: {{ t: {{ kind: table, params: {{ path: '{path}' }} }} }}\n"
+        "pipeline: p\nvars: {{ {define} }}\nmatrix: {{ {vary} }}\nstages: {{ t: {{ kind: table, params: {{ path: \
+         '{path}' }} }} }}\n"
     );
     assert_eq!(resolved(&text).variants[0].name.len(), 160);
 }

@@ -1,0 +1,160 @@
+//! Links to results, for people, and beside them where they come from: `results/<pipeline>/<variant>/`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use pipe_cache::{ArtifactKind, ArtifactRef, Digest, Entry, ResultLink, Store, StoreError};
+use serde::{Deserialize, Serialize};
+
+use super::kept::Kept;
+use crate::pipeline::{NodeId, Pipeline};
+
+/// The file that says where the results beside it come from.
+const PROVENANCE: &str = "provenance.json";
+
+/// Where one result comes from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Origin {
+    pipeline: String,
+    variant: String,
+    stage: String,
+    kind: String,
+    version: u32,
+    key: Digest,
+    /// Name, version and commit of the program that computed it.
+    software: String,
+    run: String,
+    started_ms: u64,
+    seconds: f64,
+    /// By the name of the link.
+    outputs: BTreeMap<String, ArtifactRef>,
+}
+
+/// Where the links of a variant lie, below the results folder.
+pub(super) fn folder(pipeline: &Pipeline, variant: usize) -> PathBuf {
+    Path::new(&file_name(&pipeline.name)).join(file_name(&pipeline.kept_as(variant)))
+}
+
+/// Makes the links of all results, and removes those of what is no longer one.
+pub(super) fn put(store: &Store, results: &Path, kept: &Kept<'_>) -> Result<(), StoreError> {
+    let pipeline = kept.pipeline;
+    let mut all: Vec<ResultLink> = Vec::new();
+    let mut origins: Vec<BTreeMap<String, Origin>> = vec![BTreeMap::new(); pipeline.variants.len()];
+    let mut names: BTreeMap<PathBuf, BTreeSet<String>> = BTreeMap::new();
+    for variant in 0..pipeline.variants.len() {
+        names.insert(folder(pipeline, variant), BTreeSet::new());
+    }
+    let before: BTreeMap<PathBuf, BTreeMap<String, Origin>> =
+        names.keys().map(|folder| (folder.clone(), read(&results.join(folder)))).collect();
+    for (variant, stage, node, entry) in kept.placements() {
+        let dir = folder(pipeline, variant);
+        let outputs: BTreeMap<String, ArtifactRef> =
+            links(&pipeline.stages[stage].name, entry).map(|(name, artifact)| (name, *artifact)).collect();
+        all.extend(outputs.iter().map(|(name, artifact)| ResultLink { path: dir.join(name), artifact: *artifact }));
+        if let Some(names) = names.get_mut(&dir) {
+            names.extend(outputs.keys().cloned());
+        }
+        let stage = pipeline.stages[stage].name.clone();
+        let known = before.get(&dir).and_then(|origins| origins.get(&stage)).filter(|o| o.key == entry.key);
+        let origin = match known {
+            Some(origin) => Origin { outputs, ..origin.clone() },
+            None => origin(store, pipeline, (variant, &stage, node), entry, outputs)?,
+        };
+        origins[variant].insert(stage, origin);
+    }
+    store.link_results(results, &all)?;
+    for (variant, origins) in origins.iter().enumerate() {
+        let dir = folder(pipeline, variant);
+        let at = results.join(&dir);
+        if origins.is_empty() {
+            let _ = fs::remove_file(at.join(PROVENANCE));
+        } else if before.get(&dir) != Some(origins) {
+            write(&at, origins)?;
+        }
+    }
+    sweep(store, results, pipeline, &names)
+}
+
+/// Removes links to what is no longer a result of the pipeline.
+fn sweep(
+    store: &Store,
+    results: &Path,
+    pipeline: &Pipeline,
+    names: &BTreeMap<PathBuf, BTreeSet<String>>,
+) -> Result<(), StoreError> {
+    let parent = file_name(&pipeline.name);
+    let folders = match fs::read_dir(results.join(&parent)) {
+        Ok(folders) => folders.filter_map(Result::ok).filter_map(|f| f.file_name().into_string().ok()).collect(),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(source) => return Err(StoreError::Io { action: "list", path: results.join(&parent), source }),
+    };
+    for folder in folders {
+        let dir = Path::new(&parent).join(&folder);
+        let at = results.join(&dir);
+        if let Some(names) = names.get(&dir) {
+            store.unlink_results(&at, &|name| names.contains(name))?;
+        } else if !pipeline.stages.iter().any(|stage| pipeline.may_keep(&folder, &stage.name)) {
+            let _ = fs::remove_file(at.join(PROVENANCE));
+            store.unlink_results(&at, &|_| false)?;
+        }
+    }
+    Ok(())
+}
+
+fn origin(
+    store: &Store,
+    pipeline: &Pipeline,
+    (variant, stage, node): (usize, &str, NodeId),
+    entry: &Entry,
+    outputs: BTreeMap<String, ArtifactRef>,
+) -> Result<Origin, StoreError> {
+    let provenance = store.manifest(&entry.key)?.map(|manifest| manifest.provenance).unwrap_or_default();
+    let kind = &pipeline.graph[node].kind;
+    Ok(Origin {
+        pipeline: pipeline.name.clone(),
+        variant: pipeline.kept_as(variant),
+        stage: stage.to_owned(),
+        kind: kind.name().to_owned(),
+        version: kind.version(),
+        key: entry.key,
+        software: provenance.software,
+        run: provenance.run_id,
+        started_ms: provenance.started_ms,
+        seconds: entry.seconds,
+        outputs,
+    })
+}
+
+/// The names of a stage's links: `<stage>.parquet` for the first output, `<stage>.<port>.parquet` for the others;
+/// directories have no extension.
+fn links<'a>(stage: &str, entry: &'a Entry) -> impl Iterator<Item = (String, &'a ArtifactRef)> {
+    entry.outputs.iter().enumerate().map(move |(i, (port, artifact))| {
+        let mut name = if i == 0 { stage.to_owned() } else { format!("{stage}.{port}") };
+        if artifact.kind == ArtifactKind::Table {
+            name.push_str(".parquet");
+        }
+        (file_name(&name), artifact)
+    })
+}
+
+/// What the file of an earlier run says; nothing, where there is none that can be read: it is made anew then.
+fn read(folder: &Path) -> BTreeMap<String, Origin> {
+    fs::read(folder.join(PROVENANCE)).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+}
+
+fn write(folder: &Path, origins: &BTreeMap<String, Origin>) -> Result<(), StoreError> {
+    let path = folder.join(PROVENANCE);
+    let temp = folder.join(format!(".{PROVENANCE}.{}", std::process::id()));
+    let text = serde_json::to_vec_pretty(origins).expect("origins are plain data");
+    let written = fs::write(&temp, text).and_then(|()| fs::rename(&temp, &path));
+    written.map_err(|source| StoreError::Io { action: "write", path, source })
+}
+
+/// A name as one component of a path.
+fn file_name(name: &str) -> String {
+    let name: String = name.chars().map(|c| if c == '/' || c == '\\' || c.is_control() { '_' } else { c }).collect();
+    if name == "." || name == ".." || name.is_empty() { format!("_{name}") } else { name }
+}

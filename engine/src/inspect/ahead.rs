@@ -1,0 +1,141 @@
+//! What can be known before a run beyond keys: the columns that outputs have or will have, and what a stage would fail
+//! on.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pipe_cache::{Manifest, Store, StoreError};
+
+use super::survey::Survey;
+use crate::{
+    context::{StageError, causes},
+    keys::SourceHasher,
+    kind::{Column, Preview},
+    pipeline::{InputEdge, Node, NodeId, NodeInput, Pipeline},
+};
+
+/// The columns of a table as far as they are known.
+#[derive(Debug, Clone, Default)]
+struct Known {
+    /// Those that are there, or will be.
+    certain: BTreeSet<String>,
+    /// Those that may be there.
+    possible: BTreeSet<String>,
+}
+
+/// Looks ahead, in the order of the graph.
+pub(super) struct Ahead<'a> {
+    pipeline: &'a Pipeline,
+    store: &'a Store,
+    survey: &'a Survey,
+    hasher: SourceHasher,
+    manifests: BTreeMap<NodeId, Option<Manifest>>,
+    /// By node: the columns of the outputs of those that would run.
+    promised: BTreeMap<NodeId, Vec<Option<Known>>>,
+}
+
+impl<'a> Ahead<'a> {
+    pub(super) fn new(pipeline: &'a Pipeline, store: &'a Store, survey: &'a Survey, hasher: SourceHasher) -> Self {
+        Self { pipeline, store, survey, hasher, manifests: BTreeMap::new(), promised: BTreeMap::new() }
+    }
+
+    /// What a node that would run would fail on, as far as that can be told. To be asked of producers before their
+    /// consumers.
+    pub(super) fn problem(&mut self, id: NodeId) -> Result<Option<String>, StoreError> {
+        let node = &self.pipeline.graph[id];
+        let previewed = node.kind.preview(&node.params, &self.hasher.host(node));
+        let told = |error: StageError| match &error {
+            StageError::User { message, help: Some(help) } => format!("{message} ({help})"),
+            _ => causes(&error).join(": "),
+        };
+        let (preview, mut problem) = match previewed {
+            Ok(preview) => (preview, None),
+            Err(error) => (Preview::default(), Some(told(error))),
+        };
+        let mut inputs: BTreeMap<&str, Option<Known>> = BTreeMap::new();
+        for input in &node.inputs {
+            let known = self.arriving(input)?;
+            if problem.is_none()
+                && let Some(known) = &known
+            {
+                problem = self.missing(node, input, known);
+            }
+            inputs.insert(&input.port, known);
+        }
+        let outputs = node.outputs.iter().map(|output| {
+            if let Some(columns) = preview.columns.get(&*output.name) {
+                return Some(Known { certain: columns.iter().cloned().collect(), possible: BTreeSet::new() });
+            }
+            let names = |always: bool| output.columns.iter().filter(move |c| c.always == always);
+            let mut known = Known {
+                certain: names(true).map(|c| c.name.to_string()).collect(),
+                possible: names(false).map(|c| c.name.to_string()).collect(),
+            };
+            if let Some(input) = output.passes {
+                let passed = inputs.get(input).cloned().flatten()?;
+                known.certain.extend(passed.certain);
+                known.possible.extend(passed.possible);
+            }
+            (!known.certain.is_empty()).then_some(known)
+        });
+        self.promised.insert(id, outputs.collect());
+        Ok(problem)
+    }
+
+    /// The first column that an input needs and cannot have.
+    fn missing(&self, node: &Node, input: &NodeInput, known: &Known) -> Option<String> {
+        let port = node.kind.ports(&node.params).inputs.into_iter().find(|port| port.name == input.port)?;
+        let there = |name: &str| known.certain.contains(name) || known.possible.contains(name);
+        let lacks = |c: &&Column| c.always && !there(&c.name) && !c.alternative.is_some_and(there);
+        let column = port.columns.iter().find(lacks)?;
+        let or = column.alternative.map_or_else(String::new, |other| format!(" or `{other}`"));
+        let have: Vec<String> = known.certain.iter().map(|name| format!("`{name}`")).collect();
+        let from = &self.pipeline.graph[input.edges.first()?.node].placements[0];
+        let from = &self.pipeline.stages[from.1 as usize].name;
+        Some(format!(
+            "the input `{}` needs a column `{}`{or}, and the columns of `{from}` are {} (rename one where the table is \
+             read, or \
+             connect another stage)",
+            input.port,
+            column.name,
+            have.join(", ")
+        ))
+    }
+
+    /// The columns that arrive at an input; `None` where they are not known.
+    fn arriving(&mut self, input: &NodeInput) -> Result<Option<Known>, StoreError> {
+        let mut all: Option<Known> = None;
+        for edge in &input.edges {
+            let Some(known) = self.delivered(edge)? else { return Ok(None) };
+            all = Some(match all {
+                None => known,
+                // What is gathered must agree; a column that one variant lacks is found when it runs.
+                Some(all) => Known {
+                    certain: all.certain.union(&known.certain).cloned().collect(),
+                    possible: all.possible.union(&known.possible).cloned().collect(),
+                },
+            });
+        }
+        if input.gather
+            && let Some(known) = &mut all
+        {
+            let factors = self.pipeline.variants.first().into_iter().flat_map(|v| v.factors.keys().cloned());
+            known.certain.extend(["variant".to_owned(), "arm".to_owned()].into_iter().chain(factors));
+        }
+        Ok(all)
+    }
+
+    fn delivered(&mut self, edge: &InputEdge) -> Result<Option<Known>, StoreError> {
+        if let Some(entry) = self.survey.entry(edge.node) {
+            let manifest = match self.manifests.entry(edge.node) {
+                std::collections::btree_map::Entry::Occupied(found) => found.into_mut(),
+                std::collections::btree_map::Entry::Vacant(free) => free.insert(self.store.manifest(&entry.key)?),
+            };
+            let columns = manifest.as_ref().and_then(|m| m.outputs.get(edge.output)).map(|output| &output.columns);
+            return Ok(columns.filter(|columns| !columns.is_empty()).map(|columns| Known {
+                certain: columns.iter().map(|column| column.name.clone()).collect(),
+                possible: BTreeSet::new(),
+            }));
+        }
+        Ok(self.promised.get(&edge.node).and_then(|outputs| outputs.get(edge.output).cloned().flatten()))
+    }
+}

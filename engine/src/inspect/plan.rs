@@ -1,0 +1,198 @@
+//! What a run would do: for every node, hit, run (and why), or pending on an upstream that runs.
+
+use std::sync::Arc;
+
+use pipe_cache::{Digest, Store};
+use serde::Serialize;
+
+use super::{
+    ahead::Ahead,
+    estimate::Estimator,
+    survey::survey,
+    why::{History, Verdict, explain},
+};
+use crate::{
+    context::causes,
+    events::{Journal, Timings},
+    execute::{RunError, RunOptions},
+    keys::{SourceHasher, Standing},
+    pipeline::{Label, NodeId, NodeRef, Pipeline, StageName},
+};
+
+/// What a run would do.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Plan {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// The selected nodes and what they need, producers before consumers.
+    pub nodes: Vec<PlanNode>,
+    /// How the stages of the variants collapse, in file order.
+    pub sharing: Vec<StageSharing>,
+    /// Sum of the estimates of what would run or may run, in seconds; nodes without history are left out.
+    pub estimated_seconds: f64,
+    /// How many nodes would run or may run whose time is unknown.
+    pub unknown: usize,
+}
+
+/// One node of a plan.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PlanNode {
+    /// The node.
+    pub node: NodeRef,
+    /// The stage's name (of the first placement).
+    pub stage: String,
+    /// The kind's name.
+    pub kind: String,
+    /// All variants that it stands for.
+    pub variants: Vec<String>,
+    /// What would happen.
+    #[serde(flatten)]
+    pub action: Action,
+    /// Estimated seconds if it runs; `None` where there is no history.
+    pub estimate: Option<f64>,
+}
+
+/// What would happen to a node.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "action", rename_all = "snake_case")]
+pub enum Action {
+    /// Its result is in the store.
+    Hit {
+        /// Its key.
+        key: Digest,
+    },
+    /// It would run.
+    Run {
+        /// Its key; `None` when it cannot be computed.
+        key: Option<Digest>,
+        /// Why, in one line per change.
+        reasons: Vec<String>,
+    },
+    /// Whether it runs depends on what those upstreams yield.
+    Pending {
+        /// The upstreams that run or are pending themselves.
+        on: Vec<Label>,
+    },
+    /// It cannot run: an upstream is neither selected nor in the store.
+    Blocked {
+        /// That upstream.
+        on: Label,
+    },
+    /// It is not selected, and its result is not in the store or not known.
+    NotSelected,
+    /// Its sources cannot be read.
+    Error {
+        /// Why.
+        message: String,
+    },
+}
+
+/// How many (variant, stage) pairs of one stage collapse to how many computations.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StageSharing {
+    /// The stage.
+    pub stage: String,
+    /// Variants that have it.
+    pub placements: usize,
+    /// Distinct computations among them.
+    pub nodes: usize,
+}
+
+/// Says what [`crate::execute::run`] would do with the same options. Reads the store, runs nothing.
+pub fn plan(pipeline: &Pipeline, store: &Store, options: &RunOptions) -> Result<Plan, RunError> {
+    let selected = options.selection.resolve(pipeline)?;
+    let relevant = pipeline.upstream(selected.nodes());
+    let survey = survey(pipeline, store, &options.env, &relevant, &selected.force)?;
+    let estimator = Estimator::new(pipeline, &survey, Timings::read(&Journal::new(store))?);
+    let hasher = SourceHasher::new(store.clone(), Arc::clone(&options.env));
+    let mut ahead = Ahead::new(pipeline, store, &survey, hasher);
+    let mut planner = Planner {
+        pipeline,
+        names: pipeline.node_refs(),
+        history: History::new(pipeline, store)?,
+        actions: vec![None; pipeline.graph.node_count()],
+    };
+    let mut plan = Plan {
+        pipeline: pipeline.name.clone(),
+        nodes: Vec::new(),
+        sharing: sharing(pipeline),
+        estimated_seconds: 0.0,
+        unknown: 0,
+    };
+    for id in pipeline.graph.node_indices().filter(|id| relevant[id.index()]) {
+        let standing = &survey.nodes[id.index()];
+        let mut action = planner.action(id, standing, selected.run[id.index()])?;
+        if matches!(action, Action::Run { .. } | Action::Pending { .. })
+            && let Some(message) = ahead.problem(id)?
+        {
+            action = Action::Error { message };
+        }
+        planner.actions[id.index()] = Some(action.clone());
+        let runs = matches!(action, Action::Run { .. } | Action::Pending { .. });
+        let estimate = if runs { estimator.estimate(id) } else { None };
+        match estimate {
+            Some(seconds) => plan.estimated_seconds += seconds,
+            None => plan.unknown += usize::from(runs),
+        }
+        let node = &pipeline.graph[id];
+        plan.nodes.push(PlanNode {
+            node: planner.names[id.index()].clone(),
+            stage: pipeline.stages[node.placements[0].1 as usize].name.clone(),
+            kind: node.kind.name().to_owned(),
+            variants: node.placements.iter().map(|&(v, _)| pipeline.variants[v as usize].name.clone()).collect(),
+            action,
+            estimate,
+        });
+    }
+    Ok(plan)
+}
+
+struct Planner<'a> {
+    pipeline: &'a Pipeline,
+    names: Vec<NodeRef>,
+    history: History<'a>,
+    /// By node index, for those planned already.
+    actions: Vec<Option<Action>>,
+}
+
+impl Planner<'_> {
+    fn action(&mut self, id: NodeId, standing: &Standing, selected: bool) -> Result<Action, RunError> {
+        Ok(match standing {
+            Standing::Hit(entry) => Action::Hit { key: entry.key },
+            _ if !selected => Action::NotSelected,
+            Standing::Unreadable(error) => Action::Error { message: causes(&**error).join(": ") },
+            Standing::Pending { on, .. } => {
+                let stuck = |p: &&NodeId| {
+                    let action = self.actions[p.index()].as_ref();
+                    !matches!(action, Some(Action::Run { .. } | Action::Pending { .. }))
+                };
+                match on.iter().find(stuck) {
+                    Some(p) => Action::Blocked { on: self.names[p.index()].label.clone() },
+                    None => Action::Pending { on: on.iter().map(|p| self.names[p.index()].label.clone()).collect() },
+                }
+            }
+            Standing::Missing(missing) => {
+                let why = explain(self.pipeline, &mut self.history, id, standing)?;
+                let mut reasons: Vec<String> = missing.obstacle.iter().map(ToString::to_string).collect();
+                match why.verdict {
+                    Verdict::NeverRan => reasons.push("never ran".to_owned()),
+                    Verdict::Deleted { .. } if reasons.is_empty() => reasons.push("its result was deleted".to_owned()),
+                    _ => reasons.extend(why.changes),
+                }
+                Action::Run { key: missing.key, reasons }
+            }
+            Standing::Unseen => Action::NotSelected,
+        })
+    }
+}
+
+fn sharing(pipeline: &Pipeline) -> Vec<StageSharing> {
+    let stage = |(stage, name): (usize, &StageName)| {
+        let mut nodes: Vec<NodeId> = pipeline.stage_nodes(stage).collect();
+        let placements = nodes.len();
+        nodes.sort_unstable();
+        nodes.dedup();
+        StageSharing { stage: name.name.clone(), placements, nodes: nodes.len() }
+    };
+    pipeline.stages.iter().enumerate().map(stage).collect()
+}

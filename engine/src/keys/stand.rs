@@ -1,0 +1,129 @@
+//! How a node stands: what is known of its key, and whether the store has its result. Looking (`plan`, `why`) and
+//! running ask the same question.
+
+use std::{fmt, sync::Arc};
+
+use pipe_cache::{ArtifactRef, Digest, Entry, Lookup, Store, StoreError};
+
+use super::{KeyParts, KeyRecord, SourceError, SourceRecord};
+use crate::{
+    context::StageError,
+    pipeline::{NodeId, Pipeline},
+};
+
+/// How a node stands.
+#[derive(Debug, Clone)]
+pub enum Standing {
+    /// Its result is in the store.
+    Hit(Arc<Entry>),
+    /// All its inputs are known, and its result is not in the store.
+    Missing(Box<Missing>),
+    /// Its key depends on what these producers will yield.
+    Pending {
+        /// Producers without a result, in the order of the graph.
+        on: Vec<NodeId>,
+        /// The components of the key that are known: all but the inputs from those producers.
+        record: Box<KeyRecord>,
+    },
+    /// Its sources cannot be read.
+    Unreadable(Arc<StageError>),
+    /// It was not looked at.
+    Unseen,
+}
+
+/// A result that is to be computed.
+#[derive(Debug, Clone)]
+pub struct Missing {
+    /// Its key; `None` when it cannot be computed (I8).
+    pub key: Option<Digest>,
+    /// Its recipe.
+    pub recipe: Digest,
+    /// The components of the key.
+    pub record: Arc<KeyRecord>,
+    /// What stands in the way of a result, where it is more than "it was never computed".
+    pub obstacle: Option<Obstacle>,
+}
+
+/// Why there is no result although it may have been computed.
+#[derive(Debug, Clone)]
+pub enum Obstacle {
+    /// A component of the key cannot be computed: nothing is ever stored.
+    Unhashable(String),
+    /// It is to be computed again.
+    Forced,
+    /// Its result is damaged.
+    Damaged(String),
+    /// Its result was written by a newer version, in this format.
+    Future(u32),
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unhashable(problem) => write!(f, "{problem}: it always runs"),
+            Self::Forced => f.write_str("forced"),
+            Self::Damaged(damage) => write!(f, "its result is damaged: {damage}"),
+            Self::Future(format) => write!(f, "its result was written by a newer version (format {format})"),
+        }
+    }
+}
+
+/// The nodes of a pipeline, seen against a store.
+pub struct View<'a> {
+    /// The pipeline.
+    pub pipeline: &'a Pipeline,
+    /// The store.
+    pub store: &'a Store,
+    /// The results that are known already.
+    pub entry: &'a dyn Fn(NodeId) -> Option<&'a Entry>,
+}
+
+impl View<'_> {
+    /// How a node with these sources stands. One that is `forced` is missing whatever the store has.
+    pub fn stand(
+        &self,
+        id: NodeId,
+        sources: Result<Vec<SourceRecord>, SourceError>,
+        forced: bool,
+    ) -> Result<Standing, StoreError> {
+        let node = &self.pipeline.graph[id];
+        let (sources, unhashable) = match sources {
+            Ok(sources) => (sources, None),
+            Err(error @ SourceError::Unhashable { .. }) => (Vec::new(), Some(error.to_string())),
+            Err(error) => return Ok(Standing::Unreadable(Arc::new(error.into()))),
+        };
+        let artifact = |input: usize, edge: usize| -> Option<ArtifactRef> {
+            let edge = &node.inputs[input].edges[edge];
+            (self.entry)(edge.node).map(|entry| entry.outputs[edge.output].1)
+        };
+        let producers = node.inputs.iter().flat_map(|input| &input.edges).map(|edge| edge.node);
+        let mut on: Vec<NodeId> = producers.filter(|&producer| (self.entry)(producer).is_none()).collect();
+        if !on.is_empty() {
+            on.sort_unstable();
+            on.dedup();
+            let record = Box::new(KeyParts::partial_record(self.pipeline, node, &sources, &artifact));
+            return Ok(Standing::Pending { on, record });
+        }
+        let known = |input: usize, edge: usize| artifact(input, edge).expect("no producer is missing");
+        let parts = KeyParts::new(self.pipeline, node, &sources, &known);
+        let key = unhashable.is_none().then(|| {
+            let _span = tracing::trace_span!("key", node = id.index()).entered();
+            parts.key()
+        });
+        let obstacle = match (key, unhashable) {
+            (_, Some(problem)) => Some(Obstacle::Unhashable(problem)),
+            (Some(key), _) if !forced => {
+                let _span = tracing::trace_span!("lookup", node = id.index()).entered();
+                match self.store.lookup(&key)? {
+                    Lookup::Hit(entry) => return Ok(Standing::Hit(entry)),
+                    Lookup::Miss => None,
+                    Lookup::Damaged(damage) => Some(Obstacle::Damaged(damage.to_string())),
+                    Lookup::Future { format } => Some(Obstacle::Future(format)),
+                }
+            }
+            _ => Some(Obstacle::Forced),
+        };
+        let (recipe, record) = (parts.recipe(), Arc::new(parts.record()));
+        Ok(Standing::Missing(Box::new(Missing { key, recipe, record, obstacle })))
+    }
+}

@@ -1,0 +1,25 @@
+//! What a stage kind is: ports, parameters, version, sources, and how to run it.
+//!
+//! A kind implements [`StageKind`]; the engine sees it through the object-safe [`DynKind`], which every `StageKind`
+//! gets for free. The kind's parameter struct is its documentation and its JSON Schema. A parameter that does not
+//! change the result (batch size, device, threads, a path whose *content* is hashed instead) carries
+//! `#[schemars(extend("x-operational" = true))]` and is left out of the key.
+
+mod example;
+mod highlight;
+mod ports;
+mod preview;
+mod registry;
+mod source;
+mod stage_kind;
+
+pub use self::{
+    example::usual_ports,
+    highlight::Highlight,
+    ports::{Column, InputPort, OutputPort, PortType, Ports},
+    preview::Preview,
+    registry::{Registry, Synonym},
+    source::{Finder, Source, SourceHost, WRITTEN, written},
+    stage_kind::{AnyParams, DynKind, ParamProblem, StageKind},
+};
+pub use crate::context::{Increment, StageError};

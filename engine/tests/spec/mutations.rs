@@ -1,0 +1,167 @@
+//! Damaged pipelines: thousands of them, the same ones in every run, none of which may panic, hang or use up the
+//! memory.
+
+use std::{
+    fs, io,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use pipe_engine::{
+    resolve::{Overrides, resolve},
+    spec::load_with,
+};
+
+use crate::kinds::registry;
+
+/// `SplitMix64` (Steele, Lea and Flood 2014): small, and the same everywhere.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, n: usize) -> usize {
+        (self.next() % n.max(1) as u64) as usize
+    }
+}
+
+/// What readers stumble over.
+const PIECES: [&str; 40] = [
+    "${",
+    "}",
+    "${a}",
+    "${a.0}",
+    "\"${a}${a}\"",
+    "$${",
+    "[",
+    "]",
+    "{",
+    "}",
+    ": ",
+    "- ",
+    "\n",
+    "\n  ",
+    "\t",
+    "&a ",
+    "*a",
+    "<<: ",
+    "!!int ",
+    "!x ",
+    "? ",
+    "---\n",
+    "null",
+    "~",
+    "1e999",
+    "-9223372036854775809",
+    "0x",
+    ".nan",
+    "\"",
+    "'",
+    "|",
+    ">-\n",
+    "#",
+    "include: p.yaml\n",
+    "like: s",
+    "override: true",
+    "\u{feff}",
+    "\u{0}",
+    "é",
+    "[*]",
+];
+
+fn damage(random: &mut Random, seeds: &[Vec<u8>]) -> Vec<u8> {
+    let mut text = seeds[random.below(seeds.len())].clone();
+    for _ in 0..=random.below(6) {
+        let at = random.below(text.len() + 1);
+        match random.below(7) {
+            0 => drop(text.splice(at..at, PIECES[random.below(PIECES.len())].bytes())),
+            1 => text.truncate(at),
+            2 if at < text.len() => text[at] = random.next() as u8,
+            3 if at < text.len() => drop(text.remove(at)),
+            4 => {
+                let end = (at + random.below(60)).min(text.len());
+                let copy = text[at..end].to_vec();
+                let to = random.below(text.len() + 1);
+                drop(text.splice(to..to, copy.repeat(1 + random.below(3))));
+            }
+            5 => {
+                let other = &seeds[random.below(seeds.len())];
+                let from = random.below(other.len() + 1);
+                let end = (from + random.below(200)).min(other.len());
+                drop(text.splice(at..at, other[from..end].iter().copied()));
+            }
+            _ => drop(text.drain(at..(at + random.below(40)).min(text.len()))),
+        }
+    }
+    text
+}
+
+/// Reads and resolves; every place that a problem names must be a place.
+fn try_it(files: &[(&str, Vec<u8>)], set: &[String]) {
+    let read = |path: &Path| {
+        let file = files.iter().find(|(name, _)| Path::new(name) == path);
+        file.map(|(_, bytes)| bytes.clone()).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+    };
+    let spec = load_with(Path::new(files[0].0), &read);
+    match resolve(&spec, &registry(), &Overrides { set: set.to_vec(), folder: "/work".into(), name: None }) {
+        Ok(resolved) => {
+            let pipeline = resolved.pipeline;
+            let mut pairs = (0..pipeline.variants.len()).flat_map(|v| (0..pipeline.stages.len()).map(move |s| (v, s)));
+            assert!(pairs.all(|(v, s)| pipeline.node(v, s).is_some()));
+            assert!(pipeline.graph.node_weights().all(|n| !n.placements.is_empty()));
+        }
+        Err(problems) => {
+            assert!(problems.has_errors());
+            for problem in &problems.items {
+                for label in &problem.labels {
+                    problems.sources.position(label.span);
+                    problems.sources.first_line(label.span);
+                }
+            }
+        }
+    }
+}
+
+fn seeds() -> Vec<Vec<u8>> {
+    let of = |folder: &str| -> Vec<_> {
+        let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.retain(|path| path.extension().is_some_and(|e| e == "yaml"));
+        files.sort();
+        files.iter().map(|path| fs::read(path).unwrap()).collect()
+    };
+    let mut seeds = of("tests/broken");
+    seeds.extend(of("../pipelines"));
+    // Large texts give little for their time.
+    seeds.retain(|text| text.len() < 8 << 10);
+    seeds
+}
+
+#[test]
+fn damaged_files_are_refused_or_read() {
+    let seeds = seeds();
+    assert!(seeds.len() > 40);
+    let mut random = Random(17);
+    let start = Instant::now();
+    for round in 0..2_000 {
+        let included = damage(&mut random, &seeds);
+        let set = match round % 3 {
+            0 => vec![format!("n={}", String::from_utf8_lossy(&included[..included.len().min(30)]))],
+            _ => Vec::new(),
+        };
+        let files = [("p.yaml", damage(&mut random, &seeds)), ("q/i.yaml", included)];
+        let before = Instant::now();
+        try_it(&files, &set);
+        assert!(before.elapsed() < Duration::from_secs(5), "round {round} took {:?}", before.elapsed());
+        // A busy machine does less; what it does is always the same.
+        if start.elapsed() > Duration::from_secs(8) {
+            assert!(round > 100, "only {round} rounds in {:?}", start.elapsed());
+            break;
+        }
+    }
+}
