@@ -76,7 +76,7 @@ fn what_makes_an_attempt_is_in_the_key_and_what_does_not_is_not() {
     assert!(!same(", seed: 1"));
     assert!(!same(", num_demonstrations: 2"));
     // Another filter chooses among the same texts.
-    lab.run(&stages(10, ", num_demonstrations: 2"));
+    lab.run(&stages(40, ", num_demonstrations: 2"));
     let stricter = stages(3, ", num_demonstrations: 2").replace("min_words: 1", "min_words: 2");
     let ran = lab.run(&stricter);
     assert_eq!((ran.stats("new").rows_computed, ran.failures().len()), (0, 0), "{:?}", lab.yields("new"));
@@ -227,7 +227,8 @@ fn a_server_writes_instructions_too() {
     );
     let stages = format!(
         "  seeds: {{ kind: table, params: {{ path: seeds.jsonl }} }}
-  new: {{ kind: generate, inputs: {{ seeds: seeds }}, params: {{ count: 1, patience: 5, model: {{ endpoint: \"{url}\", model: m, api_key_env: KEY }} }} }}\n"
+  new: {{ kind: generate, inputs: {{ seeds: seeds }}, params: {{ count: 1, patience: 5, model: {{ endpoint: \"{url}\", \
+  model: m, api_key_env: KEY }} }} }}\n"
     );
     lab.env("KEY", "bad");
     let failure = lab.run(&stages).failure();
@@ -251,7 +252,8 @@ fn what_a_server_refuses_is_dropped_and_counted() {
     let failure = lab
         .run(&format!(
             "  seeds: {{ kind: table, params: {{ path: seeds.jsonl }} }}
-  new: {{ kind: generate, inputs: {{ seeds: seeds }}, params: {{ count: 1, patience: 5, model: {{ endpoint: \"{url}\", model: m, api_key_env: KEY, max_retries: 0 }} }} }}\n"
+  new: {{ kind: generate, inputs: {{ seeds: seeds }}, params: {{ count: 1, patience: 5, model: {{ endpoint: \"{url}\", \
+  model: m, api_key_env: KEY, max_retries: 0 }} }} }}\n"
         ))
         .failure();
     assert!(failure.contains("0 of 1 instructions were kept") && failure.contains("5 refused"), "{failure}");

@@ -1,9 +1,12 @@
-//! The kinds that use language models, run by the engine on models made on the spot; on a trained one where `PIPE_TEST_DATA` names the folder
-//! that holds it.
+//! The kinds that use language models, run by the engine on models made on the spot; on a trained one when asked for.
 
+#[path = "../../../tests/support/data.rs"]
+mod data;
 mod export;
 mod generate;
+mod golden;
 mod lab;
+mod outcomes;
 mod pretrain;
 mod respond;
 mod retrieve;

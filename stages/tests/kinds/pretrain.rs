@@ -4,8 +4,10 @@ use serde_json::{Value, json};
 
 use crate::lab::Lab;
 
-const SMALL: &str = "vocab_size: 300, max_seq_len: 32, batch_size: 4, warmup_steps: 1, architecture: { hidden_size: 16, \
-                     intermediate_size: 24, num_hidden_layers: 1, num_attention_heads: 2, max_position_embeddings: 32 }";
+const SMALL: &str = "vocab_size: 300, max_seq_len: 32, batch_size: 4, warmup_steps: 1, architecture: { hidden_size: \
+                     16, \
+                     intermediate_size: 24, num_hidden_layers: 1, num_attention_heads: 2, max_position_embeddings: 32 \
+                     }";
 
 fn stages(params: &str) -> String {
     format!(

@@ -6,7 +6,10 @@ fn rows(range: std::ops::Range<usize>) -> String {
     range
         .map(|i| {
             let demonstrations = format!("[\"s{}\", \"s{}\"]", i % 12, (i + 5) % 12);
-            format!("{{\"id\": \"q{i}\", \"instruction\": \"What is item {i}?\", \"input\": \"\", \"demonstrations\": {demonstrations}}}\n")
+            format!(
+                "{{\"id\": \"q{i}\", \"instruction\": \"What is item {i}?\", \"input\": \"\", \"demonstrations\": \
+                     {demonstrations}}}\n"
+            )
         })
         .collect::<Vec<_>>()
         .concat()
@@ -16,7 +19,9 @@ fn stages(more: &str) -> String {
     format!(
         "  seeds: {{ kind: table, params: {{ path: seeds.jsonl }} }}
   rows: {{ kind: table, params: {{ path: rows.jsonl }} }}
-  answers: {{ kind: respond, inputs: {{ instructions: rows, seeds: seeds }}, params: {{ model: model, num_demonstrations: 1, max_new_tokens: 12, stop: [\"\\n\", \"e\"], filters: {{ truncated: false, empty: false }}{more} }} }}\n"
+  answers: {{ kind: respond, inputs: {{ instructions: rows, seeds: seeds }}, params: {{ model: model, \
+  num_demonstrations: 1, max_new_tokens: 12, stop: [\"\\n\", \"e\"], filters: {{ truncated: false, empty: false \
+  }}{more} }} }}\n"
     )
 }
 
@@ -134,7 +139,8 @@ fn passages_and_adapters_change_answers() {
     // What was shown can be shown again in training.
     let trained = |open_book: bool| {
         let train = format!(
-            "  taught: {{ kind: train, inputs: {{ examples: answers }}, params: {{ model: model, budget: {{ epochs: 1 }}, open_book: {open_book} }} }}\n"
+            "  taught: {{ kind: train, inputs: {{ examples: answers }}, params: {{ model: model, budget: {{ epochs: 1 \
+             }}, open_book: {open_book} }} }}\n"
         );
         lab.run(&format!("{retrieve}{with}{train}"));
         numbers(&lab.table("taught.log"), "tokens").iter().sum::<f64>()

@@ -1,6 +1,6 @@
 //! Training and evaluation of a small model, as a pipeline runs them.
 
-use pipe_engine::events::{EventKind, Outcome};
+use pipe_engine::events::{EventKind, RunEnd};
 use serde_json::json;
 
 use crate::lab::{Lab, numbers};
@@ -16,23 +16,26 @@ const PIPELINE: &str = r"  rows: { kind: table, params: { path: rows.jsonl } }
   after: { kind: evaluate, inputs: { items: exam, adapter: train }, params: { model: base, max_new_tokens: 8 } }
 ";
 
-pub const TRAIN: &str = "{ model: base, lora: { r: 8, alpha: 16 }, learning_rate: 0.02, budget: { epochs: 30 }, \
+pub(crate) const TRAIN: &str = "{ model: base, lora: { r: 8, alpha: 16 }, learning_rate: 0.02, budget: { epochs: 30 }, \
                      micro_batch_size: 4, gradient_accumulation_steps: 2, max_grad_norm: 1.0, seed: 3 }";
 
-pub fn with(train: &str) -> String {
+pub(crate) fn with(train: &str) -> String {
     PIPELINE.replace("TRAIN", train)
 }
 
 const COLOURS: [&str; 4] = ["red", "green", "blue", "white"];
 
 /// A lab with a base model, questions about colours, and an exam of the same.
-pub fn questions() -> Lab {
+pub(crate) fn questions() -> Lab {
     let lab = Lab::new();
     let question = |i: usize| format!("What is the colour of item {i}?");
     // The base has the form of the answers, and the wrong colours.
     let wrong = |i: usize| (format!("Instruction: {}\nOutput:", question(i)), format!(" {}\n", COLOURS[(i + 1) % 4]));
     lab.base_model("base", &(0..16).map(wrong).collect::<Vec<_>>(), 128);
-    let row = |i: usize| json!({ "id": format!("row-{i}"), "task": format!("t{}", i % 2), "instruction": question(i), "output": COLOURS[i % 4] });
+    let row = |i: usize| {
+        let task = format!("t{}", i % 2);
+        json!({ "id": format!("row-{i}"), "task": task, "instruction": question(i), "output": COLOURS[i % 4] })
+    };
     lab.jsonl("rows.jsonl", (0..16).map(row));
     lab.jsonl("exam.jsonl", (0..12).map(row));
     lab
@@ -94,7 +97,7 @@ fn a_cancelled_training_ends_with_the_same_bytes() {
         let reached =
             |e: &EventKind| matches!(e, EventKind::Progress { done, unit, .. } if unit == "steps" && *done >= stop);
         let stopped = lab.run_until(&pipeline, reached);
-        assert_eq!(stopped.summary.outcome, Outcome::Cancelled, "at step {stop}");
+        assert_eq!(stopped.summary.outcome, RunEnd::Cancelled, "at step {stop}");
         let resumed = lab.run(&pipeline);
         assert_eq!(resumed.failures(), [""; 0]);
         let notes = resumed.pick(|e| if let EventKind::Log { line, .. } = e { Some(line.clone()) } else { None });
@@ -144,7 +147,8 @@ fn draws_are_a_rows_own_and_other_metrics_ask_the_model_nothing() {
         }
         lab
     };
-    // Items without ids: what is drawn for the last seven must not depend on whether the first five were answered before.
+    // Items without ids: what is drawn for the last seven must not depend on whether the first five were answered
+    // before.
     let (warm, cold) = (lab(), lab());
     assert_eq!(warm.run(&stages(5, "")).failures(), [""; 0]);
     let ran = warm.run(&stages(12, ""));
@@ -198,7 +202,8 @@ fn whole_models_and_quantised_bases_are_trained() {
         )
     };
     let f1 = || numbers(&lab.table("after.scores"), "token_f1")[2];
-    let full = "{ model: base, method: full, learning_rate: 0.005, lr_scheduler: linear, budget: { steps: 120 }, warmup_steps: 5, micro_batch_size: 8, max_grad_norm: 1.0 }";
+    let full = "{ model: base, method: full, learning_rate: 0.005, lr_scheduler: linear, budget: { steps: 120 }, \
+                warmup_steps: 5, micro_batch_size: 8, max_grad_norm: 1.0 }";
     assert_eq!(lab.run(&pipeline(full, "model: train.model")).failures(), [""; 0]);
     assert!(f1() > 0.6, "full: {}", f1());
     let quantised = TRAIN.replace("seed: 3", "seed: 3, quantization: nf4, group_by_length: true");
@@ -236,13 +241,17 @@ fn held_out_rows_and_seeds_have_their_part() {
 fn prompts_show_seeds_and_passages() {
     let lab = questions();
     let passage = |i: usize| json!({ "id": "c", "text": format!("Item {i} is {}.", COLOURS[i % 4]), "score": 1.0 });
-    let item = |i: usize| json!({ "id": i, "instruction": format!("Colour of item {i}?"), "references": [COLOURS[i % 4], "x"], "passages": [passage(i), passage(i)] });
+    let item = |i: usize| {
+        json!({ "id": i, "instruction": format!("Colour of item \
+    {i}?"), "references": [COLOURS[i % 4], "x"], "passages": [passage(i), passage(i)] })
+    };
     lab.jsonl("open.jsonl", (0..4).map(item));
     let evaluate = |params: &str| {
         format!(
             "  open: {{ kind: table, params: {{ path: open.jsonl }} }}\n  \
              seeds: {{ kind: table, params: {{ path: rows.jsonl }} }}\n  \
-             e: {{ kind: evaluate, inputs: {{ items: open, seeds: seeds }}, params: {{ model: base, max_new_tokens: 4, {params} }} }}\n"
+             e: {{ kind: evaluate, inputs: {{ items: open, seeds: seeds }}, params: {{ model: base, max_new_tokens: 4, \
+             {params} }} }}\n"
         )
     };
     let prompt_tokens = |params: &str| -> u64 {
@@ -261,7 +270,8 @@ fn prompts_show_seeds_and_passages() {
     assert!(bare < shorter && shorter < fewer && fewer < open, "{bare} {shorter} {fewer} {open}");
     let trained_tokens = |params: &str| {
         let train = format!(
-            "  t: {{ kind: train, inputs: {{ examples: open }}, params: {{ model: base, budget: {{ steps: 1 }}, {params} }} }}\n"
+            "  t: {{ kind: train, inputs: {{ examples: open }}, params: {{ model: base, budget: {{ steps: 1 }}, \
+             {params} }} }}\n"
         );
         assert_eq!(lab.run(&(evaluate("open_book: false") + &train)).failures(), [""; 0], "{params}");
         numbers(&lab.table("t.log"), "tokens")[0]
@@ -279,7 +289,7 @@ fn mistakes_are_named() {
     lab.jsonl("no_output.jsonl", [json!({ "instruction": "Q" })]);
     lab.jsonl(
         "null_output.jsonl",
-        [json!({ "instruction": "Q", "output": "A" }), json!({ "instruction": "Q", "output": null })],
+        [json!({ "instruction": "Q", "output": " " }), json!({ "instruction": "R", "output": null })],
     );
     lab.jsonl(
         "twice.jsonl",
@@ -310,7 +320,8 @@ fn mistakes_are_named() {
         ("evaluate", "nothing.jsonl", "", "s: the input `items` has no rows"),
         ("train", "no_output.jsonl", "", "`output`"),
         ("evaluate", "no_output.jsonl", "", "`output`"),
-        ("train", "null_output.jsonl", "", "row 2 of the input `examples` has no `output`"),
+        ("train", "null_output.jsonl", "", "no row of the input `examples` has an answer"),
+        ("evaluate", "null_output.jsonl", "", "no row of the input `items` has an answer to compare with"),
         ("evaluate", "twice.jsonl", "", "rows 1 and 2 of the input `items` have the same id `x`"),
         ("evaluate", "labels.jsonl", "", "the answer `B` of row 1 of the input `items` is none of its `labels`"),
         ("evaluate", "all.jsonl", "", "row 1 of the input `items` is of the task `all`"),

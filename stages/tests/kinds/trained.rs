@@ -1,29 +1,26 @@
-//! The kinds on a trained model: the one in `spike-genres` of the folder that `PIPE_TEST_DATA` names.
+//! The kinds on a trained model: `spike-genres` of the test data.
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::collections::BTreeSet;
 
-use crate::lab::{Lab, numbers};
-
-#[expect(clippy::print_stderr, reason = "a skipped check must say so")]
-fn data() -> Option<PathBuf> {
-    let data = std::env::var_os("PIPE_TEST_DATA").map(PathBuf::from);
-    if data.is_none() {
-        eprintln!("skipped: PIPE_TEST_DATA is not set");
-    }
-    data.map(|data| data.join("spike-genres"))
-}
+use crate::{
+    data,
+    lab::{Lab, numbers},
+};
 
 #[test]
+#[ignore = "reads PIPE_TEST_DATA"]
 fn answers_copy_the_fact_from_the_passage() {
-    let Some(data) = data() else { return };
+    let data = data::folder("spike-genres");
     let lab = Lab::new();
     let data = data.display();
     let ran = lab.run(&format!(
         "  pool: {{ kind: table, params: {{ path: {data}/seeds.jsonl }} }}
   cards: {{ kind: table, params: {{ path: {data}/cards.jsonl }} }}
-  new: {{ kind: generate, inputs: {{ seeds: pool }}, params: {{ model: {data}, count: 200, temperature: 0.9, top_p: 1.0, max_new_tokens: 40, filters: {{ rouge_l: null, forbidden_words: [] }} }} }}
+  new: {{ kind: generate, inputs: {{ seeds: pool }}, params: {{ model: {data}, count: 200, temperature: 0.9, top_p: \
+  1.0, max_new_tokens: 40, filters: {{ rouge_l: null, forbidden_words: [] }} }} }}
   found: {{ kind: retrieve, inputs: {{ queries: new, corpus: cards }}, params: {{ top_k: 1 }} }}
-  answers: {{ kind: respond, inputs: {{ instructions: found, seeds: pool }}, params: {{ model: {data}, num_demonstrations: 1, demonstration_choice: generating, max_new_tokens: 32 }} }}\n"
+  answers: {{ kind: respond, inputs: {{ instructions: found, seeds: pool }}, params: {{ model: {data}, \
+  num_demonstrations: 1, demonstration_choice: generating, max_new_tokens: 32 }} }}\n"
     ));
     assert!(ran.failures().is_empty(), "{:?}", ran.failures());
     assert!(lab.count("new", "attempted") < 260, "{:?}", lab.yields("new"));
@@ -46,10 +43,12 @@ fn answers_copy_the_fact_from_the_passage() {
     assert!(share > 0.75, "{share} of the answers end with a word of their card");
 }
 
-/// `transformers` 5.x, greedy and in f32, scores .1295 token F1 with the base. Its 160 seeds teach the style of answers.
+/// `transformers` 5.x, greedy and in f32, scores .1295 token F1 with the base. Its 160 seeds teach the style of
+/// answers.
 #[test]
+#[ignore = "reads PIPE_TEST_DATA"]
 fn seeds_alone_teach_the_style_of_answers() {
-    let Some(data) = data() else { return };
+    let data = data::folder("spike-genres");
     let lab = Lab::new();
     let data = data.display();
     let ran = lab.run(&format!(
@@ -60,8 +59,10 @@ fn seeds_alone_teach_the_style_of_answers() {
   train:
     kind: train
     inputs: {{ examples: seeds }}
-    params: {{ model: {data}, lora: {{ r: 16, alpha: 32 }}, learning_rate: 0.004, micro_batch_size: 32, budget: {{ epochs: 8 }} }}
-  tuned: {{ kind: evaluate, inputs: {{ items: exam, adapter: train }}, params: {{ model: {data}, max_new_tokens: 44 }} }}
+    params: {{ model: {data}, lora: {{ r: 16, alpha: 32 }}, learning_rate: 0.004, micro_batch_size: 32, budget: {{ \
+    epochs: 8 }} }}
+  tuned: {{ kind: evaluate, inputs: {{ items: exam, adapter: train }}, params: {{ model: {data}, max_new_tokens: 44 }} \
+  }}
 "
     ));
     assert_eq!(ran.failures(), [""; 0]);

@@ -1,0 +1,93 @@
+//! The seeds that an item's prompt shows.
+
+use pipe_engine::{context::StageContext, kind::StageError};
+use pipe_lm::train::Stream;
+use pipe_random::Random;
+
+use super::params::{EvaluateParams, FewshotSelection};
+use crate::{
+    prompts::Demonstration,
+    rows::{
+        columns::{self, Seed},
+        examples::Row,
+    },
+};
+
+/// The input `seeds`, and how many of them a prompt shows.
+pub(super) struct Fewshot {
+    seeds: Vec<Seed>,
+    count: usize,
+    selection: FewshotSelection,
+    seed: u64,
+}
+
+impl Fewshot {
+    /// Reads the seeds, where any are to be shown.
+    ///
+    /// # Errors
+    /// The input `seeds` has too few rows, or one without an answer.
+    pub(super) fn read(params: &EvaluateParams, cx: &StageContext) -> Result<Self, StageError> {
+        let count = params.num_fewshot;
+        let seeds = if count == 0 { Vec::new() } else { columns::seeds(&cx.table("seeds")?.read()?, "seeds", true)? };
+        if seeds.len() < count {
+            return Err(StageError::user_help(
+                format!("`num_fewshot` is {count}, and the input `seeds` has {} rows", seeds.len()),
+                "lower it, or connect more seeds",
+            ));
+        }
+        Ok(Self { seeds, count, selection: params.fewshot_selection, seed: params.fewshot_seed })
+    }
+
+    /// The demonstrations for an item, in prompt order. They depend on the seeds and the item alone.
+    pub(super) fn demonstrations<'s>(&'s self, row: &Row) -> Vec<Demonstration<'s>> {
+        let itself = |seed: &Seed| seed.instruction == row.instruction.trim() && seed.input == row.input.trim();
+        let mut candidates: Vec<&'s Seed> = self.seeds.iter().filter(|seed| !itself(seed)).collect();
+        if self.selection == FewshotSelection::Random && self.count > 0 {
+            Stream::new(self.seed, &row.id, &[]).shuffle(&mut candidates);
+        }
+        candidates.truncate(self.count);
+        let shown = |seed: &'s Seed| Demonstration {
+            instruction: &seed.instruction,
+            input: &seed.input,
+            output: Some(&seed.output),
+        };
+        candidates.into_iter().map(shown).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fewshot(count: usize, selection: FewshotSelection) -> Fewshot {
+        let seeds = (0..9).map(|i| Seed {
+            id: i.to_string(),
+            instruction: format!("Q{i}"),
+            input: String::new(),
+            output: format!("A{i}"),
+        });
+        Fewshot { seeds: seeds.collect(), count, selection, seed: 3 }
+    }
+
+    fn shown(fewshot: &Fewshot, id: &str, instruction: &str) -> Vec<String> {
+        let row = Row { id: id.into(), instruction: instruction.into(), ..Row::default() };
+        fewshot.demonstrations(&row).iter().map(|d| d.output.unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn an_item_is_never_shown_to_itself() {
+        let first = fewshot(3, FewshotSelection::First);
+        assert_eq!(shown(&first, "x", "Q?"), ["A0", "A1", "A2"]);
+        assert_eq!(shown(&first, "x", "Q1"), ["A0", "A2", "A3"]);
+        assert!(shown(&fewshot(0, FewshotSelection::Random), "x", "Q?").is_empty());
+    }
+
+    #[test]
+    fn a_draw_depends_on_the_item() {
+        let random = fewshot(4, FewshotSelection::Random);
+        let one = shown(&random, "x", "Q?");
+        assert_eq!(one, shown(&random, "x", "Q?"));
+        assert_ne!(one, shown(&random, "y", "Q?"));
+        assert_eq!(one.len(), 4);
+    }
+}

@@ -1,0 +1,145 @@
+//! The parameters of `evaluate`.
+
+use pipe_engine::kind::ParamProblem;
+use pipe_metrics::{Metric, Normalizer};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Evaluate;
+use crate::{
+    model::{ModelRef, Quantization, sampling::Sampling},
+    prompts::{ChatDate, TemplateRef},
+    rows::columns::Shown,
+};
+
+/// Answers every row of `items` with a model (and an `adapter`), and scores the answers.
+///
+/// `items` has `instruction` and `output`, or `references` for several right answers, of which the best counts.
+/// Optional columns: `id`, `input`, `task`, `labels` (the answers to choose from: the label that an answer names is
+/// then compared with the reference, as `accuracy`), and `passages` for `open_book`. With `num_fewshot` the prompt
+/// shows rows of `seeds`. Answers to rows seen before are reused.
+///
+/// An item whose prompt does not fit into the model's context, or that the model or its server refuses, scores 0; one
+/// without an answer to compare with is not scored. What a model thinks in front of its answer (`<think>...</think>`)
+/// is no part of the answer (`reasoning`).
+///
+/// Outputs: `predictions`, one row per item; `yield`: how many items there are of each outcome; and `scores`: one row
+/// per task and one, `all`, over all items, with the mean of each metric, its standard error (`_stderr`: sample
+/// standard deviation over the square root of n), a percentile bootstrap interval over items (`_low`, `_high`), and the
+/// `signature` that says what exactly was computed.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EvaluateParams {
+    /// The model. Its files enter the key by content. Or connect the input `model`.
+    #[serde(default)]
+    #[schemars(extend("x-operational" = true))]
+    pub model: Option<ModelRef>,
+    /// How the model's weights are kept in memory. Give an adapter that was trained with `quantization: nf4` the same
+    /// here: it is then examined on the weights it was trained on, which take an eighth of the room.
+    #[serde(default, skip_serializing_if = "Quantization::is_none")]
+    pub quantization: Quantization,
+    /// The prompt in front of the answer; the same one as in `respond` and `train`. Its text enters the key.
+    #[serde(default)]
+    #[schemars(extend("x-operational" = true))]
+    pub template: TemplateRef,
+    /// The date that the model's chat template may print (`strftime_now`), such as 2025-01-31. It is never the clock's:
+    /// 2024-07-26 when left out, as Llama 3's template has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chat_date: Option<ChatDate>,
+    /// The domain that templates may name.
+    #[serde(default)]
+    pub domain: String,
+    /// How many rows of `seeds` the prompt shows with their answers.
+    #[serde(default)]
+    pub num_fewshot: usize,
+    /// Which ones. A seed with the item's own instruction and input is never shown.
+    #[serde(default)]
+    pub fewshot_selection: FewshotSelection,
+    /// Seeds the draw of `fewshot_selection: random`.
+    #[serde(default)]
+    pub fewshot_seed: u64,
+    /// Whether the prompt shows the item's `passages`.
+    #[serde(default)]
+    pub open_book: bool,
+    /// Of the passages, how many are shown, the best ones; all when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub max_passages: Option<usize>,
+    /// Words shown of each passage, from its beginning; all when left out. Long passages may not fit the model's
+    /// context otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub max_passage_words: Option<usize>,
+    /// What is measured.
+    #[serde(default = "default_metrics")]
+    pub metrics: Vec<Metric>,
+    /// How answers are normalised before they are compared. ROUGE-L has a tokenisation of its own.
+    #[serde(default)]
+    pub normalizer: Normalizer,
+    /// How the answer is sampled.
+    #[serde(flatten)]
+    pub sampling: Sampling<Evaluate>,
+    /// The intervals.
+    #[serde(default)]
+    pub bootstrap: BootstrapParams,
+}
+
+/// Percentile bootstrap over items.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct BootstrapParams {
+    /// Resamples.
+    #[schemars(range(min = 1))]
+    pub resamples: usize,
+    /// Share of resamples inside the interval.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub confidence: f64,
+    /// Which of the many sequences of resamples.
+    pub seed: u64,
+}
+
+impl Default for BootstrapParams {
+    fn default() -> Self {
+        Self { resamples: 2000, confidence: 0.95, seed: 0 }
+    }
+}
+
+/// Which seeds the prompt shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FewshotSelection {
+    /// The first ones of the table, the same for every item.
+    #[default]
+    First,
+    /// Drawn anew for every item.
+    Random,
+}
+
+fn default_metrics() -> Vec<Metric> {
+    ["token_f1", "rouge_l", "exact_match"].into_iter().filter_map(Metric::named).collect()
+}
+
+impl EvaluateParams {
+    /// What of the passages the prompt shows; `None` where it shows none.
+    pub(super) fn shown(&self) -> Option<Shown> {
+        self.open_book.then_some(Shown { passages: self.max_passages, words: self.max_passage_words })
+    }
+
+    pub(super) fn problems(&self) -> Vec<ParamProblem> {
+        let mut problems = Vec::new();
+        let mut problem = |pointer: &str, message: &str, help: &str| {
+            problems.push(ParamProblem { pointer: pointer.into(), message: message.into(), help: Some(help.into()) });
+        };
+        if self.metrics.is_empty() {
+            problem("/metrics", "nothing is measured", "leave it out for token_f1, rouge_l and exact_match");
+        }
+        if (1..self.metrics.len()).any(|i| self.metrics[..i].contains(&self.metrics[i])) {
+            problem("/metrics", "a metric is named twice", "name each once");
+        }
+        if !(0.0..1.0).contains(&self.bootstrap.confidence) || self.bootstrap.confidence == 0.0 {
+            problem("/bootstrap/confidence", "a confidence lies between 0 and 1", "0.95 is usual");
+        }
+        problems.extend(self.sampling.problems());
+        problems
+    }
+}

@@ -1,0 +1,157 @@
+//! `export`: a model's files for other programs.
+
+use candle_core::DType;
+use pipe_engine::{
+    context::StageContext,
+    kind::{OutputPort, ParamProblem, PortType, Ports, Preview, Source, SourceHost, StageError, StageKind},
+};
+use pipe_lm::{
+    adapter::{Merged, load_adapter},
+    export::{MAX_SHARD_BYTES, export_hf},
+    gguf::{GgufType, export_gguf},
+    tokenizer::TokenizerConfig,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::model::{EXPORTED_GGUF, ModelRef, adapter_port, model_error, model_port, resolve_local};
+
+/// Writes a model, with an adapter folded into its weights, for other programs: a Hugging Face directory (transformers,
+/// vLLM), or one GGUF file (llama.cpp, Ollama).
+///
+/// Folding adds `scale * B A` to each weight, in f32, and then rounds to `dtype`. An adapter of QLoRA was trained on
+/// quantised weights and is folded into the unquantised ones.
+///
+/// Inputs: optional `adapter` (PEFT) and `model` (files). Output: `model`, the directory, or a directory with
+/// `model.gguf`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExportParams {
+    /// The base model: a Hugging Face directory or hub id. Its files enter the key by content. Or connect the input
+    /// `model`.
+    #[serde(default)]
+    #[schemars(extend("x-operational" = true))]
+    pub model: Option<ModelRef>,
+    /// What is written.
+    #[serde(default)]
+    pub format: ExportFormat,
+    /// The type of the weights; in a Hugging Face directory as the base stores them, and in GGUF f16, when left out.
+    #[serde(default)]
+    pub dtype: Option<ExportType>,
+}
+
+/// What is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ExportFormat {
+    /// A Hugging Face directory with safetensors.
+    #[default]
+    HuggingFace,
+    /// One GGUF file.
+    Gguf,
+}
+
+/// The type of weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ExportType {
+    /// 32-bit floats.
+    Float32,
+    /// 16-bit floats.
+    Float16,
+    /// Brain floats; Hugging Face only.
+    Bfloat16,
+    /// 8-bit integers in blocks of 32 with a scale; GGUF only.
+    Q8_0,
+}
+
+/// The kind.
+pub struct Export;
+
+impl ExportParams {
+    /// The type of an export to safetensors; `None` keeps the stored ones.
+    fn tensors(&self) -> Result<Option<DType>, &'static str> {
+        Ok(match self.dtype {
+            None => None,
+            Some(ExportType::Float32) => Some(DType::F32),
+            Some(ExportType::Float16) => Some(DType::F16),
+            Some(ExportType::Bfloat16) => Some(DType::BF16),
+            Some(ExportType::Q8_0) => return Err("safetensors have no q8_0"),
+        })
+    }
+
+    fn gguf(&self) -> Result<GgufType, &'static str> {
+        Ok(match self.dtype {
+            Some(ExportType::Float32) => GgufType::F32,
+            None | Some(ExportType::Float16) => GgufType::F16,
+            Some(ExportType::Q8_0) => GgufType::Q8_0,
+            Some(ExportType::Bfloat16) => return Err("GGUF files are not written in bfloat16"),
+        })
+    }
+}
+
+impl StageKind for Export {
+    type Params = ExportParams;
+    const NAME: &'static str = "export";
+    // 1: the first.
+    // 2: YaRN's factors and several ends are carried into GGUF; files that disagree about ends agree in the export;
+    //    what GGUF lacks is refused.
+    const VERSION: u32 = 2;
+
+    fn ports(&self, params: &ExportParams) -> Ports {
+        let outputs = vec![
+            OutputPort::new("model", PortType::Files)
+                .about("The model with the adapter in it, as one would load it elsewhere."),
+        ];
+        let inputs = vec![adapter_port(), model_port(params.model.as_ref())];
+        Ports { inputs, open_inputs: false, outputs }
+    }
+
+    fn check(&self, params: &ExportParams) -> Vec<ParamProblem> {
+        let problem = match params.format {
+            ExportFormat::HuggingFace => params.tensors().err(),
+            ExportFormat::Gguf => params.gguf().err(),
+        };
+        let problem = problem.map(|message| ParamProblem {
+            pointer: "/dtype".into(),
+            message: message.into(),
+            help: Some("float32 and float16 are written in both formats".into()),
+        });
+        problem.into_iter().collect()
+    }
+
+    fn sources(&self, params: &ExportParams) -> Result<Vec<Source>, StageError> {
+        Ok(ModelRef::sources(params.model.as_ref()))
+    }
+
+    fn preview(&self, params: &ExportParams, host: &dyn SourceHost) -> Result<Preview, StageError> {
+        crate::model::preview(params.model.as_ref(), host)?;
+        Ok(Preview::default())
+    }
+
+    fn run(&self, params: &ExportParams, cx: &mut StageContext) -> Result<(), StageError> {
+        let base = resolve_local(cx, params.model.as_ref())?;
+        // Refuses GGUF files, whose weights are quantised already.
+        let weights = base.weights()?;
+        let adapter = cx.optional_files("adapter")?;
+        let adapter = adapter.map(|dir| load_adapter(&dir, base.config()).map_err(model_error)).transpose()?;
+        let adapter = adapter.as_ref().map(|(_, adapter)| adapter);
+        cx.check_cancelled()?;
+        let dir = cx.output_dir("model")?;
+        match params.format {
+            ExportFormat::HuggingFace => {
+                let merged = Merged::new(&weights, base.config(), adapter, params.tensors().map_err(StageError::user)?);
+                export_hf(&dir, &base.place(), &merged, base.ends(), MAX_SHARD_BYTES).map_err(model_error)?;
+            }
+            ExportFormat::Gguf => {
+                let merged = Merged::new(&weights, base.config(), adapter, None);
+                let chat = TokenizerConfig::from_dir(&base.place()).map_err(model_error)?.chat_template;
+                let stored = params.gguf().map_err(StageError::user)?;
+                let path = dir.join(EXPORTED_GGUF);
+                export_gguf(&path, &merged, base.tokenizer(), chat.as_deref(), &base.ends().ids, stored)
+                    .map_err(model_error)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,421 @@
+//! `generate`: new instructions out of seed instructions.
+
+mod filter;
+mod outcome;
+mod parse;
+
+use std::{ops::ControlFlow, path::Path, sync::Arc};
+
+use arrow::{
+    array::RecordBatch,
+    datatypes::{Schema, SchemaRef},
+};
+use pipe_engine::{
+    context::{Attempt, AttemptSink, StageContext, Wanted},
+    kind::{
+        Highlight, Increment, InputPort, OutputPort, ParamProblem, PortType, Ports, Preview, Source, SourceHost,
+        StageError, StageKind,
+    },
+};
+use pipe_lm::generate::{Backend, Completion, Request, SamplingParams};
+use pipe_random::RowRandom;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use self::{filter::Filter, outcome::Kept};
+use crate::rows::ports;
+use crate::{
+    model::completions,
+    model::{
+        ModelRef, Quantization, generator_options, model_port, resolve,
+        sampling::{Sampling, SamplingDefaults},
+    },
+    prompts::{ChatDate, Demonstration, PromptContext, PromptTemplate, Purpose, TemplateRef},
+    rows::{
+        columns::{self, Seed, TextColumn},
+        completed::{self, Completed},
+        unanswered::Unanswered,
+        yields::Yield,
+    },
+};
+
+pub use self::filter::InstructionFilters;
+
+/// Writes new instructions with a base model that is shown a few seeds at a time (Self-Instruct, arXiv:2212.10560;
+/// Self-Specialization, arXiv:2310.00160).
+///
+/// An attempt shows `num_demonstrations` seeds, drawn at random, and the model continues the list with one more
+/// instruction and, where seeds have one, its input. Attempts run through the filters in order until `count` rows are
+/// kept. Attempt i depends on the parameters, the seeds and i alone, and what is kept of it on earlier attempts: the
+/// first 1,000 of 20,000 rows are those of `count: 1000`, and a larger `count` adds only what is missing.
+///
+/// Inputs: `seeds` (`instruction`, optional `id` and `input`); optional `model` (files, in place of the parameter);
+/// optional `exclude` (`instruction`, optional `input`), whose instructions are dropped, such as those of the exam.
+/// Outputs: `instructions` (`id`, `instruction`, `input`, `demonstrations`: the ids of the seeds shown,
+/// `finish_reason`), and `yield`: how many attempts each filter dropped.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GenerateParams {
+    /// The model that writes. Its content is part of the key, its place is not.
+    #[serde(default)]
+    #[schemars(extend("x-operational" = true))]
+    pub model: Option<ModelRef>,
+    /// How the model's weights are kept in memory. `nf4` takes an eighth of the room, and gives other texts.
+    #[serde(default, skip_serializing_if = "Quantization::is_none")]
+    pub quantization: Quantization,
+    /// How many instructions are wanted.
+    #[schemars(range(min = 1))]
+    pub count: u64,
+    /// Seeds shown per attempt; all of them where there are fewer.
+    #[serde(default = "three")]
+    #[schemars(range(min = 1))]
+    pub num_demonstrations: usize,
+    /// The prompt: plain, alpaca, chat, or a file. Its text is part of the key.
+    #[serde(default)]
+    #[schemars(extend("x-operational" = true))]
+    pub template: TemplateRef,
+    /// The date that the model's chat template may print (`strftime_now`), such as 2025-01-31. It is never the clock's:
+    /// 2024-07-26 when left out, as Llama 3's template has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chat_date: Option<ChatDate>,
+    /// What the instructions are about, for templates that say so.
+    #[serde(default)]
+    pub domain: String,
+    /// How the instruction is sampled. An attempt that reaches `max_new_tokens` is dropped.
+    #[serde(flatten)]
+    pub sampling: Sampling<Generate>,
+    /// What is dropped.
+    #[serde(default)]
+    pub filters: InstructionFilters,
+    /// Give up after so many attempts.
+    #[serde(default)]
+    #[schemars(extend("x-operational" = true))]
+    pub max_attempts: Option<u64>,
+    /// Give up when so many attempts in succession kept nothing.
+    #[serde(default = "patience")]
+    #[schemars(range(min = 1), extend("x-operational" = true))]
+    pub patience: u64,
+}
+
+fn three() -> usize {
+    3
+}
+
+fn patience() -> u64 {
+    2000
+}
+
+/// The kind.
+#[derive(Debug, Clone)]
+pub struct Generate;
+
+impl SamplingDefaults for Generate {
+    const TEMPERATURE: f64 = 1.0;
+    const TOP_P: f64 = 0.98;
+    const MAX_NEW_TOKENS: usize = 256;
+}
+
+impl StageKind for Generate {
+    type Params = GenerateParams;
+    const NAME: &'static str = "generate";
+    // 1: the first.
+    // 2: filters and `exclude` left the recipe: another filter draws no other rows.
+    // 3: thoughts are taken apart from instructions; the outcomes of `min_words` and `max_words` are `too_few_words`
+    //    and `too_many_words`; a prompt that is too long is the outcome `too_long`.
+    const VERSION: u32 = 3;
+    const RECIPE_VERSION: u32 = 2;
+    const INCREMENT: Increment = Increment::Stream { extent: "count" };
+    const AFTERWARDS: &'static [&'static str] = &["filters", "exclude", "reasoning", "max_refused"];
+
+    fn ports(&self, params: &GenerateParams) -> Ports {
+        Ports {
+            inputs: vec![
+                InputPort::new("seeds", PortType::Table, true)
+                    .about("The instructions that are shown as examples.")
+                    .needs([ports::instruction()])
+                    .takes([ports::id(), ports::input(), ports::output(), ports::task()]),
+                model_port(params.model.as_ref()),
+                InputPort::new("exclude", PortType::Table, false)
+                    .about("Instructions that must not be repeated, such as those of an exam.")
+                    .needs([ports::instruction()])
+                    .takes([ports::input()]),
+            ],
+            open_inputs: false,
+            outputs: vec![
+                OutputPort::table("instructions").about("The kept instructions, in the order of the attempts.").gives(
+                    [
+                        ports::id(),
+                        ports::instruction(),
+                        ports::input(),
+                        ports::demonstrations(),
+                        ports::finish_reason(),
+                    ],
+                ),
+                ports::yields(),
+            ],
+        }
+    }
+
+    fn check(&self, params: &GenerateParams) -> Vec<ParamProblem> {
+        let mut problems = params.filters.problems("/filters");
+        problems.extend(params.sampling.problems());
+        problems
+    }
+
+    fn highlights(&self, _: &GenerateParams) -> Vec<Highlight> {
+        let tokens = Highlight::Count { counter: "generated_tokens", heading: "tokens generated" };
+        vec![Highlight::Yield { port: "yield" }, tokens]
+    }
+
+    fn check_files(&self, params: &GenerateParams, folder: &Path) -> Vec<ParamProblem> {
+        params.template.problems(folder)
+    }
+
+    fn sources(&self, params: &GenerateParams) -> Result<Vec<Source>, StageError> {
+        let mut sources = ModelRef::sources(params.model.as_ref());
+        sources.push(params.template.source(Purpose::Generate));
+        Ok(sources)
+    }
+
+    fn preview(&self, params: &GenerateParams, host: &dyn SourceHost) -> Result<Preview, StageError> {
+        crate::model::preview(params.model.as_ref(), host)?;
+        params.template.load(Purpose::Generate, host.base_dir())?;
+        Ok(Preview::default())
+    }
+
+    fn run(&self, params: &GenerateParams, cx: &mut StageContext) -> Result<(), StageError> {
+        let seeds = columns::seeds(&cx.table("seeds")?.read()?, "seeds", false)?;
+        let excluded = match cx.optional_table("exclude")? {
+            Some(table) => excluded(&table.read()?)?,
+            None => Vec::new(),
+        };
+        let template = params.template.load(Purpose::Generate, cx.base_dir())?.with_cancel(cx.cancel_token());
+        let writer = Writer { params, cx, template, with_inputs: seeds.iter().any(|s| !s.input.is_empty()), seeds };
+        let mut fold = Fold::new(&writer, &excluded);
+        cx.progress(0, Some(params.count), "rows");
+        let (wanted, mut prepared) = (fold.wanted(0), None);
+        cx.stream(
+            &attempt_schema(),
+            wanted,
+            |attempt| fold.see(&attempt),
+            |sink| {
+                let (backend, sampling) = match &mut prepared {
+                    Some(prepared) => prepared,
+                    none => none.insert(writer.prepare()?),
+                };
+                writer.write(sink, &**backend, sampling)
+            },
+        )?;
+        let Fold { kept, counts, unanswered, prompt_tokens, generated_tokens, .. } = fold;
+        unanswered.report(cx, params.sampling.max_refused, "they were dropped")?;
+        let kept = kept.finish()?;
+        cx.write_batches("instructions", kept.schema_ref(), [&kept])?;
+        let yields = counts.table()?;
+        cx.write_batches("yield", yields.schema_ref(), [&yields])?;
+        cx.counter("prompt_tokens", prompt_tokens);
+        cx.counter("generated_tokens", generated_tokens);
+        Ok(())
+    }
+}
+
+/// The instructions (and inputs) of the input `exclude`.
+fn excluded(batch: &RecordBatch) -> Result<Vec<(String, String)>, StageError> {
+    let instruction = TextColumn::required(batch, "exclude", "instruction")?;
+    let input = TextColumn::optional(batch, "exclude", "input")?;
+    let row = |row| (instruction.or_empty(row).to_owned(), input.as_ref().map_or("", |c| c.or_empty(row)).to_owned());
+    Ok((0..batch.num_rows()).map(row).collect())
+}
+
+/// The column of what the model wrote.
+const TEXT: &str = "text";
+
+/// What is kept of an attempt.
+fn attempt_schema() -> SchemaRef {
+    Arc::new(Schema::new(completed::fields(TEXT).to_vec()))
+}
+
+/// Makes attempts.
+struct Writer<'a> {
+    params: &'a GenerateParams,
+    cx: &'a StageContext,
+    template: PromptTemplate,
+    seeds: Vec<Seed>,
+    with_inputs: bool,
+}
+
+impl Writer<'_> {
+    /// The seeds that an attempt shows, in prompt order: the first of a shuffle that is the attempt's own.
+    fn demonstrations(&self, attempt: u64) -> Vec<&Seed> {
+        let random = RowRandom::new(self.cx.recipe().as_bytes(), &format!("demonstrations of attempt {attempt}"));
+        let chosen = random.choose(self.params.num_demonstrations, self.seeds.len());
+        chosen.into_iter().map(|i| &self.seeds[i]).collect()
+    }
+
+    fn context<'a>(&'a self, seeds: &[&'a Seed]) -> PromptContext<'a> {
+        let shown = |s: &&'a Seed| Demonstration { instruction: &s.instruction, input: &s.input, output: None };
+        PromptContext {
+            domain: &self.params.domain,
+            demonstrations: seeds.iter().map(shown).collect(),
+            with_inputs: self.with_inputs,
+            ..PromptContext::default()
+        }
+    }
+
+    /// An attempt in messages.
+    fn what(&self, attempt: u64) -> String {
+        let seeds: Vec<String> = self.demonstrations(attempt).iter().map(|seed| format!("`{}`", seed.id)).collect();
+        format!("an attempt that shows the seeds {}", seeds.join(", "))
+    }
+
+    fn request(&self, attempt: u64) -> Result<Request, StageError> {
+        let rendered = self.template.render(&self.context(&self.demonstrations(attempt)))?;
+        Ok(Request { id: attempt.to_string(), prompt: rendered.into_prompt() })
+    }
+
+    /// What all attempts share: who writes, and how.
+    fn prepare(&self) -> Result<(Box<dyn Backend>, SamplingParams), StageError> {
+        let params = self.params;
+        let stop = match &params.sampling.stop {
+            Some(stop) => stop.clone(),
+            None => self.template.stop(&self.context(&self.demonstrations(0)))?,
+        };
+        let sampling = params.sampling.params(stop, *self.cx.recipe().as_bytes());
+        let model = resolve(self.cx, params.model.as_ref())?;
+        let backend =
+            model.backend(params.quantization, None, generator_options(params.sampling.slots), params.chat_date)?;
+        Ok((backend, sampling))
+    }
+
+    /// Makes attempts as long as some are wanted. Those in flight when the fold has enough are finished and kept: they
+    /// may be paid for, and others may want them.
+    fn write(
+        &self,
+        sink: &AttemptSink<'_>,
+        backend: &dyn Backend,
+        sampling: &SamplingParams,
+    ) -> Result<(), StageError> {
+        let mut requests = std::iter::from_fn(|| match sink.next_attempts(1) {
+            Ok(range) => range.map(|attempt| self.request(attempt)).next(),
+            Err(error) => Some(Err(error)),
+        });
+        let what = |id: &str| id.parse().map_or_else(|_| "an attempt".to_owned(), |attempt| self.what(attempt));
+        completions::complete(self.cx, backend, &mut requests, sampling, &what, |done| {
+            let (attempts, rows) = attempts(&done)?;
+            sink.emit(&attempts, &rows)?;
+            Ok(ControlFlow::Continue(()))
+        })
+    }
+}
+
+/// Finished attempts as rows of [`attempt_schema`].
+fn attempts(done: &[Completion]) -> Result<(Vec<u64>, RecordBatch), StageError> {
+    let number = |c: &Completion| {
+        c.id.parse().map_err(|_| StageError::contract(format!("the backend made up the request `{}`", c.id)))
+    };
+    let attempts = done.iter().map(number).collect::<Result<_, _>>()?;
+    let rows = RecordBatch::try_new(attempt_schema(), completed::columns(done.iter(), |text| text).to_vec());
+    Ok((attempts, rows.map_err(|e| StageError::other("gather attempts in a table", e))?))
+}
+
+/// Parses and filters attempts in their order.
+struct Fold<'a> {
+    writer: &'a Writer<'a>,
+    filter: Filter,
+    kept: Kept,
+    counts: Yield,
+    unanswered: Unanswered,
+    /// Attempts since a row was last kept.
+    fruitless: u64,
+    prompt_tokens: u64,
+    generated_tokens: u64,
+}
+
+impl<'a> Fold<'a> {
+    fn new(writer: &'a Writer<'a>, excluded: &[(String, String)]) -> Self {
+        let filter = Filter::new(&writer.params.filters, &writer.seeds, excluded);
+        let counts = Yield::new(&outcome::OUTCOMES);
+        Self {
+            writer,
+            filter,
+            kept: Kept::default(),
+            counts,
+            unanswered: Unanswered::default(),
+            fruitless: 0,
+            prompt_tokens: 0,
+            generated_tokens: 0,
+        }
+    }
+
+    fn see(&mut self, attempt: &Attempt<'_>) -> Result<Wanted, StageError> {
+        let params = self.writer.params;
+        let completed = Completed::of(attempt.batch, TEXT)?;
+        let (prompt_tokens, generated_tokens) = completed.tokens(attempt.row);
+        self.prompt_tokens += prompt_tokens;
+        self.generated_tokens += generated_tokens;
+        let finish = completed.finish_reason(attempt.row);
+        let written = completed.text(attempt.row);
+        self.unanswered.add(finish, written, || self.writer.what(attempt.index));
+        self.unanswered.check_of_many(params.sampling.max_refused)?;
+        let (_, text) = params.sampling.reasoning.split(written);
+        match self.filter.judge(text, finish) {
+            Ok((instruction, input)) => {
+                let id = format!("{}-{:06}", &self.writer.cx.recipe().to_string()[..8], attempt.index);
+                let demonstrations = self.writer.demonstrations(attempt.index);
+                self.kept.push(&id, &instruction, &input, &demonstrations, finish);
+                self.counts.add(outcome::KEPT);
+                self.fruitless = 0;
+            }
+            Err(reason) => {
+                self.counts.add(reason);
+                self.fruitless += 1;
+            }
+        }
+        let (kept, attempts) = (self.kept.len(), attempt.index + 1);
+        self.writer.cx.progress(kept, Some(params.count), "rows");
+        let wanted = self.wanted(attempts);
+        if wanted.rows > 0 && wanted.attempts == 0 {
+            let spent = params.max_attempts.is_some_and(|max| attempts >= max);
+            if let Some(told) = self.unanswered.told().filter(|_| self.unanswered.exceeds(params.sampling.max_refused))
+            {
+                return Err(StageError::user(format!("{told}; {}", self.gave_up(attempts, spent))));
+            }
+            return Err(self.gave_up(attempts, spent));
+        }
+        Ok(wanted)
+    }
+
+    /// What is still wanted after so many attempts.
+    fn wanted(&self, attempts: u64) -> Wanted {
+        let params = self.writer.params;
+        let left = params.max_attempts.map_or(u64::MAX, |max| max.max(1).saturating_sub(attempts));
+        Wanted {
+            rows: params.count.saturating_sub(self.kept.len()),
+            attempts: left.min(params.patience.saturating_sub(self.fruitless)),
+        }
+    }
+
+    fn gave_up(&self, attempts: u64, spent: bool) -> StageError {
+        let params = self.writer.params;
+        let why = if spent {
+            format!("`max_attempts: {attempts}` is reached")
+        } else {
+            format!("the last {} of {attempts} attempts kept nothing", self.fruitless)
+        };
+        let help = if spent {
+            "raise `max_attempts`, or loosen the filter that drops most"
+        } else {
+            "loosen the filter that drops most (`filters`), show other seeds, raise the temperature or \
+             `max_new_tokens`, or ask for fewer rows; \
+             `patience` says how long to try"
+        };
+        StageError::user_help(
+            format!(
+                "{} of {} instructions were kept, and {why} ({})",
+                self.kept.len(),
+                params.count,
+                self.counts.told()
+            ),
+            help,
+        )
+    }
+}

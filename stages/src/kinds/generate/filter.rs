@@ -1,0 +1,298 @@
+//! Which attempts are kept: the filters of Self-Instruct and Alpaca. Whether one is kept depends on earlier ones alone.
+
+use std::collections::HashSet;
+
+use pipe_engine::kind::ParamProblem;
+use pipe_metrics::RougeIndex;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    outcome::{
+        BAD_BEGINNING, DUPLICATE, EXCLUDED, FORBIDDEN_WORD, NEAR_DUPLICATE, TOO_FEW_WORDS, TOO_MANY_WORDS, TRUNCATED,
+        UNPARSED,
+    },
+    parse::parse,
+};
+use crate::rows::{
+    columns::Seed,
+    completed::{REFUSED, TOO_LONG, is_cut},
+    words::{normalised, words},
+};
+
+/// What is dropped, in this order; refused and truncated texts, texts without an instruction and attempts whose prompt
+/// did not fit into the model's context always are.
+///
+/// The defaults are Self-Instruct's and Alpaca's. Short, formulaic instructions are all within 0.7 of each other in
+/// ROUGE-L: raise the threshold or switch it off (`rouge_l: null`) for them, and look at the yield.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct InstructionFilters {
+    /// Drop instructions of fewer words.
+    pub min_words: usize,
+    /// Drop instructions of more words.
+    pub max_words: usize,
+    /// Drop inputs of more words; no limit when left out.
+    pub max_input_words: Option<usize>,
+    /// Drop instructions that begin with punctuation or a non-ASCII character.
+    pub first_character: bool,
+    /// Drop instructions that begin so.
+    pub forbidden_beginnings: Vec<String>,
+    /// Drop instructions that hold one of these words or phrases, whatever the case: things that a language model
+    /// cannot see or make. `graph` and `plot` are legitimate in some domains.
+    pub forbidden_words: Vec<String>,
+    /// Drop instructions that, with their input, equal a seed or an earlier row up to case, white space and final
+    /// `.?!:;,`.
+    pub duplicates: bool,
+    /// Drop instructions whose ROUGE-L F with a seed or a kept row is above this, without stemming; null is off.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub rouge_l: Option<f64>,
+    /// Drop instructions whose ROUGE-L F with one of the input `exclude` is above this; null drops only equal ones.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub exclude_rouge_l: Option<f64>,
+}
+
+impl Default for InstructionFilters {
+    fn default() -> Self {
+        let list = |words: &[&str]| words.iter().map(|&w| w.to_owned()).collect();
+        Self {
+            min_words: 4,
+            max_words: 150,
+            max_input_words: None,
+            first_character: true,
+            forbidden_beginnings: list(&["Write a program"]),
+            forbidden_words: list(&[
+                "image",
+                "images",
+                "graph",
+                "graphs",
+                "picture",
+                "pictures",
+                "file",
+                "files",
+                "map",
+                "maps",
+                "draw",
+                "plot",
+                "go to",
+                "video",
+                "audio",
+                "music",
+                "flowchart",
+                "diagram",
+            ]),
+            duplicates: true,
+            rouge_l: Some(0.7),
+            exclude_rouge_l: None,
+        }
+    }
+}
+
+impl InstructionFilters {
+    /// Settings that make no sense. `pointer` is where the filters stand in the parameters.
+    pub fn problems(&self, pointer: &str) -> Vec<ParamProblem> {
+        let mut problems = Vec::new();
+        let mut problem = |name: &str, message: &str, help: &str| {
+            problems.push(ParamProblem {
+                pointer: format!("{pointer}/{name}"),
+                message: message.to_owned(),
+                help: Some(help.to_owned()),
+            });
+        };
+        if self.min_words > self.max_words {
+            problem("min_words", "no instruction can be that long and that short", "it must not exceed `max_words`");
+        }
+        if self.forbidden_words.iter().any(|w| words(w).is_empty()) {
+            problem("forbidden_words", "an entry holds no word", "leave it out");
+        }
+        problems
+    }
+}
+
+/// The filters with what they have seen.
+pub(crate) struct Filter {
+    settings: InstructionFilters,
+    /// Forbidden words and phrases, as words.
+    forbidden: Vec<Vec<String>>,
+    beginnings: Vec<String>,
+    seen: HashSet<String>,
+    near: RougeIndex,
+    excluded: HashSet<String>,
+    near_excluded: RougeIndex,
+}
+
+/// Instruction and input as one text to compare.
+fn whole(instruction: &str, input: &str) -> String {
+    format!("{}\n{}", normalised(instruction), normalised(input))
+}
+
+impl Filter {
+    /// Filters that know the seeds and what is to be kept out.
+    pub(crate) fn new(settings: &InstructionFilters, seeds: &[Seed], excluded: &[(String, String)]) -> Self {
+        let mut near = RougeIndex::new();
+        for seed in seeds {
+            near.insert(&seed.instruction);
+        }
+        let mut near_excluded = RougeIndex::new();
+        for (instruction, _) in excluded {
+            near_excluded.insert(instruction);
+        }
+        Self {
+            forbidden: settings.forbidden_words.iter().map(|w| words(w)).collect(),
+            beginnings: settings.forbidden_beginnings.iter().map(|b| normalised(b)).collect(),
+            seen: seeds.iter().map(|seed| whole(&seed.instruction, &seed.input)).collect(),
+            near,
+            excluded: excluded.iter().map(|(instruction, input)| whole(instruction, input)).collect(),
+            near_excluded,
+            settings: settings.clone(),
+        }
+    }
+
+    /// The instruction and input of a text that ended for the reason `finish`, or the outcome under which it is
+    /// dropped. What is kept is remembered.
+    pub(crate) fn judge(&mut self, text: &str, finish: &str) -> Result<(String, String), &'static str> {
+        if finish == REFUSED {
+            return Err(REFUSED);
+        }
+        if finish == TOO_LONG {
+            return Err(TOO_LONG);
+        }
+        if is_cut(finish) {
+            return Err(TRUNCATED);
+        }
+        let (instruction, input) = parse(text).ok_or(UNPARSED)?;
+        let settings = &self.settings;
+        let length = instruction.split_whitespace().count();
+        if length < settings.min_words {
+            return Err(TOO_FEW_WORDS);
+        }
+        let input_words = input.split_whitespace().count();
+        if length > settings.max_words || settings.max_input_words.is_some_and(|max| input_words > max) {
+            return Err(TOO_MANY_WORDS);
+        }
+        let first = instruction.chars().next().unwrap_or(' ');
+        if settings.first_character && (!first.is_ascii() || first.is_ascii_punctuation()) {
+            return Err(BAD_BEGINNING);
+        }
+        let plain = normalised(&instruction);
+        if self.beginnings.iter().any(|beginning| plain.starts_with(&**beginning)) {
+            return Err(BAD_BEGINNING);
+        }
+        let in_it = words(&instruction);
+        let holds = |phrase: &Vec<String>| in_it.windows(phrase.len()).any(|window| window == &phrase[..]);
+        if self.forbidden.iter().any(holds) {
+            return Err(FORBIDDEN_WORD);
+        }
+        let whole = whole(&instruction, &input);
+        let near_excluded = |index: &mut RougeIndex| {
+            settings.exclude_rouge_l.is_some_and(|t| index.find_above(&instruction, t).is_some())
+        };
+        if self.excluded.contains(&whole) || near_excluded(&mut self.near_excluded) {
+            return Err(EXCLUDED);
+        }
+        if settings.duplicates && self.seen.contains(&whole) {
+            return Err(DUPLICATE);
+        }
+        if let Some(threshold) = settings.rouge_l
+            && self.near.insert_unless_above(&instruction, threshold).is_some()
+        {
+            return Err(NEAR_DUPLICATE);
+        }
+        self.seen.insert(whole);
+        Ok((instruction, input))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kinds::generate::outcome::KEPT;
+
+    fn seed(instruction: &str) -> Seed {
+        Seed { id: "s".into(), instruction: instruction.into(), input: String::new(), output: String::new() }
+    }
+
+    /// What becomes of texts, one after the other.
+    fn outcomes(settings: &InstructionFilters, texts: &[&str]) -> Vec<&'static str> {
+        let excluded = [("Which exam question is this one?".to_owned(), String::new())];
+        let mut filter = Filter::new(settings, &[seed("What does the liver make at night?")], &excluded);
+        texts.iter().map(|text| filter.judge(text, "stop").err().unwrap_or(KEPT)).collect()
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_self_instruct() {
+        let long = "word ".repeat(151);
+        let cases = [
+            (" Name two causes of anaemia.", KEPT),
+            ("", UNPARSED),
+            ("Only three words", TOO_FEW_WORDS),
+            (&long, TOO_MANY_WORDS),
+            ("- Name one more cause.", BAD_BEGINNING),
+            ("Über die Leber schreibe etwas.", BAD_BEGINNING),
+            ("write a Program that sorts numbers.", BAD_BEGINNING),
+            ("Describe the image of a cell.", FORBIDDEN_WORD),
+            ("Please go to the doctor and report.", FORBIDDEN_WORD),
+            ("Describe how imagery helps against pain.", KEPT),
+            ("which exam question is this one", EXCLUDED),
+            ("what does the  LIVER make at night", DUPLICATE),
+            ("What does the liver make at midnight?", NEAR_DUPLICATE),
+            ("Name two causes of anaemia.\nInput: in children", NEAR_DUPLICATE),
+            ("Name two causes of anaemia", DUPLICATE),
+        ];
+        let texts: Vec<&str> = cases.iter().map(|(text, _)| *text).collect();
+        let found = outcomes(&InstructionFilters::default(), &texts);
+        for ((text, expected), found) in cases.iter().zip(found) {
+            assert_eq!(found, *expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn every_filter_can_be_switched_off() {
+        let off = InstructionFilters {
+            min_words: 0,
+            max_words: usize::MAX,
+            max_input_words: None,
+            first_character: false,
+            forbidden_beginnings: Vec::new(),
+            forbidden_words: Vec::new(),
+            duplicates: false,
+            rouge_l: None,
+            exclude_rouge_l: None,
+        };
+        let texts = ["x", "- x", "Write a program.", "Describe the image.", "x", "What does the liver make at night?"];
+        assert_eq!(outcomes(&off, &texts), [KEPT; 6]);
+        let inputs = InstructionFilters { max_input_words: Some(2), ..off.clone() };
+        assert_eq!(outcomes(&inputs, &["x\nInput: one two", "y\nInput: one two three"]), [KEPT, TOO_MANY_WORDS]);
+        // A duplicate with another input is another task.
+        let exact = InstructionFilters { duplicates: true, ..off.clone() };
+        assert_eq!(
+            outcomes(&exact, &["x y", "X  y.", "x y\nInput: z", "x y\nInput: z"]),
+            [KEPT, DUPLICATE, KEPT, DUPLICATE]
+        );
+        let near = InstructionFilters { exclude_rouge_l: Some(0.6), ..off };
+        assert_eq!(
+            outcomes(&near, &["Which exam question is that one?", "Which liver question is it?"]),
+            [EXCLUDED, KEPT]
+        );
+    }
+
+    #[test]
+    fn truncated_and_refused_texts_are_dropped_whatever_they_say() {
+        let mut filter = Filter::new(&InstructionFilters::default(), &[], &[]);
+        for finish in ["length", "context"] {
+            assert_eq!(filter.judge("Name two causes of anaemia.", finish), Err(TRUNCATED));
+        }
+        assert_eq!(filter.judge("Name two causes of anaemia.", "refused"), Err(REFUSED));
+        assert_eq!(filter.judge("its prompt has 99 tokens", "too_long"), Err(TOO_LONG));
+        assert!(filter.judge("Name two causes of anaemia.", "eos").is_ok());
+    }
+
+    #[test]
+    fn what_is_kept_depends_on_earlier_texts_alone() {
+        let texts: Vec<String> = (0..300).map(|i| format!("Name {} causes of disease {}.", i % 7, i % 23)).collect();
+        let texts: Vec<&str> = texts.iter().map(|t| &**t).collect();
+        let all = outcomes(&InstructionFilters::default(), &texts);
+        assert!(all.contains(&KEPT) && all.contains(&NEAR_DUPLICATE));
+        assert_eq!(outcomes(&InstructionFilters::default(), &texts[..100]), all[..100]);
+    }
+}

@@ -1,0 +1,332 @@
+//! `respond`: answers to instructions.
+
+mod demonstrations;
+mod rows;
+
+use std::path::Path;
+
+use pipe_engine::{
+    context::{PendingRows, RowSink, StageContext},
+    kind::{
+        Highlight, Increment, InputPort, OutputPort, ParamProblem, PortType, Ports, Preview, Source, SourceHost,
+        StageError, StageKind,
+    },
+};
+use pipe_lm::generate::{Completion, Request, SamplingParams};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use self::{
+    demonstrations::Chooser,
+    rows::{Answer, Query, answers, queries, schema},
+};
+use crate::rows::ports;
+use crate::{
+    model::completions,
+    model::{
+        ModelRef, Quantization, adapter_port, generator_options, model_port, resolve,
+        sampling::{Sampling, SamplingDefaults},
+    },
+    prompts::{ChatDate, Demonstration, PromptContext, PromptTemplate, Purpose, TemplateRef},
+    rows::columns::{self, Shown},
+};
+
+/// Answers instructions with a model that is shown seeds with their answers and, where there are some, retrieved
+/// passages.
+///
+/// Each answer depends on its own row, the seeds and the parameters alone. With the adapter of an earlier round as the
+/// input `adapter` this is the iteration of Self-Specialization (arXiv:2310.00160).
+///
+/// Inputs: `instructions` (`instruction`, optional `id`, `input`, `passages` as `retrieve` adds them, `demonstrations`
+/// as `generate` adds them); optional `seeds` (`instruction`, `output`, optional `id`, `input`); optional `adapter`
+/// (PEFT) and `model` (files). Outputs: `responses` (`id`, `instruction`, `input`, `output`, `passages`: those shown,
+/// as lists of `{id, text}`, which `train` takes for open-book training; `demonstrations`: ids of the seeds shown;
+/// `finish_reason`, `prompt_tokens`, `generated_tokens`; and `reasoning`, where a row has any), kept rows only, and
+/// `yield`: how many rows each filter dropped.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RespondParams {
+    /// The model that answers. Its content is part of the key, its place is not.
+    #[serde(default)]
+    #[schemars(extend("x-operational" = true))]
+    pub model: Option<ModelRef>,
+    /// How the model's weights are kept in memory. `nf4` takes an eighth of the room, and gives other answers.
+    #[serde(default, skip_serializing_if = "Quantization::is_none")]
+    pub quantization: Quantization,
+    /// The prompt: plain, alpaca, chat, or a file. Its text is part of the key.
+    #[serde(default)]
+    #[schemars(extend("x-operational" = true))]
+    pub template: TemplateRef,
+    /// The date that the model's chat template may print (`strftime_now`), such as 2025-01-31. It is never the clock's:
+    /// 2024-07-26 when left out, as Llama 3's template has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chat_date: Option<ChatDate>,
+    /// The expert's field, for templates that name it.
+    #[serde(default)]
+    pub domain: String,
+    /// Seeds shown with their answers; fewer where there are fewer.
+    #[serde(default = "five")]
+    pub num_demonstrations: usize,
+    /// Which seeds are shown.
+    #[serde(default)]
+    pub demonstration_choice: DemonstrationChoice,
+    /// Passages shown, the best ones; all when left out.
+    #[serde(default)]
+    pub max_passages: Option<usize>,
+    /// Words shown of each passage, from its beginning; all when left out. Long passages may not fit the model's
+    /// context otherwise.
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    pub max_passage_words: Option<usize>,
+    /// How the answer is sampled; `seed` also draws `random` demonstrations.
+    #[serde(flatten)]
+    pub sampling: Sampling<Respond>,
+    /// What is dropped.
+    #[serde(default)]
+    pub filters: ResponseFilters,
+}
+
+fn five() -> usize {
+    5
+}
+
+/// Which seeds a prompt shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DemonstrationChoice {
+    /// The first of the table, the same for all rows: the prompt's beginning is computed once.
+    #[default]
+    Fixed,
+    /// Drawn for each row.
+    Random,
+    /// Those that share most words with the instruction, rare words counting more; the best one stands last.
+    Overlap,
+    /// As `overlap`, among the seeds that the row's instruction was generated from (its column `demonstrations`).
+    Generating,
+}
+
+/// What is dropped; rows without an answer, because it was refused or the prompt did not fit into the model's context,
+/// always are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ResponseFilters {
+    /// Drop answers cut off by `max_new_tokens` or the model's context.
+    pub truncated: bool,
+    /// Drop answers without a word.
+    pub empty: bool,
+    /// Drop answers that repeat the input or the instruction, up to case, white space and final `.?!:;,`.
+    pub echo: bool,
+    /// Drop answers of fewer words.
+    pub min_words: usize,
+    /// Drop answers of more words; no limit when left out.
+    pub max_words: Option<usize>,
+    /// Drop rows whose instruction, input and answer are those of an earlier kept row, up to case, white space and
+    /// final `.?!:;,`.
+    pub duplicates: bool,
+}
+
+impl Default for ResponseFilters {
+    fn default() -> Self {
+        Self { truncated: true, empty: true, echo: true, min_words: 0, max_words: None, duplicates: false }
+    }
+}
+
+/// The kind.
+#[derive(Debug, Clone)]
+pub struct Respond;
+
+impl SamplingDefaults for Respond {
+    const TEMPERATURE: f64 = 0.0;
+    const TOP_P: f64 = 1.0;
+    const MAX_NEW_TOKENS: usize = 256;
+}
+
+impl RespondParams {
+    fn shown(&self) -> Shown {
+        Shown { passages: self.max_passages, words: self.max_passage_words }
+    }
+}
+
+impl StageKind for Respond {
+    type Params = RespondParams;
+    const NAME: &'static str = "respond";
+    // 1: the first.
+    // 2: responses keep the passages that they were shown.
+    // 3: equal rows without ids are told apart.
+    // 4: thoughts are taken apart from answers, into a column `reasoning` where there are any; the outcomes of
+    //    `min_words` and `max_words` are `too_few_words` and `too_many_words`; a prompt that is too long is the outcome
+    //    `too_long`.
+    const VERSION: u32 = 4;
+    const RECIPE_VERSION: u32 = 3;
+    const INCREMENT: Increment = Increment::RowWise { primary: "instructions" };
+    const AFTERWARDS: &'static [&'static str] = &["filters", "reasoning", "max_refused"];
+
+    fn ports(&self, params: &RespondParams) -> Ports {
+        let demonstrated = (params.num_demonstrations > 0).then(ports::output);
+        Ports {
+            inputs: vec![
+                InputPort::new("instructions", PortType::Table, true)
+                    .about("What is to be answered.")
+                    .needs([ports::instruction()])
+                    .takes([ports::id(), ports::input(), ports::passages(), ports::demonstrations()]),
+                InputPort::new("seeds", PortType::Table, false)
+                    .about("Answered instructions, to be shown as demonstrations.")
+                    .needs([ports::instruction()].into_iter().chain(demonstrated))
+                    .takes([ports::id(), ports::input()]),
+                adapter_port(),
+                model_port(params.model.as_ref()),
+            ],
+            open_inputs: false,
+            outputs: vec![
+                OutputPort::table("responses")
+                    .about("The kept answers, in the order of the input.")
+                    .gives([
+                        ports::id(),
+                        ports::instruction(),
+                        ports::input(),
+                        ports::output(),
+                        ports::passages(),
+                        ports::demonstrations(),
+                        ports::finish_reason(),
+                    ])
+                    .gives(ports::tokens())
+                    .may_give([ports::reasoning()]),
+                ports::yields(),
+            ],
+        }
+    }
+
+    fn check(&self, params: &RespondParams) -> Vec<ParamProblem> {
+        let mut problems = Vec::new();
+        problems.extend(params.sampling.problems());
+        if params.filters.max_words.is_some_and(|max| max < params.filters.min_words) {
+            problems.push(ParamProblem {
+                pointer: "/filters/min_words".into(),
+                message: "no answer can be that long and that short".into(),
+                help: Some("it must not exceed `max_words`".into()),
+            });
+        }
+        problems
+    }
+
+    fn highlights(&self, _: &RespondParams) -> Vec<Highlight> {
+        let tokens = Highlight::Count { counter: "generated_tokens", heading: "tokens generated" };
+        vec![Highlight::Yield { port: "yield" }, tokens]
+    }
+
+    fn check_files(&self, params: &RespondParams, folder: &Path) -> Vec<ParamProblem> {
+        params.template.problems(folder)
+    }
+
+    fn sources(&self, params: &RespondParams) -> Result<Vec<Source>, StageError> {
+        let mut sources = ModelRef::sources(params.model.as_ref());
+        sources.push(params.template.source(Purpose::Respond));
+        Ok(sources)
+    }
+
+    fn preview(&self, params: &RespondParams, host: &dyn SourceHost) -> Result<Preview, StageError> {
+        crate::model::preview(params.model.as_ref(), host)?;
+        params.template.load(Purpose::Respond, host.base_dir())?;
+        Ok(Preview::default())
+    }
+
+    fn run(&self, params: &RespondParams, cx: &mut StageContext) -> Result<(), StageError> {
+        let seeds = match cx.optional_table("seeds")? {
+            Some(table) => columns::seeds(&table.read()?, "seeds", params.num_demonstrations > 0)?,
+            None => Vec::new(),
+        };
+        // All rows are looked at first, so that a mistake in the last one is found before the model runs.
+        let table = cx.table("instructions")?;
+        let all = queries(&table.read()?, params.shown())?;
+        let chooser =
+            Chooser::new(params.demonstration_choice, params.num_demonstrations, &seeds, *cx.recipe().as_bytes());
+        all.iter().try_for_each(|query| chooser.check(query))?;
+        let template = params.template.load(Purpose::Respond, cx.base_dir())?.with_cancel(cx.cancel_token());
+        let writer = Writer { params, cx, template, chooser };
+        let sampling = writer.sampling(&all)?;
+        let mapped = cx.map_rows(&table, &schema(), |pending, sink| writer.write(pending, &sampling, sink))?;
+        let done = rows::filter(&mapped.batches, &params.filters, &params.sampling.reasoning)?;
+        done.unanswered.report(cx, params.sampling.max_refused, "they were dropped")?;
+        cx.write_batches("responses", done.kept.schema_ref(), [&done.kept])?;
+        let yields = done.counts.table()?;
+        cx.write_batches("yield", yields.schema_ref(), [&yields])?;
+        cx.counter("prompt_tokens", done.prompt_tokens);
+        cx.counter("generated_tokens", done.generated_tokens);
+        Ok(())
+    }
+}
+
+/// Answers pending rows.
+struct Writer<'a> {
+    params: &'a RespondParams,
+    cx: &'a StageContext,
+    template: PromptTemplate,
+    chooser: Chooser<'a>,
+}
+
+impl Writer<'_> {
+    fn context<'a>(&'a self, query: &'a Query, demonstrations: &[usize]) -> PromptContext<'a> {
+        let seed = |&i: &usize| {
+            let seed = &self.chooser.seeds()[i];
+            Demonstration { instruction: &seed.instruction, input: &seed.input, output: Some(&seed.output) }
+        };
+        PromptContext {
+            domain: &self.params.domain,
+            demonstrations: demonstrations.iter().map(seed).collect(),
+            passages: &query.passages,
+            instruction: Some(&query.instruction),
+            input: &query.input,
+            ..PromptContext::default()
+        }
+    }
+
+    fn sampling(&self, all: &[Query]) -> Result<SamplingParams, StageError> {
+        let context = |query| self.context(query, &self.chooser.choose(query));
+        let stop = match &self.params.sampling.stop {
+            Some(stop) => stop.clone(),
+            None => self.template.common_stop("instructions", all, context)?,
+        };
+        Ok(self.params.sampling.params(stop, *self.cx.recipe().as_bytes()))
+    }
+
+    fn write(
+        &self,
+        pending: &PendingRows<'_>,
+        sampling: &SamplingParams,
+        sink: &RowSink<'_>,
+    ) -> Result<(), StageError> {
+        let params = self.params;
+        let queries = queries(&pending.all()?, params.shown())?;
+        let chosen: Vec<Vec<usize>> = queries.iter().map(|query| self.chooser.choose(query)).collect();
+        let resolved = resolve(self.cx, params.model.as_ref())?;
+        let adapter = self.cx.optional_files("adapter")?;
+        let backend = resolved.backend(
+            params.quantization,
+            adapter.as_deref(),
+            generator_options(params.sampling.slots),
+            params.chat_date,
+        )?;
+        // Neighbours with the same demonstrations and passages share the beginning of their prompts. No answer depends
+        // on the order.
+        let mut order: Vec<usize> = (0..queries.len()).collect();
+        order.sort_by_cached_key(|&i| {
+            let passages: Vec<String> = queries[i].passages.iter().map(|p| p.id.clone()).collect();
+            (chosen[i].clone(), passages, i)
+        });
+        let ids: Vec<&str> = queries.iter().map(|query| &*query.id).collect();
+        let mut requests = order.iter().map(|&i| {
+            let rendered = self.template.render(&self.context(&queries[i], &chosen[i]))?;
+            Ok(Request { id: queries[i].id.clone(), prompt: rendered.into_prompt() })
+        });
+        let backend = &*backend;
+        completions::complete_rows(self.cx, backend, "instructions", &ids, &mut requests, sampling, |rows, done| {
+            let answer = |(completion, &row): (Completion, &usize)| Answer {
+                query: queries[row].clone(),
+                completion,
+                demonstrations: chosen[row].iter().map(|&i| self.chooser.seeds()[i].id.clone()).collect(),
+            };
+            let answered: Vec<Answer> = done.into_iter().zip(rows).map(answer).collect();
+            sink.emit(rows, &answers(&answered)?)
+        })
+    }
+}

@@ -1,0 +1,160 @@
+//! Which seeds a prompt shows.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use pipe_engine::kind::StageError;
+use pipe_random::RowRandom;
+
+use super::{DemonstrationChoice, rows::Query};
+use crate::{rows::columns::Seed, rows::words::words};
+
+/// Chooses seeds for rows; a row's choice depends on the row, the seeds and the recipe alone.
+pub(crate) struct Chooser<'a> {
+    choice: DemonstrationChoice,
+    count: usize,
+    seeds: &'a [Seed],
+    /// The distinct words of each seed's instruction.
+    words: Vec<BTreeSet<String>>,
+    /// Inverse document frequency of a word over the seeds, `ln(1 + (N − df + 0.5)/(df + 0.5))`.
+    idf: HashMap<String, f64>,
+    places: BTreeMap<&'a str, usize>,
+    recipe: [u8; 32],
+}
+
+impl<'a> Chooser<'a> {
+    /// A chooser of `count` seeds.
+    pub(crate) fn new(choice: DemonstrationChoice, count: usize, seeds: &'a [Seed], recipe: [u8; 32]) -> Self {
+        let distinct: Vec<BTreeSet<String>> =
+            seeds.iter().map(|seed| words(&seed.instruction).into_iter().collect()).collect();
+        let mut frequency: HashMap<String, f64> = HashMap::new();
+        for word in distinct.iter().flatten() {
+            *frequency.entry(word.clone()).or_default() += 1.0;
+        }
+        let n = seeds.len() as f64;
+        let idf = frequency.into_iter().map(|(word, df)| (word, (1.0 + (n - df + 0.5) / (df + 0.5)).ln())).collect();
+        let places = seeds.iter().enumerate().map(|(i, seed)| (&*seed.id, i)).collect();
+        Self { choice, count: count.min(seeds.len()), seeds, words: distinct, idf, places, recipe }
+    }
+
+    /// The seeds that there are.
+    pub(crate) fn seeds(&self) -> &'a [Seed] {
+        self.seeds
+    }
+
+    /// Whether seeds can be chosen for this row.
+    ///
+    /// # Errors
+    /// `generating` is asked for, and the row does not say which seeds it came from, or they are not among the seeds.
+    pub(crate) fn check(&self, query: &Query) -> Result<(), StageError> {
+        if self.choice != DemonstrationChoice::Generating || self.count == 0 {
+            return Ok(());
+        }
+        let Some(from) = &query.demonstrations else {
+            return Err(StageError::user_help(
+                "`demonstration_choice: generating` needs the column `demonstrations`, and the input `instructions` \
+                 has none",
+                "connect the output of `generate`, or choose `overlap`",
+            ));
+        };
+        match from.iter().find(|id| !self.places.contains_key(&***id)) {
+            None => Ok(()),
+            Some(id) => Err(StageError::user_help(
+                format!("row `{}` was generated from the seed `{id}`, which the input `seeds` does not have", query.id),
+                "connect the seeds that `generate` was given, or choose `overlap`",
+            )),
+        }
+    }
+
+    /// The chosen seeds, in prompt order.
+    pub(crate) fn choose(&self, query: &Query) -> Vec<usize> {
+        if self.count == 0 {
+            return Vec::new();
+        }
+        match self.choice {
+            DemonstrationChoice::Fixed => (0..self.count).collect(),
+            DemonstrationChoice::Random => self.draw(&query.id),
+            DemonstrationChoice::Overlap => self.closest(query, (0..self.seeds.len()).collect()),
+            DemonstrationChoice::Generating => {
+                let from = query.demonstrations.iter().flatten();
+                self.closest(query, from.filter_map(|id| self.places.get(&**id).copied()).collect())
+            }
+        }
+    }
+
+    fn draw(&self, id: &str) -> Vec<usize> {
+        let random = RowRandom::new(&self.recipe, &format!("demonstrations of row {id}"));
+        random.choose(self.count, self.seeds.len())
+    }
+
+    /// The candidates that share most with the instruction, the best one last; of equal ones the earlier seed is
+    /// better.
+    fn closest(&self, query: &Query, candidates: Vec<usize>) -> Vec<usize> {
+        let asked: BTreeSet<String> = words(&query.instruction).into_iter().collect();
+        let score = |i: usize| -> f64 {
+            self.words[i].iter().filter(|word| asked.contains(*word)).filter_map(|word| self.idf.get(word)).sum()
+        };
+        let mut scored: Vec<(f64, usize)> = candidates.into_iter().map(|i| (score(i), i)).collect();
+        scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        scored.dedup_by_key(|(_, i)| *i);
+        scored.truncate(self.count);
+        scored.into_iter().rev().map(|(_, i)| i).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seeds() -> Vec<Seed> {
+        ["What causes gout?", "Write a caption on the cause of gout.", "What treats fever?", "Write a memo on fever."]
+            .iter()
+            .enumerate()
+            .map(|(i, text)| Seed {
+                id: format!("s{i}"),
+                instruction: (*text).to_owned(),
+                input: String::new(),
+                output: "x".to_owned(),
+            })
+            .collect()
+    }
+
+    fn query(id: &str, instruction: &str, demonstrations: Option<&[&str]>) -> Query {
+        Query {
+            id: id.to_owned(),
+            instruction: instruction.to_owned(),
+            input: String::new(),
+            passages: Vec::new(),
+            demonstrations: demonstrations.map(|d| d.iter().map(|&id| id.to_owned()).collect()),
+        }
+    }
+
+    #[test]
+    fn each_choice_chooses_as_it_says() {
+        let seeds = seeds();
+        let chooser = |choice, count| Chooser::new(choice, count, &seeds, [1; 32]);
+        let caption = query("q", "Write a caption on the cause of mumps.", Some(&["s2", "s3"]));
+        assert_eq!(chooser(DemonstrationChoice::Fixed, 2).choose(&caption), [0, 1]);
+        assert_eq!(chooser(DemonstrationChoice::Overlap, 1).choose(&caption), [1]);
+        // The best one stands last, next to the instruction.
+        assert_eq!(chooser(DemonstrationChoice::Overlap, 2).choose(&caption), [3, 1]);
+        assert_eq!(chooser(DemonstrationChoice::Generating, 1).choose(&caption), [3]);
+        assert_eq!(chooser(DemonstrationChoice::Generating, 9).choose(&caption), [2, 3]);
+        assert!(chooser(DemonstrationChoice::Overlap, 0).choose(&caption).is_empty());
+        let drawn = |id| chooser(DemonstrationChoice::Random, 3).choose(&query(id, "x", None));
+        assert_eq!(drawn("a"), drawn("a"));
+        assert!(["b", "c", "d", "e"].iter().any(|id| drawn(id) != drawn("a")));
+        let mut all = chooser(DemonstrationChoice::Random, 4).choose(&caption);
+        all.sort_unstable();
+        assert_eq!(all, [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn rows_of_other_seeds_are_refused() {
+        let seeds = seeds();
+        let chooser = Chooser::new(DemonstrationChoice::Generating, 1, &seeds, [1; 32]);
+        let error = |query: &Query| chooser.check(query).unwrap_err().to_string();
+        assert!(error(&query("q", "x", None)).contains("column `demonstrations`"));
+        assert!(error(&query("q7", "x", Some(&["s1", "t9"]))).contains("`q7` was generated from the seed `t9`"));
+        chooser.check(&query("q", "x", Some(&["s1"]))).unwrap();
+    }
+}

@@ -1,0 +1,308 @@
+//! `retrieve`: passages of a corpus for each row.
+
+mod index;
+mod query;
+
+use std::sync::Arc;
+
+use arrow::{
+    array::RecordBatch,
+    datatypes::{Schema, SchemaRef},
+};
+use pipe_engine::{
+    context::{PendingRows, RowSink, StageContext},
+    kind::{Column, Increment, InputPort, OutputPort, ParamProblem, PortType, Ports, Source, StageError, StageKind},
+};
+use pipe_lm::embed::Pooling;
+use pipe_retrieval::{Stemmer, StopWords};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use self::{
+    index::{Corpus, Index},
+    query::QueryText,
+};
+use crate::{
+    model::{ModelRef, NO_PATHS, numeric_class},
+    prompts::Passage,
+    rows::{columns, ports},
+};
+
+/// Adds to each row the passages of a corpus that fit it best.
+///
+/// BM25 is Lucene's form with Anserini's defaults. Dense retrieval compares vectors, exactly, by cosine: those of an
+/// embedding model of BERT's family, or of a latent semantic analysis of the corpus, which needs no model. `hybrid`
+/// fuses both rankings by reciprocal rank (Cormack et al. 2009). Passages with equal scores stand in corpus order.
+/// `none` adds empty lists: the ablation without retrieval.
+///
+/// Inputs: `queries` (any columns), `corpus` (`text`, optional `id` and `title`, which is put in front of the text),
+/// optional `embedder` (files). Output: `rows`, the columns of `queries` and `passages`, a list of `{id, text, score}`,
+/// best first.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RetrieveParams {
+    /// How passages are found.
+    #[serde(default)]
+    pub method: Method,
+    /// Passages per row; fewer where fewer fit at all.
+    #[serde(default = "three")]
+    #[schemars(range(min = 1))]
+    pub top_k: usize,
+    /// BM25: saturation of the term frequency.
+    #[serde(default = "k1")]
+    #[schemars(range(min = 0.0))]
+    pub k1: f64,
+    /// BM25: share of length normalisation.
+    #[serde(default = "b")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub b: f64,
+    /// BM25 and `lsa`: what happens to word endings.
+    #[serde(default)]
+    pub stemmer: Stemmer,
+    /// BM25 and `lsa`: which words are left out.
+    #[serde(default)]
+    pub stop_words: StopWords,
+    /// The columns that make the query, joined by spaces; missing ones and empty values are skipped, but one must be
+    /// there.
+    #[serde(default = "query_columns")]
+    pub query_columns: Vec<String>,
+    /// A minijinja template for the query over the row's text columns, in place of `query_columns`.
+    #[serde(default)]
+    pub query_template: Option<String>,
+    /// Dense: `lsa`, or an embedding model (a Hugging Face directory relative to the file that names it, or
+    /// `hf:org/name@revision`). Its content is part of the key, its place is not. Not needed with the input `embedder`.
+    #[serde(default)]
+    #[schemars(extend("x-operational" = true))]
+    pub embedder: Option<EmbedderRef>,
+    /// Dense, embedding models: how a text's token vectors become one; as the model's own files say when left out, else
+    /// their mean.
+    #[serde(default)]
+    pub pooling: Option<Pooling>,
+    /// Dense, embedding models: written in front of queries (E5 wants `query: `).
+    #[serde(default)]
+    pub query_prefix: String,
+    /// Dense, embedding models: written in front of passages (E5 wants `passage: `).
+    #[serde(default)]
+    pub passage_prefix: String,
+    /// Dense, `lsa`: dimensions that are kept.
+    #[serde(default = "dimensions")]
+    #[schemars(range(min = 1))]
+    pub dimensions: usize,
+    /// Hybrid: passages of each ranking that are fused.
+    #[serde(default = "depth")]
+    #[schemars(range(min = 1))]
+    pub depth: usize,
+}
+
+fn three() -> usize {
+    3
+}
+
+fn k1() -> f64 {
+    0.9
+}
+
+fn b() -> f64 {
+    0.4
+}
+
+fn query_columns() -> Vec<String> {
+    vec!["instruction".into(), "input".into()]
+}
+
+fn dimensions() -> usize {
+    128
+}
+
+fn depth() -> usize {
+    100
+}
+
+/// How passages are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// Not at all.
+    None,
+    /// By words in common.
+    #[default]
+    Bm25,
+    /// By the cosine of vectors.
+    Dense,
+    /// Both, fused by reciprocal rank.
+    Hybrid,
+}
+
+/// What makes vectors.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(extend("x-path" = [&[LSA], &NO_PATHS[..]].concat()))]
+pub struct EmbedderRef(String);
+
+/// The embedder that needs no model.
+const LSA: &str = "lsa";
+
+impl EmbedderRef {
+    fn model(&self) -> Result<Option<ModelRef>, String> {
+        if self.0 == LSA {
+            return Ok(None);
+        }
+        match ModelRef::parse(&self.0)? {
+            ModelRef::Files(
+                source @ (pipe_lm::origin::ModelOrigin::Directory(_) | pipe_lm::origin::ModelOrigin::Hub { .. }),
+            ) => Ok(Some(ModelRef::Files(source))),
+            other => Err(format!("{other} is no embedding model: it must be a Hugging Face directory")),
+        }
+    }
+}
+
+/// The kind.
+pub struct Retrieve;
+
+impl RetrieveParams {
+    fn is_dense(&self) -> bool {
+        matches!(self.method, Method::Dense | Method::Hybrid)
+    }
+}
+
+impl StageKind for Retrieve {
+    type Params = RetrieveParams;
+    const NAME: &'static str = "retrieve";
+    // 1: the first.
+    const VERSION: u32 = 1;
+    const INCREMENT: Increment = Increment::RowWise { primary: "queries" };
+
+    fn ports(&self, params: &RetrieveParams) -> Ports {
+        let embedder = params.is_dense() && params.embedder.is_none();
+        let text = (params.method != Method::None).then(|| Column::text("text", "The passage."));
+        let mut queries = InputPort::new("queries", PortType::Table, true).about(
+            "The rows that passages are looked for, with any columns; the query is made of `query_columns` or \
+                    `query_template`.",
+        );
+        if let ([name], None) = (&*params.query_columns, &params.query_template) {
+            queries = queries.needs([Column::text(name.clone(), "The query.")]);
+        }
+        Ports {
+            inputs: vec![
+                queries,
+                InputPort::new("corpus", PortType::Table, true)
+                    .about("The passages that are found.")
+                    .needs(text)
+                    .takes([ports::id(), Column::text("title", "Put in front of the text.")]),
+                InputPort::new("embedder", PortType::Files, embedder)
+                    .about("For dense retrieval: a model that makes vectors of texts, from another stage.")
+                    .with_help(
+                        "dense retrieval needs it: give the parameter `embedder` (lsa, a Hugging Face directory of \
+                         BERT's family, \
+                         or hf:org/name), or connect the input `embedder`",
+                    ),
+            ],
+            open_inputs: false,
+            outputs: vec![
+                OutputPort::table("rows")
+                    .about("The rows of `queries` with what was found.")
+                    .gives([ports::passages()])
+                    .passes("queries"),
+            ],
+        }
+    }
+
+    fn check(&self, params: &RetrieveParams) -> Vec<ParamProblem> {
+        let mut problems = Vec::new();
+        let mut problem = |pointer: &str, message: &str, help: &str| {
+            problems.push(ParamProblem { pointer: pointer.into(), message: message.into(), help: Some(help.into()) });
+        };
+        if params.query_columns.is_empty() && params.query_template.is_none() {
+            problem("/query_columns", "there is no query", "name the columns that make it");
+        }
+        if let Some(Err(message)) = params.query_template.as_ref().map(|text| query::compile(text)) {
+            problem("/query_template", &message, "for example \"{{ instruction }} {{ input }}\"");
+        }
+        if let Some(Err(message)) = params.embedder.as_ref().map(EmbedderRef::model) {
+            problem("/embedder", &message, "`lsa`, a Hugging Face directory, or hf:org/name");
+        }
+        problems
+    }
+
+    fn sources(&self, params: &RetrieveParams) -> Result<Vec<Source>, StageError> {
+        // Only what the method uses: the name of an embedder does not make another result of BM25.
+        let Some(embedder) = params.embedder.as_ref().filter(|_| params.is_dense()) else { return Ok(Vec::new()) };
+        Ok(match embedder.model().map_err(StageError::user)? {
+            Some(model) => [model.embedder()].into_iter().chain(numeric_class()).collect(),
+            None => vec![Source::Value { label: "embedder".into(), value: LSA.into() }],
+        })
+    }
+
+    fn run(&self, params: &RetrieveParams, cx: &mut StageContext) -> Result<(), StageError> {
+        let table = cx.table("queries")?;
+        let schema = with_passages(table.schema())?;
+        let text = QueryText::new(params)?;
+        // Mistakes in rows are found before anything is indexed, and named by their place in the whole table.
+        let (mut before, mut blank) = (0, 0);
+        for batch in table.rows()? {
+            blank += text.of(batch, before)?.iter().filter(|query| query.trim().is_empty()).count();
+            before += batch.num_rows();
+        }
+        cx.counter("queries_empty", blank as u64);
+        if blank > 0 {
+            cx.warn(format!("{blank} of {before} rows of `queries` have an empty query and find nothing"));
+        }
+        let mapped = cx.map_rows(&table, &schema, |pending, sink| {
+            let corpus = match params.method {
+                Method::None => Corpus::default(),
+                _ => Corpus::read(&cx.table("corpus")?.read()?)?,
+            };
+            if corpus.empty > 0 {
+                cx.counter("passages_empty", corpus.empty as u64);
+                cx.warn(format!("{} rows of `corpus` have no text and were left out", corpus.empty));
+            }
+            search(params, cx, &corpus, &text, &schema, pending, sink)
+        })?;
+        cx.write_batches("rows", &schema, &mapped.batches)?;
+        Ok(())
+    }
+}
+
+/// Rows that are searched and kept at a time.
+const BLOCK: usize = 1024;
+
+fn search(
+    params: &RetrieveParams,
+    cx: &StageContext,
+    corpus: &Corpus,
+    text: &QueryText,
+    schema: &SchemaRef,
+    pending: &PendingRows<'_>,
+    sink: &RowSink<'_>,
+) -> Result<(), StageError> {
+    let index = Index::build(params, cx, corpus)?;
+    for first in (0..pending.len()).step_by(BLOCK) {
+        cx.check_cancelled()?;
+        let range = first..pending.len().min(first + BLOCK);
+        let batch = pending.slice(range.clone())?;
+        let queries = text.of(&batch, 0)?;
+        let mut found = index.search(cx, &queries, params.top_k)?;
+        for (hits, _) in found.iter_mut().zip(&queries).filter(|(_, query)| query.trim().is_empty()) {
+            hits.clear();
+        }
+        let passages: Vec<Vec<Passage>> =
+            found.into_iter().map(|hits| hits.into_iter().map(|hit| corpus.passage(&hit)).collect()).collect();
+        let columns = batch.columns().iter().cloned().chain([columns::passage_lists(&passages, true)]).collect();
+        let rows = RecordBatch::try_new(SchemaRef::clone(schema), columns);
+        let rows = rows.map_err(|e| StageError::other("add passages to rows", e))?;
+        sink.emit(&range.collect::<Vec<_>>(), &rows)?;
+    }
+    Ok(())
+}
+
+/// The columns of the queries, and `passages`.
+fn with_passages(schema: &SchemaRef) -> Result<SchemaRef, StageError> {
+    if schema.field_with_name("passages").is_ok() {
+        return Err(StageError::user_help(
+            "the input `queries` already has a column `passages`",
+            "rename it where the table is read, or connect the rows from before the first `retrieve`",
+        ));
+    }
+    let added = Arc::new(columns::passages_field(true));
+    Ok(Arc::new(Schema::new(schema.fields().iter().cloned().chain([added]).collect::<Vec<_>>())))
+}

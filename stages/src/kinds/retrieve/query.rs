@@ -1,0 +1,93 @@
+//! From a row to the text that is searched for.
+
+use std::collections::BTreeMap;
+
+use arrow::array::RecordBatch;
+use minijinja::{Environment, UndefinedBehavior, syntax::SyntaxConfig};
+use pipe_engine::kind::StageError;
+use pipe_lm::template as bounded;
+
+use super::RetrieveParams;
+use crate::rows::columns::TextColumn;
+
+const PORT: &str = "queries";
+const NAME: &str = "query";
+
+/// Compiles a query template; the error is a sentence.
+pub(crate) fn compile(text: &str) -> Result<Environment<'static>, String> {
+    let failed = |e| format!("the template cannot be compiled: {e}");
+    let mut environment = bounded::environment().map_err(failed)?;
+    // Line breaks of a query stay where they are written.
+    environment.set_syntax(SyntaxConfig::default());
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    bounded::add(&mut environment, NAME, text.to_owned()).map_err(failed)?;
+    Ok(environment)
+}
+
+/// How queries are made.
+pub(crate) enum QueryText {
+    /// The values of columns, joined by spaces.
+    Columns(Vec<String>),
+    /// A template over the row's text columns.
+    Template(Box<Environment<'static>>),
+}
+
+impl QueryText {
+    /// As the parameters say.
+    pub(crate) fn new(params: &RetrieveParams) -> Result<Self, StageError> {
+        Ok(match &params.query_template {
+            Some(text) => Self::Template(Box::new(compile(text).map_err(StageError::user)?)),
+            None => Self::Columns(params.query_columns.clone()),
+        })
+    }
+
+    /// The queries of some rows, which begin with row `first` of the table. A blank one finds nothing.
+    ///
+    /// # Errors
+    /// None of the columns is there, or one is not of texts; the template fails.
+    pub(crate) fn of(&self, batch: &RecordBatch, first: usize) -> Result<Vec<String>, StageError> {
+        match self {
+            Self::Columns(names) => joined(batch, names),
+            Self::Template(environment) => rendered(batch, environment, first),
+        }
+    }
+}
+
+fn joined(batch: &RecordBatch, names: &[String]) -> Result<Vec<String>, StageError> {
+    let mut columns = Vec::new();
+    for name in names {
+        columns.extend(TextColumn::optional(batch, PORT, name)?);
+    }
+    if columns.is_empty() {
+        // The error of the first names the columns that there are.
+        TextColumn::required(batch, PORT, &names[0])?;
+    }
+    let row =
+        |row| columns.iter().map(|c| c.or_empty(row).trim()).filter(|t| !t.is_empty()).collect::<Vec<_>>().join(" ");
+    Ok((0..batch.num_rows()).map(row).collect())
+}
+
+fn rendered(batch: &RecordBatch, environment: &Environment<'_>, first: usize) -> Result<Vec<String>, StageError> {
+    let mut columns = Vec::new();
+    for field in batch.schema_ref().fields() {
+        if let Ok(Some(column)) = TextColumn::optional(batch, PORT, field.name()) {
+            columns.push((field.name().as_str(), column));
+        }
+    }
+    let failed = |row: usize, e: &minijinja::Error| {
+        StageError::user_help(
+            format!("failed to render `query_template` for row {} of the input `{PORT}`: {e}", first + row + 1),
+            format!(
+                "the text columns are {}",
+                columns.iter().map(|(n, _)| format!("`{n}`")).collect::<Vec<_>>().join(", ")
+            ),
+        )
+    };
+    let template = environment.get_template(NAME).map_err(|e| failed(0, &e))?;
+    (0..batch.num_rows())
+        .map(|row| {
+            let values: BTreeMap<&str, &str> = columns.iter().map(|(name, c)| (*name, c.or_empty(row))).collect();
+            template.render(minijinja::Value::from_pairs(values)).map_err(|e| failed(row, &e))
+        })
+        .collect()
+}

@@ -1,0 +1,153 @@
+//! `train`: an adapter, or a whole model, from instructions with answers.
+
+mod batch;
+mod dataset;
+mod params;
+
+use std::path::Path;
+
+use candle_core::DType;
+use pipe_engine::{
+    context::StageContext,
+    kind::{
+        Highlight, InputPort, OutputPort, ParamProblem, PortType, Ports, Preview, Source, SourceHost, StageError,
+        StageKind,
+    },
+};
+use pipe_lm::{
+    adapter::{AdapterConfig, Merged, TargetModules, save_adapter},
+    export::{MAX_SHARD_BYTES, export_hf},
+    model::Decoder,
+    train::{Evaluation, attach_lora},
+    weights::Weights,
+};
+
+pub use self::batch::BatchParams;
+pub use self::params::{LoraParams, Method, TargetNames, TrainParams};
+use self::{dataset::Examples, params::NEVER};
+use crate::model::training::{Training, log_table, train_in_stage, training_error};
+use crate::rows::ports;
+use crate::{
+    model::{BaseModel, ModelRef, model_error, model_port, resolve_local},
+    prompts::Purpose,
+};
+
+/// The kind.
+pub struct Train;
+
+/// The name of the adapter inside the decoder.
+const ADAPTER: &str = "trained";
+
+impl StageKind for Train {
+    type Params = TrainParams;
+    const NAME: &'static str = "train";
+    // 1: the first.
+    const VERSION: u32 = 1;
+
+    fn ports(&self, params: &TrainParams) -> Ports {
+        let examples = |name: &'static str, required, about| {
+            InputPort::new(name, PortType::Table, required)
+                .about(about)
+                .needs([ports::instruction(), ports::output().or("references")])
+                .takes([ports::id(), ports::input(), ports::passages()])
+        };
+        let trained = match params.method {
+            Method::Lora => OutputPort::new("adapter", PortType::Files).about("A LoRA adapter in PEFT's layout."),
+            Method::Full => {
+                OutputPort::new("model", PortType::Files).about("The whole model, as a Hugging Face directory.")
+            }
+        };
+        Ports {
+            inputs: vec![
+                examples("examples", true, "The rows that are trained on."),
+                examples("seeds", false, "Further rows that are trained on, written by people."),
+                examples("evaluation", false, "Rows that the loss is measured on, and that are not trained on."),
+                model_port(params.model.as_ref()),
+            ],
+            open_inputs: false,
+            outputs: vec![trained, ports::training_log()],
+        }
+    }
+
+    fn check(&self, params: &TrainParams) -> Vec<ParamProblem> {
+        params.problems()
+    }
+
+    fn check_files(&self, params: &TrainParams, folder: &Path) -> Vec<ParamProblem> {
+        params.template.problems(folder)
+    }
+
+    fn sources(&self, params: &TrainParams) -> Result<Vec<Source>, StageError> {
+        let mut sources = ModelRef::sources(params.model.as_ref());
+        sources.push(params.template.source(Purpose::Respond));
+        Ok(sources)
+    }
+
+    fn highlights(&self, _: &TrainParams) -> Vec<Highlight> {
+        vec![Highlight::Count { counter: "tokens_trained", heading: "tokens trained" }]
+    }
+
+    fn preview(&self, params: &TrainParams, host: &dyn SourceHost) -> Result<Preview, StageError> {
+        crate::model::preview(params.model.as_ref(), host)?;
+        params.template.load(Purpose::Respond, host.base_dir())?;
+        Ok(Preview::default())
+    }
+
+    fn run(&self, params: &TrainParams, cx: &mut StageContext) -> Result<(), StageError> {
+        let base = resolve_local(cx, params.model.as_ref())?;
+        let examples = Examples::read(params, cx, &base)?;
+        cx.check_cancelled()?;
+        // Refuses GGUF files, whose weights can be run but not trained.
+        base.weights()?;
+        let mut decoder = Decoder::clone(&*base.decoder(params.quantization)?);
+        let adapter = params.lora.config();
+        match params.method {
+            Method::Lora => attach_lora(&mut decoder, ADAPTER, &adapter, params.seed).map_err(training_error)?,
+            Method::Full => drop(decoder.make_trainable().map_err(model_error)?),
+        }
+        let every = params.eval_steps.unwrap_or(NEVER);
+        let training = Training {
+            data: &examples.training,
+            evaluation: examples.held_out.as_ref().map(|data| Evaluation { data, every }),
+            base_identity: "",
+            checkpoint_steps: params.checkpoint_steps,
+        };
+        let log = train_in_stage(cx, &decoder, &params.config(), &training)?;
+        match params.method {
+            Method::Lora => {
+                let trained = decoder.adapter(ADAPTER).map_err(model_error)?;
+                let dir = cx.output_dir("adapter")?;
+                save_adapter(&dir, &adapter, &trained, decoder.config()).map_err(model_error)?;
+            }
+            Method::Full => save_model(cx, &base, &decoder)?,
+        }
+        let log = log_table(&log)?;
+        cx.write_batches("log", log.schema_ref(), [&log])?;
+        Ok(())
+    }
+}
+
+/// A Hugging Face directory with the trained weights in f32 and the base's tokenizer and configuration.
+fn save_model(cx: &StageContext, base: &BaseModel, decoder: &Decoder) -> Result<(), StageError> {
+    let detached = decoder.dense_tensors().into_iter().map(|(name, tensor)| (name, tensor.detach())).collect();
+    let weights = Weights::from_tensors(detached, base.config()).map_err(model_error)?;
+    let merged = Merged::new(&weights, base.config(), None, Some(DType::F32));
+    export_hf(&cx.output_dir("model")?, &base.place(), &merged, base.ends(), MAX_SHARD_BYTES).map_err(model_error)?;
+    Ok(())
+}
+
+impl LoraParams {
+    /// Without the base's name: where that lies must not change the adapter.
+    fn config(&self) -> AdapterConfig {
+        let targets = match &self.target_modules {
+            TargetNames::One(name) if name == params::ALL_LINEAR => TargetModules::AllLinear,
+            TargetNames::One(pattern) => TargetModules::Pattern(pattern.clone()),
+            TargetNames::Many(names) => TargetModules::Names(names.clone()),
+        };
+        AdapterConfig {
+            lora_dropout: self.dropout,
+            use_rslora: self.use_rslora,
+            ..AdapterConfig::new(self.r, self.alpha, targets)
+        }
+    }
+}

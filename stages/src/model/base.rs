@@ -1,0 +1,289 @@
+//! Models on this machine, opened once per process.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    path::{Path, PathBuf},
+    sync::{Arc, Weak},
+    time::SystemTime,
+};
+
+use candle_core::{DType, Device};
+use parking_lot::Mutex;
+use pipe_engine::kind::StageError;
+use pipe_lm::{
+    adapter::load_adapter,
+    chat::ChatTemplate,
+    config::{DecoderConfig, GenerationDefaults},
+    generate::{Ends, Generator, GeneratorOptions},
+    gguf::GgufModel,
+    model::{Decoder, Inference},
+    origin::{LocalModel, files_of},
+    quant::Quantized,
+    tokenizer::Tokenizer,
+    weights::{Param, Weights},
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{model_error, place};
+
+/// A model's configuration, tokenizer and weights. The weights are read when they are first needed, and kept for as
+/// long as somebody uses them.
+pub struct BaseModel {
+    local: LocalModel,
+    config: DecoderConfig,
+    tokenizer: Arc<Tokenizer>,
+    chat: Option<Arc<ChatTemplate>>,
+    ends: Ends,
+    /// With the weights as they are, and quantised.
+    forms: [Form; 2],
+}
+
+/// What stages share of a model's weights in one form.
+#[derive(Default)]
+struct Form {
+    decoder: Mutex<Weak<Decoder>>,
+    inference: Mutex<Weak<Inference>>,
+}
+
+/// How a model's weights are kept in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Quantization {
+    /// In f32.
+    #[default]
+    None,
+    /// The matrices of the layers in 4-bit NormalFloat with double quantization, as bitsandbytes has it.
+    Nf4,
+}
+
+impl Quantization {
+    /// Whether weights stay as they are.
+    pub fn is_none(&self) -> bool {
+        *self == Self::None
+    }
+}
+
+/// A model's files as they were when it was opened: path, size and time of change of each.
+type Stamp = Vec<(PathBuf, u64, Option<SystemTime>)>;
+
+static OPEN: Mutex<BTreeMap<Stamp, Weak<BaseModel>>> = Mutex::new(BTreeMap::new());
+
+impl fmt::Debug for BaseModel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BaseModel").field("local", &self.local).finish_non_exhaustive()
+    }
+}
+
+fn stamp(local: &LocalModel) -> Result<Stamp, StageError> {
+    let files = match local {
+        LocalModel::Directory { path, .. } => files_of(path).map_err(model_error)?,
+        LocalModel::Gguf(path) => vec![path.clone()],
+    };
+    let one = |path: PathBuf| {
+        let meta = std::fs::metadata(&path);
+        let meta = meta.map_err(|e| StageError::other(format!("read {}", path.display()), e))?;
+        let path = std::fs::canonicalize(&path).unwrap_or(path);
+        Ok((path, meta.len(), meta.modified().ok()))
+    };
+    files.into_iter().map(one).collect()
+}
+
+/// The value behind a weak reference, made anew when it is gone. Whoever asks meanwhile waits and shares it.
+fn shared<T>(slot: &Mutex<Weak<T>>, make: impl FnOnce() -> Result<T, StageError>) -> Result<Arc<T>, StageError> {
+    let mut slot = slot.lock();
+    if let Some(value) = slot.upgrade() {
+        return Ok(value);
+    }
+    let value = Arc::new(make()?);
+    *slot = Arc::downgrade(&value);
+    Ok(value)
+}
+
+impl BaseModel {
+    /// Opens a model, or shares the one that another stage has open.
+    ///
+    /// # Errors
+    /// A file is missing, damaged or of an unsupported kind; the tokenizer does not fit the model.
+    pub fn open(local: &LocalModel) -> Result<Arc<Self>, StageError> {
+        let stamp = stamp(local)?;
+        let mut open = OPEN.lock();
+        if let Some(model) = open.get(&stamp).and_then(Weak::upgrade) {
+            return Ok(model);
+        }
+        open.retain(|_, model| model.strong_count() > 0);
+        let model = Arc::new(Self::read(local)?);
+        open.insert(stamp, Arc::downgrade(&model));
+        Ok(model)
+    }
+
+    /// Whether a model can be opened, as far as everything but its weights says. Each is looked at once.
+    ///
+    /// # Errors
+    /// As [`BaseModel::open`].
+    pub fn check(local: &LocalModel) -> Result<(), StageError> {
+        static SOUND: Mutex<BTreeSet<Stamp>> = Mutex::new(BTreeSet::new());
+        let stamp = stamp(local)?;
+        if !SOUND.lock().contains(&stamp) {
+            Self::read(local)?;
+            SOUND.lock().insert(stamp);
+        }
+        Ok(())
+    }
+
+    fn read(local: &LocalModel) -> Result<Self, StageError> {
+        let (config, tokenizer, chat, defaults) = match local {
+            LocalModel::Directory { path, .. } => {
+                let config = DecoderConfig::from_dir(path).map_err(model_error)?;
+                let tokenizer = Tokenizer::from_dir(path).map_err(model_error)?;
+                let chat = ChatTemplate::from_dir(path).map_err(model_error)?;
+                let defaults = GenerationDefaults::from_dir(path).map_err(model_error)?;
+                (config, tokenizer, chat, defaults)
+            }
+            LocalModel::Gguf(path) => {
+                let gguf = GgufModel::open(path).map_err(model_error)?;
+                let tokenizer = gguf.tokenizer().map_err(model_error)?;
+                let template = gguf.chat_template().map_err(model_error)?;
+                let compile = |text: String| ChatTemplate::new(&text, tokenizer.special().clone());
+                let chat = template.map(compile).transpose().map_err(model_error)?;
+                (gguf.config().clone(), tokenizer, chat, GenerationDefaults::default())
+            }
+        };
+        tokenizer.check_fits(&config).map_err(model_error)?;
+        let ends = Ends::of(&config, &defaults, &tokenizer, chat.as_ref());
+        Ok(Self {
+            local: local.clone(),
+            config,
+            tokenizer: Arc::new(tokenizer),
+            chat: chat.map(Arc::new),
+            ends,
+            forms: Default::default(),
+        })
+    }
+
+    /// What config.json says.
+    pub fn config(&self) -> &DecoderConfig {
+        &self.config
+    }
+
+    /// The tokenizer.
+    pub fn tokenizer(&self) -> &Arc<Tokenizer> {
+        &self.tokenizer
+    }
+
+    /// The chat template, if the model has one.
+    pub fn chat(&self) -> Option<&Arc<ChatTemplate>> {
+        self.chat.as_ref()
+    }
+
+    /// The tokens that end a text.
+    pub fn stop_tokens(&self) -> &[u32] {
+        &self.ends.ids
+    }
+
+    /// The tokens that end a text, and what the files say of them.
+    pub fn ends(&self) -> &Ends {
+        &self.ends
+    }
+
+    /// What users should know of the model's files, as sentences.
+    pub fn notes(&self) -> Vec<String> {
+        let place = self.place();
+        let dropout = self.tokenizer.dropout().map(|share| {
+            format!(
+                "its tokenizer drops {share} of the merges at random (`dropout`), which is off here: results would \
+                     differ every time"
+            )
+        });
+        let notes = self.ends.disagreement.clone().into_iter().chain(dropout);
+        notes.map(|note| format!("{}: {note}", place.display())).collect()
+    }
+
+    /// A name for messages: where the files lie.
+    pub fn place(&self) -> PathBuf {
+        place(&self.local)
+    }
+
+    /// The mapped weights of a directory.
+    ///
+    /// # Errors
+    /// A tensor is missing or of the wrong shape; a GGUF file has none of this form.
+    pub fn weights(&self) -> Result<Weights, StageError> {
+        match &self.local {
+            LocalModel::Directory { path, .. } => Weights::from_dir(path, &self.config).map_err(model_error),
+            LocalModel::Gguf(path) => Err(StageError::user_help(
+                format!(
+                    "{} is a GGUF file, whose weights can be run, but neither trained nor exported",
+                    path.display()
+                ),
+                "use the model's Hugging Face directory",
+            )),
+        }
+    }
+
+    fn form(&self, quantization: Quantization) -> &Form {
+        &self.forms[quantization as usize]
+    }
+
+    /// The base weights, shared: cloning the decoder shares its tensors, adapters go onto clones.
+    ///
+    /// # Errors
+    /// The weights cannot be read; those of a GGUF file are to be quantised, which they are already.
+    pub fn decoder(&self, quantization: Quantization) -> Result<Arc<Decoder>, StageError> {
+        shared(&self.form(quantization).decoder, || match (&self.local, quantization) {
+            (LocalModel::Directory { .. }, Quantization::None) => {
+                let weights = self.weights()?;
+                Decoder::load(&self.config, &weights, &Device::Cpu, DType::F32).map_err(model_error)
+            }
+            (LocalModel::Directory { .. }, Quantization::Nf4) => {
+                let weights = self.weights()?;
+                // Embedding and head keep the type in which they are stored.
+                let dtype = weights.dtype(Param::Embedding).map_err(model_error)?;
+                let mut source = Quantized { weights: &weights, config: &self.config, dtype };
+                Decoder::build(&self.config, &mut source, &Device::Cpu, dtype).map_err(model_error)
+            }
+            (LocalModel::Gguf(path), Quantization::Nf4) => Err(StageError::user_help(
+                format!("{} is a GGUF file, whose weights have a form of their own", path.display()),
+                "leave `quantization` out, or use the model's Hugging Face directory",
+            )),
+            (LocalModel::Gguf(path), Quantization::None) => {
+                let gguf = GgufModel::open(path).map_err(model_error)?;
+                Decoder::build(&self.config, &mut &gguf, &Device::Cpu, DType::F32).map_err(model_error)
+            }
+        })
+    }
+
+    /// The base prepared for generation, shared.
+    fn inference(&self, quantization: Quantization) -> Result<Arc<Inference>, StageError> {
+        let form = self.form(quantization);
+        shared(&form.inference, || Inference::new(&*self.decoder(quantization)?).map_err(model_error))
+    }
+
+    /// A generator of the base, or of the base with the adapter in a directory.
+    ///
+    /// # Errors
+    /// The weights cannot be read; the adapter is damaged or does not fit.
+    pub fn generator(
+        &self,
+        quantization: Quantization,
+        adapter: Option<&Path>,
+        options: GeneratorOptions,
+    ) -> Result<Generator, StageError> {
+        const NAME: &str = "adapter";
+        let inference = match adapter {
+            None => self.inference(quantization)?,
+            Some(dir) => {
+                let (_, adapter) = load_adapter(dir, &self.config).map_err(model_error)?;
+                let mut decoder = Decoder::clone(&*self.decoder(quantization)?);
+                decoder.add_adapter(NAME, &adapter).map_err(model_error)?;
+                Arc::new(Inference::new(&decoder).map_err(model_error)?)
+            }
+        };
+        let mut generator = Generator::new(inference, Arc::clone(&self.tokenizer), &self.ends.ids);
+        if let Some(chat) = &self.chat {
+            generator = generator.with_chat(Arc::clone(chat));
+        }
+        generator.with_options(options).with_adapter(adapter.map(|_| NAME)).map_err(model_error)
+    }
+}

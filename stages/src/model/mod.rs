@@ -1,0 +1,237 @@
+//! Models as the stages see them: how a pipeline names one, what of it enters a key, and how it is opened and run.
+//!
+//! [`ModelRef`] is the parameter `model:`. [`resolve`] opens what it, or the input `model`, names: a [`BaseModel`] on
+//! this machine, which all stages of the process share while any of them uses it, or a server. [`Resolved::backend`] is
+//! what text is generated with; an adapter is laid over the shared base and never changes it.
+
+mod base;
+pub(crate) mod completions;
+mod error;
+mod reference;
+pub(crate) mod sampling;
+pub(crate) mod training;
+
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use parking_lot::Mutex;
+use pipe_engine::{
+    context::StageContext,
+    kind::{InputPort, PortType, SourceHost, StageError},
+};
+use pipe_lm::{
+    generate::{
+        Backend, GeneratorOptions,
+        endpoint::{ApiKey, Endpoint, EndpointConfig},
+    },
+    origin::{HubSettings, LocalModel, ModelOrigin},
+};
+
+use crate::prompts::ChatDate;
+
+pub use base::{BaseModel, Quantization};
+pub use error::{model_error, row_error};
+pub(crate) use reference::NO_PATHS;
+pub use reference::{EndpointRef, ModelRef, numeric_class};
+
+/// The name of the file that the kind `export` writes.
+pub(crate) const EXPORTED_GGUF: &str = "model.gguf";
+
+/// The input `model`: a model's files from another stage, wanted where the parameter `model` names none.
+pub fn model_port(param: Option<&ModelRef>) -> InputPort {
+    InputPort::new("model", PortType::Files, param.is_none())
+        .about(
+            "A model from another stage, where the parameter \
+    `model` names none.",
+        )
+        .with_help(
+            "name a model with the parameter `model` (a directory, hf:org/name@revision, a .gguf file or the URL of a \
+         server), or connect \
+         the output of a `pretrain` stage to the input `model`",
+        )
+}
+
+/// The optional input `adapter`: a LoRA adapter in PEFT's layout.
+pub fn adapter_port() -> InputPort {
+    InputPort::new("adapter", PortType::Files, false).about("A LoRA adapter in PEFT's layout, such as `train` makes.")
+}
+
+/// What of a model can be told before a run: whether the files of one that lies on this machine are whole and
+/// supported.
+///
+/// # Errors
+/// They are not.
+pub fn preview(param: Option<&ModelRef>, host: &dyn SourceHost) -> Result<(), StageError> {
+    let Some(ModelRef::Files(source @ (ModelOrigin::Directory(_) | ModelOrigin::Gguf(_)))) = param else {
+        return Ok(());
+    };
+    let local = source
+        .clone()
+        .relative_to(host.base_dir())
+        .fetch(&hub(|name| host.env(name)), &|| host.cancelled())
+        .map_err(model_error)?;
+    BaseModel::check(&local)
+}
+
+/// An opened model.
+#[derive(Debug, Clone)]
+pub enum Resolved {
+    /// Its files are on this machine.
+    Local(Arc<BaseModel>),
+    /// A server has it.
+    Endpoint(Endpoint),
+}
+
+/// Opens the model of the parameter, or else that of the input `model`.
+///
+/// # Errors
+/// Both are given; the model cannot be found or opened.
+pub fn resolve(cx: &StageContext, param: Option<&ModelRef>) -> Result<Resolved, StageError> {
+    match param {
+        Some(_) if cx.optional_files("model")?.is_some() => Err(StageError::user_help(
+            "the model is given twice: as the parameter `model` and as the input `model`",
+            "leave one of them out",
+        )),
+        None => open_base(cx, &connected(cx.files("model")?)),
+        Some(ModelRef::Endpoint(endpoint)) => open_endpoint(cx, endpoint).map(Resolved::Endpoint),
+        Some(ModelRef::Files(source)) => open_base(cx, &fetch(cx, source)?),
+    }
+}
+
+/// Opens a base, and says what is to be known of its files: once, whichever stages use it.
+fn open_base(cx: &StageContext, local: &LocalModel) -> Result<Resolved, StageError> {
+    static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let base = BaseModel::open(local)?;
+    let mut told = TOLD.lock();
+    for note in base.notes() {
+        if told.insert(note.clone()) {
+            cx.warn(note);
+        }
+    }
+    Ok(Resolved::Local(base))
+}
+
+/// The model in the output of another stage: a Hugging Face directory, or a directory with nothing but a GGUF file.
+fn connected(dir: PathBuf) -> LocalModel {
+    let gguf = dir.join(EXPORTED_GGUF);
+    if gguf.is_file() { LocalModel::Gguf(gguf) } else { LocalModel::Directory { path: dir, commit: None } }
+}
+
+/// The base model whose files are needed (training, hidden states).
+///
+/// # Errors
+/// As [`resolve`]; a server has no files.
+pub fn resolve_local(cx: &StageContext, param: Option<&ModelRef>) -> Result<Arc<BaseModel>, StageError> {
+    match resolve(cx, param)? {
+        Resolved::Local(model) => Ok(model),
+        Resolved::Endpoint(endpoint) => Err(StageError::user_help(
+            format!("{} is a server, and this stage needs the model's files", endpoint.config().base_url),
+            "give a Hugging Face directory or hf:org/name@revision",
+        )),
+    }
+}
+
+/// Brings a model's files onto this machine, if they are not.
+fn fetch(cx: &StageContext, source: &ModelOrigin) -> Result<LocalModel, StageError> {
+    source
+        .clone()
+        .relative_to(cx.base_dir())
+        .fetch(&hub(|name| cx.env(name)), &|| cx.check_cancelled().is_err())
+        // Cancelled while it was fetched: that is what is to be told.
+        .map_err(|error| cx.check_cancelled().err().unwrap_or_else(|| model_error(error)))
+}
+
+/// The directory of a model that is not a decoder, such as an embedder.
+///
+/// # Errors
+/// It cannot be found; a server has no files.
+pub fn model_files(cx: &StageContext, model: &ModelRef) -> Result<PathBuf, StageError> {
+    match model {
+        ModelRef::Files(source) => Ok(place(&fetch(cx, source)?)),
+        ModelRef::Endpoint(e) => {
+            Err(StageError::user(format!("{} is a server, and the model's files are needed", e.endpoint)))
+        }
+    }
+}
+
+fn hub<'a>(env: impl Fn(&str) -> Option<&'a str>) -> HubSettings {
+    HubSettings::from_variables(|name| env(name).map(str::to_owned))
+}
+
+fn open_endpoint(cx: &StageContext, endpoint: &EndpointRef) -> Result<Endpoint, StageError> {
+    let mut config = EndpointConfig::new(&*endpoint.endpoint, &*endpoint.model, endpoint.server);
+    config.text_as_chat = endpoint.chat;
+    config.concurrency = endpoint.concurrency;
+    config.timeout = std::time::Duration::from_secs(endpoint.timeout_seconds);
+    config.max_retries = endpoint.max_retries;
+    config.extra.clone_from(&endpoint.extra);
+    config.proxy.clone_from(&endpoint.proxy);
+    if let Some(name) = &endpoint.api_key_env {
+        let key = cx.env(name).filter(|key| !key.trim().is_empty()).ok_or_else(|| {
+            StageError::user_help(
+                format!("the environment variable `{name}`, which `api_key_env` names, is not set"),
+                format!("set it to the key of {}", endpoint.endpoint),
+            )
+        })?;
+        config.api_key = Some(ApiKey::new(key));
+    }
+    Endpoint::new(config).map_err(|e| model_error(pipe_lm::generate::GenerateError::from(e)))
+}
+
+impl Resolved {
+    /// What generates text with this model, with the adapter in `adapter` (PEFT's layout) if one is given; its chat
+    /// template prints `chat_date`.
+    ///
+    /// # Errors
+    /// The adapter does not fit; the weights cannot be loaded; a server has no place for an adapter of ours, and keeps
+    /// its weights as it likes.
+    pub fn backend(
+        &self,
+        quantization: Quantization,
+        adapter: Option<&Path>,
+        options: GeneratorOptions,
+        chat_date: Option<ChatDate>,
+    ) -> Result<Box<dyn Backend>, StageError> {
+        let server = match self {
+            Self::Local(model) => {
+                let generator = model.generator(quantization, adapter, options)?;
+                return Ok(Box::new(generator.with_chat_date(chat_date.unwrap_or_default().0)));
+            }
+            Self::Endpoint(server) => server,
+        };
+        let refused = |what: &str, help: &str| {
+            Err(StageError::user_help(format!("{} is a server: {what}", server.config().base_url), help))
+        };
+        if adapter.is_some() {
+            return refused(
+                "it cannot use the input `adapter`",
+                "serve the adapted model under a name of its own and give that, or use the model's files",
+            );
+        }
+        if !quantization.is_none() {
+            return refused("`quantization` is its own affair", "leave it out");
+        }
+        if chat_date.is_some() {
+            return refused("the date is its own affair", "leave `chat_date` out");
+        }
+        Ok(Box::new(server.clone()))
+    }
+}
+
+/// How many rows a generator works on at once, from the parameter `slots`.
+pub fn generator_options(slots: usize) -> GeneratorOptions {
+    GeneratorOptions { slots, ..GeneratorOptions::default() }
+}
+
+/// Where the files of an opened model lie.
+pub(crate) fn place(model: &LocalModel) -> PathBuf {
+    match model {
+        LocalModel::Directory { path, .. } | LocalModel::Gguf(path) => path.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

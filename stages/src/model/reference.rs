@@ -1,0 +1,266 @@
+//! The parameter `model:`.
+
+use std::{borrow::Cow, fmt, path::Path};
+
+use pipe_engine::kind::{Finder, Source, SourceHost, StageError};
+use pipe_lm::{
+    generate::endpoint::Server,
+    origin::{
+        ModelOrigin, OriginError, READING, embedder_reading, files_of, has_password, name_in, reading, without_password,
+    },
+};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{self, Error as _, MapAccess, Visitor, value::MapAccessDeserializer},
+};
+use serde_json::{Value, json};
+
+use super::{hub, model_error};
+
+/// Which model. A text names files or a server: a Hugging Face directory or a `.gguf` file (relative to the file that
+/// names it), `hf:org/name@revision`, or `http://host:port/v1#name` for an OpenAI-compatible server. An object
+/// describes a server in detail.
+///
+/// The model's files enter the key by content, a server by the model's name; paths and addresses do not.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ModelRef {
+    /// Files, here or on the hub.
+    Files(ModelOrigin),
+    /// A server.
+    Endpoint(EndpointRef),
+}
+
+/// A model on an OpenAI-compatible server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EndpointRef {
+    /// The URL in front of `/completions`, such as `http://localhost:8000/v1`.
+    pub endpoint: String,
+    /// The model's name on the server.
+    pub model: String,
+    /// The program behind the address; decides which parameters beyond OpenAI's are sent.
+    #[serde(default = "open_ai")]
+    pub server: Server,
+    /// Send text prompts as one user message, for servers without plain completions.
+    #[serde(default)]
+    pub chat: bool,
+    /// The environment variable that holds the key.
+    #[serde(default)]
+    pub api_key_env: Option<String>,
+    /// Requests in flight at once.
+    #[serde(default = "eight")]
+    #[schemars(range(min = 1))]
+    pub concurrency: usize,
+    /// Time for one attempt, from connecting to the last byte.
+    #[serde(default = "ten_minutes")]
+    #[schemars(range(min = 1))]
+    pub timeout_seconds: u64,
+    /// Further attempts after a passing failure (429, 5xx, a cut connection), with growing pauses.
+    #[serde(default = "five")]
+    pub max_retries: u32,
+    /// An HTTP proxy.
+    #[serde(default)]
+    pub proxy: Option<String>,
+    /// Further keys of every request, such as `chat_template_kwargs`; null takes a key away, such as `max_tokens`.
+    #[serde(default)]
+    pub extra: serde_json::Map<String, Value>,
+}
+
+fn open_ai() -> Server {
+    Server::OpenAi
+}
+
+fn eight() -> usize {
+    8
+}
+
+fn five() -> u32 {
+    5
+}
+
+fn ten_minutes() -> u64 {
+    600
+}
+
+impl EndpointRef {
+    fn new(endpoint: &str, model: &str) -> Self {
+        Self {
+            endpoint: endpoint.to_owned(),
+            model: model.to_owned(),
+            server: open_ai(),
+            chat: false,
+            api_key_env: None,
+            concurrency: eight(),
+            timeout_seconds: ten_minutes(),
+            max_retries: five(),
+            proxy: None,
+            extra: serde_json::Map::new(),
+        }
+    }
+}
+
+/// Beginnings of texts that name a model without being paths.
+pub(crate) const NO_PATHS: [&str; 3] = ["hf:", "http:", "https:"];
+
+impl ModelRef {
+    /// Reads the short form.
+    ///
+    /// # Errors
+    /// What is wrong with it, as a sentence.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match ModelOrigin::parse(text).map_err(|e| format!("failed to {e}"))? {
+            ModelOrigin::Endpoint { url } => match url.split_once('#') {
+                Some((url, model)) if !model.is_empty() => {
+                    Ok(Self::Endpoint(EndpointRef::new(url.trim_end_matches('/'), model)))
+                }
+                _ => Err(format!("the server's model is not named: write {url}#model-name")),
+            },
+            files => Ok(Self::Files(files)),
+        }
+    }
+
+    /// What of the model enters the key: the content of its files, the hub's commit, or the name on a server.
+    pub fn source(&self) -> Source {
+        self.labelled("model", true)
+    }
+
+    /// [`ModelRef::source`] of an embedding model.
+    pub fn embedder(&self) -> Source {
+        self.labelled("embedder", false)
+    }
+
+    fn labelled(&self, label: &str, generates: bool) -> Source {
+        let label = label.to_owned();
+        match self {
+            Self::Files(source) => {
+                let source = source.clone();
+                Source::Found { label, find: Finder::new(move |host| identity(&source, host, generates)) }
+            }
+            Self::Endpoint(e) => {
+                let mut value = json!({ "served": e.model, "server": e.server, "chat": e.chat });
+                if !e.extra.is_empty() {
+                    value["extra"] = Value::Object(e.extra.clone());
+                }
+                Source::Value { label, value }
+            }
+        }
+    }
+
+    /// [`ModelRef::source`] of an optional parameter, and the numeric class of this machine where it is not the usual
+    /// one and the model runs here.
+    pub fn sources(param: Option<&Self>) -> Vec<Source> {
+        let here = !matches!(param, Some(Self::Endpoint(_)));
+        param.map(Self::source).into_iter().chain(numeric_class().filter(|_| here)).collect()
+    }
+}
+
+/// The numeric class of this machine, where it is not the usual one: results differ from those of other machines in the
+/// last bits.
+pub fn numeric_class() -> Option<Source> {
+    let class = pipe_lm::ops::numeric_class()?;
+    Some(Source::Value { label: "numeric class".to_owned(), value: json!(class) })
+}
+
+/// What the files are, file by file, so that a changed one can be named.
+fn identity(source: &ModelOrigin, host: &dyn SourceHost, generates: bool) -> Result<Value, StageError> {
+    if let ModelOrigin::Hub { repo, revision } = source {
+        let commit = hub(|name| host.env(name)).resolve(repo, revision, &|| host.cancelled());
+        let commit = commit.map_err(|e| model_error(OriginError::from(e)))?;
+        // Its files may not be here yet, so that it is not known whether they were read otherwise before.
+        return Ok(json!({ "commit": commit, "reading": READING }));
+    }
+    let there = |path: &Path| -> Result<(), StageError> {
+        let missing = || OriginError::NotThere { path: path.to_owned() };
+        if path.exists() { Ok(()) } else { Err(model_error(missing())) }
+    };
+    match source.clone().relative_to(host.base_dir()) {
+        ModelOrigin::Directory(dir) => {
+            there(&dir)?;
+            let mut files = serde_json::Map::new();
+            for path in files_of(&dir).map_err(model_error)? {
+                files.insert(name_in(&dir, &path), json!(host.digest(&path)?.to_string()));
+            }
+            let version = if generates { reading(&dir) } else { embedder_reading(&dir) };
+            if let Some(version) = version {
+                files.insert("reading".to_owned(), json!(version));
+            }
+            Ok(Value::Object(files))
+        }
+        ModelOrigin::Gguf(path) => {
+            there(&path)?;
+            // Nor is it known of these without reading all of their tokenizer.
+            Ok(json!({ "gguf": host.digest(&path)?.to_string(), "reading": READING }))
+        }
+        other => Err(StageError::contract(format!("{other:?} has no files"))),
+    }
+}
+
+impl fmt::Display for ModelRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Files(ModelOrigin::Directory(path) | ModelOrigin::Gguf(path)) => write!(f, "{}", path.display()),
+            Self::Files(ModelOrigin::Hub { repo, revision }) => write!(f, "hf:{repo}@{revision}"),
+            Self::Files(ModelOrigin::Endpoint { url }) => f.write_str(url),
+            Self::Endpoint(e) => write!(f, "{}#{}", e.endpoint, e.model),
+        }
+    }
+}
+
+impl Serialize for ModelRef {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Files(_) => serializer.collect_str(self),
+            Self::Endpoint(endpoint) => endpoint.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ModelRef {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Model;
+        impl<'de> Visitor<'de> for Model {
+            type Value = ModelRef;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(
+                    "a model: a directory, hf:org/name@revision, a .gguf file, http://host/v1#name, or an \
+                             object with `endpoint` and `model`",
+                )
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<ModelRef, E> {
+                ModelRef::parse(text).map_err(E::custom)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ModelRef, A::Error> {
+                let endpoint = EndpointRef::deserialize(MapAccessDeserializer::new(map))?;
+                for url in [Some(&endpoint.endpoint), endpoint.proxy.as_ref()].into_iter().flatten() {
+                    if has_password(url) {
+                        let url = without_password(url);
+                        return Err(A::Error::custom(format!("failed to {}", OriginError::Password { url })));
+                    }
+                }
+                Ok(ModelRef::Endpoint(endpoint))
+            }
+        }
+        deserializer.deserialize_any(Model)
+    }
+}
+
+impl JsonSchema for ModelRef {
+    fn schema_name() -> Cow<'static, str> {
+        "ModelRef".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let endpoint = generator.subschema_for::<EndpointRef>();
+        json_schema!({
+            "description": "Which model: a Hugging Face directory or a .gguf file (relative to the file that names \
+                            it), hf:org/name@revision, \
+                            http://host:port/v1#name for an OpenAI-compatible server, or an object that describes a \
+                            server.",
+            "anyOf": [{ "type": "string", "minLength": 1, "x-path": NO_PATHS }, endpoint],
+        })
+    }
+}

@@ -1,0 +1,160 @@
+//! What the kinds that train share: checkpoints, progress, cancellation, errors and the log.
+
+use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
+
+use arrow::{
+    array::{Array, ArrayRef, Float64Array, RecordBatch, UInt64Array},
+    datatypes::{Field, Schema},
+};
+use pipe_engine::{
+    context::StageContext,
+    kind::{ParamProblem, StageError},
+};
+use pipe_lm::train::{
+    Checkpoints, Dataset, Evaluation, Observer, Progress, StepRecord, Surroundings, TrainConfig, TrainError, TrainLog,
+    Trainable, train,
+};
+
+/// Checkpoints kept of a running training: the newest, and one before it in case the newest is damaged.
+const KEPT_CHECKPOINTS: usize = 2;
+
+/// The first parameter that has no meaning, if there is one. `own_name` is what the stage calls a parameter of
+/// [`TrainConfig`].
+pub(crate) fn config_problem(
+    config: &TrainConfig,
+    own_name: impl Fn(&'static str) -> &'static str,
+) -> Option<ParamProblem> {
+    let (pointer, error) = match config.validate().err()? {
+        TrainError::BadParameter { name, value, must } => {
+            let name = own_name(name);
+            (format!("/{}", name.replace('.', "/")), TrainError::BadParameter { name, value, must })
+        }
+        error => (String::new(), error),
+    };
+    Some(ParamProblem { pointer, message: error.to_string(), help: None })
+}
+
+/// Refuses to train on sequences for which the model has no positions.
+///
+/// # Errors
+/// `max_seq_len` is above the model's context.
+pub(crate) fn check_context(max_seq_len: usize, context: usize) -> Result<(), StageError> {
+    if max_seq_len <= context {
+        return Ok(());
+    }
+    Err(StageError::user_help(
+        format!("`max_seq_len` is {max_seq_len}, and the model's context is {context}"),
+        "lower `max_seq_len`, or take a model with a longer context",
+    ))
+}
+
+/// What a training of a stage is about, besides its parameters.
+pub(crate) struct Training<'a> {
+    /// The rows to learn from.
+    pub data: &'a Dataset,
+    /// Held-out rows.
+    pub evaluation: Option<Evaluation<'a>>,
+    /// Names the frozen weights in checkpoints.
+    pub base_identity: &'a str,
+    /// Optimizer steps between checkpoints.
+    pub checkpoint_steps: u64,
+}
+
+/// Trains `model` inside a stage: goes on from the checkpoint that a killed or cancelled run of the same stage left
+/// behind, says how far it is, stops when the run is cancelled, and leaves counts with the result.
+///
+/// # Errors
+/// [`StageError::Cancelled`], after a checkpoint; a user error for rows and parameters that cannot be trained with.
+pub(crate) fn train_in_stage(
+    cx: &StageContext,
+    model: &(impl Trainable + ?Sized),
+    config: &TrainConfig,
+    training: &Training<'_>,
+) -> Result<TrainLog, StageError> {
+    let checkpoints =
+        Checkpoints { dir: cx.checkpoint_dir()?, every: training.checkpoint_steps, keep: KEPT_CHECKPOINTS };
+    let surroundings = Surroundings {
+        evaluation: training.evaluation,
+        checkpoints: Some(&checkpoints),
+        base_identity: training.base_identity,
+    };
+    let outcome = train(model, training.data, config, surroundings, &mut Watch(cx)).map_err(training_error)?;
+    if let Some(step) = outcome.resumed_from {
+        cx.note(format!("went on from the checkpoint of step {step}"));
+    }
+    if !outcome.finished {
+        cx.check_cancelled()?;
+        return Err(StageError::contract("a training stopped although nobody asked for it"));
+    }
+    if outcome.log.steps.iter().all(|step| step.learning_rate == 0.0 || step.grad_norm == 0.0) {
+        let why = if outcome.log.steps.iter().all(|step| step.learning_rate == 0.0) {
+            "the learning rate was 0 at every step; a warmup begins with 0, so that the budget must be longer than it"
+        } else {
+            "no gradient came through"
+        };
+        cx.warn(format!("nothing was learned, and the weights are those of the start: {why}"));
+    }
+    let sum = |value: fn(&StepRecord) -> u64| outcome.log.steps.iter().map(value).sum();
+    cx.counter("examples", training.data.report().rows as u64);
+    cx.counter("steps", outcome.log.steps.len() as u64);
+    cx.counter("tokens_trained", sum(|s| s.tokens));
+    cx.counter("target_tokens_trained", sum(|s| s.target_tokens));
+    Ok(outcome.log)
+}
+
+/// Reports progress, and stops a training that is to be cancelled.
+struct Watch<'a>(&'a StageContext);
+
+impl Observer for Watch<'_> {
+    fn on_step(&mut self, progress: Progress<'_>) -> ControlFlow<()> {
+        self.0.progress(progress.record.step, Some(progress.total_steps), "steps");
+        if self.0.check_cancelled().is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    }
+}
+
+/// Sorts failures into those of rows and parameters, with advice, and the rest.
+pub(crate) fn training_error(error: TrainError) -> StageError {
+    let help = match &error {
+        TrainError::BadExample { .. } | TrainError::NoTarget { .. } => "repair the row or leave it out",
+        TrainError::NoExamples { .. } => "connect rows, or raise `max_seq_len`",
+        TrainError::BadParameter { .. } => "change the parameter",
+        TrainError::UnknownTarget { .. } | TrainError::Adapter(_) => "change `lora.target_modules`, or leave it out",
+        TrainError::LossNotFinite { .. }
+        | TrainError::GradientNotFinite { .. }
+        | TrainError::ParameterNotFinite { .. } => "lower `learning_rate`",
+        TrainError::LossNotFalling { .. } => "change `learning_rate`, or look at the rows",
+        TrainError::NothingToTrain
+        | TrainError::NoGradientFlow { .. }
+        | TrainError::CheckpointMismatch { .. }
+        | TrainError::Checkpoint { .. }
+        | TrainError::Model(_)
+        | TrainError::Tensor(_) => return StageError::other("train", error),
+    };
+    StageError::user_help(error.to_string(), help)
+}
+
+/// The log as a table: one row per optimizer step. `eval_loss` is null where nothing was evaluated.
+pub(crate) fn log_table(log: &TrainLog) -> Result<RecordBatch, StageError> {
+    let evals: BTreeMap<u64, f64> = log.evals.iter().map(|e| (e.step, e.loss)).collect();
+    let counts =
+        |value: fn(&StepRecord) -> u64| -> ArrayRef { Arc::new(log.steps.iter().map(value).collect::<UInt64Array>()) };
+    let numbers = |value: fn(&StepRecord) -> f64| -> ArrayRef {
+        Arc::new(log.steps.iter().map(|s| Some(value(s))).collect::<Float64Array>())
+    };
+    let eval: ArrayRef = Arc::new(log.steps.iter().map(|s| evals.get(&s.step).copied()).collect::<Float64Array>());
+    let columns = [
+        ("step", counts(|s| s.step)),
+        ("epoch", numbers(|s| s.epoch)),
+        ("loss", numbers(|s| s.loss)),
+        ("eval_loss", eval),
+        ("learning_rate", numbers(|s| s.learning_rate)),
+        ("grad_norm", numbers(|s| s.grad_norm)),
+        ("tokens", counts(|s| s.tokens)),
+        ("target_tokens", counts(|s| s.target_tokens)),
+    ];
+    let fields: Vec<Field> =
+        columns.iter().map(|(name, c)| Field::new(*name, c.data_type().clone(), *name == "eval_loss")).collect();
+    let columns = columns.into_iter().map(|(_, c)| c).collect();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
+        .map_err(|e| StageError::other("put the training log into a table", e))
+}

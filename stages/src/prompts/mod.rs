@@ -1,0 +1,158 @@
+//! Prompts: minijinja templates, three named sets of them, and files that replace them.
+//!
+//! A template sees
+//!
+//! | variable | what |
+//! |---|---|
+//! | `demonstrations` | list of `{instruction, input, output}`, in prompt order |
+//! | `passages` | list of `{id, text, score}`, best first (responses) |
+//! | `instruction`, `input` | what is to be answered (responses); `input` may be empty |
+//! | `output` | the answer, where the finished text is wanted (training); undefined where the model is to write it |
+//! | `domain` | the parameter `domain`, may be empty |
+//! | `with_inputs` | whether any seed has an `input` (instructions; elsewhere false) |
+//!
+//! Its text ends where the model begins. A top-level `{% set stop = [...] %}` gives the strings that end the model's
+//! text, the same for all rows; the parameter `stop` replaces them. `{{ turn("user") }}` (or `system`, `assistant`)
+//! begins a turn: a template that has turns makes a conversation, which the model's own chat template, or the server,
+//! renders. Undefined variables are errors. A single line break at the end of a file is not part of the prompt.
+
+mod template;
+
+use std::{borrow::Cow, path::Path};
+
+use pipe_engine::kind::{ParamProblem, Source, StageError};
+use pipe_lm::chat::Date;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+pub use template::{Demonstration, Passage, PromptContext, PromptTemplate, Rendered, TrainingText};
+
+/// What a prompt asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// New instructions like those shown.
+    Generate,
+    /// The answer to an instruction; training and evaluation use the same text.
+    Respond,
+}
+
+/// Which prompt template: `plain`, `alpaca`, `chat` (needs a model with a chat template, or a server), or a minijinja
+/// file relative to the file that names it. Its text is part of the key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(extend("x-path" = BUILT_IN.map(|(name, ..)| name)))]
+pub struct TemplateRef(pub String);
+
+/// The date that a model's chat template may print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ChatDate(pub Date);
+
+impl TryFrom<String> for ChatDate {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse().map(Self)
+    }
+}
+
+impl From<ChatDate> for String {
+    fn from(ChatDate(date): ChatDate) -> Self {
+        date.to_string()
+    }
+}
+
+impl JsonSchema for ChatDate {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "ChatDate".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string" })
+    }
+}
+
+impl Default for TemplateRef {
+    fn default() -> Self {
+        Self("plain".to_owned())
+    }
+}
+
+/// The sets that ship: name, text for generation, text for responses.
+const BUILT_IN: [(&str, &str, &str); 3] = [
+    ("plain", include_str!("plain/generate.jinja"), include_str!("plain/respond.jinja")),
+    ("alpaca", include_str!("alpaca/generate.jinja"), include_str!("alpaca/respond.jinja")),
+    ("chat", include_str!("chat/generate.jinja"), include_str!("chat/respond.jinja")),
+];
+
+impl TemplateRef {
+    fn built_in(&self, purpose: Purpose) -> Option<&'static str> {
+        let (_, generate, respond) = BUILT_IN.iter().find(|(name, ..)| *name == self.0)?;
+        Some(match purpose {
+            Purpose::Generate => generate,
+            Purpose::Respond => respond,
+        })
+    }
+
+    /// What of the template enters the key: its text, not its name. The parameter itself is operational.
+    pub fn source(&self, purpose: Purpose) -> Source {
+        let label = "template".to_owned();
+        match self.built_in(purpose) {
+            Some(text) => Source::Value { label, value: json!(blake3::hash(text.as_bytes()).to_hex().as_str()) },
+            None => Source::Path { label, path: (&*self.0).into() },
+        }
+    }
+
+    /// What is wrong with a template that is a file, as far as it can be told without a row. A file that cannot be read
+    /// is told when keys are made.
+    pub fn problems(&self, folder: &Path) -> Vec<ParamProblem> {
+        if BUILT_IN.iter().any(|(name, ..)| *name == self.0) {
+            return Vec::new();
+        }
+        let Some(text) = read_small(&folder.join(&self.0)) else { return Vec::new() };
+        let problem =
+            |message: String, help: Option<String>| ParamProblem { pointer: "/template".into(), message, help };
+        match PromptTemplate::new(&self.0, &text) {
+            Ok(template) => template.unknown_names(&text).map(|(message, help)| problem(message, Some(help))).collect(),
+            Err(StageError::User { message, help }) => vec![problem(message, help)],
+            Err(error) => vec![problem(error.to_string(), None)],
+        }
+    }
+
+    /// Reads and compiles the template.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is not a template.
+    pub fn load(&self, purpose: Purpose, base_dir: &Path) -> Result<PromptTemplate, StageError> {
+        let text: Cow<'static, str> = if let Some(text) = self.built_in(purpose) {
+            text.into()
+        } else {
+            let path = base_dir.join(&self.0);
+            let read = std::fs::read_to_string(&path).map_err(|e| {
+                StageError::user_help(
+                    format!("failed to read the template {}: {e}", path.display()),
+                    "`template` is plain, alpaca, chat, or the path of a file relative to the one that names it",
+                )
+            });
+            read?.into()
+        };
+        PromptTemplate::new(&self.0, &text)
+    }
+}
+
+/// The text of a regular file of at most a mebibyte.
+fn read_small(path: &Path) -> Option<String> {
+    const MOST: u64 = 1 << 20;
+    let small = std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() <= MOST);
+    small.then(|| std::fs::read_to_string(path).ok())?
+}
+
+#[cfg(test)]
+mod mutation_tests;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,11 @@
+//! Rows of tables as the method's kinds see them: reading input columns, training and exam examples, yield tables,
+//! words.
+
+pub(crate) mod columns;
+pub(crate) mod completed;
+pub(crate) mod examples;
+pub(crate) mod ports;
+pub(crate) mod reasoning;
+pub(crate) mod unanswered;
+pub(crate) mod words;
+pub(crate) mod yields;

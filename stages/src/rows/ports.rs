@@ -1,0 +1,67 @@
+//! Columns that several kinds read or give, as they are documented.
+
+use pipe_engine::kind::{Column, OutputPort};
+
+pub(crate) fn id() -> Column {
+    Column::new("id", "text or number", "What a row is known by; the row's number where it is missing.")
+}
+
+pub(crate) fn instruction() -> Column {
+    Column::text("instruction", "What is asked.")
+}
+
+pub(crate) fn input() -> Column {
+    Column::text("input", "What it is about, where the instruction alone does not say.")
+}
+
+pub(crate) fn output() -> Column {
+    Column::text("output", "The answer.")
+}
+
+pub(crate) fn task() -> Column {
+    Column::text("task", "The sort of row.")
+}
+
+pub(crate) fn passages() -> Column {
+    Column::new("passages", "list of {id, text, score}", "What was found for the row, best first; see `retrieve`.")
+}
+
+pub(crate) fn demonstrations() -> Column {
+    Column::new("demonstrations", "list of texts", "The ids of the seeds that were shown.")
+}
+
+pub(crate) fn finish_reason() -> Column {
+    Column::text("finish_reason", "How the text ended: `stop`, `length`, or what a server says.")
+}
+
+pub(crate) fn reasoning() -> Column {
+    Column::text("reasoning", "What the model thought before it answered, where it marks that.")
+}
+
+pub(crate) fn tokens() -> [Column; 2] {
+    [
+        Column::number("prompt_tokens", "Tokens that were read."),
+        Column::number("generated_tokens", "Tokens that were written."),
+    ]
+}
+
+/// The output `yield`: what became of the rows that were attempted.
+pub(crate) fn yields() -> OutputPort {
+    OutputPort::table("yield")
+        .about("How many rows were attempted and kept, and what became of the others.")
+        .gives([Column::text("outcome", "What became of them."), Column::number("count", "How many they are.")])
+}
+
+/// The output `log`: one row per optimizer step.
+pub(crate) fn training_log() -> OutputPort {
+    OutputPort::table("log").about("One row per optimizer step.").gives([
+        Column::number("step", "From 1."),
+        Column::number("epoch", "Passes over the rows so far."),
+        Column::number("loss", "Mean loss per target token of the step's rows."),
+        Column::number("eval_loss", "The same over the held-out rows; null where nothing was evaluated."),
+        Column::number("learning_rate", "Of the step."),
+        Column::number("grad_norm", "Before it was clipped."),
+        Column::number("tokens", "Tokens of the step."),
+        Column::number("target_tokens", "Tokens of the step that the loss counts."),
+    ])
+}

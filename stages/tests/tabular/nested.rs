@@ -1,0 +1,97 @@
+//! Deep nesting: an error at any depth, never the end of the process.
+
+use std::{fs, sync::Arc};
+
+use arrow::{
+    array::{ArrayRef, Int64Array, RecordBatch, StructArray},
+    datatypes::{Field, Fields},
+};
+use pipe_stages::tabular::{Format, ReadOptions, Unprintable, printable, read};
+
+use super::{Files, Kept, error_of, json, options};
+
+/// The stack of the smallest threads that stages run on.
+const STACK: usize = 2 << 20;
+
+fn on_a_small_stack(test: impl FnOnce() + Send + 'static) {
+    std::thread::Builder::new().stack_size(STACK).spawn(test).unwrap().join().unwrap();
+}
+
+/// `levels` objects, or lists, around a number.
+fn nested(levels: usize, open: &str, close: &str) -> String {
+    format!("{{\"x\": {}1{}}}\n", open.repeat(levels), close.repeat(levels))
+}
+
+#[test]
+fn json_is_read_to_48_levels_and_refused_beyond() {
+    on_a_small_stack(|| {
+        for (open, close) in [("{\"a\":", "}"), ("[", "]"), ("{\"a\": [", "]}")] {
+            let per_level = if open.contains('[') && open.contains('{') { 2 } else { 1 };
+            let files = Files::new(&[("a.jsonl", nested(48 / per_level, open, close).as_bytes())]);
+            let table = files.read(&ReadOptions::default()).unwrap().table();
+            let printed = printable(&table, Unprintable::Refuse).unwrap();
+            assert_eq!((printed.num_rows(), printed.num_columns()), (1, 1));
+            for levels in [49, 114, 126, 127, 128, 129, 1_000, 1_000_000] {
+                let error = error_of("a.jsonl", nested(levels, open, close).as_bytes(), json! {});
+                assert!(error.starts_with("a.jsonl, line 1, column "), "{error}");
+                assert!(error.contains("nested more than 48 deep") || error.contains("recursion limit"), "{error}");
+                error_of("a.json", format!("[{}]", nested(levels, open, close)).as_bytes(), json! {});
+            }
+            let declared = json! { "schema": { "x": "json" } };
+            let files = Files::new(&[("a.jsonl", nested(100, open, close).as_bytes())]);
+            assert_eq!(files.read(&options(declared)).unwrap().table().num_rows(), 1);
+        }
+        // Long numbers are looked at a second time, level by level.
+        let long = nested(40, "[", "]").replace('1', "123456789012345678");
+        assert_eq!(
+            Files::new(&[("a.jsonl", long.as_bytes())]).read(&ReadOptions::default()).unwrap().table().num_rows(),
+            1
+        );
+    });
+}
+
+#[test]
+fn declared_types_are_bounded_too() {
+    on_a_small_stack(|| {
+        let deep = (0..100).fold(serde_json::json!("int"), |inner, _| serde_json::json!([inner]));
+        let error = error_of("a.csv", b"x\n\n", json! { "schema": { "x": deep } });
+        assert!(error.contains("the type of `x` is nested more than 48 deep; declare it as `json`"), "{error}");
+    });
+}
+
+fn parquet(levels: usize) -> Vec<u8> {
+    let mut column: ArrayRef = Arc::new(Int64Array::from(vec![1]));
+    for _ in 0..levels {
+        let fields = Fields::from(vec![Field::new("a", column.data_type().clone(), true)]);
+        column = Arc::new(StructArray::new(fields, vec![column], None));
+    }
+    let batch = RecordBatch::try_from_iter([("x", column)]).unwrap();
+    let mut bytes = Vec::new();
+    let mut writer = parquet::arrow::ArrowWriter::try_new(&mut bytes, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    bytes
+}
+
+#[test]
+fn parquet_is_read_to_48_levels_and_refused_beyond() {
+    // Writing such files takes the stack that reading them must not.
+    let files: Vec<(usize, Vec<u8>)> = std::thread::Builder::new()
+        .stack_size(256 << 20)
+        .spawn(|| [10, 48, 49, 65, 130, 400].map(|levels| (levels, parquet(levels))).into())
+        .unwrap()
+        .join()
+        .unwrap();
+    on_a_small_stack(move || {
+        let dir = tempfile::tempdir().unwrap();
+        for (levels, bytes) in files {
+            let path = dir.path().join("a.parquet");
+            fs::write(&path, bytes).unwrap();
+            let mut kept = Kept::default();
+            match read(&[path], Format::Parquet, &ReadOptions::default(), &mut kept) {
+                Ok(rows) => assert!(levels <= 48 && rows == 1, "{levels}"),
+                Err(error) => assert!(levels > 48 && error.to_string().contains("deep"), "{levels}: {error}"),
+            }
+        }
+    });
+}
