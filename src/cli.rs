@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pipe_engine::{
-    select::Selection,
+    pipeline::Selection,
     spec::{parse_bytes, parse_duration},
 };
 
@@ -13,7 +13,7 @@ use crate::exit;
 /// Declarative dataflow for ablation studies: runs a pipeline once per variant, and computes every shared piece once.
 #[derive(Debug, Parser)]
 #[command(name = "pipe", version, after_help = exit::HELP, max_term_width = 110)]
-pub struct Cli {
+pub(crate) struct Cli {
     #[command(flatten)]
     pub global: Global,
     #[command(subcommand)]
@@ -22,7 +22,7 @@ pub struct Cli {
 
 /// Flags of every command.
 #[derive(Debug, Clone, Args)]
-pub struct Global {
+pub(crate) struct Global {
     /// Where results are kept [default: `.pipe` in the project's root: the nearest folder above with `.pipe` or `.git`]
     #[arg(long, value_name = "DIR", env = "PIPE_STORE", global = true)]
     pub store: Option<PathBuf>,
@@ -42,7 +42,7 @@ pub struct Global {
 
 /// When to use colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Color {
+pub(crate) enum Color {
     /// On a terminal, unless NO_COLOR is set.
     Auto,
     Always,
@@ -51,7 +51,7 @@ pub enum Color {
 
 /// Who reads the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     /// People.
     #[default]
     Text,
@@ -61,7 +61,7 @@ pub enum Format {
 
 /// How a graph is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum DagFormat {
+pub(crate) enum DagFormat {
     #[default]
     Text,
     /// Graphviz.
@@ -71,7 +71,7 @@ pub enum DagFormat {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Run what is not done yet
     Run(Run),
     /// Say what a run would do, why, and how long it may take
@@ -104,12 +104,16 @@ pub enum Command {
 
 /// The pipeline and its variables.
 #[derive(Debug, Clone, Args)]
-pub struct PipelineArgs {
+pub(crate) struct PipelineArgs {
     /// The pipeline file
     pub pipeline: PathBuf,
     /// Set a variable; the value is read as YAML
     #[arg(long, value_name = "NAME=VALUE")]
     pub set: Vec<String>,
+    /// Keep results under this name beside those of the file as it is written: `baseline+NAME` [default: what --set
+    /// changes]
+    #[arg(long = "as", value_name = "NAME")]
+    pub name: Option<String>,
 }
 
 /// Which stages.
@@ -141,7 +145,7 @@ impl From<SelectArgs> for Selection {
 }
 
 #[derive(Debug, Clone, Args)]
-pub struct Run {
+pub(crate) struct Run {
     #[command(flatten)]
     pub pipeline: PipelineArgs,
     #[command(flatten)]
@@ -161,7 +165,7 @@ pub struct Run {
 
 /// What the machine has.
 #[derive(Debug, Clone, Args)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// Stages (or CPU slots of stages) at once [default: number of cores]
     #[arg(short, long, value_name = "N")]
     pub jobs: Option<u32>,
@@ -174,7 +178,7 @@ pub struct Limits {
 }
 
 #[derive(Debug, Clone, Args)]
-pub struct Plan {
+pub(crate) struct Plan {
     #[command(flatten)]
     pub pipeline: PipelineArgs,
     #[command(flatten)]
@@ -187,7 +191,7 @@ pub struct Plan {
 }
 
 #[derive(Debug, Clone, Args)]
-pub struct Why {
+pub(crate) struct Why {
     #[command(flatten)]
     pub pipeline: PipelineArgs,
     /// `stage` or `stage@variant`
@@ -197,7 +201,7 @@ pub struct Why {
 }
 
 #[derive(Debug, Clone, Args)]
-pub struct Ls {
+pub(crate) struct Ls {
     /// The name of a pipeline; all when left out
     pub pipeline: Option<String>,
     /// List runs instead of results
@@ -208,7 +212,7 @@ pub struct Ls {
 }
 
 #[derive(Debug, Clone, Args)]
-pub struct Show {
+pub(crate) struct Show {
     /// `stage`, `stage@variant`, `stage.output@variant`, or the beginning of a key
     pub target: String,
     /// The pipeline, if several have such a stage
@@ -225,7 +229,7 @@ pub struct Show {
 }
 
 #[derive(Debug, Clone, Args)]
-pub struct Diff {
+pub(crate) struct Diff {
     /// A variant, or a run: its id, `last`, or `last~1` for the one before
     pub left: String,
     /// The other
@@ -238,7 +242,7 @@ pub struct Diff {
 }
 
 #[derive(Debug, Clone, Args)]
-pub struct Dag {
+pub(crate) struct Dag {
     #[command(flatten)]
     pub pipeline: PipelineArgs,
     #[arg(long, value_enum, default_value_t)]
@@ -246,7 +250,7 @@ pub struct Dag {
 }
 
 #[derive(Debug, Clone, Args)]
-pub struct Logs {
+pub(crate) struct Logs {
     /// `stage` or `stage@variant`; all stages of the run that wrote a log when left out
     pub stage: Option<String>,
     /// The run: its id, `last`, or `last~1` [default: the last one in which the stage ran]
@@ -255,7 +259,7 @@ pub struct Logs {
 }
 
 #[derive(Debug, Clone, Args)]
-pub struct Gc {
+pub(crate) struct Gc {
     /// Remove results, least recently used first, until the store is no larger (`20GB`)
     #[arg(long, value_name = "SIZE", value_parser = bytes)]
     pub max_size: Option<u64>,
@@ -276,7 +280,7 @@ pub struct Gc {
 }
 
 #[derive(Debug, Clone, Args)]
-pub struct Verify {
+pub(crate) struct Verify {
     /// Put damaged pieces aside, so that they are computed again
     #[arg(long)]
     pub repair: bool,
@@ -285,7 +289,7 @@ pub struct Verify {
 }
 
 #[derive(Debug, Clone, Args)]
-pub struct Kinds {
+pub(crate) struct Kinds {
     /// The kind to document
     pub kind: Option<String>,
     #[arg(long, value_enum, default_value_t)]
@@ -293,14 +297,14 @@ pub struct Kinds {
 }
 
 #[derive(Debug, Clone, Args)]
-pub struct Init {
+pub(crate) struct Init {
     /// The folder to write to
     #[arg(default_value = ".")]
     pub dir: PathBuf,
 }
 
 #[derive(Debug, Clone, Args)]
-pub struct Completions {
+pub(crate) struct Completions {
     #[arg(value_enum)]
     pub shell: clap_complete::Shell,
 }

@@ -1,21 +1,22 @@
 //! Turns every failure into a message for people and an exit code; nothing else does.
 
-use std::{error::Error, path::PathBuf};
+use std::path::PathBuf;
 
 use pipe_cache::StoreError;
 use pipe_engine::{
+    context::causes,
     diag::{Diagnostics, one_of},
-    diff::DiffError,
+    events::JournalError,
     execute::RunError,
-    journal::JournalError,
-    select::SelectError,
+    inspect::DiffError,
+    pipeline::SelectError,
 };
 
 use crate::{diagnostics, exit::Exit, output};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
-pub enum CliError {
+pub(crate) enum CliError {
     /// Problems of the pipeline file.
     #[error("the pipeline file is wrong")]
     Pipeline(Diagnostics),
@@ -89,27 +90,18 @@ impl From<std::io::Error> for CliError {
 
 impl CliError {
     /// Prints it to stderr; returns the exit code.
-    pub fn report(&self) -> Exit {
+    pub(crate) fn report(&self) -> Exit {
         let (exit, help) = match self {
             Self::Pipeline(problems) => {
                 diagnostics::print(problems);
                 return Exit::InvalidPipeline;
             }
             Self::BrokenPipe => return Exit::Success,
-            Self::Store(StoreError::Cancelled) => return Exit::Cancelled,
             Self::Store(_) | Self::Journal(_) | Self::Io { .. } | Self::Arrow(_) => (Exit::Io, None),
             Self::NotFound { help, .. } => (Exit::NotFound, help.as_deref()),
             Self::Usage { help, .. } => (Exit::Usage, help.as_deref()),
         };
-        let mut causes = vec![self.to_string()];
-        let mut source = self.source();
-        while let Some(cause) = source {
-            causes.push(cause.to_string());
-            source = cause.source();
-        }
-        // Transparent wrappers repeat their cause.
-        causes.dedup();
-        output::error(&causes, help);
+        output::error(&causes(self), help);
         exit
     }
 }

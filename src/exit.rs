@@ -19,12 +19,12 @@ pub enum Exit {
     Damaged = 5,
     /// There is no stage, variant, run or result of that name.
     NotFound = 6,
-    /// Cancelled by Ctrl-C or SIGTERM.
+    /// Cancelled by Ctrl-C or another signal (SIGTERM, SIGHUP, SIGQUIT, ...).
     Cancelled = 130,
 }
 
 /// The table at the end of `pipe --help`.
-pub const HELP: &str = "Exit codes:
+pub(crate) const HELP: &str = "Exit codes:
     0  all is well
     1  a stage failed (plan: cannot run)
     2  the command line makes no sense
@@ -32,7 +32,7 @@ pub const HELP: &str = "Exit codes:
     4  a file or the store could not be read or written
     5  `verify` found damage
     6  there is no stage, variant, run or result of that name
-  130  cancelled by Ctrl-C or SIGTERM";
+  130  cancelled by Ctrl-C, SIGTERM or another signal";
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {

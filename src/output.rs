@@ -1,17 +1,20 @@
 //! Words, numbers and tables for people: stdout for data, stderr for everything else.
 
 use std::{
-    fmt::Display,
+    fmt::{self, Display},
     io::{self, IsTerminal, Write},
     sync::OnceLock,
 };
+
+use pipe_cache::ArtifactKind;
+use pipe_engine::diag::{escape, is_hostile, redact, shown};
 
 use crate::{cli::Color, error::CliError};
 
 static COLOR: OnceLock<Color> = OnceLock::new();
 
 /// Decides about colours for the whole process.
-pub fn set_color(color: Color) {
+pub(crate) fn set_color(color: Color) {
     // The first word counts; there is only one call.
     let _ = COLOR.set(color);
 }
@@ -25,43 +28,81 @@ fn colored(terminal: bool) -> bool {
 }
 
 /// Whether stderr takes colours.
-pub fn color_on_stderr() -> bool {
+pub(crate) fn color_on_stderr() -> bool {
     colored(io::stderr().is_terminal())
 }
 
 /// Whether stdout takes colours.
-pub fn color_on_stdout() -> bool {
+pub(crate) fn color_on_stdout() -> bool {
     colored(io::stdout().is_terminal())
 }
 
+/// Begins our own colours until the text is written: a code point that is none of any text. What escapes there are
+/// besides come from data, and are spelt out.
+const OWN: char = '\u{fdd0}';
+
 /// Text in a colour (an SGR code), where colours are wanted.
-pub fn paint(text: impl Display, code: &str, color: bool) -> String {
-    if color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_string() }
+pub(crate) fn paint(text: impl Display, code: &str, color: bool) -> String {
+    if color { format!("{OWN}[{code}m{text}{OWN}[0m") } else { text.to_string() }
+}
+
+/// Text as a terminal may have it: our colours work, nothing else does, and credentials are left out.
+pub(crate) fn rendered(text: &str) -> String {
+    shown(text).replace(OWN, "\x1b")
 }
 
 /// SGR codes by meaning.
-pub mod style {
-    pub const ERROR: &str = "31;1";
-    pub const WARNING: &str = "33;1";
-    pub const GOOD: &str = "32";
-    pub const NEW: &str = "36";
-    pub const DIM: &str = "2";
-    pub const BOLD: &str = "1";
+pub(crate) mod style {
+    pub(crate) const ERROR: &str = "31;1";
+    pub(crate) const WARNING: &str = "33;1";
+    pub(crate) const GOOD: &str = "32";
+    pub(crate) const NEW: &str = "36";
+    pub(crate) const DIM: &str = "2";
+    pub(crate) const BOLD: &str = "1";
 }
 
 /// Says a line on stderr. A closed stderr is nobody's problem.
-pub fn say(line: impl Display) {
-    let _ = writeln!(io::stderr().lock(), "{line}");
+pub(crate) fn say(line: impl Display) {
+    let _ = writeln!(io::stderr().lock(), "{}", rendered(&line.to_string()));
+}
+
+/// Where data for people goes: stdout, or stderr for what is said about a run.
+pub(crate) struct Shown<W>(W);
+
+/// Standard output for people.
+pub(crate) fn stdout() -> Shown<io::StdoutLock<'static>> {
+    Shown(io::stdout().lock())
+}
+
+/// Standard error for people.
+pub(crate) fn stderr() -> Shown<io::StderrLock<'static>> {
+    Shown(io::stderr().lock())
+}
+
+impl<W: Write> Write for Shown<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write_all(rendered(&String::from_utf8_lossy(bytes)).as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    /// Formatted as a whole: an address may come in pieces.
+    fn write_fmt(&mut self, text: fmt::Arguments<'_>) -> io::Result<()> {
+        self.0.write_all(rendered(&text.to_string()).as_bytes())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 /// Says what went wrong, outermost cause first.
-pub fn error(causes: &[String], help: Option<&str>) {
+pub(crate) fn error(causes: &[String], help: Option<&str>) {
     let color = color_on_stderr();
     say(format_args!("{}: {}", paint("error", style::ERROR, color), explained(causes, help, color)));
 }
 
 /// Causes one under the other, the outermost first, and what to do about it.
-pub fn explained(causes: &[String], help: Option<&str>, color: bool) -> String {
+pub(crate) fn explained(causes: &[String], help: Option<&str>, color: bool) -> String {
     let mut lines: Vec<String> = causes.iter().map(|cause| cause.replace('\n', "\n    ")).collect();
     for cause in lines.iter_mut().skip(1) {
         cause.insert_str(0, "  because: ");
@@ -71,20 +112,30 @@ pub fn explained(causes: &[String], help: Option<&str>, color: bool) -> String {
 }
 
 /// Says what is probably not meant.
-pub fn warning(message: impl Display) {
+pub(crate) fn warning(message: impl Display) {
     say(format_args!("{}: {message}", paint("warning", style::WARNING, color_on_stderr())));
 }
 
 /// Prints a value as indented JSON on stdout.
-pub fn json(value: &impl serde::Serialize) -> Result<(), CliError> {
-    let mut out = io::stdout().lock();
-    serde_json::to_writer_pretty(&mut out, value).map_err(io::Error::from)?;
-    writeln!(out)?;
+pub(crate) fn json(value: &impl serde::Serialize) -> Result<(), CliError> {
+    let text = serde_json::to_string_pretty(value).map_err(io::Error::from)?;
+    writeln!(io::stdout().lock(), "{}", json_text(&text))?;
     Ok(())
 }
 
+/// JSON of which a terminal obeys nothing. JSON itself escapes the characters below 32; the others are only in its
+/// texts.
+pub(crate) fn json_text(text: &str) -> String {
+    let text = redact(text);
+    let hostile = |c: char| c > '\u{7e}' && is_hostile(c);
+    if !text.contains(hostile) {
+        return text.into_owned();
+    }
+    text.chars().map(|c| if hostile(c) { format!("\\u{:04x}", c as u32) } else { c.to_string() }).collect()
+}
+
 /// `1,234,567`.
-pub fn count(n: u64) -> String {
+pub(crate) fn count(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
@@ -97,12 +148,22 @@ pub fn count(n: u64) -> String {
 }
 
 /// `1 row`, `2 rows`.
-pub fn plural(n: u64, what: &str) -> String {
+pub(crate) fn plural(n: u64, what: &str) -> String {
     format!("{} {what}{}", count(n), if n == 1 { "" } else { "s" })
 }
 
+/// `20 rows` or `2 files`; by name where there are several outputs: `660 rows (predictions), 34 rows (scores)`.
+pub(crate) fn amounts<'a>(outputs: impl IntoIterator<Item = (&'a str, ArtifactKind, u64)>) -> String {
+    let outputs: Vec<_> = outputs.into_iter().collect();
+    let amount = |(port, kind, n): &(&str, ArtifactKind, u64)| {
+        let amount = plural(*n, if *kind == ArtifactKind::Table { "row" } else { "file" });
+        if outputs.len() == 1 { amount } else { format!("{amount} ({port})") }
+    };
+    outputs.iter().map(amount).collect::<Vec<_>>().join(", ")
+}
+
 /// `1.5 MB`.
-pub fn bytes(n: u64) -> String {
+pub(crate) fn bytes(n: u64) -> String {
     let units = ["kB", "MB", "GB", "TB"];
     if n < 1000 {
         return format!("{n} B");
@@ -117,7 +178,7 @@ pub fn bytes(n: u64) -> String {
 }
 
 /// `12ms`, `3.2s`, `4m 10s`, `2h 5m`, `3d 4h`.
-pub fn seconds(s: f64) -> String {
+pub(crate) fn seconds(s: f64) -> String {
     let whole = s.round() as u64;
     match s {
         s if s < 0.0995 => format!("{:.0}ms", s * 1000.0),
@@ -129,15 +190,18 @@ pub fn seconds(s: f64) -> String {
 }
 
 /// `3m ago`.
-pub fn ago(then_ms: u64) -> String {
+pub(crate) fn ago(then_ms: u64) -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
     let s = now.saturating_sub(then_ms) as f64 / 1000.0;
     if s < 1.0 { "now".to_owned() } else { format!("{} ago", seconds(s.floor())) }
 }
 
-/// The first line, cut to `width` characters.
-pub fn clip(text: &str, width: usize) -> String {
-    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(width + 1).collect();
+/// The text in one line, cut to `width` characters.
+pub(crate) fn clip(text: &str, width: usize) -> String {
+    // What is cut off need not be looked at, but an escape is longer than what it stands for.
+    let text: String =
+        text.chars().take(width + 1).map(|c| if matches!(c, '\n' | '\r' | '\t') { ' ' } else { c }).collect();
+    let line: String = escape(&text).chars().take(width + 1).collect();
     if line.chars().count() <= width {
         line
     } else {
@@ -147,25 +211,26 @@ pub fn clip(text: &str, width: usize) -> String {
 
 /// Columns aligned for people; numbers to the right.
 #[derive(Default)]
-pub struct Table {
+pub(crate) struct Table {
     rows: Vec<Vec<String>>,
     right: Vec<bool>,
 }
 
 impl Table {
     /// A table with these headings; one that begins with `>` is aligned to the right.
-    pub fn new(headings: &[&str]) -> Self {
+    pub(crate) fn new(headings: &[&str]) -> Self {
         let right = headings.iter().map(|h| h.starts_with('>')).collect();
         Self { rows: vec![headings.iter().map(|h| h.trim_start_matches('>').to_owned()).collect()], right }
     }
 
     /// Adds a row.
-    pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(cells.into_iter().collect());
+    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        // Here already, so that columns are as wide as what is shown.
+        self.rows.push(cells.into_iter().map(|cell| shown(&cell).into_owned()).collect());
     }
 
     /// Writes it, headings dimmed.
-    pub fn write(&self, out: &mut impl Write, color: bool) -> io::Result<()> {
+    pub(crate) fn write(&self, out: &mut impl Write, color: bool) -> io::Result<()> {
         let width = |column: usize| {
             self.rows.iter().filter_map(|r| r.get(column)).map(|c| c.chars().count()).max().unwrap_or(0)
         };
@@ -208,6 +273,19 @@ mod tests {
             ["0ms", "12ms", "0.5s", "59.9s", "4m 10s", "2h 5m", "3d 4h"]
         );
         assert_eq!(clip("two\nlines and more", 9), "two line…");
+        assert_eq!(clip("\x1b[2J", 9), "\\x1b[2J");
+    }
+
+    #[test]
+    fn only_our_own_colours_reach_a_terminal() {
+        let text = format!("{} \x1b[31m\u{9b}2J https://a:b@c", paint("ours \x1b[2J", style::ERROR, true));
+        assert_eq!(rendered(&text), "\x1b[31;1mours \\x1b[2J\x1b[0m \\x1b[31m\\u{9b}2J https://***@c");
+        let mut out = Shown(Vec::new());
+        let (scheme, secret) = ("s3", "user:\x07");
+        writeln!(out, "{scheme}://{secret}@host").unwrap();
+        out.write_all(b"\x1bc").unwrap();
+        assert_eq!(String::from_utf8(out.0).unwrap(), "s3://***@host\n\\x1bc");
+        assert_eq!(json_text("\"\u{7f}\u{9b} é\u{202e} https://u:p@h\""), "\"\\u007f\\u009b é\\u202e https://***@h\"");
     }
 
     #[test]

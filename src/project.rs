@@ -24,18 +24,16 @@ use crate::{
 const STORE: &str = ".pipe";
 
 /// Reads and resolves a pipeline file; warnings go to stderr.
-pub fn load(args: &PipelineArgs) -> Result<Pipeline, CliError> {
+pub(crate) fn load(args: &PipelineArgs) -> Result<Pipeline, CliError> {
     let _span = tracing::info_span!("load", file = %args.pipeline.display()).entered();
     let spec = spec::load(&args.pipeline);
-    let overrides = Overrides { set: args.set.clone() };
+    let folder = absolute(Path::new("."));
+    let overrides = Overrides { set: args.set.clone(), name: args.name.clone(), folder };
     let resolved = resolve(&spec, &pipe_stages::registry(), &overrides).map_err(CliError::Pipeline)?;
     if !resolved.warnings.items.is_empty() {
         diagnostics::print(&resolved.warnings);
     }
-    let mut pipeline = resolved.pipeline;
-    // Programs run in this folder, and `p.yaml` has none in its name.
-    pipeline.base_dir = absolute(&pipeline.base_dir);
-    Ok(pipeline)
+    Ok(resolved.pipeline)
 }
 
 /// The path from the root on; an empty one is the current folder.
@@ -45,26 +43,49 @@ fn absolute(path: &Path) -> PathBuf {
 }
 
 /// The nearest folder from `start` upwards that has a store or is a repository's root; `start` itself if there is none.
+/// A folder that is called as a store and is none is passed over, and told of.
 fn root(start: &Path) -> PathBuf {
     let start = absolute(start);
-    let marked = |dir: &&Path| dir.join(STORE).is_dir() || dir.join(".git").exists();
+    let marked = |dir: &&Path| {
+        let store = dir.join(STORE);
+        if store.is_dir() && !may_be_store(&store) && *dir != start {
+            output::warning(format_args!("{} is not a store, and is passed over", store.display()));
+        }
+        may_be_store(&store) || dir.join(".git").exists()
+    };
     start.ancestors().find(marked).unwrap_or(&start).to_owned()
 }
 
+/// Whether a folder is a store, or is empty and may become one.
+fn may_be_store(folder: &Path) -> bool {
+    let is_empty = || std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
+    Store::is_at(folder) || is_empty()
+}
+
 /// Where the store of a pipeline in `folder` lies.
-pub fn store_path(global: &Global, folder: &Path) -> PathBuf {
-    global.store.clone().unwrap_or_else(|| root(folder).join(STORE))
+fn store_path(global: &Global, folder: &Path) -> Result<PathBuf, CliError> {
+    let found = || root(folder).join(STORE);
+    let path = global.store.clone().unwrap_or_else(found);
+    // Whoever names a folder may mean one that holds other things, too.
+    let other = if global.store.is_some() { !path.is_dir() } else { !may_be_store(&path) };
+    if other && path.symlink_metadata().is_ok() {
+        return Err(CliError::Usage {
+            message: format!("{} is not a store", path.display()),
+            help: Some("move it away, or name another place with --store".to_owned()),
+        });
+    }
+    Ok(path)
 }
 
 /// Where links to results are made: beside the store.
-pub fn results_path(store: &Store) -> PathBuf {
+pub(crate) fn results_path(store: &Store) -> PathBuf {
     store.layout().root().with_file_name("results")
 }
 
-/// Opens the store for a pipeline in `folder`, making it where it is missing. One on a read-only file system serves
+/// Opens the store for a pipeline in `folder`, making it where it is missing. One that may not be written to serves
 /// what it has.
-pub fn open_store(global: &Global, folder: &Path) -> Result<Store, CliError> {
-    let path = store_path(global, folder);
+pub(crate) fn open_store(global: &Global, folder: &Path) -> Result<Store, CliError> {
+    let path = store_path(global, folder)?;
     match Store::open(&path, StoreOptions::default()) {
         Err(StoreError::ReadOnly { .. }) => {
             output::warning(format_args!("{} is read-only: results are reused, and none can be added", path.display()));
@@ -74,20 +95,28 @@ pub fn open_store(global: &Global, folder: &Path) -> Result<Store, CliError> {
     }
 }
 
+/// Opens the store for a pipeline in `folder` to look into it: nothing is written, and one that is missing is empty.
+pub(crate) fn look_into_store(global: &Global, folder: &Path) -> Result<Store, CliError> {
+    Ok(Store::open(store_path(global, folder)?, StoreOptions { read_only: true })?)
+}
+
 /// Opens the store of the current folder's project, which must be there.
-pub fn existing_store(global: &Global) -> Result<Store, CliError> {
-    let path = store_path(global, Path::new("."));
-    if !path.is_dir() {
+pub(crate) fn existing_store(global: &Global, options: StoreOptions) -> Result<Store, CliError> {
+    let path = store_path(global, Path::new("."))?;
+    if !Store::is_at(&path) {
         return Err(CliError::NotFound {
             message: format!("there is no store {}", path.display()),
             help: Some("run a pipeline first, or name the store with --store".to_owned()),
         });
     }
-    open_store(global, Path::new("."))
+    Ok(Store::open(&path, options)?)
 }
 
+/// What commands open the store with that only read it.
+pub(crate) const READ_ONLY: StoreOptions = StoreOptions { read_only: true };
+
 /// A snapshot of the environment for stages that declare what they need of it.
-pub fn environment() -> Arc<BTreeMap<String, String>> {
+pub(crate) fn environment() -> Arc<BTreeMap<String, String>> {
     let readable =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     Arc::new(readable.collect())

@@ -1,49 +1,64 @@
-//! What the libraries trace: to stderr with `-v`, and as a timeline with `--trace`.
+//! What the libraries trace: to stderr with `-v`, and as a timeline in the Trace Event Format with `--trace`.
 
 use std::{
-    collections::BTreeMap,
     fs::File,
-    io::{self, BufWriter, Write},
+    io::{self, Write},
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Instant,
+    sync::{Arc, OnceLock},
 };
 
-use tracing::{
-    Event, Subscriber,
-    field::{Field, Visit},
-    span,
-};
-use tracing_subscriber::{
-    EnvFilter, Layer,
-    layer::{Context, SubscriberExt},
-    registry::LookupSpan,
-    util::SubscriberInitExt,
-};
+use tracing::Subscriber;
+use tracing_chrome::{ChromeLayer, ChromeLayerBuilder, FlushGuard};
+use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, registry::LookupSpan};
 
 use crate::{cli::Global, error::CliError, output};
 
 /// Ends the timeline when dropped.
-pub struct Tracing {
-    timeline: Option<Timeline>,
+pub(crate) struct Tracing {
+    _timeline: Option<Timeline>,
 }
 
-impl Drop for Tracing {
+struct Timeline {
+    path: PathBuf,
+    /// Dropped first: what is still to be written is written then. Spans that end later are lost.
+    guard: Option<FlushGuard>,
+    error: Arc<OnceLock<io::Error>>,
+}
+
+impl Drop for Timeline {
     fn drop(&mut self) {
-        if let Some(timeline) = &self.timeline
-            && let Err(error) = timeline.close()
-        {
-            output::warning(format_args!("failed to write the timeline: {error}"));
+        self.guard = None;
+        if let Some(error) = self.error.get() {
+            output::warning(format_args!("failed to write the timeline {}: {error}", self.path.display()));
         }
     }
 }
 
+/// The file of the timeline. Its first error is kept for the end, and what comes after it is dropped: a full disk under
+/// a timeline must not end the run.
+struct Forgiving {
+    file: File,
+    error: Arc<OnceLock<io::Error>>,
+}
+
+impl Write for Forgiving {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.error.get().is_none()
+            && let Err(error) = self.file.write_all(bytes)
+        {
+            let _ = self.error.set(error);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Installs what the flags ask for; without any, tracing costs nothing.
-pub fn start(global: &Global) -> Result<Tracing, CliError> {
-    let timeline = global.trace.as_deref().map(Timeline::create).transpose()?;
+pub(crate) fn start(global: &Global) -> Result<Tracing, CliError> {
+    let (layer, timeline) = global.trace.as_deref().map(timeline).transpose()?.unzip();
     let level = match global.verbose {
         0 => None,
         1 => Some("pipe=info,pipe_cache=info,pipe_engine=info,pipe_stages=info,pipe_lm=info"),
@@ -60,110 +75,20 @@ pub fn start(global: &Global) -> Result<Tracing, CliError> {
             .without_time()
             .with_filter(filter)
     });
-    if log.is_some() || timeline.is_some() {
-        tracing_subscriber::registry().with(log).with(timeline.clone()).init();
+    if log.is_some() || layer.is_some() {
+        // Not `init`, which would add what the network libraries write to their log.
+        let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(log).with(layer));
     }
-    Ok(Tracing { timeline })
+    Ok(Tracing { _timeline: timeline })
 }
 
-/// A layer that writes the Trace Event Format: an array of begin and end events, one track per thread.
-#[derive(Clone)]
-struct Timeline {
-    shared: Arc<Shared>,
-}
-
-struct Shared {
-    path: PathBuf,
-    start: Instant,
-    /// `None` once closed.
-    file: Mutex<Option<BufWriter<File>>>,
-}
-
-/// The fields of a span, kept from its creation to its end.
-#[derive(Default)]
-struct Arguments(BTreeMap<&'static str, String>);
-
-impl Visit for Arguments {
-    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        self.0.insert(field.name(), format!("{value:?}"));
-    }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.0.insert(field.name(), value.to_owned());
-    }
-}
-
-static NEXT_THREAD: AtomicU64 = AtomicU64::new(1);
-
-thread_local! {
-    static THREAD: u64 = NEXT_THREAD.fetch_add(1, Ordering::Relaxed);
-}
-
-impl Timeline {
-    fn create(path: &Path) -> Result<Self, CliError> {
-        let failed = |source| CliError::Io { action: "create the timeline", path: path.to_owned(), source };
-        let mut file = BufWriter::new(File::create(path).map_err(failed)?);
-        write!(file, "[{{\"ph\":\"M\",\"pid\":1,\"name\":\"process_name\",\"args\":{{\"name\":\"pipe\"}}}}")
-            .map_err(failed)?;
-        let shared = Shared { path: path.to_owned(), start: Instant::now(), file: Mutex::new(Some(file)) };
-        Ok(Self { shared: Arc::new(shared) })
-    }
-
-    /// Spans that end later are lost: the process is about to end.
-    fn close(&self) -> io::Result<()> {
-        let file = self.shared.file.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(mut file) = file else { return Ok(()) };
-        writeln!(file, "\n]")
-            .and_then(|()| file.flush())
-            .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", self.shared.path.display())))
-    }
-
-    fn write(&self, phase: &str, name: &str, arguments: Option<&Arguments>) {
-        let event = serde_json::json!({
-            "ph": phase, "pid": 1, "tid": THREAD.with(|id| *id), "name": name, "s": "t",
-            "ts": self.shared.start.elapsed().as_secs_f64() * 1e6,
-            "args": arguments.map(|a| &a.0),
-        });
-        if let Some(file) = &mut *self.shared.file.lock().unwrap_or_else(PoisonError::into_inner) {
-            // A full disk shows when the file is closed.
-            let _ = write!(file, ",\n{event}");
-        }
-    }
-}
-
-impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Timeline {
-    fn on_new_span(&self, attributes: &span::Attributes<'_>, id: &span::Id, context: Context<'_, S>) {
-        let mut arguments = Arguments::default();
-        attributes.record(&mut arguments);
-        if let Some(span) = context.span(id) {
-            span.extensions_mut().insert(arguments);
-        }
-    }
-
-    fn on_record(&self, id: &span::Id, values: &span::Record<'_>, context: Context<'_, S>) {
-        if let Some(span) = context.span(id)
-            && let Some(arguments) = span.extensions_mut().get_mut::<Arguments>()
-        {
-            values.record(arguments);
-        }
-    }
-
-    fn on_enter(&self, id: &span::Id, context: Context<'_, S>) {
-        if let Some(span) = context.span(id) {
-            self.write("B", span.name(), None);
-        }
-    }
-
-    fn on_exit(&self, id: &span::Id, context: Context<'_, S>) {
-        if let Some(span) = context.span(id) {
-            self.write("E", span.name(), span.extensions().get::<Arguments>());
-        }
-    }
-
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut arguments = Arguments::default();
-        event.record(&mut arguments);
-        let name = arguments.0.remove("message").unwrap_or_else(|| event.metadata().name().to_owned());
-        self.write("i", &name, Some(&arguments));
-    }
+fn timeline<S>(path: &Path) -> Result<(ChromeLayer<S>, Timeline), CliError>
+where
+    S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
+{
+    let failed = |source| CliError::Io { action: "create the timeline", path: path.to_owned(), source };
+    let (file, error) = (File::create(path).map_err(failed)?, Arc::default());
+    let writer = Forgiving { file, error: Arc::clone(&error) };
+    let (layer, guard) = ChromeLayerBuilder::new().writer(writer).include_args(true).include_locations(false).build();
+    Ok((layer, Timeline { path: path.to_owned(), guard: Some(guard), error }))
 }

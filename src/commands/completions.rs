@@ -6,7 +6,7 @@ use clap::CommandFactory;
 
 use crate::{cli, error::CliError, exit::Exit};
 
-pub fn completions(args: &cli::Completions) -> Result<Exit, CliError> {
+pub(crate) fn completions(args: &cli::Completions) -> Result<Exit, CliError> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut cli::Cli::command(), "pipe", &mut script);
     io::stdout().lock().write_all(&script)?;

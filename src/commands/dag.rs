@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use pipe_engine::dag::{self, Dag, DagEdge, DagStage};
+use pipe_engine::inspect::{self, Dag, DagEdge, DagStage};
 
 use crate::{
     cli::{self, DagFormat},
@@ -11,9 +11,9 @@ use crate::{
     output, project,
 };
 
-pub fn dag(args: &cli::Dag) -> Result<Exit, CliError> {
-    let dag = dag::dag(&project::load(&args.pipeline)?);
-    let mut out = io::stdout().lock();
+pub(crate) fn dag(args: &cli::Dag) -> Result<Exit, CliError> {
+    let dag = inspect::dag(&project::load(&args.pipeline)?);
+    let mut out = output::stdout();
     match args.format {
         DagFormat::Json => output::json(&dag)?,
         DagFormat::Text => text(&dag, &mut out)?,

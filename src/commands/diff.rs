@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use pipe_cache::Store;
 use pipe_engine::{
     diag::one_of,
-    diff::{self, Diff, Metric, StageDiff},
+    inspect::{self, Diff, Metric, StageDiff},
 };
 
 use super::runs;
@@ -17,15 +17,15 @@ use crate::{
     project,
 };
 
-pub fn diff(global: &cli::Global, args: &cli::Diff) -> Result<Exit, CliError> {
-    let store = project::existing_store(global)?;
+pub(crate) fn diff(global: &cli::Global, args: &cli::Diff) -> Result<Exit, CliError> {
+    let store = project::existing_store(global, project::READ_ONLY)?;
     let diff = match pipeline_of(&store, args)? {
-        Some(pipeline) => diff::variants(&store, &pipeline, &args.left, &args.right)?,
-        None => diff::runs(&store, &runs::expect(&store, &args.left)?, &runs::expect(&store, &args.right)?)?,
+        Some(pipeline) => inspect::diff_variants(&store, &pipeline, &args.left, &args.right)?,
+        None => inspect::diff_runs(&store, &runs::expect(&store, &args.left)?, &runs::expect(&store, &args.right)?)?,
     };
     match args.format {
         Format::Json => output::json(&diff)?,
-        Format::Text => write(&diff, &mut io::stdout().lock())?,
+        Format::Text => write(&diff, &mut output::stdout())?,
     }
     Ok(Exit::Success)
 }
@@ -44,8 +44,12 @@ fn pipeline_of(store: &Store, args: &cli::Diff) -> Result<Option<String>, CliErr
         }
         variants.extend(refs.into_keys());
     }
+    let are_runs = || -> Result<bool, CliError> {
+        let named = runs::is_age(&args.left) || runs::is_age(&args.right);
+        Ok(named || runs::find(store, &args.left)?.is_some() && runs::find(store, &args.right)?.is_some())
+    };
     match having.as_slice() {
-        [] if runs::find(store, &args.left)?.is_some() && runs::find(store, &args.right)?.is_some() => Ok(None),
+        [] if are_runs()? => Ok(None),
         [] => {
             let unknown = if variants.contains(&args.left) { &args.right } else { &args.left };
             variants.sort();

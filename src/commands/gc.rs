@@ -1,8 +1,8 @@
 //! `pipe gc`.
 
-use std::io::{self, Write};
+use std::io::Write;
 
-use pipe_cache::GcPolicy;
+use pipe_cache::{GcPolicy, StoreOptions};
 use serde_json::json;
 
 use crate::{
@@ -13,14 +13,14 @@ use crate::{
     project,
 };
 
-pub fn gc(global: &cli::Global, args: &cli::Gc) -> Result<Exit, CliError> {
+pub(crate) fn gc(global: &cli::Global, args: &cli::Gc) -> Result<Exit, CliError> {
     if args.even_reachable && args.max_size.is_none() && args.max_age.is_none() {
         return Err(CliError::Usage {
             message: "--even-reachable goes with --max-size or --max-age".to_owned(),
             help: Some("`pipe gc --max-size 0B --even-reachable` removes every result".to_owned()),
         });
     }
-    let store = project::existing_store(global)?;
+    let store = project::existing_store(global, StoreOptions { read_only: args.dry_run })?;
     let report = store.gc(&GcPolicy {
         max_bytes: args.max_size,
         max_age: args.max_age,
@@ -35,7 +35,7 @@ pub fn gc(global: &cli::Global, args: &cli::Gc) -> Result<Exit, CliError> {
             "freed_bytes": report.freed_bytes, "kept_bytes": report.kept_bytes,
         }))?,
         Format::Text => writeln!(
-            io::stdout().lock(),
+            output::stdout(),
             "{} {}, {}, {}, {}, {}: {} freed, {} kept",
             if args.dry_run { "would remove" } else { "removed" },
             plural(report.manifests as u64, "result"),

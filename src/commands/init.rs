@@ -10,7 +10,7 @@ const FILES: [(&str, &str); 3] = [
     ("data/weather.jsonl", include_str!("starter/data/weather.jsonl")),
 ];
 
-pub fn init(args: &cli::Init) -> Result<Exit, CliError> {
+pub(crate) fn init(args: &cli::Init) -> Result<Exit, CliError> {
     // All or nothing: what is there is not touched.
     if let Some((name, _)) = FILES.iter().find(|(name, _)| args.dir.join(name).exists()) {
         return Err(CliError::Usage {

@@ -2,12 +2,12 @@
 
 use std::{
     fs::File,
-    io::{self, Write},
+    io::{BufRead, BufReader, Write},
 };
 
 use pipe_engine::{
-    events::{EventKind, NodeRef},
-    journal::Journal,
+    events::{EventKind, Journal},
+    pipeline::NodeRef,
 };
 
 use super::runs;
@@ -19,8 +19,8 @@ use crate::{
     project,
 };
 
-pub fn logs(global: &cli::Global, args: &cli::Logs) -> Result<Exit, CliError> {
-    let store = project::existing_store(global)?;
+pub(crate) fn logs(global: &cli::Global, args: &cli::Logs) -> Result<Exit, CliError> {
+    let store = project::existing_store(global, project::READ_ONLY)?;
     let journal = Journal::new(&store);
     let candidates = match &args.run {
         Some(run) => vec![runs::expect(&store, run)?],
@@ -42,12 +42,16 @@ pub fn logs(global: &cli::Global, args: &cli::Logs) -> Result<Exit, CliError> {
         let mut printed = 0;
         for node in &nodes {
             let path = store.layout().logs().join(&run).join(format!("{}.log", node.id));
-            let Ok(mut file) = File::open(&path) else { continue };
-            let mut out = io::stdout().lock();
+            let Ok(file) = File::open(&path) else { continue };
+            let mut out = output::stdout();
             if nodes.len() > 1 {
                 writeln!(out, "{}", paint(format!("==> {} <==", node.label), style::BOLD, color_on_stdout()))?;
             }
-            io::copy(&mut file, &mut out)?;
+            // Line by line: a program may print whatever it likes, also what no terminal should obey.
+            let mut lines = BufReader::new(file).split(b'\n');
+            while let Some(line) = lines.next().transpose()? {
+                writeln!(out, "{}", String::from_utf8_lossy(&line))?;
+            }
             printed += 1;
         }
         if printed == 0 {

@@ -1,12 +1,9 @@
 //! `pipe ls`.
 
-use std::io;
-
-use pipe_cache::{ArtifactKind, Lookup, Store};
+use pipe_cache::{Lookup, Store};
 use pipe_engine::{
     diag::one_of,
-    events::Outcome,
-    journal::{Journal, RunInfo},
+    events::{Journal, RunEnd, RunInfo},
 };
 use serde_json::json;
 
@@ -18,8 +15,8 @@ use crate::{
     project,
 };
 
-pub fn ls(global: &cli::Global, args: &cli::Ls) -> Result<Exit, CliError> {
-    let store = project::existing_store(global)?;
+pub(crate) fn ls(global: &cli::Global, args: &cli::Ls) -> Result<Exit, CliError> {
+    let store = project::existing_store(global, project::READ_ONLY)?;
     if args.runs {
         return list_runs(&store, args);
     }
@@ -48,32 +45,29 @@ pub fn ls(global: &cli::Global, args: &cli::Ls) -> Result<Exit, CliError> {
             .iter()
             .map(|(pipeline, variant, stage, key, entry)| {
                 let outputs = entry.iter().flat_map(|e| &e.outputs).map(|(port, artifact)| {
-                    json!({ "port": port, "kind": artifact.kind, "rows": artifact.rows, "bytes": artifact.bytes, "digest": artifact.digest,
-                            "path": store.layout().artifact(artifact) })
+                    json!({ "port": port, "kind": artifact.kind, "rows": artifact.rows, "bytes": artifact.bytes,
+                            "digest": artifact.digest, "path": store.layout().artifact(artifact) })
                 });
-                json!({ "pipeline": pipeline, "variant": variant, "stage": stage, "key": key, "present": entry.is_some(),
-                        "seconds": entry.as_ref().map(|e| e.seconds), "outputs": outputs.collect::<Vec<_>>() })
+                json!({ "pipeline": pipeline, "variant": variant, "stage": stage, "key": key,
+                        "present": entry.is_some(), "seconds": entry.as_ref().map(|e| e.seconds),
+                        "outputs": outputs.collect::<Vec<_>>() })
             })
             .collect();
         output::json(&rows)?;
         return Ok(Exit::Success);
     }
-    let mut table = Table::new(&["pipeline", "variant", "stage", ">rows", ">size", ">took", "key"]);
+    let mut table = Table::new(&["pipeline", "variant", "stage", ">amount", ">size", ">took", "key"]);
     for (pipeline, variant, stage, key, entry) in rows {
         let (size, amount, took) = match &entry {
             None => ("-".to_owned(), "deleted".to_owned(), String::new()),
             Some(entry) => {
-                let first = entry.outputs.first().map(|(_, artifact)| artifact);
-                let amount = first.map_or_else(String::new, |a| match a.kind {
-                    ArtifactKind::Table => count(a.rows),
-                    ArtifactKind::Files => output::plural(a.rows, "file"),
-                });
+                let amount = output::amounts(entry.outputs.iter().map(|(port, a)| (port.as_str(), a.kind, a.rows)));
                 (bytes(entry.outputs.iter().map(|(_, a)| a.bytes).sum()), amount, seconds(entry.seconds))
             }
         };
         table.row([pipeline, variant, stage, amount, size, took, key.short()]);
     }
-    table.write(&mut io::stdout().lock(), color_on_stdout())?;
+    table.write(&mut output::stdout(), color_on_stdout())?;
     Ok(Exit::Success)
 }
 
@@ -89,18 +83,29 @@ fn list_runs(store: &Store, args: &cli::Ls) -> Result<Exit, CliError> {
         output::json(&runs)?;
         return Ok(Exit::Success);
     }
-    let mut table = Table::new(&["run", "pipeline", "started", "outcome", ">ran", ">reused", ">failed", ">took"]);
+    let mut table =
+        Table::new(&["run", "pipeline", "with", "started", "outcome", ">ran", ">reused", ">failed", ">took"]);
     for info in runs {
         let numbers = info.summary.as_ref().map(|s| [s.ran, s.hits, s.failed].map(|n| count(n as u64)));
         let [ran, hits, failed] = numbers.unwrap_or_default();
         let outcome = info.summary.as_ref().map_or("killed, or running", |s| match s.outcome {
-            Outcome::Succeeded => "done",
-            Outcome::Failed => "failed",
-            Outcome::Cancelled => "cancelled",
+            RunEnd::Succeeded => "done",
+            RunEnd::Failed => "failed",
+            RunEnd::Cancelled => "cancelled",
         });
         let took = info.summary.as_ref().map_or_else(String::new, |s| seconds(s.seconds));
-        table.row([info.run, info.pipeline, ago(info.started_ms), outcome.to_owned(), ran, hits, failed, took]);
+        table.row([
+            info.run,
+            info.pipeline,
+            info.origin.trial.unwrap_or_default(),
+            ago(info.started_ms),
+            outcome.to_owned(),
+            ran,
+            hits,
+            failed,
+            took,
+        ]);
     }
-    table.write(&mut io::stdout().lock(), color_on_stdout())?;
+    table.write(&mut output::stdout(), color_on_stdout())?;
     Ok(Exit::Success)
 }

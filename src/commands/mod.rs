@@ -15,6 +15,7 @@ mod schema;
 mod show;
 mod stats;
 mod target;
+mod values;
 mod verify;
 mod why;
 
@@ -25,7 +26,7 @@ use crate::{
 };
 
 /// Carries out a command.
-pub fn dispatch(global: &Global, command: Command) -> Result<Exit, CliError> {
+pub(crate) fn dispatch(global: &Global, command: Command) -> Result<Exit, CliError> {
     match command {
         Command::Run(args) => run::run(global, args),
         Command::Plan(args) => plan::plan(global, args),

@@ -1,10 +1,10 @@
 //! `pipe plan`.
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use pipe_engine::{
     execute::RunOptions,
-    plan::{self, Action, Plan, PlanNode},
+    inspect::{self, Action, Plan, PlanNode},
 };
 
 use super::run::options;
@@ -16,15 +16,15 @@ use crate::{
     project,
 };
 
-pub fn plan(global: &cli::Global, args: cli::Plan) -> Result<Exit, CliError> {
+pub(crate) fn plan(global: &cli::Global, args: cli::Plan) -> Result<Exit, CliError> {
     let pipeline = project::load(&args.pipeline)?;
-    let store = project::open_store(global, &pipeline.base_dir)?;
+    let store = project::look_into_store(global, &pipeline.base_dir)?;
     let limits = cli::Limits { jobs: None, gpus: 0, memory: 0 };
     let options = RunOptions { selection: args.select.into(), ..options(&limits) };
-    let plan = plan::plan(&pipeline, &store, &options)?;
+    let plan = inspect::plan(&pipeline, &store, &options)?;
     match args.format {
         Format::Json => output::json(&plan)?,
-        Format::Text => write(&plan, args.all, pipeline.variants.len(), &mut io::stdout().lock())?,
+        Format::Text => write(&plan, args.all, pipeline.variants.len(), &mut output::stdout())?,
     }
     Ok(if plan.nodes.iter().any(|node| cannot_run(&node.action)) { Exit::StageFailed } else { Exit::Success })
 }

@@ -1,10 +1,12 @@
 //! `pipe run`.
 
 use pipe_engine::{
-    cancel::CancelToken,
-    events::Outcome,
+    context::CancelToken,
+    diag::redact,
+    events::RunEnd,
     execute::{self, RunOptions},
 };
+use pipe_stages::programs;
 use serde_json::{Value, json};
 
 use crate::{
@@ -16,7 +18,7 @@ use crate::{
     signals,
 };
 
-pub fn run(global: &cli::Global, args: cli::Run) -> Result<Exit, CliError> {
+pub(crate) fn run(global: &cli::Global, args: cli::Run) -> Result<Exit, CliError> {
     let pipeline = project::load(&args.pipeline)?;
     let store = project::open_store(global, &pipeline.base_dir)?;
     let cancel = CancelToken::new();
@@ -28,14 +30,21 @@ pub fn run(global: &cli::Global, args: cli::Run) -> Result<Exit, CliError> {
         results: (!store.read_only()).then_some(results),
         cancel,
         machine: machine(),
+        arguments: std::env::args().skip(1).map(|argument| redact(&argument).into_owned()).collect(),
+        software: SOFTWARE.to_owned(),
         ..options(&args.limits)
     };
+    if let Err(error) = programs::adopt_orphans() {
+        tracing::debug!(%error, "programs that leave their parents are not followed");
+    }
     let mut reporter = reporter(global, args.format);
     let mut words = Summary::default();
     let summary = execute::run(&pipeline, &store, &options, &mut |event| {
         reporter.event(event);
         words.event(event);
-    })?;
+    });
+    programs::end_all();
+    let summary = summary?;
     drop(reporter);
     if !global.quiet {
         // With --format json, an event has it.
@@ -49,14 +58,17 @@ pub fn run(global: &cli::Global, args: cli::Run) -> Result<Exit, CliError> {
         store.flush()?;
     }
     Ok(match summary.outcome {
-        Outcome::Succeeded => Exit::Success,
-        Outcome::Failed => Exit::StageFailed,
-        Outcome::Cancelled => Exit::Cancelled,
+        RunEnd::Succeeded => Exit::Success,
+        RunEnd::Failed => Exit::StageFailed,
+        RunEnd::Cancelled => Exit::Cancelled,
     })
 }
 
+/// Name, version and commit of this program.
+const SOFTWARE: &str = concat!("pipe ", env!("CARGO_PKG_VERSION"), env!("PIPE_COMMIT"));
+
 /// What `run` and `plan` have in common.
-pub fn options(limits: &cli::Limits) -> RunOptions {
+pub(crate) fn options(limits: &cli::Limits) -> RunOptions {
     let cores = || std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
     RunOptions {
         jobs: limits.jobs.unwrap_or_else(cores),
@@ -69,11 +81,10 @@ pub fn options(limits: &cli::Limits) -> RunOptions {
 
 /// The machine, as kept with results.
 fn machine() -> Value {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").map(|name| name.trim().to_owned()).ok();
     json!({
         "os": std::env::consts::OS,
         "arch": std::env::consts::ARCH,
         "cpus": std::thread::available_parallelism().map_or(1, usize::from),
-        "host": host,
+        "host": pipe_cache::host_name(),
     })
 }

@@ -2,7 +2,7 @@
 
 use crate::{error::CliError, exit::Exit, output};
 
-pub fn schema() -> Result<Exit, CliError> {
-    output::json(&pipe_engine::schema::pipeline_schema(&pipe_stages::registry()))?;
+pub(crate) fn schema() -> Result<Exit, CliError> {
+    output::json(&pipe_engine::spec::pipeline_schema(&pipe_stages::registry()))?;
     Ok(Exit::Success)
 }

@@ -1,19 +1,20 @@
 //! `pipe show`.
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use arrow::{
     array::RecordBatch,
-    json::LineDelimitedWriter,
     util::display::{ArrayFormatter, FormatOptions},
 };
 use pipe_cache::{ArtifactKind, Manifest, Output, ReadOptions, Store};
-use pipe_engine::diag::one_of;
+use pipe_engine::diag::{escape, one_of};
+use pipe_stages::tabular::{Unprintable, printable};
 use serde_json::{Value, json};
 
 use super::{
     stats::{ColumnStats, Stats},
     target::{self, Target},
+    values,
 };
 use crate::{
     cli::{self, Format},
@@ -26,8 +27,8 @@ use crate::{
 const CELL_WIDTH: usize = 72;
 const TOP_WIDTH: usize = 24;
 
-pub fn show(global: &cli::Global, args: &cli::Show) -> Result<Exit, CliError> {
-    let store = project::existing_store(global)?;
+pub(crate) fn show(global: &cli::Global, args: &cli::Show) -> Result<Exit, CliError> {
+    let store = project::existing_store(global, project::READ_ONLY)?;
     let target = target::find(&store, args.pipeline.as_deref(), &args.target)?;
     let manifest = store.manifest(&target.key)?.ok_or_else(|| CliError::NotFound {
         message: format!("the result `{}` was deleted, or is damaged", target.label),
@@ -40,7 +41,7 @@ pub fn show(global: &cli::Global, args: &cli::Show) -> Result<Exit, CliError> {
     };
     match args.format {
         Format::Json => print_json(&store, &manifest, output, table.as_ref())?,
-        Format::Text => print_text(&store, &target, &manifest, output, table.as_ref(), &mut io::stdout().lock())?,
+        Format::Text => print_text(&store, &target, &manifest, output, table.as_ref(), &mut output::stdout())?,
     }
     Ok(Exit::Success)
 }
@@ -57,6 +58,14 @@ fn chosen_output<'a>(manifest: &'a Manifest, target: &Target) -> Result<&'a Outp
             help: one_of(port, "the outputs are", manifest.outputs.iter().map(|output| output.port.as_str())),
         }
     })
+}
+
+/// `stage.output@variant`.
+fn named(label: &str, port: &str) -> String {
+    match label.split_once('@') {
+        Some((stage, variant)) => format!("{stage}.{port}@{variant}"),
+        None => format!("{label}.{port}"),
+    }
 }
 
 /// What is shown of a table.
@@ -87,19 +96,12 @@ fn print_json(store: &Store, manifest: &Manifest, output: &Output, table: Option
         "provenance": manifest.provenance,
     });
     if let Some(table) = table {
-        value["head"] = rows_as_json(&table.head)?;
+        value["head"] = Value::Array(values::rows(&table.head)?);
         if let Some(stats) = &table.stats {
             value["columns"] = json!(stats);
         }
     }
     output::json(&value)
-}
-
-fn rows_as_json(batch: &RecordBatch) -> Result<Value, CliError> {
-    let mut lines = Vec::new();
-    LineDelimitedWriter::new(&mut lines).write(batch)?;
-    let rows: Result<Vec<Value>, _> = serde_json::Deserializer::from_slice(&lines).into_iter().collect();
-    Ok(Value::Array(rows.map_err(io::Error::from)?))
 }
 
 fn print_text(
@@ -113,7 +115,12 @@ fn print_text(
     let color = color_on_stdout();
     let artifact = &output.artifact;
     let amount = plural(artifact.rows, if artifact.kind == ArtifactKind::Table { "row" } else { "file" });
-    writeln!(out, "{}  {amount}, {}", paint(&target.label, style::BOLD, color), bytes(artifact.bytes))?;
+    // Of several outputs, which one this is.
+    let label = match (&target.port, manifest.outputs.len()) {
+        (None, 2..) => named(&target.label, &output.port),
+        _ => target.label.clone(),
+    };
+    writeln!(out, "{}  {amount}, {}", paint(label, style::BOLD, color), bytes(artifact.bytes))?;
     let dim = |text: String| paint(text, style::DIM, color);
     let provenance = &manifest.provenance;
     writeln!(
@@ -139,7 +146,8 @@ fn print_text(
     let Some(table) = table else {
         let mut files = Table::new(&["file", ">size"]);
         for file in &output.files {
-            files.row([file.path.clone(), bytes(file.bytes)]);
+            let name = file.link.as_ref().map_or_else(|| file.path.clone(), |to| format!("{} → {to}", file.path));
+            files.row([name, bytes(file.bytes)]);
         }
         files.write(out, color)?;
         return Ok(());
@@ -182,17 +190,19 @@ fn stats_table(stats: &[ColumnStats]) -> Table {
 /// Rows one under the other, one line per value: texts are long.
 fn write_rows(batch: &RecordBatch, color: bool, out: &mut impl Write) -> Result<(), CliError> {
     let options = FormatOptions::new().with_null("null");
+    let batch = printable(batch, Unprintable::AsStored)?;
     let formats = batch
         .columns()
         .iter()
         .map(|column| ArrayFormatter::try_new(column, &options))
         .collect::<Result<Vec<_>, _>>()?;
     let schema = batch.schema();
-    let width = schema.fields().iter().map(|field| field.name().chars().count()).max().unwrap_or(0);
+    let names: Vec<_> = schema.fields().iter().map(|field| escape(field.name())).collect();
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
     for row in 0..batch.num_rows() {
         writeln!(out, "\n{}", paint(format!("row {row}"), style::DIM, color))?;
-        for (field, format) in schema.fields().iter().zip(&formats) {
-            let name = format!("{:width$}", field.name());
+        for (name, format) in names.iter().zip(&formats) {
+            let name = format!("{name:width$}");
             writeln!(
                 out,
                 "  {}  {}",

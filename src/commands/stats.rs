@@ -10,6 +10,7 @@ use arrow::{
     util::display::{ArrayFormatter, FormatOptions},
 };
 use pipe_cache::Digest;
+use pipe_stages::tabular::{Unprintable, printable_column};
 use serde::Serialize;
 
 /// Values are counted one by one up to this many distinct ones; beyond, only their number is kept.
@@ -18,7 +19,7 @@ const TOP: usize = 3;
 
 /// What is known of a column.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ColumnStats {
+pub(crate) struct ColumnStats {
     pub name: String,
     #[serde(rename = "type")]
     pub data_type: String,
@@ -42,14 +43,14 @@ pub struct ColumnStats {
 
 /// Shortest, mean and longest.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Lengths {
+pub(crate) struct Lengths {
     pub min: u64,
     pub mean: f64,
     pub max: u64,
 }
 
 /// Gathers statistics batch by batch.
-pub struct Stats {
+pub(crate) struct Stats {
     columns: Vec<Column>,
 }
 
@@ -67,7 +68,7 @@ struct Column {
 }
 
 impl Stats {
-    pub fn new(schema: &SchemaRef) -> Self {
+    pub(crate) fn new(schema: &SchemaRef) -> Self {
         let column = |field: &arrow::datatypes::FieldRef| Column {
             name: field.name().clone(),
             data_type: field.data_type().clone(),
@@ -82,11 +83,11 @@ impl Stats {
         Self { columns: schema.fields().iter().map(column).collect() }
     }
 
-    pub fn update(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
+    pub(crate) fn update(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
         self.columns.iter_mut().zip(batch.columns()).try_for_each(|(column, array)| column.update(array))
     }
 
-    pub fn finish(self) -> Vec<ColumnStats> {
+    pub(crate) fn finish(self) -> Vec<ColumnStats> {
         self.columns.into_iter().map(Column::finish).collect()
     }
 }
@@ -112,7 +113,8 @@ impl Column {
 
     fn count_values(&mut self, array: &ArrayRef) -> Result<(), ArrowError> {
         let options = FormatOptions::new();
-        let format = ArrayFormatter::try_new(array, &options)?;
+        let array = printable_column(array, Unprintable::AsStored)?;
+        let format = ArrayFormatter::try_new(&array, &options)?;
         let texts = array.as_string_opt::<i32>();
         for row in (0..array.len()).filter(|&row| array.is_valid(row)) {
             let text = match texts {

@@ -6,7 +6,7 @@ use pipe_engine::diag::one_of;
 use crate::{error::CliError, output};
 
 /// A result that was asked for.
-pub struct Target {
+pub(crate) struct Target {
     /// Its key.
     pub key: Digest,
     /// The output that was named, if one was.
@@ -31,7 +31,7 @@ impl<'a> Name<'a> {
 }
 
 /// Finds what is meant, among the stages of `pipeline` or of all pipelines, and then among keys.
-pub fn find(store: &Store, pipeline: Option<&str>, text: &str) -> Result<Target, CliError> {
+pub(crate) fn find(store: &Store, pipeline: Option<&str>, text: &str) -> Result<Target, CliError> {
     let name = Name::parse(text);
     let mut pipelines = store.pipelines()?;
     if let Some(wanted) = pipeline {

@@ -1,8 +1,8 @@
 //! `pipe verify`.
 
-use std::io::{self, Write};
+use std::io::Write;
 
-use pipe_cache::{Digest, Finding, VerifyOptions};
+use pipe_cache::{Digest, Finding, StoreOptions, VerifyOptions};
 use serde_json::{Value, json};
 
 use crate::{
@@ -13,25 +13,31 @@ use crate::{
     project,
 };
 
-pub fn verify(global: &cli::Global, args: &cli::Verify) -> Result<Exit, CliError> {
-    let store = project::existing_store(global)?;
+pub(crate) fn verify(global: &cli::Global, args: &cli::Verify) -> Result<Exit, CliError> {
+    let store = project::existing_store(global, StoreOptions { read_only: !args.repair })?;
     let report = store.verify(&VerifyOptions { repair: args.repair })?;
     match args.format {
         Format::Json => output::json(&json!({
-            "sound": report.is_sound(), "results": report.manifests, "objects": report.objects, "memo_shards": report.shards,
-            "bytes": report.bytes, "findings": report.findings.iter().map(as_json).collect::<Vec<_>>(),
+            "sound": report.is_sound(), "results": report.manifests, "objects": report.objects, "memo_shards":
+            report.shards, "others": report.others, "bytes": report.bytes,
+            "findings": report.findings.iter().map(as_json).collect::<Vec<_>>(),
+            "repaired": report.repaired.iter().map(as_json).collect::<Vec<_>>(),
         }))?,
         Format::Text => {
-            let mut out = io::stdout().lock();
+            let mut out = output::stdout();
+            for finding in &report.repaired {
+                writeln!(out, "{}; it is put aside", as_text(finding))?;
+            }
             for finding in &report.findings {
                 writeln!(out, "{}", as_text(finding))?;
             }
             writeln!(
                 out,
-                "{}, {}, {}: {} checked, {}",
+                "{}, {}, {}, {}: {} checked, {}",
                 plural(report.manifests as u64, "result"),
                 plural(report.objects as u64, "object"),
                 plural(report.shards as u64, "memo shard"),
+                plural(report.others as u64, "other file"),
                 bytes(report.bytes),
                 if report.is_sound() { "all sound" } else { "DAMAGED" },
             )?;
@@ -39,7 +45,13 @@ pub fn verify(global: &cli::Global, args: &cli::Verify) -> Result<Exit, CliError
     }
     if !report.is_sound() && !args.repair {
         output::say(
-            "damaged pieces are never served; `pipe verify --repair` puts them aside, and the next run computes them again",
+            "damaged pieces are never served; `pipe verify --repair` puts them aside, and the next run computes them \
+             again",
+        );
+    }
+    if !report.repaired.is_empty() {
+        output::say(
+            "what was put aside lies in the store's `quarantine/`; the next run computes it again where it needs it",
         );
     }
     Ok(if report.is_sound() { Exit::Success } else { Exit::Damaged })
@@ -55,6 +67,7 @@ fn as_text(finding: &Finding) -> String {
         Finding::Future { path, format } => {
             format!("newer     {}: of format {format}, which this version cannot read", path.display())
         }
+        Finding::Unreadable { path, reason } => format!("unread    {}: {reason}", path.display()),
         Finding::Orphan { path } => format!("orphan    {}: no result names it; `pipe gc` removes it", path.display()),
         Finding::Leftover { path } => {
             format!("leftover  {}: of a process that died; `pipe gc` removes it", path.display())
@@ -68,6 +81,7 @@ fn as_json(finding: &Finding) -> Value {
             json!({ "finding": "damaged", "path": path, "reason": reason, "needed_by": keys })
         }
         Finding::Future { path, format } => json!({ "finding": "future", "path": path, "format": format }),
+        Finding::Unreadable { path, reason } => json!({ "finding": "unreadable", "path": path, "reason": reason }),
         Finding::Orphan { path } => json!({ "finding": "orphan", "path": path }),
         Finding::Leftover { path } => json!({ "finding": "leftover", "path": path }),
     }

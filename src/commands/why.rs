@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use pipe_engine::why::{self, Verdict, Why};
+use pipe_engine::inspect::{self, Verdict, Why};
 
 use crate::{
     cli::{self, Format},
@@ -12,14 +12,14 @@ use crate::{
     project,
 };
 
-pub fn why(global: &cli::Global, args: &cli::Why) -> Result<Exit, CliError> {
+pub(crate) fn why(global: &cli::Global, args: &cli::Why) -> Result<Exit, CliError> {
     let pipeline = project::load(&args.pipeline)?;
-    let store = project::open_store(global, &pipeline.base_dir)?;
-    let answers = why::why(&pipeline, &store, &project::environment(), &args.stage)?;
+    let store = project::look_into_store(global, &pipeline.base_dir)?;
+    let answers = inspect::why(&pipeline, &store, &project::environment(), &args.stage)?;
     match args.format {
         Format::Json => output::json(&answers)?,
         Format::Text => {
-            let mut out = io::stdout().lock();
+            let mut out = output::stdout();
             for answer in &answers {
                 write(answer, &mut out)?;
             }

@@ -1,6 +1,6 @@
 //! The table of arms.
 
-use pipe_engine::highlights::{Arm, ArmScore};
+use pipe_engine::events::{Arm, ArmScore};
 use serde_json::Value;
 
 use crate::output::{Table, count, seconds};
@@ -8,9 +8,9 @@ use crate::output::{Table, count, seconds};
 /// Rows shown; the rest is in the results.
 const SHOWN: usize = 60;
 
-/// One row per arm: its factors, scores with standard errors, yield, counts, time and reuse. The second value is how many rows
-/// were left out.
-pub fn table(arms: &[Arm]) -> (Table, usize) {
+/// One row per arm: its factors, scores with standard errors, yield, counts, time and reuse. The second value is how
+/// many rows were left out.
+pub(crate) fn table(arms: &[Arm]) -> (Table, usize) {
     let columns = Columns::of(arms);
     let mut table = Table::new(&columns.headings().iter().map(String::as_str).collect::<Vec<_>>());
     for arm in arms.iter().take(SHOWN) {
@@ -53,7 +53,7 @@ impl<'a> Columns<'a> {
         headings.extend(self.scores.iter().map(|(_, heading)| format!(">{heading}")));
         headings.extend(self.kept.then(|| ">kept of attempted".to_owned()));
         headings.extend(self.counts.iter().map(|(_, heading)| format!(">{heading}")));
-        headings.extend([">time".to_owned(), ">reused".to_owned()]);
+        headings.extend([">time".to_owned(), ">of which now".to_owned(), ">reused".to_owned()]);
         headings
     }
 
@@ -74,7 +74,8 @@ impl<'a> Columns<'a> {
             arm.counts.iter().find(|c| c.name == *name).map_or_else(none, |c| count(c.count))
         };
         cells.extend(self.counts.iter().map(counted));
-        cells.extend([seconds(arm.seconds), format!("{} of {}", arm.reused, arm.stages)]);
+        let paid = if arm.seconds_paid > 0.0 { seconds(arm.seconds_paid) } else { none() };
+        cells.extend([seconds(arm.seconds), paid, format!("{} of {}", arm.reused, arm.stages)]);
         cells
     }
 }
@@ -108,7 +109,7 @@ fn score(score: &ArmScore) -> String {
 
 #[cfg(test)]
 mod tests {
-    use pipe_engine::highlights::{ArmCount, ArmYield};
+    use pipe_engine::events::{ArmCount, ArmYield};
     use serde_json::json;
 
     use super::*;
@@ -124,6 +125,7 @@ mod tests {
             kept,
             counts: vec![ArmCount { name: "t".into(), heading: "trained".into(), count: 1234 * n }],
             seconds: 12.0,
+            seconds_paid: if n == 0 { 0.0 } else { 2.5 },
             stages: 5,
             reused: 3,
         };
@@ -131,9 +133,9 @@ mod tests {
         let arms = [base, arm(1000, score(Some(0.12345), Some(0.01)), Some(ArmYield { attempted: 1100, kept: 990 }))];
         let mut out = Vec::new();
         table(&arms).0.write(&mut out, false).unwrap();
-        let expect = "stage  n               F1   kept of attempted    trained   time  reused\n\
-                      base                    -                   -          0  12.0s  3 of 5\n\
-                      score  1000  0.123 ±0.010  990 of 1,100 (90%)  1,234,000  12.0s  3 of 5\n";
+        let expect = "stage  n               F1   kept of attempted    trained   time  of which now  reused\n\
+                      base                    -                   -          0  12.0s             -  3 of 5\n\
+                      score  1000  0.123 ±0.010  990 of 1,100 (90%)  1,234,000  12.0s          2.5s  3 of 5\n";
         assert_eq!(String::from_utf8(out).unwrap(), expect);
     }
 }

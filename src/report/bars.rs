@@ -3,19 +3,22 @@
 use std::{collections::HashMap, time::Duration};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use pipe_engine::events::{Event, EventKind, NodeRef};
+use pipe_engine::{
+    events::{Event, EventKind},
+    pipeline::NodeRef,
+};
 
 use super::{
     Reporter,
     lines::{line, problem},
 };
-use crate::output::clip;
+use crate::output::{clip, rendered};
 
 const REDRAWS_PER_SECOND: u8 = 12;
 const LABEL_WIDTH: usize = 32;
 
 /// The reporter for terminals.
-pub struct Bars {
+pub(crate) struct Bars {
     multi: MultiProgress,
     run: Option<ProgressBar>,
     stages: HashMap<u32, ProgressBar>,
@@ -35,7 +38,7 @@ fn style(template: &str) -> ProgressStyle {
 impl Bars {
     fn println(&self, text: &str) {
         // A terminal that cannot be written to is gone, and the run goes on.
-        let _ = self.multi.println(text);
+        let _ = self.multi.println(rendered(text));
     }
 
     fn start(&mut self, node: &NodeRef) {
@@ -66,7 +69,7 @@ impl Bars {
             }
             None => {}
         }
-        bar.set_message(unit.to_owned());
+        bar.set_message(clip(unit, LABEL_WIDTH));
         bar.set_position(done);
     }
 
@@ -90,7 +93,7 @@ impl Reporter for Bars {
             EventKind::RunStarted { pipeline, selected, .. } => {
                 let bar = ProgressBar::new(*selected as u64);
                 bar.set_style(style("{prefix:.bold} {bar:30.green} {pos}/{len} stages {elapsed}"));
-                bar.set_prefix(pipeline.clone());
+                bar.set_prefix(clip(pipeline, LABEL_WIDTH));
                 self.run = Some(self.multi.add(bar));
             }
             EventKind::Hit { .. } => self.advance(),

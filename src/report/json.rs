@@ -5,9 +5,10 @@ use std::io::{self, BufWriter, Stdout, Write};
 use pipe_engine::events::{Event, EventKind};
 
 use super::Reporter;
+use crate::output;
 
 /// The reporter for scripts.
-pub struct JsonLines {
+pub(crate) struct JsonLines {
     out: BufWriter<Stdout>,
 }
 
@@ -20,8 +21,8 @@ impl Default for JsonLines {
 impl Reporter for JsonLines {
     fn event(&mut self, event: &Event) {
         // A reader that went away must not stop the run.
-        let written = serde_json::to_writer(&mut self.out, event).map_err(io::Error::from);
-        let _ = written.and_then(|()| self.out.write_all(b"\n"));
+        let text = serde_json::to_string(event).map_err(io::Error::from);
+        let _ = text.and_then(|text| writeln!(self.out, "{}", output::json_text(&text)));
         // Hits come by the thousand; whoever reads along wants to see the others at once.
         if !matches!(event.kind, EventKind::Hit { .. }) {
             let _ = self.out.flush();

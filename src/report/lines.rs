@@ -2,17 +2,17 @@
 
 use std::collections::HashMap;
 
-use pipe_engine::events::{Event, EventKind, NodeStats};
+use pipe_engine::events::{Event, EventKind, NodeStats, OutputCount};
 
 use super::Reporter;
-use crate::output::{color_on_stderr, count, explained, paint, plural, say, seconds, style};
+use crate::output::{amounts, color_on_stderr, count, explained, paint, say, seconds, style};
 
 /// A stage that takes long says how far it is this often, in seconds.
 const PROGRESS_EVERY: f64 = 10.0;
 
 /// The reporter for everything that is not a terminal.
 #[derive(Default)]
-pub struct Lines {
+pub(crate) struct Lines {
     errors_only: bool,
     /// By node: when it last said something.
     last: HashMap<u32, f64>,
@@ -20,7 +20,7 @@ pub struct Lines {
 
 impl Lines {
     /// Says only what went wrong.
-    pub fn errors_only() -> Self {
+    pub(crate) fn errors_only() -> Self {
         Self { errors_only: true, ..Self::default() }
     }
 }
@@ -50,7 +50,7 @@ impl Reporter for Lines {
 }
 
 /// The line for an event that people should see however quiet they want it.
-pub fn problem(event: &EventKind) -> Option<String> {
+pub(crate) fn problem(event: &EventKind) -> Option<String> {
     let color = color_on_stderr();
     Some(match event {
         EventKind::Failed { node, error, help, log } => {
@@ -76,11 +76,12 @@ pub fn problem(event: &EventKind) -> Option<String> {
 }
 
 /// The line for an event that tells that something is done, or waits.
-pub fn line(event: &EventKind) -> Option<String> {
+pub(crate) fn line(event: &EventKind) -> Option<String> {
     let color = color_on_stderr();
     Some(match event {
-        EventKind::Finished { node, stats, .. } => {
-            format!("{} {}  {}", paint("✓", style::GOOD, color), node.label, paint(done(stats), style::DIM, color))
+        EventKind::Finished { node, stats, outputs, .. } => {
+            let done = done(stats, outputs);
+            format!("{} {}  {}", paint("✓", style::GOOD, color), node.label, paint(done, style::DIM, color))
         }
         EventKind::Waiting { node, on, .. } => format!("… {} waits for {on}", node.label),
         EventKind::Log { node, line } => format!("  {}: {line}", node.label),
@@ -89,10 +90,10 @@ pub fn line(event: &EventKind) -> Option<String> {
 }
 
 /// What a stage did, in words.
-fn done(stats: &NodeStats) -> String {
-    let new = match stats.rows_reused {
+fn done(stats: &NodeStats, outputs: &[OutputCount]) -> String {
+    let new = match stats.rows_reused + stats.rows_waited {
         0 => String::new(),
         _ => format!(" ({} new)", count(stats.rows_computed)),
     };
-    format!("{}{new}, {}", plural(stats.rows, "row"), seconds(stats.seconds))
+    format!("{}{new}, {}", amounts(outputs.iter().map(|o| (o.port.as_str(), o.kind, o.rows))), seconds(stats.seconds))
 }

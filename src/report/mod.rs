@@ -15,16 +15,16 @@ use crate::{
     output,
 };
 
-pub use summary::Summary;
+pub(crate) use summary::Summary;
 
 /// Takes the events of a run in order.
-pub trait Reporter {
+pub(crate) trait Reporter {
     /// The next event.
     fn event(&mut self, event: &Event);
 }
 
 /// The reporter for the flags, and for where stderr goes.
-pub fn reporter(global: &Global, format: Format) -> Box<dyn Reporter> {
+pub(crate) fn reporter(global: &Global, format: Format) -> Box<dyn Reporter> {
     if format == Format::Json {
         return Box::new(json::JsonLines::default());
     }

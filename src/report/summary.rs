@@ -1,18 +1,13 @@
 //! The last words of a run.
 
-use std::io;
-
-use pipe_engine::{
-    events::{Event, EventKind, Outcome, RunSummary, SkipReason},
-    highlights::Arm,
-};
+use pipe_engine::events::{Arm, Event, EventKind, RunEnd, RunSummary, SkipReason};
 
 use super::arms;
-use crate::output::{color_on_stderr, count, paint, say, seconds, style};
+use crate::output::{self, color_on_stderr, count, paint, say, seconds, style};
 
 /// Gathers what the last words need.
 #[derive(Default)]
-pub struct Summary {
+pub(crate) struct Summary {
     pipeline: String,
     failed: Vec<String>,
     not_selected: Vec<String>,
@@ -21,9 +16,11 @@ pub struct Summary {
 
 impl Summary {
     /// Takes note of an event.
-    pub fn event(&mut self, event: &Event) {
+    pub(crate) fn event(&mut self, event: &Event) {
         match &event.kind {
-            EventKind::RunStarted { pipeline, .. } => self.pipeline.clone_from(pipeline),
+            EventKind::RunStarted { pipeline, origin, .. } => {
+                self.pipeline = origin.trial.as_ref().map_or_else(|| pipeline.clone(), |t| format!("{pipeline} +{t}"));
+            }
             EventKind::Failed { node, .. } => self.failed.push(node.label.to_string()),
             EventKind::Skipped { node, reason: SkipReason::UpstreamNotSelected { upstream } } => {
                 self.not_selected.push(format!("{} (needs {upstream})", node.label));
@@ -34,20 +31,20 @@ impl Summary {
     }
 
     /// Says what the arms came to.
-    pub fn say_arms(&self) {
+    pub(crate) fn say_arms(&self) {
         if self.arms.is_empty() {
             return;
         }
         let (table, more) = arms::table(&self.arms);
         // A closed stderr is nobody's problem.
-        let _ = table.write(&mut io::stderr().lock(), color_on_stderr());
+        let _ = table.write(&mut output::stderr(), color_on_stderr());
         if more > 0 {
             say(format_args!("and {more} more: see the results, or --format json"));
         }
     }
 
     /// Says what ran, what was reused, and the time that saved.
-    pub fn say(&self, summary: &RunSummary) {
+    pub(crate) fn say(&self, summary: &RunSummary) {
         let color = color_on_stderr();
         let mut parts =
             vec![format!("{} ran", count(summary.ran as u64)), format!("{} reused", count(summary.hits as u64))];
@@ -58,9 +55,9 @@ impl Summary {
             parts.push(format!("{} skipped", count(summary.skipped as u64)));
         }
         let outcome = match summary.outcome {
-            Outcome::Succeeded => paint("done", style::GOOD, color),
-            Outcome::Failed => paint("failed", style::ERROR, color),
-            Outcome::Cancelled => paint("cancelled", style::WARNING, color),
+            RunEnd::Succeeded => paint("done", style::GOOD, color),
+            RunEnd::Failed => paint("failed", style::ERROR, color),
+            RunEnd::Cancelled => paint("cancelled", style::WARNING, color),
         };
         let saved = match summary.seconds_saved {
             s if s < 0.1 => String::new(),
@@ -68,12 +65,23 @@ impl Summary {
         };
         let took = seconds(summary.seconds);
         say(format_args!("{} {outcome}: {} in {took}{saved}", self.pipeline, parts.join(", ")));
+        if let Some(rows) = rows(summary) {
+            say(format_args!("  {rows}"));
+        }
         for (label, names) in [("failed", &self.failed), ("skipped", &self.not_selected)] {
             if names.len() > 1 || (label == "skipped" && !names.is_empty()) {
                 say(format_args!("  {label}: {}", listed(names)));
             }
         }
     }
+}
+
+/// What became of the rows that stages work on one by one, where not all were computed by the stage that needed them.
+fn rows(summary: &RunSummary) -> Option<String> {
+    let told = [(summary.rows_reused, "reused"), (summary.rows_waited, "computed by others meanwhile")];
+    let told: Vec<String> =
+        told.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", count(n))).collect();
+    (!told.is_empty()).then(|| format!("rows: {} computed, {}", count(summary.rows_computed), told.join(", ")))
 }
 
 /// The first names, and how many more.

@@ -19,7 +19,8 @@ stages:
   all:
     kind: command
     inputs: { sizes: "size[*]" }
-    params: { shell: "cp $PIPE_INPUT_sizes $PIPE_OUTPUT_rows", outputs: { rows: { format: parquet, columns: { rows: int, n: int } } } }
+    params: { shell: "cp $PIPE_INPUT_sizes $PIPE_OUTPUT_rows",
+              outputs: { rows: { format: parquet, columns: { rows: int, n: int } } } }
 "#;
 
 fn project() -> TestEnvironment {
@@ -146,7 +147,8 @@ fn logs_print_what_programs_said() {
 #[test]
 fn gc_removes_what_no_pipeline_stands_at() {
     let project = after_a_run();
-    project.ok(&["run", "p.yaml", "--set", "n=3"]);
+    project.write("p.yaml", &PIPELINE.replace("n: 4", "n: 3"));
+    project.ok(&["run", "p.yaml"]);
     let report = |arguments: &[&str]| {
         let arguments: Vec<&str> = ["gc", "--format", "json"].iter().chain(arguments).copied().collect();
         project.json(&arguments)
@@ -155,9 +157,9 @@ fn gc_removes_what_no_pipeline_stands_at() {
     let would = report(&["--unreachable", "--dry-run"]);
     assert!(would["results"].as_u64().unwrap() > 0, "{would}");
     assert_eq!(report(&["--unreachable"])["results"], would["results"]);
-    assert_eq!(project.ran(&["--set", "n=3"]), Vec::<String>::new(), "what the pipeline stands at is still there");
+    assert_eq!(project.ran(&[]), Vec::<String>::new(), "what the pipeline stands at is still there");
     assert!(project.ok(&["gc", "--max-size", "0B", "--even-reachable"]).stdout.contains("0 B kept"));
-    assert_eq!(project.ran(&["--set", "n=3"]).len(), 6);
+    assert_eq!(project.ran(&[]).len(), 6);
 }
 
 #[test]
@@ -176,9 +178,10 @@ fn verify_finds_a_flipped_bit_and_the_next_run_repairs_it() {
     permissions.set_readonly(false);
     std::fs::set_permissions(&object, permissions).unwrap();
     std::fs::write(&object, bytes).unwrap();
-    let outcome = project.pipe(&["verify", "--repair"]);
+    let outcome = project.pipe(&["verify"]);
     assert_eq!(outcome.code, Some(5), "{}{}", outcome.stdout, outcome.stderr);
-    assert!(outcome.stdout.contains("damaged"), "{}", outcome.stdout);
+    let repaired = project.ok(&["verify", "--repair"]).stdout;
+    assert!(repaired.contains("damaged") && repaired.contains("all sound"), "{repaired}");
     assert_eq!(project.ran(&[]), ["size@n=2"]);
     project.ok(&["verify"]);
 }
@@ -189,14 +192,34 @@ fn kinds_document_themselves() {
     let kinds = project.ok(&["kinds"]).stdout;
     assert!(kinds.contains("table") && kinds.contains("Reads rows from JSONL"), "{kinds}");
     let table = project.ok(&["kinds", "table"]).stdout;
-    assert!(table.contains("path  string | [string], required, not part of the key"), "{table}");
+    assert!(table.contains("path  text or list of texts, required, not part of the key"), "{table}");
+    let evaluate = project.ok(&["kinds", "evaluate"]).stdout;
+    for expect in [
+        "items  table, required",
+        "output or references  text  The answer.",
+        "labels  list of texts, optional",
+        "predictions  table",
+        "scores  table",
+        "bootstrap  settings",
+        "      resamples  whole number",
+    ] {
+        assert!(evaluate.contains(expect), "{expect}\n{evaluate}");
+    }
+    for kind in kinds.lines().filter_map(|line| line.split_whitespace().next()) {
+        let text = project.ok(&["kinds", kind]).stdout;
+        // The ports of `command` are what its parameters say.
+        assert!(kind == "command" || text.contains("outputs\n"), "{kind} has ports to show:\n{text}");
+        for rust in ["Option<", "Params", "Vec<", "$ref", "uint", "Spec<"] {
+            assert!(!text.contains(rust), "{kind} says `{rust}`:\n{text}");
+        }
+    }
     assert_eq!(project.json(&["kinds", "seed_subset", "--format", "json"])["properties"]["fraction"]["maximum"], 1.0);
 }
 
 #[test]
 fn help_and_completions() {
     let project = TestEnvironment::new();
-    assert!(project.ok(&["--help"]).stdout.contains("130  cancelled by Ctrl-C or SIGTERM"));
+    assert!(project.ok(&["--help"]).stdout.contains("130  cancelled by Ctrl-C, SIGTERM or another signal"));
     for shell in ["bash", "zsh", "fish"] {
         assert!(project.ok(&["completions", shell]).stdout.contains("pipe"));
     }

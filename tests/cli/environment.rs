@@ -9,12 +9,12 @@ use std::{
 use tempfile::TempDir;
 
 /// A project of its own, gone at the end.
-pub struct TestEnvironment {
+pub(crate) struct TestEnvironment {
     dir: TempDir,
 }
 
 /// What a run of the binary left.
-pub struct Outcome {
+pub(crate) struct Outcome {
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
@@ -22,7 +22,7 @@ pub struct Outcome {
 
 impl TestEnvironment {
     /// An empty project.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         // Marks the project's root, so that a store further up is never found.
         fs::create_dir(dir.path().join(".git")).unwrap();
@@ -30,7 +30,7 @@ impl TestEnvironment {
     }
 
     /// A project with these files.
-    pub fn with(files: &[(&str, &str)]) -> Self {
+    pub(crate) fn with(files: &[(&str, &str)]) -> Self {
         let this = Self::new();
         for (name, text) in files {
             this.write(name, text);
@@ -38,26 +38,26 @@ impl TestEnvironment {
         this
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
 
-    pub fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    pub fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         let path = self.file(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
 
-    pub fn read(&self, name: &str) -> String {
+    pub(crate) fn read(&self, name: &str) -> String {
         fs::read_to_string(self.file(name)).unwrap()
     }
 
     /// The binary with these arguments, in an environment that holds nothing but PATH.
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pipe"));
         command.args(arguments).current_dir(self.path()).env_clear().stdin(Stdio::null());
         command.env("PATH", std::env::var_os("PATH").unwrap());
@@ -65,24 +65,24 @@ impl TestEnvironment {
     }
 
     /// Runs it to its end.
-    pub fn pipe(&self, arguments: &[&str]) -> Outcome {
+    pub(crate) fn pipe(&self, arguments: &[&str]) -> Outcome {
         self.outcome(self.command(arguments).output().unwrap())
     }
 
     /// Runs it, and expects success.
-    pub fn ok(&self, arguments: &[&str]) -> Outcome {
+    pub(crate) fn ok(&self, arguments: &[&str]) -> Outcome {
         let outcome = self.pipe(arguments);
         assert_eq!(outcome.code, Some(0), "pipe {}\n{}{}", arguments.join(" "), outcome.stdout, outcome.stderr);
         outcome
     }
 
     /// Runs it, and parses what it prints as JSON.
-    pub fn json(&self, arguments: &[&str]) -> serde_json::Value {
+    pub(crate) fn json(&self, arguments: &[&str]) -> serde_json::Value {
         serde_json::from_str(&self.ok(arguments).stdout).unwrap()
     }
 
     /// Runs the pipeline; returns the sorted labels of the stages that were computed.
-    pub fn ran(&self, arguments: &[&str]) -> Vec<String> {
+    pub(crate) fn ran(&self, arguments: &[&str]) -> Vec<String> {
         let arguments: Vec<&str> = ["run", "p.yaml", "--format", "json"].iter().chain(arguments).copied().collect();
         let mut labels: Vec<String> = (self.ok(&arguments).stdout.lines())
             .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
@@ -94,7 +94,7 @@ impl TestEnvironment {
     }
 
     /// What came out, with this folder's name taken out.
-    pub fn outcome(&self, output: Output) -> Outcome {
+    pub(crate) fn outcome(&self, output: Output) -> Outcome {
         let text = |bytes: Vec<u8>| {
             let folder = format!("{}/", self.path().display());
             String::from_utf8(bytes).unwrap().replace(&folder, "")

@@ -1,10 +1,17 @@
 //! End-to-end tests of the binary: every command as a user types it, in a folder of its own.
 
 mod commands;
+mod earlier;
 mod environment;
 mod examples;
+mod hostile;
+mod in_flight;
+mod kills;
+mod looking;
 mod method;
 mod mistakes;
+mod programs;
 mod reruns;
+mod tables;
 
 use environment::TestEnvironment;

@@ -1,4 +1,5 @@
-//! The method on the embedded model, small: what reruns after which edit, what a kill costs, and that nothing depends on batches or threads.
+//! The method on the embedded model, small: what reruns after which edit, what a kill costs, and that nothing depends
+//! on batches or threads.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,9 +17,7 @@ const STAGES: [&str; 3] = ["instructions", "responses", "adapter"];
 
 /// A pipeline of its own that includes the shipped method, small; `vars` are added to the variables, or replace them.
 fn pipeline(vars: &[(&str, &str)]) -> String {
-    let model = format!("{ROOT}/pipelines/models/nano");
     let small = [
-        ("model", model.as_str()),
         ("n_seeds", "20"),
         ("n_synthetic", "24"),
         ("budget", "{ steps: 8 }"),
@@ -90,7 +89,7 @@ fn edits_rerun_what_they_must() {
     assert!(reason.contains("lora.r 4 -> 8"), "{reason}");
     assert_eq!(project.ran(&[]), ["adapter", "scores"]);
 
-    let template = format!("{ROOT}/stages/prompts/plain/respond.jinja");
+    let template = format!("{ROOT}/stages/src/prompts/plain/respond.jinja");
     let text = std::fs::read_to_string(template).unwrap();
     project.write("respond.jinja", &text);
     project.write("p.yaml", &pipeline(&[("lora", "{ r: 8, alpha: 8 }"), ("response_template", "respond.jinja")]));
@@ -149,8 +148,8 @@ struct Killed {
     last: u64,
 }
 
-/// Kills the run once `stage` has started or reported progress `moments` times, and has done as much as `enough`; `None` if it did not live
-/// that long.
+/// Kills the run once `stage` has started or reported progress `moments` times, and has done as much as `enough`;
+/// `None` if it did not live that long.
 fn kill_in(project: &TestEnvironment, stage: &str, moments: usize, enough: u64) -> Option<Killed> {
     let mut child = (project.command(&["run", "p.yaml", "--format", "json"]))
         .stdout(Stdio::piped())
@@ -246,16 +245,22 @@ fn every_shipped_pipeline_makes_sense() {
         };
         let done = if name == "medquad.yaml" {
             // It takes files that the user brings; without them it says which stages cannot run.
-            let without = plan(&["--set", "model=models/nano"]);
+            let model = format!("model={ROOT}/pipelines/models/nano");
+            let without = plan(&["--set", &model]);
             assert_eq!(without.code, Some(1));
             assert!(without.stdout.contains("`path` names a file that does not exist"), "{}", without.stdout);
             let brought = ["corpus_path", "seeds_path", "items_path"].map(|name| {
                 let file = project.file(&format!("{name}.{}", if name == "items_path" { "json" } else { "jsonl" }));
-                std::fs::write(&file, "{}\n").unwrap();
+                let text = match name {
+                    "corpus_path" => "{\"focus\": \"a\", \"answer\": \"b\"}\n",
+                    "seeds_path" => "{\"id\": \"s\", \"instruction\": \"a\", \"output\": \"b\"}\n",
+                    _ => "{\"1\": {\"QUESTION\": \"a\", \"LONG_ANSWER\": \"b\"}}\n",
+                };
+                std::fs::write(&file, text).unwrap();
                 format!("{name}={}", file.display())
             });
             let set: Vec<&str> = brought.iter().flat_map(|set| ["--set", set.as_str()]).collect();
-            plan(&[&["--set", "model=models/nano"], &*set].concat())
+            plan(&[&["--set", model.as_str()], &*set].concat())
         } else {
             plan(&[])
         };

@@ -20,7 +20,8 @@ fn check(project: &TestEnvironment, arguments: &[&str], code: i32, texts: &[&str
 fn a_wrong_pipeline_is_shown_with_all_its_problems() {
     let project = TestEnvironment::with(&[(
         "p.yaml",
-        "pipeline: p\nstages:\n  a: { kind: tabel, params: { path: x.jsonl } }\n  b: { kind: table, params: { pth: x.jsonl } }\n",
+        "pipeline: p\nstages:\n  a: { kind: tabel, params: { path: x.jsonl } }\n  b: { kind: table, params: { pth: \
+         x.jsonl } }\n",
     )]);
     check(
         &project,
@@ -79,7 +80,8 @@ fn outputs_are_checked() {
     fails("{ shell: 'true', outputs: { dir: { format: files } } }", "wrote no file into the output `dir`");
     fails("{ shell: 'echo x > $PIPE_OUTPUT_rows', outputs: { rows: { format: jsonl } } }", "the output `rows`: ");
     fails(
-        "{ shell: 'echo n > $PIPE_OUTPUT_rows; echo x >> $PIPE_OUTPUT_rows', outputs: { rows: { format: csv, columns: { n: int } } } }",
+        "{ shell: 'echo n > $PIPE_OUTPUT_rows; echo x >> $PIPE_OUTPUT_rows', outputs: { rows: { format: csv, columns: \
+         { n: int } } } }",
         "column `n`: found `x`, expected int",
     );
     fails(
@@ -90,7 +92,8 @@ fn outputs_are_checked() {
 
 #[test]
 fn programs_see_only_the_environment_that_was_declared() {
-    let pipeline = "{ shell: 'printf \"a,b\\n%s,%s\\n\" \"$SHOWN\" \"$HIDDEN\" > $PIPE_OUTPUT_rows', env: [SHOWN], outputs: { rows: { format: csv } } }";
+    let pipeline = "{ shell: 'printf \"a,b\\n%s,%s\\n\" \"$SHOWN\" \"$HIDDEN\" > $PIPE_OUTPUT_rows', env: [SHOWN], \
+                    outputs: { rows: { format: csv } } }";
     let project = one_stage(pipeline);
     let run = |value: &str| {
         let output = project.command(&["run", "p.yaml"]).env("SHOWN", value).env("HIDDEN", "secret").output().unwrap();
@@ -111,7 +114,8 @@ stages:
   slow: { kind: command, params: { shell: "sleep 60", outputs: { rows: { format: jsonl } } }, timeout: 300ms }
   shaky:
     kind: command
-    params: { shell: "echo x >> tries; test $(wc -l < tries) -ge 3; echo v > $PIPE_OUTPUT_rows", outputs: { rows: { format: csv, columns: { v: string } } } }
+    params: { shell: "echo x >> tries; test $(wc -l < tries) -ge 3; echo v > $PIPE_OUTPUT_rows",
+              outputs: { rows: { format: csv, columns: { v: string } } } }
     retries: 3
     backoff: 10ms
 "#,
@@ -145,10 +149,177 @@ fn names_that_do_not_exist() {
 }
 
 #[test]
+fn plan_finds_columns_that_are_missing() {
+    let project = TestEnvironment::with(&[
+        ("corpus.csv", "id,body\n1,one\n"),
+        ("queries.jsonl", "{\"id\": 1, \"instruction\": \"find one\"}\n"),
+        (
+            "p.yaml",
+            r#"
+pipeline: p
+stages:
+  corpus: { kind: table, params: { path: corpus.csv } }
+  renamed: { kind: table, params: { path: corpus.csv, rename: { body: text } } }
+  queries: { kind: table, params: { path: queries.jsonl } }
+  wrong: { kind: retrieve, inputs: { queries: queries, corpus: corpus } }
+  right: { kind: retrieve, inputs: { queries: queries, corpus: renamed } }
+  strata: { kind: seed_subset, inputs: { pool: right }, params: { count: 1, stratify_by: task } }
+  damaged: { kind: seed_subset, inputs: { pool: strata }, params: { count: 1, quality: noisy } }
+  exam: { kind: evaluate, inputs: { items: right }, params: { model: "http://localhost:1/v1#m" } }
+"#,
+        ),
+    ]);
+    let planned = || project.pipe(&["plan", "p.yaml", "--format", "json"]);
+    let problems = |text: &str| -> Vec<String> {
+        let plan: serde_json::Value = serde_json::from_str(text).unwrap();
+        let nodes = plan["nodes"].as_array().unwrap().iter();
+        nodes.filter(|n| n["action"] == "error").map(|n| format!("{}: {}", n["stage"], n["message"])).collect()
+    };
+    let expect = |outcome: &crate::environment::Outcome| {
+        assert_eq!(outcome.code, Some(1), "{}{}", outcome.stdout, outcome.stderr);
+        let found = problems(&outcome.stdout);
+        for (problem, words) in found.iter().zip([
+            ["\"wrong\"", "`corpus` needs a column `text`", "are `body`, `id`"],
+            ["\"strata\"", "`pool` needs a column `task`", "`passages`"],
+            ["\"exam\"", "`items` needs a column `output` or `references`", "`instruction`"],
+        ]) {
+            assert!(words.iter().all(|word| problem.contains(word)), "{problem}: {words:?}");
+        }
+        assert_eq!(found.len(), 3, "{found:?}");
+    };
+    expect(&planned());
+    // The same of what is in the store.
+    project.pipe(&["run", "p.yaml", "--keep-going", "--only", "corpus,renamed,queries,right"]);
+    expect(&planned());
+}
+
+#[test]
+fn plan_finds_models_and_headers_that_cannot_be_read() {
+    let project = TestEnvironment::with(&[
+        ("a.csv", "id,text\n1,\"cut\n"),
+        ("model/config.json", "{\"model_type\": \"nobody\"}"),
+        ("t.jsonl", "{\"instruction\": \"x\", \"output\": \"y\"}\n"),
+        (
+            "p.yaml",
+            r"
+pipeline: p
+stages:
+  twice: { kind: table, params: { path: a.csv, columns: [nothing] } }
+  rows: { kind: table, params: { path: t.jsonl } }
+  exam: { kind: evaluate, inputs: { items: rows }, params: { model: model } }
+",
+        ),
+    ]);
+    let plan = project.pipe(&["plan", "p.yaml"]);
+    assert_eq!(plan.code, Some(1));
+    let plan = plan.stdout;
+    assert!(plan.contains("never closes") && plan.contains("✗ exam"), "{plan}");
+}
+
+#[test]
 fn usage_errors() {
     let project = TestEnvironment::new();
     check(&project, &["rnu"], 2, &["unrecognized subcommand"]);
     check(&project, &["gc", "--max-size", "lots"], 2, &["a number with a unit"]);
-    project.write(".pipe/keep", "");
+    project.write(".pipe/v1/keep", "");
     check(&project, &["gc", "--even-reachable"], 2, &["--max-size"]);
+}
+
+#[test]
+fn parameters_under_the_names_of_other_programs() {
+    let check = |stage: &str, texts: &[&str]| {
+        let project = TestEnvironment::with(&[("p.yaml", &format!("pipeline: p\nstages:\n  a: {stage}\n"))]);
+        check(&project, &["plan", "p.yaml"], 3, texts);
+    };
+    let train = |params: &str| format!("{{ kind: train, params: {{ {params} }} }}");
+    check(&train("num_train_epochs: 3"), &["did you mean `budget: { epochs: 3 }`?"]);
+    check(&train("lora_r: 8"), &["did you mean `lora: { r: 16 }`?"]);
+    check(&train("lr: 1e-4"), &["did you mean `learning_rate`?"]);
+    check(&train("per-device-train-batch-size: 4"), &["did you mean `micro_batch_size`?"]);
+    check(
+        &train("lora: { lora_alpha: 4 }"),
+        &["`lora` has no parameter `lora_alpha`", "did you mean `lora: { alpha: 32 }`?"],
+    );
+    check(&train("sequence_len: 512"), &["did you mean `max_seq_len`?"]);
+    check("{ kind: pretrain, params: { micro_batch_size: 4 } }", &["did you mean `batch_size`?"]);
+    check("{ kind: evaluate, params: { max_gen_toks: 4 } }", &["did you mean `max_new_tokens`?"]);
+    let project = TestEnvironment::with(&[("p.yaml", "pipeline: p\nvars: { budget: { epochs: 3 } }\nstages: {}\n")]);
+    crate::mistakes::check(
+        &project,
+        &["plan", "p.yaml", "--set", "num_train_epochs=2"],
+        3,
+        &["there is no variable `num_train_epochs`", "did you mean --set 'budget={ epochs: 3 }'?"],
+    );
+}
+
+#[test]
+fn what_is_said_about_values_is_what_stands_in_the_file() {
+    let check = |params: &str, texts: &[&str]| check(&one_stage(params), &["plan", "p.yaml"], 3, texts);
+    let rows = "outputs: { r: { format: jsonl } }";
+    check(&format!("{{ argv: [x], version: 3.10, {rows} }}"), &["not the number `3.10`", "quote it: \"3.10\""]);
+    check(&format!("{{ argv: [x], version: 1e3, {rows} }}"), &["quote it: \"1e3\""]);
+    check(&format!("{{ argv: 1.50, {rows} }}"), &["write a list: [\"1.50\"]"]);
+}
+
+#[test]
+fn both_of_two_that_exclude_each_other() {
+    let check = |params: &str, texts: &[&str]| {
+        let text = format!(
+            "pipeline: p\nstages:\n  t: {{ kind: table, params: {{ path: x.jsonl }} }}\n  a: {{ kind: train, inputs: \
+             {{ examples: t }}, params: {{ model: m, {params} }} }}\n"
+        );
+        check(&TestEnvironment::with(&[("p.yaml", &text)]), &["plan", "p.yaml"], 3, texts);
+    };
+    check("budget: { steps: 30, epochs: 3 }", &["`budget` takes one of `epochs`, `steps`, not more", "p.yaml:4:"]);
+    check(
+        "batch_size: 64, micro_batch_size: 4, gradient_accumulation_steps: 8",
+        &["8 passes of 4 rows are no step of 64"],
+    );
+    check("batch_size: 16, micro_batch_size: 5", &["no whole number of parts of 5"]);
+    check("warmup_ratio: 0.1, warmup_steps: 3", &["the warmup is given twice"]);
+}
+
+#[test]
+fn names_in_templates_are_checked_when_the_pipeline_is_read() {
+    let check = |template: &str, texts: &[&str]| {
+        let text = "pipeline: p\nstages:\n  t: { kind: table, params: { path: x.jsonl } }\n  a: { kind: respond, \
+                    inputs: { instructions: t }, params: { model: m, template: t.jinja } }\n";
+        check(&TestEnvironment::with(&[("p.yaml", text), ("t.jinja", template)]), &["plan", "p.yaml"], 3, texts);
+    };
+    check("{{ instrction }}\n", &["uses `instrction`", "did you mean `instruction`?", "p.yaml:4:"]);
+    check("{% for p in pasages %}{{ p.text }}{% endfor %}", &["uses `pasages`", "did you mean `passages`?"]);
+    check(
+        "{% if with_input %}{{ input }}{% endif %}{{ question }}",
+        &["did you mean `with_inputs`?", "uses `question`", "a template sees: `demonstrations`"],
+    );
+    check("{% for d in demonstrations %}{{ d.output }}", &["t.jinja"]);
+    // What is asked for first may be missing.
+    let fine = "pipeline: p\nstages:\n  t: { kind: table, params: { path: x.jsonl } }\n  a: { kind: respond, inputs: { \
+                instructions: t }, params: { model: m, template: t.jinja } }\n";
+    let project = TestEnvironment::with(&[
+        ("p.yaml", fine),
+        ("x.jsonl", "{}\n"),
+        (
+            "t.jinja",
+            "{% set n = namespace(x=1) %}{{ system is defined }}{{ user | default('x') }}{{ turn('user') }}{{ \
+             instruction }}",
+        ),
+    ]);
+    let outcome = project.pipe(&["plan", "p.yaml"]);
+    assert!(!outcome.stderr.contains("which no template sees"), "{}", outcome.stderr);
+}
+
+#[test]
+fn runs_that_are_not_there() {
+    let project = one_stage("{ shell: 'echo 1 > $PIPE_OUTPUT_r', outputs: { r: { format: csv } } }");
+    project.pipe(&["run", "p.yaml"]);
+    project.pipe(&["run", "p.yaml"]);
+    check(
+        &project,
+        &["diff", "last", "last~99"],
+        6,
+        &["there is no run `last~99`", "there are 2 runs, from `last` back to `last~1`"],
+    );
+    check(&project, &["logs", "a", "--run", "last~x"], 6, &["there is no run `last~x`", "there are 2 runs"]);
+    check(&project, &["logs", "a", "--run", "0"], 6, &["2 runs begin with `0`"]);
 }

@@ -95,7 +95,8 @@ fn ctrl_c_keeps_what_is_done_and_ends_programs() {
         r#"
 pipeline: p
 stages:
-  first: { kind: command, params: { shell: "echo 'a' > $PIPE_OUTPUT_rows", outputs: { rows: { format: csv, columns: { a: string } } } } }
+  first: { kind: command, params: { shell: "echo 'a' > $PIPE_OUTPUT_rows", outputs: { rows: { format: csv,
+      columns: { a: string } } } } }
   second:
     kind: command
     inputs: { first: first }
@@ -127,7 +128,8 @@ fn a_second_ctrl_c_ends_programs_that_will_not_stop() {
         r#"
 pipeline: p
 stages:
-  deaf: { kind: command, params: { shell: "trap '' INT TERM; echo $$ > pid; sleep 60", outputs: { rows: { format: jsonl } } } }
+  deaf: { kind: command, params: { shell: "trap '' INT TERM; echo $$ > pid; sleep 60",
+      outputs: { rows: { format: jsonl } } } }
 "#,
     )]);
     let child = project
@@ -173,8 +175,10 @@ pipeline: p
 vars: { i: 0 }
 matrix: { i: [0, 1, 2, 3, 4, 5, 6, 7] }
 stages:
-  a: { kind: command, params: { shell: "echo x >> ran.txt; sleep 0.05; printf 'v\n${i}\n' > $PIPE_OUTPUT_rows", outputs: { rows: { format: csv } } } }
-  b: { kind: command, inputs: { a: a }, params: { shell: "echo x >> ran.txt; cp $PIPE_INPUT_a $PIPE_OUTPUT_rows", outputs: { rows: { format: parquet } } } }
+  a: { kind: command, params: { shell: "echo x >> ran.txt; sleep 0.05; printf 'v\n${i}\n' > $PIPE_OUTPUT_rows",
+      outputs: { rows: { format: csv } } } }
+  b: { kind: command, inputs: { a: a }, params: { shell: "echo x >> ran.txt; cp $PIPE_INPUT_a $PIPE_OUTPUT_rows",
+      outputs: { rows: { format: parquet } } } }
 "#,
     )]);
     let children: Vec<_> = (0..4)
