@@ -261,7 +261,7 @@ fn what_a_run_has_done_is_held_although_it_is_interrupted() {
     store.set_refs("p", &[entry("a", 0), entry("b", 3)]).unwrap();
     assert!(!dir.path().join("v1/refs/p.log").exists());
     assert_eq!(store.refs("p").unwrap()["v"]["b"], key(3));
-    drop(store);
+    drop((log, store));
     open(dir.path()).gc(&policy).unwrap();
     assert_eq!(open(dir.path()).lookup(&key(1)).unwrap(), Lookup::Miss);
 }

@@ -75,30 +75,41 @@ fn subject() {
         let mut writer = publication.table_writer("rows", schema()).unwrap();
         writer.write(&rows(1000 * subject, 1000 * subject + 3)).unwrap();
         writer.finish().unwrap();
-        fs::write(publication.work_dir().unwrap().join("checkpoint"), "x").unwrap();
+        // A successor may have cleared the directory since.
+        let _ = fs::write(publication.work_dir().unwrap().join("checkpoint"), "x");
         std::thread::sleep(Duration::from_millis(n % 4));
         let entry = publication.commit(provenance(&subject.to_string())).unwrap();
         writeln!(log, "{n} {token} {}", entry.outputs[0].1.object).unwrap();
     }
 }
 
-fn start(library: &Path, root: &Path, subject: usize) -> Child {
-    Command::new(std::env::current_exe().unwrap())
+/// A process that does not outlive the test.
+struct Subject(Child);
+
+impl Drop for Subject {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn start(library: &Path, root: &Path, subject: usize) -> Subject {
+    let child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "subject", "--nocapture"])
         .env("LD_PRELOAD", library)
         .env(STORE, root)
         .env(SUBJECT, subject.to_string())
         .stdout(Stdio::null())
-        .spawn()
-        .unwrap()
+        .spawn();
+    Subject(child.unwrap())
 }
 
-fn signal(process: &Child, name: &str) {
+fn signal(Subject(process): &Subject, name: &str) {
     assert!(Command::new("kill").args([name, &process.id().to_string()]).status().unwrap().success());
 }
 
 /// The lease that a process holds, and the number of its key.
-fn lease_of(root: &Path, process: &Child, numbers: &BTreeMap<String, u64>) -> Option<(PathBuf, u64)> {
+fn lease_of(root: &Path, Subject(process): &Subject, numbers: &BTreeMap<String, u64>) -> Option<(PathBuf, u64)> {
     for entry in fs::read_dir(root.join("v1/leases")).ok()?.flatten() {
         let text = fs::read_to_string(entry.path()).unwrap_or_default();
         if text.contains(&format!("\"pid\":{},", process.id())) {
@@ -128,7 +139,7 @@ fn take_over(times: usize) {
     let root = dir.path().join("store");
     drop(open(&root));
     let numbers: BTreeMap<String, u64> = (0..200_000).map(|n| (key(n).to_string(), n)).collect();
-    let mut subjects = [0, 1].map(|subject| start(&library, &root, subject));
+    let subjects = [0, 1].map(|subject| start(&library, &root, subject));
     let mut taken = BTreeSet::new();
     for turn in 0.. {
         if taken.len() >= times {
@@ -155,10 +166,7 @@ fn take_over(times: usize) {
         }
         signal(stopped, "-CONT");
     }
-    for subject in &mut subjects {
-        subject.kill().unwrap();
-        subject.wait().unwrap();
-    }
+    drop(subjects);
     let store = open(&root);
     let by_subject = [0, 1].map(|subject| said(&root, subject));
     let mut late = 0;

@@ -147,7 +147,7 @@ fn logs_print_what_programs_said() {
 #[test]
 fn gc_removes_what_no_pipeline_stands_at() {
     let project = after_a_run();
-    project.write("p.yaml", &PIPELINE.replace("n: 4", "n: 3"));
+    project.write("p.yaml", &PIPELINE.replace("vars: { n: 4 }", "vars: { n: 3 }"));
     project.ok(&["run", "p.yaml"]);
     let report = |arguments: &[&str]| {
         let arguments: Vec<&str> = ["gc", "--format", "json"].iter().chain(arguments).copied().collect();

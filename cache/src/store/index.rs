@@ -54,6 +54,10 @@ pub(crate) struct Index {
     pub(crate) entries: HashMap<Digest, Indexed>,
 }
 
+/// What entries of version 0.1.0 begin with. They say nothing of their manifests, which are therefore read when their keys
+/// are looked up.
+const EARLIER: u8 = b'P';
+
 /// The records of the log.
 enum Record {
     Put(Entry, Stat, u32),
@@ -148,7 +152,7 @@ impl Index {
                 index.apply(record);
                 true
             }
-            None => false,
+            None => payload.first() == Some(&EARLIER),
         })
         .at("read", &path)?;
         Ok(whole.then_some(index))
