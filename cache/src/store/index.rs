@@ -54,8 +54,8 @@ pub(crate) struct Index {
     pub(crate) entries: HashMap<Digest, Indexed>,
 }
 
-/// What entries of version 0.1.0 begin with. They say nothing of their manifests, which are therefore read when their keys
-/// are looked up.
+/// What entries of version 0.1.0 begin with. They say nothing of their manifests, which are read when their keys are
+/// looked up.
 const EARLIER: u8 = b'P';
 
 /// The records of the log.
