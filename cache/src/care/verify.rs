@@ -14,9 +14,9 @@ use crate::{
         ArtifactRef, Manifest,
         checked_json::Broken,
         manifest::{self, Unreadable},
-        object, paths, record_log,
+        object, paths,
     },
-    error::{Damage, IoContext, StoreError, damage},
+    error::{Damage, StoreError, damage},
     hash::Digest,
     memo::shard,
     share::session,
@@ -248,11 +248,7 @@ impl Store {
     /// What is neither a result nor a memo nor a reference.
     fn verify_others(&self, report: &mut VerifyReport) {
         for (name, sound) in [
-            // Records of another version are whole, too: they are read as none, and the index is written anew.
-            (
-                "index",
-                record_log::read(&self.layout().join("index"), |_| true).at("read", &self.layout().join("index")),
-            ),
+            ("index", Index::load(self.layout()).map(|index| index.is_some())),
             ("sources", StatCache::check(self.layout())),
         ] {
             let path = self.layout().join(name);
