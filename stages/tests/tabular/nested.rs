@@ -90,7 +90,12 @@ fn parquet_is_read_to_48_levels_and_refused_beyond() {
             let mut kept = Kept::default();
             match read(&[path], Format::Parquet, &ReadOptions::default(), &mut kept) {
                 Ok(rows) => assert!(levels <= 48 && rows == 1, "{levels}"),
-                Err(error) => assert!(levels > 48 && error.to_string().contains("deep"), "{levels}: {error}"),
+                Err(error) => {
+                    // Beyond 64 levels Arrow cannot read back the schema that it wrote.
+                    let told = error.to_string();
+                    let said = told.contains("deep") || told.contains("DepthLimitReached");
+                    assert!(levels > 48 && said, "{levels}: {told}");
+                }
             }
         }
     });

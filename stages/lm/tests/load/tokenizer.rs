@@ -148,7 +148,8 @@ fn prompts_and_completions_are_tokenised_as_trl_does() {
             let seen = &joint.tokens[..joint.prompt];
             if case.completion.starts_with(' ') {
                 assert_eq!(prompt, seen, "{what}");
-            } else if case.prompt.ends_with(char::is_whitespace) {
+            } else if case.prompt.ends_with(char::is_whitespace) && kind != "unigram" {
+                // A unigram tokenizer segments whole lines, so that what follows may change more than the last token.
                 assert!(seen.starts_with(&prompt) && prompt.len() + 1 >= seen.len(), "{what}");
             }
         }
