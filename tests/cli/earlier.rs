@@ -4,7 +4,8 @@ use std::{fs, path::Path};
 
 use crate::environment::TestEnvironment;
 
-/// Stages of kinds whose output has changed since (with a new VERSION; CHANGELOG.md says how): they are computed again, out
+/// Stages of kinds whose output has changed since (with a new VERSION; CHANGELOG.md says how): they are computed
+/// again, out
 /// of what was kept row by row.
 const CHANGED: &[&str] = &[
     "pool",         // table 2
