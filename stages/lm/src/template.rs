@@ -100,7 +100,7 @@ fn words(tag: &str) -> usize {
 ///
 /// # Errors
 /// There is a list in a list in a list, and so on; there is not so much fuel left.
-pub(crate) fn check_depth(state: &State, value: &Value) -> Result<(), Error> {
+pub fn check_depth(state: &State, value: &Value) -> Result<(), Error> {
     walk(state, value, MAX_DEPTH)
 }
 

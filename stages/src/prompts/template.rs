@@ -142,7 +142,12 @@ impl PromptTemplate {
             Some(text) if !value.is_safe() && text.contains(TURN) => {
                 minijinja::escape_formatter(out, state, &Value::from(text.replace(TURN, "")))
             }
-            _ => minijinja::escape_formatter(out, state, value),
+            Some(_) => minijinja::escape_formatter(out, state, value),
+            // A namespace can hold itself, and what is nested is written by recursion.
+            None => {
+                bounded::check_depth(state, value)?;
+                minijinja::escape_formatter(out, state, value)
+            }
         });
         let mut template =
             Self { environment, name: name.to_owned(), chat_date: ChatDate::default(), cancel: CancelToken::default() };

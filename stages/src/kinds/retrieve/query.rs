@@ -20,6 +20,10 @@ pub(crate) fn compile(text: &str) -> Result<Environment<'static>, String> {
     // Line breaks of a query stay where they are written.
     environment.set_syntax(SyntaxConfig::default());
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_formatter(|out, state, value| {
+        bounded::check_depth(state, value)?;
+        minijinja::escape_formatter(out, state, value)
+    });
     bounded::add(&mut environment, NAME, text.to_owned()).map_err(failed)?;
     Ok(environment)
 }
