@@ -70,6 +70,10 @@ fn subject() {
             }
         };
         let Some(lease) = lease else { continue };
+        // As whoever held the lease before may have published meanwhile.
+        if matches!(store.lookup(&key).unwrap(), Lookup::Hit(_)) {
+            continue;
+        }
         let token = lease.token();
         let publication = store.begin(lease, &["rows"]).unwrap();
         let mut writer = publication.table_writer("rows", schema()).unwrap();

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use super::lock;
 use crate::{
-    disk::paths,
+    disk::{paths, stat::Stat},
     error::{IoContext, StoreError},
     hash::Digest,
     machine::{self, Process},
@@ -75,6 +75,9 @@ pub struct Lease {
     path: PathBuf,
     token: u64,
     hold: Hold,
+    /// What `stat` said of the key's manifest before the lease was taken: that one may be replaced. One that appears
+    /// later is a successor's, however late its owner gets round to publishing.
+    pub(crate) found: Option<Stat>,
 }
 
 #[derive(Debug)]
@@ -161,6 +164,7 @@ fn take_lock(path: &Path, key: &Digest) -> io::Result<LeaseAttempt> {
                 path: path.to_owned(),
                 token,
                 hold: Hold::Lock(file),
+                found: None,
             }));
         }
     }
@@ -202,7 +206,13 @@ fn take_by_existence(path: &Path, key: &Digest, beat: Beat) -> io::Result<LeaseA
             let _ = file.set_modified(SystemTime::now());
         }
     });
-    Ok(LeaseAttempt::Acquired(Lease { key: *key, path: ours, token, hold: Hold::Heartbeat(Some((stop, thread))) }))
+    Ok(LeaseAttempt::Acquired(Lease {
+        key: *key,
+        path: ours,
+        token,
+        hold: Hold::Heartbeat(Some((stop, thread))),
+        found: None,
+    }))
 }
 
 fn name_of(path: &Path, token: u64) -> PathBuf {

@@ -182,7 +182,15 @@ impl Store {
         let path = self.layout().lease(key);
         self.writable("take the lease", &path)?;
         self.no_directory(&path)?;
-        lease::try_lease(&path, key)
+        let manifest = self.layout().manifest(key);
+        let found = Stat::at(&manifest).at("read", &manifest)?;
+        Ok(match lease::try_lease(&path, key)? {
+            LeaseAttempt::Acquired(mut lease) => {
+                lease.found = found;
+                LeaseAttempt::Acquired(lease)
+            }
+            held @ LeaseAttempt::Held(_) => held,
+        })
     }
 
     /// Waits until all that was published is on the disk. Publishing returns when a result survives the death of this

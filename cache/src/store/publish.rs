@@ -39,7 +39,7 @@ pub struct Publication {
     outputs: Outputs,
     scratch: Scratch,
     session: Arc<Session>,
-    /// The manifest that the key had when this began, which is to be replaced.
+    /// The manifest that the key had before its lease was taken, which is to be replaced.
     replaces: Option<Stat>,
     /// The stamps of files outputs, as they were hashed.
     stamps: BTreeMap<Digest, Stamp>,
@@ -68,8 +68,7 @@ impl Store {
         fs::create_dir(&scratch.0).at("create", &scratch.0)?;
         let outputs = Outputs::default();
         outputs.lock().resize(ports.len(), None);
-        let manifest = self.layout().manifest(lease.key());
-        let replaces = Stat::at(&manifest).at("read", &manifest)?;
+        let replaces = lease.found;
         let stamps = BTreeMap::new();
         Ok(Publication { store: self.clone(), lease, ports, outputs, scratch, session, replaces, stamps })
     }
@@ -134,7 +133,7 @@ impl Publication {
     /// Verifies and publishes. Every port must have its output. From its return on, the result survives the death of
     /// this process (see [`Store::flush`] for the death of the machine). The lease is released.
     ///
-    /// Where another process has published the key since [`Store::begin`], which happens when it took the lease over
+    /// Where another process has published the key since [`Store::try_lease`], which happens when it took the lease over
     /// from one that was stopped for long, its result stands and is returned: of two results of a key, one is ever
     /// seen.
     pub fn commit(mut self, provenance: Provenance) -> Result<Arc<Entry>, StoreError> {
