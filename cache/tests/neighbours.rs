@@ -55,6 +55,21 @@ fn a_late_process_does_not_publish_over_its_successor_and_leaves_it_its_work() {
 }
 
 #[test]
+fn a_process_that_is_stopped_before_it_begins_replaces_nothing_either() {
+    let dir = tempfile::tempdir().unwrap();
+    let (late, successor) = (open(dir.path()), open(dir.path()));
+    let lease = acquired(late.try_lease(&key(1)).unwrap());
+    taken_over(dir.path(), &key(1));
+    let won = begun(&successor, &key(1), 50).commit(provenance("successor")).unwrap();
+    let publication = late.begin(lease, &["rows"]).unwrap();
+    let mut writer = publication.table_writer("rows", schema()).unwrap();
+    writer.write(&rows(0, 10)).unwrap();
+    writer.finish().unwrap();
+    assert_eq!(*publication.commit(provenance("late")).unwrap(), *won);
+    assert_eq!(*hit(&open(dir.path()), &key(1)), *won);
+}
+
+#[test]
 fn what_is_computed_again_on_purpose_replaces_what_was_there_and_nothing_newer() {
     let dir = tempfile::tempdir().unwrap();
     let (ours, theirs) = (open(dir.path()), open(dir.path()));
