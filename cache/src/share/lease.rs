@@ -191,11 +191,13 @@ fn take_by_existence(path: &Path, key: &Digest, beat: Beat) -> io::Result<LeaseA
         Err(e) => return Err(e),
     };
     file.write_all(&Record::this(token))?;
-    // Of those who found none at all, each has made one of its own: who sees another's, gives way.
-    let rival = tokens(path)?.into_iter().find(|(file, _)| *file != ours && !is_free(file, beat.stale));
-    if let Some((rival, _)) = rival {
-        fs::remove_file(&ours)?;
-        return held(&rival);
+    // Of those who found none at all, each has made one of its own: who sees another's, gives way. So does one that was
+    // stopped here for so long that its own has been taken over.
+    let now = tokens(path)?;
+    let rival = now.iter().find(|(file, _)| *file != ours && !is_free(file, beat.stale));
+    if rival.is_some() || now.iter().all(|(file, _)| *file != ours) {
+        paths::remove(&ours)?;
+        return Ok(LeaseAttempt::Held(rival.and_then(|(file, _)| read(file)).map(Record::told)));
     }
     for (old, _) in before {
         paths::remove(&old)?;
