@@ -30,8 +30,13 @@ impl Store {
         let Ok(root) = self.layout().root().canonicalize() else { return Ok(0) };
         let Ok(folder) = folder.canonicalize() else { return Ok(0) };
         let mut gone = 0;
+        sweep(&folder)?;
         for path in paths::list(&folder)? {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
+            // Another process is making a link of it just now.
+            if name.starts_with('.') {
+                continue;
+            }
             let ours = match fs::read_link(&path) {
                 // Where the object is gone, the folder that it lay in may be, too: the text of the link must do.
                 Ok(target) => lexical(&folder.join(target)).starts_with(&root),

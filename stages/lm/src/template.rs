@@ -3,7 +3,7 @@
 
 use std::{panic, thread};
 
-use minijinja::{Environment, Error, ErrorKind, State, Value, syntax::SyntaxConfig, value::ValueKind};
+use minijinja::{Environment, Error, ErrorKind, State, Template, Value, syntax::SyntaxConfig, value::ValueKind};
 
 /// Work of one rendering: instructions, and 64 bytes of data each. A prompt of a hundred turns and a megabyte takes a
 /// tenth; all of it is used up in about a second, and makes 256 MB at most.
@@ -36,6 +36,15 @@ pub fn environment() -> Result<Environment<'static>, Error> {
 pub fn add(environment: &mut Environment<'static>, name: &'static str, source: String) -> Result<(), Error> {
     check(&source)?;
     on_a_deep_stack(|| environment.add_template_owned(name, source))
+}
+
+/// Renders `template` by `work`, with room for deep recursion if it could nest values without end: only what a namespace
+/// holds outlives a turn of a loop, and values are written and let go by recursion.
+///
+/// # Panics
+/// As `work`, and if no thread can be had.
+pub fn with_room<R: Send>(template: &Template<'_, '_>, work: impl FnOnce() -> R + Send) -> R {
+    if template.source().contains("namespace") { on_a_deep_stack(work) } else { work() }
 }
 
 /// Runs `work` where there is room for deep recursion.

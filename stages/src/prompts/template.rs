@@ -203,9 +203,13 @@ impl PromptTemplate {
             return Err(StageError::Cancelled);
         }
         let template = self.environment.get_template(NAME).map_err(|e| self.error("find", &e))?;
-        let captured = template.render_captured(Value::from(Serde(context))).map_err(|e| self.error("render", &e))?;
-        let stop = captured.state().lookup("stop");
-        Ok((captured.into_output(), stop))
+        let render = || {
+            let captured = template.render_captured(Value::from(Serde(context)))?;
+            let stop = captured.state().lookup("stop");
+            stop.iter().try_for_each(|stop| bounded::check_depth(captured.state(), stop))?;
+            Ok((captured.into_output(), stop))
+        };
+        bounded::with_room(&template, render).map_err(|e| self.error("render", &e))
     }
 
     /// The prompt.

@@ -135,8 +135,8 @@ impl ChatTemplate {
             variables.insert(name, Value::from(Serde(value)));
         }
         let template = self.environment.get_template(NAME).map_err(ChatError::Template)?;
-        template
-            .render(Value::from_pairs(variables))
+        let variables = Value::from_pairs(variables);
+        template::with_room(&template, || template.render(variables))
             .map_err(|error| refusal(&error).unwrap_or(ChatError::Render(error)))
     }
 }

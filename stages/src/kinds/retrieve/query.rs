@@ -91,7 +91,8 @@ fn rendered(batch: &RecordBatch, environment: &Environment<'_>, first: usize) ->
     (0..batch.num_rows())
         .map(|row| {
             let values: BTreeMap<&str, &str> = columns.iter().map(|(name, c)| (*name, c.or_empty(row))).collect();
-            template.render(minijinja::Value::from_pairs(values)).map_err(|e| failed(row, &e))
+            let values = minijinja::Value::from_pairs(values);
+            bounded::with_room(&template, || template.render(values)).map_err(|e| failed(row, &e))
         })
         .collect()
 }
