@@ -172,7 +172,8 @@ impl Leftovers {
     fn members(&mut self) -> Vec<Process> {
         let this = getpid().as_raw_pid();
         let program = self.program.as_raw_pid();
-        let programs = programs().clone();
+        // Held until the last look: what another stage starts meanwhile would pass for an orphan, and be reaped.
+        let programs = programs();
         let is_orphan = |p: &Process| p.parent == this && !programs.contains(&p.pid);
         let mut all: Vec<Process> = processes().filter(|p| p.pid != this && p.pid != program).collect();
         all.retain(|process| {

@@ -309,7 +309,7 @@ mod tests {
             let trial = Trial::new();
             let begun = Instant::now();
             trial.done(script);
-            assert!(begun.elapsed() < Duration::from_secs(6), "{script}: {:?}", begun.elapsed());
+            assert!(begun.elapsed() < Duration::from_secs(30), "{script}: {:?}", begun.elapsed());
             assert_eq!(trial.read("out"), "done\n", "{script}");
             assert!(trial.said("idle: ended with the stage"), "{script}: {:?}", trial.warnings);
         }
