@@ -133,7 +133,8 @@ impl Publication {
     /// Verifies and publishes. Every port must have its output. From its return on, the result survives the death of
     /// this process (see [`Store::flush`] for the death of the machine). The lease is released.
     ///
-    /// Where another process has published the key since [`Store::try_lease`], which happens when it took the lease over
+    /// Where another process has published the key since [`Store::try_lease`], which happens when it took the lease
+    /// over
     /// from one that was stopped for long, its result stands and is returned: of two results of a key, one is ever
     /// seen.
     pub fn commit(mut self, provenance: Provenance) -> Result<Arc<Entry>, StoreError> {

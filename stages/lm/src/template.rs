@@ -38,8 +38,8 @@ pub fn add(environment: &mut Environment<'static>, name: &'static str, source: S
     on_a_deep_stack(|| environment.add_template_owned(name, source))
 }
 
-/// Renders `template` by `work`, with room for deep recursion if it could nest values without end: only what a namespace
-/// holds outlives a turn of a loop, and values are written and let go by recursion.
+/// Renders `template` by `work`, with room for deep recursion if it could nest values without end: only what a
+/// namespace holds outlives a turn of a loop, and values are written and let go by recursion.
 ///
 /// # Panics
 /// As `work`, and if no thread can be had.
