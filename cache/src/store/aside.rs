@@ -48,9 +48,12 @@ fn put_aside(layout: &Layout, from: &Path, path: &Path) -> Result<(), StoreError
     }
 }
 
+/// How often a directory is made again that another process removes at the same moment.
+const TRIES: usize = 100;
+
 /// Makes a directory. What has its name, or that of one above it in the store, and is none, is put aside.
 pub(crate) fn make_dir(layout: &Layout, dir: &Path) -> Result<(), StoreError> {
-    loop {
+    for attempt in 1.. {
         let e = match fs::create_dir_all(dir) {
             Ok(()) => return Ok(()),
             Err(e) => e,
@@ -61,9 +64,11 @@ pub(crate) fn make_dir(layout: &Layout, dir: &Path) -> Result<(), StoreError> {
                 tracing::warn!(path = %path.display(), "it is not a directory");
                 put_aside(layout, path, path)?;
             }
+            None if attempt < TRIES && matches!(e.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) => {}
             None => return Err(StoreError::io("create", dir, e)),
         }
     }
+    unreachable!("the loop ends with a directory or an error")
 }
 
 /// Puts a directory aside that has the name of a file of the store.
