@@ -38,15 +38,23 @@ impl Tokenizer {
 
     /// The tokens of a prompt as they begin a text that goes on: what a model is to continue, and what it saw in
     /// training. A space at the end belongs to the first word of the continuation where the vocabulary has words with
-    /// their spaces.
+    /// their spaces. Where a token would reach over the end of the prompt (vocabularies whose tokens span words), nobody
+    /// knows which one it will be, and the prompt's own tokens are taken, as transformers does.
     ///
     /// # Errors
     /// The text cannot be represented.
     pub fn encode_prompt(&self, prompt: &str, add_special_tokens: bool) -> Result<Vec<u32>, TokenizerError> {
         // Whatever follows, it begins with a word.
         let next = if prompt.is_empty() || prompt.ends_with(char::is_whitespace) { "a" } else { " a" };
-        let Joint { mut tokens, prompt } = self.encode_joint(prompt, next, add_special_tokens)?;
-        tokens.truncate(prompt);
-        Ok(tokens)
+        let whole = self.guarded(|| self.inner.encode(format!("{prompt}{next}"), add_special_tokens))?;
+        let ends: Vec<usize> = whole.get_offsets().iter().map(|(_, end)| *end).collect();
+        let first = ends.iter().position(|end| *end > prompt.len()).unwrap_or(ends.len());
+        if ends[..first].iter().max().copied().unwrap_or(0) >= prompt.trim_end().len() {
+            return Ok(whole.get_ids()[..first].to_vec());
+        }
+        let alone = self.guarded(|| self.inner.encode(prompt, add_special_tokens))?;
+        // What the tokenizer puts behind a text does not follow a prompt.
+        let added = alone.get_special_tokens_mask().iter().rev().take_while(|mask| **mask == 1).count();
+        Ok(alone.get_ids()[..alone.len() - added].to_vec())
     }
 }

@@ -146,7 +146,10 @@ fn prompts_and_completions_are_tokenised_as_trl_does() {
             // prompt is left to that word, with which most vocabularies write it.
             let prompt = tokenizer.encode_prompt(&case.prompt, true).unwrap();
             let seen = &joint.tokens[..joint.prompt];
-            if case.completion.starts_with(' ') {
+            if case.completion.starts_with(' ') && kind == "sentencepiece_bpe" {
+                // Its tokens span words, and where one reaches over the border the prompt keeps its own instead.
+                assert!(prompt.starts_with(seen) && prompt.len() <= seen.len() + 1, "{what}");
+            } else if case.completion.starts_with(' ') {
                 assert_eq!(prompt, seen, "{what}");
             } else if case.prompt.ends_with(char::is_whitespace) && kind != "unigram" {
                 // A unigram tokenizer segments whole lines, so that what follows may change more than the last token.
