@@ -58,8 +58,9 @@ fn root(start: &Path) -> PathBuf {
 
 /// Whether a folder is a store, or is empty and may become one.
 fn may_be_store(folder: &Path) -> bool {
-    let is_empty = || std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
-    Store::is_at(folder) || is_empty()
+    // In this order: what another process makes first in a folder that was empty tells that it is a store.
+    let is_empty = std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
+    is_empty || Store::is_at(folder)
 }
 
 /// Where the store of a pipeline in `folder` lies.

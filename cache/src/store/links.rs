@@ -100,8 +100,21 @@ fn sweep(folder: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// How often a folder of links is made anew that another process has found empty, and removed, before it had its link.
+const TRIES: usize = 10;
+
 /// Makes or replaces one link. Returns whether it did: a copy that stands in for a link may be right already.
 fn make_link(at: &Path, target: &Path, object: &Path, kind: ArtifactKind) -> Result<bool, StoreError> {
+    for _ in 1..TRIES {
+        match try_link(at, target, object, kind) {
+            Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            made => return made,
+        }
+    }
+    try_link(at, target, object, kind)
+}
+
+fn try_link(at: &Path, target: &Path, object: &Path, kind: ArtifactKind) -> Result<bool, StoreError> {
     let parent = at.parent().unwrap_or(at);
     fs::create_dir_all(parent).at("create", parent)?;
     let name = at.file_name().unwrap_or_default().to_string_lossy();
