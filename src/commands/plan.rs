@@ -77,6 +77,10 @@ fn write(plan: &Plan, all: bool, variants: usize, out: &mut impl Write) -> Resul
         (_, unknown) => format!("; about {} of work, and {unknown} of unknown time", seconds(plan.estimated_seconds)),
     };
     writeln!(out, "{runs} to run, {pending} pending, {hits} done{stuck}{estimate}")?;
+    if plan.unlooked > 0 {
+        let stages = plural(plan.unlooked as u64, "stage");
+        writeln!(out, "not looked into: the files of {stages}; what is wrong with them shows when they run")?;
+    }
     Ok(())
 }
 

@@ -323,3 +323,19 @@ fn runs_that_are_not_there() {
     check(&project, &["logs", "a", "--run", "last~x"], 6, &["there is no run `last~x`", "there are 2 runs"]);
     check(&project, &["logs", "a", "--run", "0"], 6, &["2 runs begin with `0`"]);
 }
+
+#[test]
+fn plan_looks_into_a_thousand_files_and_says_so() {
+    let stages = |count: usize| -> String {
+        let table = |i| format!("  t{i}: {{ kind: table, params: {{ path: rows.jsonl, limit: {} }} }}\n", i + 1);
+        format!("pipeline: p\nstages:\n{}", (0..count).map(table).collect::<String>())
+    };
+    let project = TestEnvironment::with(&[("p.yaml", &stages(1_001)), ("rows.jsonl", "{\"a\": 1}\n")]);
+    assert_eq!(project.json(&["plan", "p.yaml", "--format", "json"])["unlooked"], 1);
+    let shown = project.pipe(&["plan", "p.yaml"]).stdout;
+    let said = "not looked into: the files of 1 stage; what is wrong with them shows when they run";
+    assert!(shown.contains(said), "{shown}");
+    project.write("p.yaml", &stages(1_000));
+    assert_eq!(project.json(&["plan", "p.yaml", "--format", "json"])["unlooked"], 0);
+    assert!(!project.pipe(&["plan", "p.yaml"]).stdout.contains("not looked into"));
+}

@@ -32,6 +32,8 @@ pub struct Plan {
     pub estimated_seconds: f64,
     /// How many nodes would run or may run whose time is unknown.
     pub unknown: usize,
+    /// Of how many nodes that would run or may run the files were not looked into: there are too many of them.
+    pub unlooked: usize,
 }
 
 /// One node of a plan.
@@ -118,6 +120,7 @@ pub fn plan(pipeline: &Pipeline, store: &Store, options: &RunOptions) -> Result<
         sharing: sharing(pipeline),
         estimated_seconds: 0.0,
         unknown: 0,
+        unlooked: 0,
     };
     for id in pipeline.graph.node_indices().filter(|id| relevant[id.index()]) {
         let standing = &survey.nodes[id.index()];
@@ -144,6 +147,7 @@ pub fn plan(pipeline: &Pipeline, store: &Store, options: &RunOptions) -> Result<
             estimate,
         });
     }
+    plan.unlooked = ahead.unlooked();
     Ok(plan)
 }
 
