@@ -165,16 +165,16 @@ fn a_file_that_is_still_written_to_when_its_stage_has_ended_is_not_stored() {
     let publication = store.begin(acquired(store.try_lease(&key(1)).unwrap()), &["out"]).unwrap();
     let path = publication.files_dir("out").unwrap().join("log");
     let stop = std::sync::atomic::AtomicBool::new(false);
+    // Long to read, so that the writer has its turn meanwhile however busy the machine is.
     let mut file = fs::File::create(&path).unwrap();
+    file.set_len(128 << 20).unwrap();
     let result = std::thread::scope(|scope| {
         scope.spawn(|| {
             while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-                std::io::Write::write_all(&mut file, &[0; 4096]).unwrap();
+                std::io::Write::write_all(&mut file, &[1]).unwrap();
+                std::thread::sleep(Duration::from_micros(100));
             }
         });
-        while fs::metadata(&path).unwrap().len() < 4 << 20 {
-            std::thread::yield_now();
-        }
         let result = publication.commit(provenance("r"));
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
         result

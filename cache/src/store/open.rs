@@ -140,7 +140,8 @@ impl Store {
             return Ok(Lookup::Hit(indexed.entry.clone()));
         }
         // Not in the index, or no longer as the index says: the manifest has the last word.
-        let manifest = match manifest::read(&path) {
+        let found = if there.is_some() { manifest::read(&path) } else { Err(Unreadable::Missing) };
+        let manifest = match found {
             Ok(manifest) => manifest,
             Err(unreadable) => {
                 self.index_mut(|index| index.entries.remove(key));
