@@ -1,9 +1,6 @@
 //! From YAML text to `Pipeline`: cost per (variant, stage) pair, in three shapes. Run with `cargo bench -p pipe-engine
 //! --bench resolve`.
 
-#[path = "../tests/spec/kinds.rs"]
-mod kinds;
-
 use std::{fmt::Write as _, path::Path};
 
 use divan::{Bencher, counter::ItemsCount};
@@ -13,6 +10,7 @@ use pipe_engine::{
     resolve::{Overrides, resolve},
     spec::load_with,
 };
+use pipe_testing::shapes;
 
 fn main() {
     divan::main();
@@ -46,7 +44,7 @@ fn run(text: &str, registry: &Registry) -> Pipeline {
 
 fn bench(bencher: Bencher<'_, '_>, variants: usize, stages: usize) {
     let text = ablation(variants, stages);
-    let registry = kinds::registry();
+    let registry = shapes::registry();
     let pipeline = run(&text, &registry);
     assert_eq!(pipeline.placements().count(), variants * stages);
     bencher.counter(ItemsCount::new(variants * stages)).bench_local(|| run(&text, &registry));

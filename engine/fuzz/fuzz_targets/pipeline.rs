@@ -4,13 +4,11 @@
 
 #![no_main]
 
-#[path = "../../tests/spec/kinds.rs"]
-mod kinds;
-
 use std::{io, path::Path};
 
 use libfuzzer_sys::fuzz_target;
 use pipe_engine::{resolve::{Overrides, resolve}, spec::load_with};
+use pipe_testing::shapes;
 
 fuzz_target!(|data: &[u8]| {
     let mut files: Vec<(String, Vec<u8>)> = vec![("p.yaml".to_owned(), Vec::new())];
@@ -30,7 +28,7 @@ fuzz_target!(|data: &[u8]| {
         file.map(|(_, bytes)| bytes.clone()).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
     };
     let spec = load_with(Path::new("p.yaml"), &read);
-    match resolve(&spec, &kinds::registry(), &Overrides { set, ..Overrides::default() }) {
+    match resolve(&spec, &shapes::registry(), &Overrides { set, ..Overrides::default() }) {
         Ok(resolved) => {
             let pipeline = resolved.pipeline;
             let mut pairs = (0..pipeline.variants.len()).flat_map(|v| (0..pipeline.stages.len()).map(move |s| (v, s)));

@@ -2,8 +2,6 @@
 //!
 //! `PIPE_CRASH_ROUNDS` sets the number of kills (20 by default; 200 for the acceptance run).
 
-mod kinds;
-
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
@@ -21,6 +19,7 @@ use pipe_engine::{
     resolve::{Overrides, resolve},
     spec,
 };
+use pipe_testing::logged;
 
 /// Names the folder for the process that is to be killed.
 const SUBJECT: &str = "PIPE_CRASH_SUBJECT";
@@ -31,7 +30,7 @@ const FILE: &str = "PIPE_CRASH_FILE";
 fn pipeline() -> String {
     let mut yaml = String::from("pipeline: crash\nstages:\n");
     for s in ["a", "b"] {
-        writeln!(yaml, "  numbers_{s}: {{ kind: numbers, params: {{ tag: n{s}, count: 20 }} }}").unwrap();
+        writeln!(yaml, "  numbers_{s}: {{ kind: thirds, params: {{ tag: n{s}, count: 20 }} }}").unwrap();
         writeln!(yaml, "  answer_{s}: {{ kind: answer, inputs: {{ rows: numbers_{s} }}, params: {{ tag: r{s} }} }}")
             .unwrap();
         for chain in 0..3 {
@@ -72,7 +71,7 @@ impl Place {
     }
 
     fn run_file(&self, file: &str) -> Vec<String> {
-        let registry = kinds::registry(self.0.join("work"));
+        let registry = logged::registry(self.0.join("work"));
         let spec = spec::load(&self.0.join(file));
         let pipeline =
             resolve(&spec, &registry, &Overrides::default()).map_err(|d| format!("{:?}", d.items)).unwrap().pipeline;
@@ -104,7 +103,7 @@ impl Place {
         let yaml = format!(
             "pipeline: extent-{count}
 stages:
-  numbers: {{ kind: numbers, params: {{ tag: n, count: {count} }} }}
+  numbers: {{ kind: thirds, params: {{ tag: n, count: {count} }} }}
   answer: {{ kind: answer, inputs: {{ rows: numbers }}, params: {{ tag: r }} }}
 "
         );
@@ -249,7 +248,7 @@ fn a_killed_run_is_finished_by_the_next() {
             moment += 1;
             let (start, mut child) = (Instant::now(), place.spawn());
             sleep(whole.mul_f64(uniform(1, moment)));
-            let killed = kinds::now();
+            let killed = logged::now();
             if child.try_wait().unwrap().is_none() {
                 child.kill().unwrap();
                 child.wait().unwrap();

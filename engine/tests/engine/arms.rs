@@ -8,10 +8,9 @@ use pipe_engine::{
     events::{Arm, ArmYield, EventKind},
     kind::{Highlight, InputPort, OutputPort, PortType, Ports, StageError, StageKind},
 };
+use pipe_testing::{Lab, damage};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-use crate::lab::{Lab, damage};
 
 /// How many.
 #[derive(Serialize, Deserialize, JsonSchema)]
@@ -116,7 +115,7 @@ fn lab() -> Lab {
     lab
 }
 
-fn arms(ran: &crate::lab::Ran) -> Vec<Arm> {
+fn arms(ran: &pipe_testing::Ran) -> Vec<Arm> {
     let found = ran.pick(|e| if let EventKind::Arms { arms } = e { Some(arms.clone()) } else { None });
     assert_eq!(found.len(), 1, "one table per run");
     found.into_iter().next().unwrap()

@@ -6,8 +6,7 @@ use pipe_engine::{
     inspect::{self, Action, Plan, Verdict, dag, plan, why},
     pipeline::Selection,
 };
-
-use crate::{kinds::versioned, lab::Lab};
+use pipe_testing::{Lab, kinds::versioned};
 
 const BASE: &str = "
 pipeline: p

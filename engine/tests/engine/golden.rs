@@ -1,7 +1,7 @@
 //! Golden keys: the encoding of keys must not change by accident. A change needs a new `keys::FORMAT`, and new values
 //! here.
 
-use crate::lab::Lab;
+use pipe_testing::Lab;
 
 #[test]
 fn keys_do_not_change() {

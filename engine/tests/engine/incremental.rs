@@ -6,11 +6,7 @@ use pipe_engine::{
     events::{EventKind, NodeStats, RunEnd},
     pipeline::Selection,
 };
-
-use crate::{
-    kinds::map_versioned,
-    lab::{Lab, Ran},
-};
+use pipe_testing::{Lab, Ran, kinds::map_versioned};
 
 const NONE: [&str; 0] = [];
 
@@ -40,14 +36,14 @@ fn only_unknown_rows_are_computed() {
     assert_eq!(lab.probe.take_rows(), ["a", "b", "c"]);
     let ran = lab.run(&map("d, c, a, e", ""));
     assert_eq!(lab.probe.take_rows(), ["d", "e"]);
-    assert_eq!(lab.rows("each"), ["d./0", "c./0", "a./0", "e./0"], "in the order of the input");
+    assert_eq!(lab.texts("each"), ["d./0", "c./0", "a./0", "e./0"], "in the order of the input");
     let stats = stats(&ran, "each");
     assert_eq!((stats.rows_computed, stats.rows_reused, stats.rows), (2, 2, 4));
     assert_eq!(stats.counters["rows_out"], 4);
     let ran = lab.run(&map("c, b", ""));
     assert_eq!(ran.stages, ["each", "pool"]);
     assert_eq!(lab.probe.take_rows(), NONE, "a subset is only put together");
-    assert_eq!(lab.rows("each"), ["c./0", "b./0"]);
+    assert_eq!(lab.texts("each"), ["c./0", "b./0"]);
 }
 
 #[test]
@@ -69,17 +65,17 @@ fn equal_rows_are_computed_once() {
     let lab = Lab::new();
     lab.run(&map("a, b, a, a", ", times: 2"));
     assert_eq!(lab.probe.take_rows(), ["a", "b"]);
-    assert_eq!(lab.rows("each"), ["a./0", "a./0", "b./0", "b./0", "a./0", "a./0", "a./0", "a./0"]);
+    assert_eq!(lab.texts("each"), ["a./0", "a./0", "b./0", "b./0", "a./0", "a./0", "a./0", "a./0"]);
 }
 
 #[test]
 fn rows_may_have_no_output_and_tables_no_rows() {
     let lab = Lab::new();
     lab.run(&map("a, b", ", times: 0"));
-    assert_eq!(lab.rows("each"), NONE);
+    assert_eq!(lab.texts("each"), NONE);
     let lab = Lab::new();
     assert_eq!(lab.run(&map("", "")).summary.outcome, RunEnd::Succeeded);
-    assert_eq!(lab.rows("each"), NONE);
+    assert_eq!(lab.texts("each"), NONE);
 }
 
 #[test]
@@ -131,7 +127,7 @@ fn a_failed_stage_keeps_the_rows_it_had() {
     lab.probe.budget.store(0, Ordering::SeqCst);
     lab.run(&map("a, b, c, d, e", ""));
     assert_eq!(lab.probe.take_rows(), ["d", "e"]);
-    assert_eq!(lab.rows("each").len(), 5);
+    assert_eq!(lab.texts("each").len(), 5);
 }
 
 #[test]
@@ -155,7 +151,7 @@ fn damaged_memo_rows_are_computed_again() {
         for shard in std::fs::read_dir(dir.unwrap().path()).unwrap() {
             let path = shard.unwrap().path();
             if path.extension().is_some_and(|e| e == "parquet") {
-                crate::lab::damage(&path);
+                pipe_testing::damage(&path);
                 damaged += 1;
             }
         }
@@ -165,7 +161,7 @@ fn damaged_memo_rows_are_computed_again() {
     let ran = lab.run(&map("a, b, c", ""));
     assert_eq!(ran.summary.outcome, RunEnd::Succeeded, "{:?}", ran.failures());
     assert_eq!(lab.probe.take_rows(), ["a", "b", "c"]);
-    assert_eq!(lab.rows("each"), ["a./0", "b./0", "c./0"]);
+    assert_eq!(lab.texts("each"), ["a./0", "b./0", "c./0"]);
 }
 
 fn numbers(count: usize, extra: &str) -> String {
@@ -176,10 +172,10 @@ fn numbers(count: usize, extra: &str) -> String {
 fn a_larger_extent_only_adds() {
     let lab = Lab::new();
     lab.run(&numbers(20, ""));
-    let (first, attempts) = (lab.rows("n"), lab.probe.take_rows());
+    let (first, attempts) = (lab.texts("n"), lab.probe.take_rows());
     assert_eq!(first.len(), 20);
     let ran = lab.run(&numbers(60, ""));
-    let (second, added) = (lab.rows("n"), lab.probe.take_rows());
+    let (second, added) = (lab.texts("n"), lab.probe.take_rows());
     assert_eq!(second[..20], first[..], "a prefix, byte for byte");
     assert_eq!(added[0], format!("{:04}", attempts.len()), "it goes on where it was");
     let stats = stats(&ran, "n");
@@ -187,25 +183,25 @@ fn a_larger_extent_only_adds() {
 
     assert_eq!(lab.run(&numbers(40, "")).stages, ["n"]);
     assert_eq!(lab.probe.take_rows(), NONE, "a smaller extent computes nothing");
-    assert_eq!(lab.rows("n"), second[..40]);
+    assert_eq!(lab.texts("n"), second[..40]);
 }
 
 #[test]
 fn streams_do_not_depend_on_batches_order_or_interruptions() {
     let whole = Lab::new();
     whole.run(&numbers(50, ""));
-    let expect = whole.rows("n");
+    let expect = whole.texts("n");
     for extra in [", batch: 9", ", batch: 9, backwards: true", ", batch: 1000"] {
         let lab = Lab::new();
         lab.run(&numbers(50, extra));
-        assert_eq!(lab.rows("n"), expect, "{extra}");
+        assert_eq!(lab.texts("n"), expect, "{extra}");
     }
     let lab = Lab::new();
     for budget in [2, 8, 5, 30, 0] {
         lab.probe.budget.store(budget, Ordering::SeqCst);
         lab.run(&numbers(50, ""));
     }
-    assert_eq!(lab.rows("n"), expect);
+    assert_eq!(lab.texts("n"), expect);
     let attempts = lab.probe.take_rows();
     let mut distinct = attempts.clone();
     distinct.dedup();
@@ -217,22 +213,22 @@ fn it_looks_ahead_no_further_than_the_yield_says_and_a_larger_extent_uses_what_w
     let lab = Lab::new();
     let ran = lab.run(&numbers(20, ", batch: 500"));
     let first = lab.probe.take_rows();
-    let seen: usize = lab.rows("n").last().unwrap().split_once(':').unwrap().0.parse::<usize>().unwrap() + 1;
+    let seen: usize = lab.texts("n").last().unwrap().split_once(':').unwrap().0.parse::<usize>().unwrap() + 1;
     assert_eq!(stats(&ran, "n").rows_computed, first.len() as u64);
     assert!((seen..seen + 10).contains(&first.len()), "{} attempts, of which {seen} were needed", first.len());
     lab.run(&numbers(50, ", batch: 500"));
     let added = lab.probe.take_rows();
     assert_eq!(added[0], format!("{:04}", first.len()));
-    assert_eq!(lab.rows("n").len(), 50);
+    assert_eq!(lab.texts("n").len(), 50);
 }
 
 #[test]
 fn another_seed_is_another_stream() {
     let lab = Lab::new();
     lab.run(&numbers(30, ""));
-    let first = lab.rows("n");
+    let first = lab.texts("n");
     lab.run(&numbers(30, ", seed: 1"));
-    assert_ne!(lab.rows("n"), first);
+    assert_ne!(lab.texts("n"), first);
 }
 
 #[test]
@@ -269,8 +265,8 @@ stages:
     assert_eq!(ran.summary.outcome, RunEnd::Succeeded, "{:?}", ran.failures());
     let new = std::fs::read_to_string(lab.path("moving")).unwrap();
     assert_ne!(new, "old");
-    assert_eq!(lab.rows("each"), [format!("ok{new}/0")]);
+    assert_eq!(lab.texts("each"), [format!("ok{new}/0")]);
     lab.write("moving", "old");
     lab.run(yaml);
-    assert_eq!(lab.rows("each"), ["okold/0"]);
+    assert_eq!(lab.texts("each"), ["okold/0"]);
 }

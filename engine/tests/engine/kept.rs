@@ -11,8 +11,7 @@ use pipe_engine::{
     resolve::{Overrides, resolve},
     spec,
 };
-
-use crate::lab::{Lab, Ran};
+use pipe_testing::{Lab, Ran};
 
 const STUDY: &str = "
 pipeline: p

@@ -5,8 +5,6 @@ mod explain;
 mod golden;
 mod incremental;
 mod kept;
-mod kinds;
-mod lab;
 mod mutations;
 mod running;
 mod sharing;

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::{kinds::versioned, lab::Lab};
+use pipe_testing::{Lab, kinds::versioned};
 
 const BASE: &str = "
 pipeline: p

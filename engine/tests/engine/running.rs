@@ -13,8 +13,7 @@ use pipe_engine::{
     execute::{RunOptions, run},
     pipeline::Selection,
 };
-
-use crate::lab::{Lab, damage};
+use pipe_testing::{Lab, damage};
 
 const NONE: [&str; 0] = [];
 
@@ -33,7 +32,7 @@ stages:
     )
 }
 
-fn skipped(ran: &crate::lab::Ran) -> Vec<(String, SkipReason)> {
+fn skipped(ran: &pipe_testing::Ran) -> Vec<(String, SkipReason)> {
     ran.pick(|e| match e {
         EventKind::Skipped { node, reason } => Some((node.label.to_string(), reason.clone())),
         _ => None,
@@ -215,7 +214,7 @@ stages:
 ",
     );
     assert_eq!(ran.summary.ran, 5, "{:?}", ran.stages);
-    let rows = lab.rows("all");
+    let rows = lab.texts("all");
     assert_eq!(rows.len(), 6);
     assert!(rows.iter().any(|row| *row == "Xb|mark=b|mark=b|b"), "{rows:?}");
 }
@@ -264,7 +263,7 @@ fn a_damaged_input_is_computed_again_with_what_reads_it() {
     let ran = lab.run(&CHAIN.replace("'!'", "'?'"));
     assert_eq!(ran.summary.outcome, RunEnd::Succeeded, "{:?}", ran.failures());
     assert_eq!(ran.stages, ["a", "b x2", "c x2"], "c finds b damaged, b finds a damaged; each then tries again");
-    assert_eq!(lab.rows("c"), ["X?", "Y?"]);
+    assert_eq!(lab.texts("c"), ["X?", "Y?"]);
     let damaged = ran.pick(|e| match e {
         EventKind::Damaged { node, .. } => Some(node.label.to_string()),
         _ => None,
@@ -280,7 +279,7 @@ fn a_deleted_object_is_computed_again() {
     lab.reopen();
     let ran = lab.run(CHAIN);
     assert_eq!(ran.stages, ["b"]);
-    assert_eq!(lab.rows("b"), ["X", "Y"]);
+    assert_eq!(lab.texts("b"), ["X", "Y"]);
 }
 
 #[test]

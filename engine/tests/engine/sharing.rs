@@ -6,8 +6,7 @@ use pipe_engine::{
     events::{EventKind, RunEnd},
     pipeline::Selection,
 };
-
-use crate::lab::{Lab, Ran};
+use pipe_testing::{Lab, Ran};
 
 fn lab(jobs: u32) -> Lab {
     let mut lab = Lab::new();
@@ -61,7 +60,7 @@ fn streams_of_one_recipe_share_attempts_and_each_takes_up_the_rest() {
     let together = computed_once(&four);
     assert!(together.len() <= alone.len() + 5, "{} attempts, {} one after the other", together.len(), alone.len());
     for (name, _) in &stages {
-        assert_eq!(four.rows(name), one.rows(name), "{name}");
+        assert_eq!(four.texts(name), one.texts(name), "{name}");
     }
     let (computed, reused, waited) = counts(&ran);
     assert_eq!(computed, together.len() as u64);
@@ -78,9 +77,11 @@ fn what_is_applied_afterwards_may_differ() {
     assert_eq!(ran.summary.outcome, RunEnd::Succeeded, "{:?}", ran.failures());
     computed_once(&lab);
     for stage in ["all", "a", "b"] {
-        assert_eq!(lab.rows(stage).len(), 20);
+        assert_eq!(lab.texts(stage).len(), 20);
     }
-    assert!(lab.rows("a").iter().all(|row| !row.ends_with('1')) && lab.rows("b").iter().all(|row| !row.ends_with('2')));
+    assert!(
+        lab.texts("a").iter().all(|row| !row.ends_with('1')) && lab.texts("b").iter().all(|row| !row.ends_with('2'))
+    );
 }
 
 #[test]
@@ -91,7 +92,7 @@ fn row_wise_stages_share_the_rows_that_they_have_in_common() {
     let ran = lab.run(&yaml);
     assert_eq!(ran.summary.outcome, RunEnd::Succeeded, "{:?}", ran.failures());
     assert_eq!(computed_once(&lab).len(), 80);
-    assert_eq!(lab.rows("b"), (20..60).map(|row| format!("r{row:03}/0")).collect::<Vec<_>>());
+    assert_eq!(lab.texts("b"), (20..60).map(|row| format!("r{row:03}/0")).collect::<Vec<_>>());
     let (computed, reused, waited) = counts(&ran);
     assert_eq!((computed, reused + waited), (80, 25));
     assert!(waited > 0);
@@ -106,7 +107,7 @@ fn who_leads_may_fail() {
         ("other", "count: 20, pace: { row: 1, wait: 20 }"),
     ]));
     assert_eq!(ran.failures(), ["leader: had enough"]);
-    assert_eq!(lab.rows("other").len(), 20);
+    assert_eq!(lab.texts("other").len(), 20);
     computed_once(&lab);
 
     let ran = lab.run(&maps(&[
@@ -114,7 +115,7 @@ fn who_leads_may_fail() {
         ("other", 0..50, "pace: { row: 1, wait: 20 }"),
     ]));
     assert_eq!(ran.failures(), ["leader: had enough"]);
-    assert_eq!(lab.rows("other").len(), 50);
+    assert_eq!(lab.texts("other").len(), 50);
     assert_eq!(computed_once(&lab).len(), 50);
 }
 
@@ -129,11 +130,11 @@ fn who_leads_may_run_out_of_time() {
     ])));
     assert_eq!(ran.failures().len(), 1);
     assert!(ran.failures()[0].contains("timeout"), "{:?}", ran.failures());
-    assert_eq!(lab.rows("other").len(), 30);
+    assert_eq!(lab.texts("other").len(), 30);
     computed_once(&lab);
     let ran = lab.run(&timed(maps(&[("leader", 0..60, "pace: { row: 10 }"), ("other", 1..60, "pace: { wait: 20 }")])));
     assert!(ran.failures()[0].contains("timeout"), "{:?}", ran.failures());
-    assert_eq!(lab.rows("other").len(), 59);
+    assert_eq!(lab.texts("other").len(), 59);
     computed_once(&lab);
 }
 
@@ -189,5 +190,5 @@ fn who_follows_can_be_cancelled_and_has_its_own_timeout() {
     let ran = lab.run(&yaml.replace("  other: { ", "  other: { timeout: 300ms, "));
     assert_eq!(ran.failures().len(), 1, "{:?}", ran.failures());
     assert!(ran.failures()[0].starts_with("other: it ran longer than its timeout"), "{:?}", ran.failures());
-    assert_eq!(lab.rows("leader").len(), 100);
+    assert_eq!(lab.texts("leader").len(), 100);
 }

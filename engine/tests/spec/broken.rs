@@ -8,8 +8,7 @@ use pipe_engine::{
     resolve::{Overrides, resolve},
     spec::load,
 };
-
-use crate::kinds::registry;
+use pipe_testing::shapes::registry;
 
 fn render(path: &Path) -> String {
     // Paths in messages are relative to the folder, on every machine.

@@ -7,7 +7,6 @@ mod hostile;
 mod include;
 mod interpolation;
 mod json_schema;
-mod kinds;
 mod like;
 mod link;
 mod mutations;

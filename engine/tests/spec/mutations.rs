@@ -11,8 +11,7 @@ use pipe_engine::{
     resolve::{Overrides, resolve},
     spec::load_with,
 };
-
-use crate::kinds::registry;
+use pipe_testing::shapes::registry;
 
 /// `SplitMix64` (Steele, Lea and Flood 2014): small, and the same everywhere.
 struct Random(u64);

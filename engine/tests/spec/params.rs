@@ -1,10 +1,10 @@
 //! Our walk over a kind's schema agrees with a plain evaluator.
 
+use pipe_testing::shapes::registry;
 use serde_json::{Value, json};
 
 use crate::{
     json_schema::is_valid,
-    kinds::registry,
     support::{problems, resolve_files},
 };
 

@@ -8,12 +8,10 @@ use pipe_engine::{
     resolve::{Overrides, resolve},
     spec::load_with,
 };
+use pipe_testing::shapes::registry;
 use serde_json::json;
 
-use crate::{
-    kinds::registry,
-    support::{nodes, problems, resolved},
-};
+use crate::support::{nodes, problems, resolved};
 
 /// Resolves in the working folder `/work`.
 fn at_work(files: &[(&str, &str)], set: &[&str]) -> Pipeline {

@@ -1,9 +1,10 @@
 //! The JSON Schema of pipeline files.
 
 use pipe_engine::spec::pipeline_schema;
+use pipe_testing::shapes::registry;
 use serde_json::{Value, json};
 
-use crate::{json_schema::is_valid, kinds::registry};
+use crate::json_schema::is_valid;
 
 #[test]
 fn accepts_pipelines_and_refuses_mistakes() {

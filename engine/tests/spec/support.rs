@@ -8,8 +8,7 @@ use pipe_engine::{
     resolve::{Overrides, Resolved, resolve},
     spec::load_with,
 };
-
-use crate::kinds::registry;
+use pipe_testing::shapes::registry;
 
 /// Resolves the first of these files; `include:` finds the others.
 pub(crate) fn resolve_files(files: &[(&str, &str)], set: &[&str]) -> Result<Resolved, Diagnostics> {

@@ -11,7 +11,7 @@ const EXPORTS: &str = "  merged: { kind: export, inputs: { adapter: train }, par
 #[test]
 fn a_folded_adapter_answers_as_beside_its_base() {
     let lab = questions();
-    let ran = lab.run(&(with(TRAIN) + EXPORTS));
+    let ran = lab.run_stages(&(with(TRAIN) + EXPORTS));
     assert_eq!(ran.failures(), [""; 0]);
     let answers = |stage: &str| -> Vec<String> {
         lab.rows(&format!("{stage}.predictions")).iter().map(|row| row["prediction"].to_string()).collect()
@@ -28,5 +28,5 @@ fn mistakes_are_named() {
     assert!(lab.problems(&stage("dtype: q8_0")).contains("safetensors have no q8_0"));
     assert!(lab.problems(&stage("format: gguf, dtype: bfloat16")).contains("not written in bfloat16"));
     let twice = stage("format: gguf") + "  again: { kind: export, inputs: { model: out }, params: {} }\n";
-    assert!(lab.run(&twice).failure().contains("is a GGUF file"));
+    assert!(lab.run_stages(&twice).failure().contains("is a GGUF file"));
 }

@@ -6,7 +6,9 @@ use std::{
     thread,
 };
 
-use crate::lab::{Lab, random_model, seeds};
+use pipe_testing::Lab;
+
+use crate::{models::random_model, tables::seeds};
 
 /// Filters that let nonsense through, and stop strings that end it.
 const LOOSE: &str = "stop: [\"\\n\", \"e\", \"a\"], max_new_tokens: 24, \
@@ -20,7 +22,7 @@ fn stages(count: usize, more: &str) -> String {
 }
 
 fn lab() -> Lab {
-    let lab = Lab::new();
+    let lab = Lab::with(pipe_stages::registry());
     std::fs::create_dir(lab.path("model")).unwrap();
     random_model(&lab.path("model"), 1);
     lab.write("seeds.jsonl", &seeds());
@@ -30,7 +32,7 @@ fn lab() -> Lab {
 #[test]
 fn rows_depend_on_neither_slots_nor_extent_and_only_what_is_missing_is_computed() {
     let lab = lab();
-    let first = lab.run(&stages(50, ", slots: 7"));
+    let first = lab.run_stages(&stages(50, ", slots: 7"));
     assert!(first.failures().is_empty(), "{:?}", first.failures());
     let fifty = lab.table("new.instructions");
     assert_eq!(fifty.num_rows(), 50);
@@ -38,7 +40,7 @@ fn rows_depend_on_neither_slots_nor_extent_and_only_what_is_missing_is_computed(
     let made = first.stats("new").rows_computed;
     assert!(made >= attempts && attempts > 50, "{attempts} of {made}");
 
-    let second = lab.run(&stages(80, ", slots: 64"));
+    let second = lab.run_stages(&stages(80, ", slots: 64"));
     let eighty = lab.table("new.instructions");
     assert_eq!(eighty.slice(0, 50), fifty);
     let stats = second.stats("new");
@@ -47,13 +49,13 @@ fn rows_depend_on_neither_slots_nor_extent_and_only_what_is_missing_is_computed(
     assert!(stats.rows_computed < all && stats.rows_computed >= all - known, "{stats:?}");
 
     let other = self::lab();
-    other.run(&stages(80, ", slots: 1"));
+    other.run_stages(&stages(80, ", slots: 1"));
     assert_eq!(other.table("new.instructions"), eighty);
     assert_eq!(other.yields("new"), lab.yields("new"));
     // Less is a prefix of what is there: the model is not even opened.
     std::fs::remove_file(lab.path("model/model.safetensors")).unwrap();
     random_model(&lab.path("model"), 1);
-    let less = lab.run(&stages(20, ""));
+    let less = lab.run_stages(&stages(20, ""));
     assert_eq!(less.stats("new").rows_computed, 0);
     assert_eq!(lab.table("new.instructions"), fifty.slice(0, 20));
 }
@@ -65,8 +67,8 @@ fn what_makes_an_attempt_is_in_the_key_and_what_does_not_is_not() {
         "mine.jinja",
         "{% for d in demonstrations %}\nInstruction: {{ d.instruction }}\n{% endfor %}\nInstruction:",
     );
-    lab.run(&stages(10, ", template: mine.jinja"));
-    let same = |more: &str| lab.run(&stages(10, more)).computed().is_empty();
+    lab.run_stages(&stages(10, ", template: mine.jinja"));
+    let same = |more: &str| lab.run_stages(&stages(10, more)).computed().is_empty();
     assert!(same(", template: mine.jinja, slots: 3, max_attempts: 9999, patience: 500"));
     std::fs::rename(lab.path("mine.jinja"), lab.path("yours.jinja")).unwrap();
     assert!(same(", template: yours.jinja"));
@@ -76,9 +78,9 @@ fn what_makes_an_attempt_is_in_the_key_and_what_does_not_is_not() {
     assert!(!same(", seed: 1"));
     assert!(!same(", num_demonstrations: 2"));
     // Another filter chooses among the same texts.
-    lab.run(&stages(40, ", num_demonstrations: 2"));
+    lab.run_stages(&stages(40, ", num_demonstrations: 2"));
     let stricter = stages(3, ", num_demonstrations: 2").replace("min_words: 1", "min_words: 2");
-    let ran = lab.run(&stricter);
+    let ran = lab.run_stages(&stricter);
     assert_eq!((ran.stats("new").rows_computed, ran.failures().len()), (0, 0), "{:?}", lab.yields("new"));
     random_model(&lab.path("model"), 2);
     assert!(!same(""));
@@ -88,7 +90,7 @@ fn what_makes_an_attempt_is_in_the_key_and_what_does_not_is_not() {
 #[test]
 fn rows_name_the_seeds_they_were_shown() {
     let lab = lab();
-    lab.run(&stages(30, ""));
+    lab.run_stages(&stages(30, ""));
     let rows = lab.rows("new.instructions");
     let mut shown = std::collections::BTreeSet::new();
     for row in &rows {
@@ -106,7 +108,7 @@ fn rows_name_the_seeds_they_were_shown() {
 #[test]
 fn excluded_instructions_are_dropped_and_counted() {
     let lab = lab();
-    lab.run(&stages(20, ""));
+    lab.run_stages(&stages(20, ""));
     let rows = lab.rows("new.instructions");
     let text: String = rows
         .iter()
@@ -116,7 +118,7 @@ fn excluded_instructions_are_dropped_and_counted() {
     lab.write("exam.jsonl", &text);
     // The table is an input, so attempts are made anew; most nonsense differs, but one-letter instructions come again.
     let with = stages(200, "").replace("seeds: seeds }", "seeds: seeds, exclude: exam }");
-    let ran = lab.run(&format!("  exam: {{ kind: table, params: {{ path: exam.jsonl }} }}\n{with}"));
+    let ran = lab.run_stages(&format!("  exam: {{ kind: table, params: {{ path: exam.jsonl }} }}\n{with}"));
     assert!(ran.failures().is_empty(), "{:?}", ran.failures());
     let normal = |v: &serde_json::Value| v["instruction"].as_str().unwrap().to_lowercase();
     let banned: Vec<String> = rows.iter().map(normal).collect();
@@ -128,20 +130,20 @@ fn excluded_instructions_are_dropped_and_counted() {
 fn a_generation_that_keeps_nothing_ends_with_a_message() {
     let lab = lab();
     let strict = stages(5, ", patience: 40").replace("min_words: 1", "min_words: 90");
-    let failure = lab.run(&strict).failure();
+    let failure = lab.run_stages(&strict).failure();
     assert!(failure.contains("new: 0 of 5 instructions were kept") && failure.contains("last 40 of 40"), "{failure}");
     assert!(failure.contains("too_short") || failure.contains("truncated"), "{failure}");
     // Nothing is computed to find that out again.
-    let failure = lab.run(&strict).failure();
+    let failure = lab.run_stages(&strict).failure();
     assert!(failure.contains("last 40 of 40"), "{failure}");
-    let failure = lab.run(&stages(500, ", max_attempts: 30")).failure();
+    let failure = lab.run_stages(&stages(500, ", max_attempts: 30")).failure();
     assert!(failure.contains("`max_attempts: 30` is reached"), "{failure}");
 }
 
 #[test]
 fn mistakes_are_named() {
     let mut lab = lab();
-    let failing = |lab: &Lab, stages: &str| lab.run(stages).failure();
+    let failing = |lab: &Lab, stages: &str| lab.run_stages(stages).failure();
     let with = |params: &str| {
         format!(
             "  seeds: {{ kind: table, params: {{ path: seeds.jsonl }} }}
@@ -231,16 +233,16 @@ fn a_server_writes_instructions_too() {
   model: m, api_key_env: KEY }} }} }}\n"
     );
     lab.env("KEY", "bad");
-    let failure = lab.run(&stages).failure();
+    let failure = lab.run_stages(&stages).failure();
     assert!(failure.contains("401") && failure.contains("who are you?") && !failure.contains("Bearer"), "{failure}");
     lab.env("KEY", "good");
-    let ran = lab.run(&stages);
+    let ran = lab.run_stages(&stages);
     assert!(ran.failures().is_empty(), "{:?}", ran.failures());
     let row = &lab.rows("new.instructions")[0];
     assert_eq!((&row["instruction"], &row["input"]), (&"Name the largest gland of the body.".into(), &"".into()));
     assert_eq!(ran.stats("new").counters["prompt_tokens"], 20);
     // It says the same again and again: the second row never comes.
-    let failure = lab.run(&stages.replace("count: 1", "count: 2")).failure();
+    let failure = lab.run_stages(&stages.replace("count: 1", "count: 2")).failure();
     assert!(failure.contains("1 of 2 instructions were kept") && failure.contains("5 duplicate"), "{failure}");
 }
 
@@ -250,7 +252,7 @@ fn what_a_server_refuses_is_dropped_and_counted() {
     let url = server(r#"{"choices": [{"text": " Name the", "finish_reason": "content_filter"}]}"#);
     lab.env("KEY", "good");
     let failure = lab
-        .run(&format!(
+        .run_stages(&format!(
             "  seeds: {{ kind: table, params: {{ path: seeds.jsonl }} }}
   new: {{ kind: generate, inputs: {{ seeds: seeds }}, params: {{ count: 1, patience: 5, model: {{ endpoint: \"{url}\", \
   model: m, api_key_env: KEY, max_retries: 0 }} }} }}\n"

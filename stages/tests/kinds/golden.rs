@@ -8,9 +8,8 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
+use pipe_testing::Lab;
 use serde_json::json;
-
-use crate::lab::Lab;
 
 /// Every kind once, on few rows. The models are the embedded one and what is trained from it.
 const STAGES: &str = r#"
@@ -51,7 +50,7 @@ fn read(path: &Path) -> Golden {
 
 #[test]
 fn outputs_change_with_a_new_version_only() {
-    let lab = Lab::new();
+    let lab = Lab::with(pipe_stages::registry());
     let row = |i: usize| {
         let labels: &[&str] = if i.is_multiple_of(2) { &["yes", "no"] } else { &[] };
         json!({ "id": i, "task": format!("t{}", i % 2), "instruction": format!("Is item {i} a \
@@ -60,7 +59,7 @@ fn outputs_change_with_a_new_version_only() {
     lab.jsonl("rows.jsonl", (0..4).map(row));
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let stages = STAGES.replace("MODEL", &folder.join("../pipelines/models/nano").display().to_string());
-    let ran = lab.run(&stages);
+    let ran = lab.run_stages(&stages);
     assert_eq!(ran.failures(), [""; 0]);
 
     let registry = pipe_stages::registry();

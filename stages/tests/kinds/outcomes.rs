@@ -1,12 +1,10 @@
 //! One row ends no stage: it ends with an outcome, which is counted and said.
 
 use pipe_engine::events::EventKind;
+use pipe_testing::{Lab, Ran};
 use serde_json::{Value, json};
 
-use crate::{
-    lab::{Lab, Ran, random_model, seeds},
-    train_evaluate::questions,
-};
+use crate::{models::random_model, tables::seeds, train_evaluate::questions};
 
 fn warnings(ran: &Ran) -> String {
     let all = ran.pick(|e| if let EventKind::Warning { message, .. } = e { Some(message.clone()) } else { None });
@@ -15,7 +13,7 @@ fn warnings(ran: &Ran) -> String {
 
 /// A lab with a model whose context is 96 tokens, and five rows, of which the third is longer.
 fn five() -> Lab {
-    let lab = Lab::new();
+    let lab = Lab::with(pipe_stages::registry());
     std::fs::create_dir(lab.path("model")).unwrap();
     random_model(&lab.path("model"), 1);
     lab.write("seeds.jsonl", &seeds());
@@ -38,7 +36,7 @@ fn ask(kind: &str, more: &str) -> String {
 #[test]
 fn a_prompt_longer_than_the_context_is_an_outcome() {
     let lab = five();
-    let ran = lab.run(&ask("evaluate", ""));
+    let ran = lab.run_stages(&ask("evaluate", ""));
     assert_eq!(ran.failures(), [""; 0]);
     let rows = lab.rows("s.predictions");
     assert_eq!((rows.len(), &rows[2]["finish_reason"], &rows[2]["prediction"]), (5, &json!("too_long"), &json!("")));
@@ -50,7 +48,7 @@ fn a_prompt_longer_than_the_context_is_an_outcome() {
     assert!(said.contains("the model's context is 96): they are scored 0"), "{said}");
 
     let filters = ", filters: { truncated: false, empty: false, echo: false }";
-    let ran = lab.run(&ask("respond", filters));
+    let ran = lab.run_stages(&ask("respond", filters));
     assert_eq!(ran.failures(), [""; 0]);
     let ids: Vec<Value> = lab.rows("s.responses").iter().map(|row| row["id"].clone()).collect();
     assert_eq!(ids, ["q0", "q1", "q3", "q4"]);
@@ -62,15 +60,18 @@ fn a_prompt_longer_than_the_context_is_an_outcome() {
 fn a_larger_share_than_max_refused_fails_the_stage_and_no_answer_is_lost() {
     let lab = five();
     let strict = ask("evaluate", ", max_refused: 0.1");
-    let failure = lab.run(&strict).failure();
+    let failure = lab.run_stages(&strict).failure();
     assert!(failure.contains("more than `max_refused: 0.1` allows") && failure.contains("row `q2`"), "{failure}");
     // Another share asks the model nothing.
     for share in ["0.2", "1"] {
-        let ran = lab.run(&ask("evaluate", &format!(", max_refused: {share}")));
+        let ran = lab.run_stages(&ask("evaluate", &format!(", max_refused: {share}")));
         assert_eq!((ran.failures().len(), ran.stats("s").rows_computed), (0, 0), "{:?}", ran.failures());
     }
     lab.jsonl("rows.jsonl", [json!({ "id": "q", "instruction": "many words ".repeat(60), "output": "x" })]);
-    assert!(lab.run(&ask("respond", "")).failure().contains("of 1 rows 1 did not fit"), "none of one is too few");
+    assert!(
+        lab.run_stages(&ask("respond", "")).failure().contains("of 1 rows 1 did not fit"),
+        "none of one is too few"
+    );
 }
 
 #[test]
@@ -79,7 +80,7 @@ fn an_attempt_that_shows_too_long_a_seed_is_dropped() {
     let long = |i: usize| format!("{}\n", json!({ "id": format!("long{i}"), "instruction": "many words ".repeat(60) }));
     lab.write("seeds.jsonl", &(seeds() + &(0..5).map(long).collect::<String>()));
     let filters = "{ min_words: 1, first_character: false, rouge_l: null, forbidden_words: [], duplicates: false }";
-    let ran = lab.run(&format!(
+    let ran = lab.run_stages(&format!(
         "  seeds: {{ kind: table, params: {{ path: seeds.jsonl }} }}
   s: {{ kind: generate, inputs: {{ seeds: seeds }}, params: {{ model: model, count: 20, num_demonstrations: 1, stop: \
   [\"e\", \"a\", \"t\"], filters: {filters} }} }}\n"
@@ -95,7 +96,7 @@ fn rows_without_an_answer_are_left_out_of_training_and_of_scores() {
     let lab = questions();
     let row = |i: usize, output: Value| json!({ "id": i, "instruction": format!("What is {i}?"), "output": output });
     lab.jsonl("rows.jsonl", [row(0, json!("red")), row(1, json!("")), row(2, json!(null)), row(3, json!("blue"))]);
-    let ran = lab.run(
+    let ran = lab.run_stages(
         "  rows: { kind: table, params: { path: rows.jsonl } }
   taught: { kind: train, inputs: { examples: rows }, params: { model: base, budget: { steps: 40 } } }
   scores: { kind: evaluate, inputs: { items: rows }, params: { model: base, max_new_tokens: 4 } }\n",
@@ -113,14 +114,14 @@ fn rows_without_an_answer_are_left_out_of_training_and_of_scores() {
 
 #[test]
 fn empty_documents_passages_and_queries_end_no_stage() {
-    let lab = Lab::new();
+    let lab = Lab::with(pipe_stages::registry());
     let document = |text: &str| json!({ "segments": [{ "text": text, "weight": 1.0 }] });
     let mut documents: Vec<Value> = (0..12).map(|i| document(&format!("item {i} is thing {}", i * 7))).collect();
     documents.extend([document(""), json!({ "segments": [] })]);
     lab.jsonl("documents.jsonl", documents);
     lab.jsonl("corpus.jsonl", [json!({ "text": "" }), json!({ "text": "the liver" }), json!({ "text": null })]);
     lab.jsonl("queries.jsonl", [json!({ "instruction": "liver" }), json!({ "instruction": " " })]);
-    let ran = lab.run(
+    let ran = lab.run_stages(
         "  documents: { kind: table, params: { path: documents.jsonl } }
   corpus: { kind: table, params: { path: corpus.jsonl } }
   queries: { kind: table, params: { path: queries.jsonl } }
@@ -148,7 +149,7 @@ fn a_training_in_which_nothing_is_learned_says_so() {
   taught: {{ kind: train, inputs: {{ examples: rows }}, params: {{ model: base, budget: {{ steps: {steps} }} }} }}\n"
         )
     };
-    let said = warnings(&lab.run(&train(1)));
+    let said = warnings(&lab.run_stages(&train(1)));
     assert!(said.contains("nothing was learned") && said.contains("warmup"), "{said}");
-    assert!(!warnings(&lab.run(&train(2))).contains("nothing was learned"));
+    assert!(!warnings(&lab.run_stages(&train(2))).contains("nothing was learned"));
 }

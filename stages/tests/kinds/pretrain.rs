@@ -1,8 +1,7 @@
 //! `pretrain` on documents that a table was read from.
 
+use pipe_testing::Lab;
 use serde_json::{Value, json};
-
-use crate::lab::Lab;
 
 const SMALL: &str = "vocab_size: 300, max_seq_len: 32, batch_size: 4, warmup_steps: 1, architecture: { hidden_size: \
                      16, \
@@ -31,12 +30,12 @@ fn documents(weight: impl Fn(usize) -> Value) -> Vec<Value> {
 
 #[test]
 fn weights_are_numbers_of_any_type() {
-    let lab = Lab::new();
+    let lab = Lab::with(pipe_stages::registry());
     let mut models = Vec::new();
     // Numbers of a JSONL file are Int64 or Float64.
     for weight in [json!(1), json!(1.0), json!(0.5)] {
         lab.jsonl("documents.jsonl", documents(|_| weight.clone()));
-        assert_eq!(lab.run(&stages(SMALL)).failures(), [""; 0]);
+        assert_eq!(lab.run_stages(&stages(SMALL)).failures(), [""; 0]);
         assert_eq!(lab.rows("base.log").len(), 2);
         models.push(lab.digest("base.model"));
     }
@@ -45,7 +44,7 @@ fn weights_are_numbers_of_any_type() {
 
 #[test]
 fn documents_of_another_shape_are_refused_by_name() {
-    let lab = Lab::new();
+    let lab = Lab::with(pipe_stages::registry());
     let part = |text: Value, weight: Value| json!([{ "text": text, "weight": weight }]);
     let cases = [
         (json!({ "text": "a b" }), "no column `segments` in the input `documents`"),
@@ -58,22 +57,22 @@ fn documents_of_another_shape_are_refused_by_name() {
     ];
     for (row, message) in cases {
         lab.jsonl("documents.jsonl", [row.clone()]);
-        let failure = lab.run(&stages(SMALL)).failure();
+        let failure = lab.run_stages(&stages(SMALL)).failure();
         assert!(failure.contains(message), "{row}: {failure}");
     }
     let mut rows = documents(|i| if i == 2 { Value::Null } else { json!(1.0) });
     lab.jsonl("documents.jsonl", rows.clone());
-    let failure = lab.run(&stages(SMALL)).failure();
+    let failure = lab.run_stages(&stages(SMALL)).failure();
     assert!(failure.contains("segment 1 of row 3 of the input `documents` has no `weight`"), "{failure}");
     rows[2]["segments"] = part(json!("a b"), json!(-1.0));
     lab.jsonl("documents.jsonl", rows);
-    let failure = lab.run(&stages(SMALL)).failure();
+    let failure = lab.run_stages(&stages(SMALL)).failure();
     assert!(failure.contains("(`d2`)") && failure.contains("the loss weight -1"), "{failure}");
 }
 
 #[test]
 fn parameters_without_meaning_are_found_when_the_pipeline_is_read() {
-    let lab = Lab::new();
+    let lab = Lab::with(pipe_stages::registry());
     for (params, message) in [
         ("decay_ratio: 0", "`decay_ratio` is 0, but must be above 0"),
         ("epochs: 0", "`epochs` is 0, but must be a positive number"),
@@ -90,6 +89,6 @@ fn parameters_without_meaning_are_found_when_the_pipeline_is_read() {
     }
     // What the model's context is, is known when it is made or loaded.
     lab.jsonl("documents.jsonl", documents(|_| json!(1)));
-    let failure = lab.run(&stages(&SMALL.replace("max_seq_len: 32", "max_seq_len: 33"))).failure();
+    let failure = lab.run_stages(&stages(&SMALL.replace("max_seq_len: 32", "max_seq_len: 33"))).failure();
     assert!(failure.contains("`max_seq_len` is 33, and the model's context is 32"), "{failure}");
 }

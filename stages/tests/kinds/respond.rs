@@ -1,6 +1,11 @@
 //! `respond` on a random model.
 
-use crate::lab::{Lab, numbers, random_model, seeds};
+use pipe_testing::Lab;
+
+use crate::{
+    models::random_model,
+    tables::{numbers, seeds},
+};
 
 fn rows(range: std::ops::Range<usize>) -> String {
     range
@@ -26,7 +31,7 @@ fn stages(more: &str) -> String {
 }
 
 fn lab(n: usize) -> Lab {
-    let lab = Lab::new();
+    let lab = Lab::with(pipe_stages::registry());
     std::fs::create_dir(lab.path("model")).unwrap();
     random_model(&lab.path("model"), 1);
     lab.write("seeds.jsonl", &seeds());
@@ -39,19 +44,19 @@ fn answers_depend_on_their_row_alone_and_only_new_rows_are_computed() {
     for temperature in ["0", "1"] {
         let more = format!(", temperature: {temperature}, demonstration_choice: overlap");
         let lab = lab(20);
-        let first = lab.run(&stages(&format!("{more}, slots: 3")));
+        let first = lab.run_stages(&stages(&format!("{more}, slots: 3")));
         assert!(first.failures().is_empty(), "{:?}", first.failures());
         let twenty = lab.table("answers.responses");
         assert_eq!((twenty.num_rows(), first.stats("answers").rows_computed), (20, 20));
         lab.write("rows.jsonl", &rows(0..30));
-        let second = lab.run(&stages(&format!("{more}, slots: 64")));
+        let second = lab.run_stages(&stages(&format!("{more}, slots: 64")));
         assert_eq!(lab.table("answers.responses").slice(0, 20), twenty);
         let stats = second.stats("answers");
         assert_eq!((stats.rows_computed, stats.rows_reused), (10, 20));
         // In another order, and in another company.
         let other = self::lab(0);
         other.write("rows.jsonl", &(rows(10..20) + &rows(0..10)));
-        other.run(&stages(&more));
+        other.run_stages(&stages(&more));
         let there = other.table("answers.responses");
         assert_eq!((there.slice(10, 10), there.slice(0, 10)), (twenty.slice(0, 10), twenty.slice(10, 10)));
         assert_eq!(lab.count("answers", "kept"), 30);
@@ -62,9 +67,9 @@ fn answers_depend_on_their_row_alone_and_only_new_rows_are_computed() {
 fn other_filters_ask_the_model_nothing() {
     let lab = lab(20);
     let more = ", temperature: 1";
-    lab.run(&stages(more));
+    lab.run_stages(&stages(more));
     let all = lab.rows("answers.responses");
-    let ran = lab.run(&stages(more).replace("empty: false }", "empty: false, min_words: 3 }"));
+    let ran = lab.run_stages(&stages(more).replace("empty: false }", "empty: false, min_words: 3 }"));
     assert_eq!((ran.stats("answers").rows_computed, ran.stats("answers").rows_reused), (0, 20));
     let words = |row: &serde_json::Value| row["output"].as_str().unwrap().split_whitespace().count();
     let long: Vec<_> = all.into_iter().filter(|row| words(row) >= 3).collect();
@@ -75,14 +80,14 @@ fn other_filters_ask_the_model_nothing() {
 #[test]
 fn the_generating_seeds_are_shown_and_named() {
     let lab = lab(12);
-    lab.run(&stages(", demonstration_choice: generating"));
+    lab.run_stages(&stages(", demonstration_choice: generating"));
     for (i, row) in lab.rows("answers.responses").iter().enumerate() {
         let shown = row["demonstrations"].as_array().unwrap();
         assert_eq!(shown.len(), 1);
         assert!(shown[0] == format!("s{}", i % 12) || shown[0] == format!("s{}", (i + 5) % 12), "{row}");
     }
     lab.write("seeds.jsonl", &seeds().lines().take(3).map(|l| format!("{l}\n")).collect::<Vec<_>>().concat());
-    let failure = lab.run(&stages(", demonstration_choice: generating")).failure();
+    let failure = lab.run_stages(&stages(", demonstration_choice: generating")).failure();
     assert!(failure.contains("which the input `seeds` does not have"), "{failure}");
 }
 
@@ -92,15 +97,15 @@ fn a_template_stops_all_rows_in_the_same_way() {
     lab.write("t.jinja", "{% set stop = ['e'] if input else ['t'] %}{{ instruction }}");
     let with = |more: &str| stages(more).replace(", stop: [\"\\n\", \"e\"]", "");
     let template = ", template: t.jinja";
-    assert!(lab.run(&with(template)).failures().is_empty());
+    assert!(lab.run_stages(&with(template)).failures().is_empty());
     // Whichever rows are answered already.
     lab.write(
         "rows.jsonl",
         &(rows(0..2) + "{\"id\": \"x\", \"instruction\": \"What?\", \"input\": \"that\", \"demonstrations\": []}\n"),
     );
-    let failure = lab.run(&with(template)).failure();
+    let failure = lab.run_stages(&with(template)).failure();
     assert!(failure.contains("the template `t.jinja` sets `stop` to [\"e\"] for row 3"), "{failure}");
-    assert!(lab.run(&stages(template)).failures().is_empty(), "the parameter replaces them");
+    assert!(lab.run_stages(&stages(template)).failures().is_empty(), "the parameter replaces them");
 }
 
 #[test]
@@ -111,7 +116,7 @@ fn equal_rows_without_ids_are_told_apart() {
     let after =
         "  taught: { kind: train, inputs: { examples: answers }, params: { model: model, budget: { steps: 1 } } }
   scores: { kind: evaluate, inputs: { items: answers }, params: { model: model, max_new_tokens: 4 } }\n";
-    let ran = lab.run(&(stages("") + after));
+    let ran = lab.run_stages(&(stages("") + after));
     assert_eq!(ran.failures(), [""; 0]);
     assert_eq!(ran.stats("answers").rows_computed, 2);
     let rows = lab.rows("answers.responses");
@@ -124,13 +129,13 @@ fn equal_rows_without_ids_are_told_apart() {
 fn passages_and_adapters_change_answers() {
     let lab = lab(8);
     let greedy = |lab: &Lab| lab.table("answers.responses").column(3).clone();
-    lab.run(&stages(""));
+    lab.run_stages(&stages(""));
     let bare = greedy(&lab);
     lab.write("corpus.jsonl", "{\"id\": \"c\", \"text\": \"An item is a thing of which there is a number.\"}\n");
     let with = stages("").replace("instructions: rows", "instructions: found");
     let retrieve = "  corpus: { kind: table, params: { path: corpus.jsonl } }
   found: { kind: retrieve, inputs: { queries: rows, corpus: corpus } }\n";
-    let ran = lab.run(&format!("{retrieve}{with}"));
+    let ran = lab.run_stages(&format!("{retrieve}{with}"));
     assert!(ran.failures().is_empty(), "{:?}", ran.failures());
     assert_ne!(greedy(&lab).as_ref(), bare.as_ref());
     let passage = serde_json::json!([{"id": "c", "text": "An item is a thing of which there is a number."}]);
@@ -142,24 +147,27 @@ fn passages_and_adapters_change_answers() {
             "  taught: {{ kind: train, inputs: {{ examples: answers }}, params: {{ model: model, budget: {{ epochs: 1 \
              }}, open_book: {open_book} }} }}\n"
         );
-        lab.run(&format!("{retrieve}{with}{train}"));
+        lab.run_stages(&format!("{retrieve}{with}{train}"));
         numbers(&lab.table("taught.log"), "tokens").iter().sum::<f64>()
     };
     assert!(trained(true) > trained(false) + 8.0 * 5.0, "eight rows with a passage each");
-    lab.run(&format!(
+    lab.run_stages(&format!(
         "{retrieve}{}",
         with.replace("num_demonstrations: 1", "num_demonstrations: 1, max_passage_words: 4")
     ));
     assert_ne!(greedy(&lab).as_ref(), whole.as_ref());
     // Shown fewer passages than were found: none of them, and so the bare prompt.
-    lab.run(&format!("{retrieve}{}", with.replace("num_demonstrations: 1", "num_demonstrations: 1, max_passages: 0")));
+    lab.run_stages(&format!(
+        "{retrieve}{}",
+        with.replace("num_demonstrations: 1", "num_demonstrations: 1, max_passages: 0")
+    ));
     assert_eq!(greedy(&lab).as_ref(), bare.as_ref());
 }
 
 #[test]
 fn mistakes_are_named() {
     let lab = lab(3);
-    let failing = |stages: &str| lab.run(stages).failure();
+    let failing = |stages: &str| lab.run_stages(stages).failure();
     lab.write("rows.jsonl", "{\"id\": \"a\", \"instruction\": \"x\"}\n{\"id\": \"b\", \"instruction\": \"\"}\n");
     assert!(failing(&stages("")).contains("answers: row 2 of the input `instructions` has no `instruction`"));
     lab.write("rows.jsonl", "{\"id\": \"a\", \"question\": \"x\"}\n");
@@ -174,5 +182,7 @@ fn mistakes_are_named() {
     lab.write("seeds.jsonl", "{\"id\": \"s\", \"instruction\": \"x\"}\n");
     assert!(failing(&stages("")).contains("`output`"));
     // Without demonstrations nobody asks for the answers.
-    assert!(lab.run(&stages("").replace("num_demonstrations: 1", "num_demonstrations: 0")).failures().is_empty());
+    assert!(
+        lab.run_stages(&stages("").replace("num_demonstrations: 1", "num_demonstrations: 0")).failures().is_empty()
+    );
 }

@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
+use pipe_testing::Lab;
 use serde_json::Value;
-
-use crate::lab::Lab;
 
 const CORPUS: &str = r#"{"id": "liver", "title": "Liver", "text": "The liver makes enzymes and bile."}
 {"id": "bile", "title": "", "text": "Bile is made by the liver and digests fat."}
@@ -17,7 +16,7 @@ const QUERIES: &str = r#"{"id": 1, "instruction": "Which organ makes enzymes?", 
 "#;
 
 fn lab() -> Lab {
-    let lab = Lab::new();
+    let lab = Lab::with(pipe_stages::registry());
     lab.write("corpus.jsonl", CORPUS);
     lab.write("queries.jsonl", QUERIES);
     lab
@@ -36,7 +35,7 @@ fn ids(row: &Value) -> Vec<&str> {
 }
 
 fn found(lab: &Lab, params: &str) -> Vec<Value> {
-    let ran = lab.run(&stages(params));
+    let ran = lab.run_stages(&stages(params));
     assert!(ran.failures().is_empty(), "{params}: {:?}", ran.failures());
     lab.rows("found.rows")
 }
@@ -84,7 +83,7 @@ fn an_embedding_model_ranks_by_the_cosine_of_its_vectors() {
     assert!((score(liver) - f64::from(cosine)).abs() < 1e-5);
     assert!(passages.windows(2).all(|pair| score(&pair[0]) >= score(&pair[1])));
     // The model's content is in the key of dense retrieval and in no other's.
-    let again = |params: &str| !lab.run(&stages(params)).computed().is_empty();
+    let again = |params: &str| !lab.run_stages(&stages(params)).computed().is_empty();
     assert!(!again("method: dense, embedder: model, top_k: 4"));
     found(&lab, "method: bm25, embedder: model");
     std::fs::write(lab.path("model/vocab.json"), "{}").unwrap();
@@ -98,7 +97,7 @@ fn only_new_queries_are_searched_and_order_does_not_matter() {
     let before = found(&lab, "top_k: 2");
     let turned: String = QUERIES.lines().rev().map(|line| format!("{line}\n")).collect::<Vec<_>>().concat();
     lab.write("queries.jsonl", &(turned + "{\"id\": 4, \"instruction\": \"What digests fat?\", \"input\": \"\"}\n"));
-    let ran = lab.run(&stages("top_k: 2"));
+    let ran = lab.run_stages(&stages("top_k: 2"));
     assert_eq!((ran.stats("found").rows_computed, ran.stats("found").rows_reused), (1, 3));
     let after = lab.rows("found.rows");
     assert_eq!((&after[0], &after[2]), (&before[2], &before[0]));
@@ -110,14 +109,14 @@ fn a_template_makes_the_query() {
     let lab = lab();
     let rows = found(&lab, "query_template: \"{{ input }} veins\", top_k: 1");
     assert_eq!(ids(&rows[0]), ["veins"]);
-    let failure = lab.run(&stages("query_template: \"{{ inputs }}\"")).failure();
+    let failure = lab.run_stages(&stages("query_template: \"{{ inputs }}\"")).failure();
     assert!(failure.contains("row 1") && failure.contains("query_template"), "{failure}");
 }
 
 #[test]
 fn mistakes_are_named() {
     let lab = lab();
-    let failing = |params: &str| lab.run(&stages(params)).failure();
+    let failing = |params: &str| lab.run_stages(&stages(params)).failure();
     assert!(failing("method: dense, embedder: nowhere").contains("no such file or directory"));
     assert!(failing("query_columns: [question]").contains("no column `question`"));
     assert!(lab.problems(&stages("embedder: x.gguf")).contains("no embedding model"));

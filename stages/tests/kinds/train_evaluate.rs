@@ -1,9 +1,10 @@
 //! Training and evaluation of a small model, as a pipeline runs them.
 
 use pipe_engine::events::{EventKind, RunEnd};
+use pipe_testing::Lab;
 use serde_json::json;
 
-use crate::lab::{Lab, numbers};
+use crate::{models::trained_model, tables::numbers};
 
 /// A base, rows to learn, an adapter, and the exam before and after.
 const PIPELINE: &str = r"  rows: { kind: table, params: { path: rows.jsonl } }
@@ -27,11 +28,11 @@ const COLOURS: [&str; 4] = ["red", "green", "blue", "white"];
 
 /// A lab with a base model, questions about colours, and an exam of the same.
 pub(crate) fn questions() -> Lab {
-    let lab = Lab::new();
+    let lab = Lab::with(pipe_stages::registry());
     let question = |i: usize| format!("What is the colour of item {i}?");
     // The base has the form of the answers, and the wrong colours.
     let wrong = |i: usize| (format!("Instruction: {}\nOutput:", question(i)), format!(" {}\n", COLOURS[(i + 1) % 4]));
-    lab.base_model("base", &(0..16).map(wrong).collect::<Vec<_>>(), 128);
+    trained_model(&lab.path("base"), &(0..16).map(wrong).collect::<Vec<_>>(), 128);
     let row = |i: usize| {
         let task = format!("t{}", i % 2);
         json!({ "id": format!("row-{i}"), "task": task, "instruction": question(i), "output": COLOURS[i % 4] })
@@ -44,7 +45,7 @@ pub(crate) fn questions() -> Lab {
 #[test]
 fn training_is_seen_in_the_exam() {
     let lab = questions();
-    let ran = lab.run(&with(TRAIN));
+    let ran = lab.run_stages(&with(TRAIN));
     assert_eq!(ran.failures(), [""; 0]);
     let log = lab.table("train.log");
     let losses = numbers(&log, "loss");
@@ -64,14 +65,14 @@ fn training_is_seen_in_the_exam() {
     assert_eq!(arms[1].counts.iter().map(|c| c.count).collect::<Vec<_>>(), [tokens as u64]);
     assert!(arms[0].counts.is_empty(), "nothing was trained for it");
 
-    let again = lab.run(&with(TRAIN));
+    let again = lab.run_stages(&with(TRAIN));
     assert_eq!((again.summary.ran, again.pick(|e| matches!(e, EventKind::Arms { .. }).then_some(())).len()), (0, 1));
 }
 
 #[test]
 fn predictions_say_what_was_asked_and_answered() {
     let lab = questions();
-    lab.run(&with(TRAIN));
+    lab.run_stages(&with(TRAIN));
     let rows = lab.rows("after.predictions");
     assert_eq!(rows.len(), 12);
     let row = &rows[5];
@@ -90,7 +91,7 @@ fn a_cancelled_training_ends_with_the_same_bytes() {
     // Long enough for the run to be cancelled in its middle.
     let pipeline = with(&TRAIN.replace("{ epochs: 30 }", "{ steps: 400 }"));
     let whole = questions();
-    whole.run(&pipeline);
+    whole.run_stages(&pipeline);
     let expect = (whole.digest("train.adapter"), whole.digest("train.log"));
     for stop in [1, 60, 150] {
         let lab = questions();
@@ -98,7 +99,7 @@ fn a_cancelled_training_ends_with_the_same_bytes() {
             |e: &EventKind| matches!(e, EventKind::Progress { done, unit, .. } if unit == "steps" && *done >= stop);
         let stopped = lab.run_until(&pipeline, reached);
         assert_eq!(stopped.summary.outcome, RunEnd::Cancelled, "at step {stop}");
-        let resumed = lab.run(&pipeline);
+        let resumed = lab.run_stages(&pipeline);
         assert_eq!(resumed.failures(), [""; 0]);
         let notes = resumed.pick(|e| if let EventKind::Log { line, .. } = e { Some(line.clone()) } else { None });
         assert!(notes.iter().any(|line| line.starts_with("went on from the checkpoint of step")), "{notes:?}");
@@ -109,23 +110,23 @@ fn a_cancelled_training_ends_with_the_same_bytes() {
 #[test]
 fn edits_rerun_what_they_touch() {
     let lab = questions();
-    lab.run(&with(TRAIN));
+    lab.run_stages(&with(TRAIN));
     let nothing: [&str; 0] = [];
     let operational =
         TRAIN.replace("seed: 3", "seed: 3, checkpoint_steps: 7, gradient_checkpointing: true, stall_window: 30");
-    assert_eq!(lab.run(&with(&operational)).computed(), nothing);
+    assert_eq!(lab.run_stages(&with(&operational)).computed(), nothing);
     let spelt_out =
         TRAIN.replace("seed: 3", "seed: 3, template: plain, method: lora, warmup_ratio: null, max_passage_words: null");
-    assert_eq!(lab.run(&with(&spelt_out)).computed(), nothing);
-    assert_eq!(lab.run(&with(&TRAIN.replace("r: 8", "r: 4"))).computed(), ["after", "train"]);
+    assert_eq!(lab.run_stages(&with(&spelt_out)).computed(), nothing);
+    assert_eq!(lab.run_stages(&with(&TRAIN.replace("r: 8", "r: 4"))).computed(), ["after", "train"]);
     lab.write("other.jinja", "Q: {{ instruction }}\nA:{% if output is defined %} {{ output }}{{ \"\\n\" }}{% endif %}");
     let template = TRAIN.replace("seed: 3", "seed: 3, template: other.jinja");
-    assert_eq!(lab.run(&with(&template)).computed(), ["after", "train"]);
+    assert_eq!(lab.run_stages(&with(&template)).computed(), ["after", "train"]);
     lab.write(
         "other.jinja",
         "Question: {{ instruction }}\nA:{% if output is defined %} {{ output }}{{ \"\\n\" }}{% endif %}",
     );
-    assert_eq!(lab.run(&with(&template)).computed(), ["after", "train"]);
+    assert_eq!(lab.run_stages(&with(&template)).computed(), ["after", "train"]);
 }
 
 #[test]
@@ -150,13 +151,13 @@ fn draws_are_a_rows_own_and_other_metrics_ask_the_model_nothing() {
     // Items without ids: what is drawn for the last seven must not depend on whether the first five were answered
     // before.
     let (warm, cold) = (lab(), lab());
-    assert_eq!(warm.run(&stages(5, "")).failures(), [""; 0]);
-    let ran = warm.run(&stages(12, ""));
+    assert_eq!(warm.run_stages(&stages(5, "")).failures(), [""; 0]);
+    let ran = warm.run_stages(&stages(12, ""));
     assert_eq!((ran.stats("e").rows_computed, ran.stats("e").rows_reused), (7, 5));
-    cold.run(&stages(12, ""));
+    cold.run_stages(&stages(12, ""));
     assert_eq!(warm.digest("e.predictions"), cold.digest("e.predictions"));
 
-    let ran = warm.run(&stages(12, ", metrics: [contains], bootstrap: { seed: 5 }"));
+    let ran = warm.run_stages(&stages(12, ", metrics: [contains], bootstrap: { seed: 5 }"));
     assert_eq!((ran.stats("e").rows_computed, ran.stats("e").rows_reused), (0, 12));
     let answers = |lab: &Lab| lab.table("e.predictions").column_by_name("prediction").unwrap().clone();
     assert_eq!(answers(&warm).as_ref(), answers(&cold).as_ref());
@@ -168,10 +169,10 @@ fn the_number_of_slots_changes_no_byte_and_rows_are_reused() {
     let slots = |n: u32| {
         PIPELINE.replace("TRAIN", TRAIN).replace("max_new_tokens: 8", &format!("max_new_tokens: 8, slots: {n}"))
     };
-    lab.run(&slots(1));
+    lab.run_stages(&slots(1));
     let expect = lab.digest("after.predictions");
     let other = questions();
-    other.run(&slots(5));
+    other.run_stages(&slots(5));
     assert_eq!(other.digest("after.predictions"), expect);
     let mut rows: Vec<_> = lab.lines("exam.jsonl");
     rows.insert(
@@ -179,7 +180,7 @@ fn the_number_of_slots_changes_no_byte_and_rows_are_reused() {
         json!({ "id": "new", "task": "t0", "instruction": "What is the colour of item 30?", "output": "blue" }),
     );
     lab.jsonl("exam.jsonl", rows);
-    let ran = lab.run(&slots(3));
+    let ran = lab.run_stages(&slots(3));
     let stats = ran.pick(|e| match e {
         EventKind::Finished { node, stats, .. } if node.label.0.starts_with("after") => {
             Some((stats.rows_computed, stats.rows_reused))
@@ -204,12 +205,12 @@ fn whole_models_and_quantised_bases_are_trained() {
     let f1 = || numbers(&lab.table("after.scores"), "token_f1")[2];
     let full = "{ model: base, method: full, learning_rate: 0.005, lr_scheduler: linear, budget: { steps: 120 }, \
                 warmup_steps: 5, micro_batch_size: 8, max_grad_norm: 1.0 }";
-    assert_eq!(lab.run(&pipeline(full, "model: train.model")).failures(), [""; 0]);
+    assert_eq!(lab.run_stages(&pipeline(full, "model: train.model")).failures(), [""; 0]);
     assert!(f1() > 0.6, "full: {}", f1());
     let quantised = TRAIN.replace("seed: 3", "seed: 3, quantization: nf4, group_by_length: true");
     let as_trained =
         pipeline(&quantised, "adapter: train.adapter").replace("model: base }", "model: base, quantization: nf4 }");
-    assert_eq!(lab.run(&as_trained).failures(), [""; 0]);
+    assert_eq!(lab.run_stages(&as_trained).failures(), [""; 0]);
     assert!(f1() > 0.5, "nf4, examined on nf4: {}", f1());
     let losses = numbers(&lab.table("train.log"), "loss");
     assert!(losses[59] < 0.3 * losses[0], "nf4: {} -> {}", losses[0], losses[59]);
@@ -227,7 +228,7 @@ fn held_out_rows_and_seeds_have_their_part() {
     params: { model: base, budget: { steps: 4 }, eval_fraction: 0.25, eval_steps: 2, learning_rate: 0.001 }
   alone: { kind: train, inputs: { examples: seeds, evaluation: rows }, params: { model: base, budget: { steps: 3 } } }
 ";
-    assert_eq!(lab.run(seeds_only).failures(), [""; 0]);
+    assert_eq!(lab.run_stages(seeds_only).failures(), [""; 0]);
     assert_eq!(lab.counter("mixed", "examples"), 12 + 12);
     assert_eq!(lab.counter("alone", "examples"), 12);
     let measured = |stage: &str| -> Vec<bool> {
@@ -255,7 +256,7 @@ fn prompts_show_seeds_and_passages() {
         )
     };
     let prompt_tokens = |params: &str| -> u64 {
-        assert_eq!(lab.run(&evaluate(params)).failures(), [""; 0], "{params}");
+        assert_eq!(lab.run_stages(&evaluate(params)).failures(), [""; 0], "{params}");
         lab.rows("e.predictions").iter().map(|row| row["prompt_tokens"].as_u64().unwrap()).sum()
     };
     let bare = prompt_tokens("open_book: false");
@@ -273,7 +274,7 @@ fn prompts_show_seeds_and_passages() {
             "  t: {{ kind: train, inputs: {{ examples: open }}, params: {{ model: base, budget: {{ steps: 1 }}, \
              {params} }} }}\n"
         );
-        assert_eq!(lab.run(&(evaluate("open_book: false") + &train)).failures(), [""; 0], "{params}");
+        assert_eq!(lab.run_stages(&(evaluate("open_book: false") + &train)).failures(), [""; 0], "{params}");
         numbers(&lab.table("t.log"), "tokens")[0]
     };
     let open = trained_tokens("open_book: true");
@@ -307,7 +308,7 @@ fn mistakes_are_named() {
         let port = if kind == "train" { "examples" } else { "items" };
         let schema = if file == "nothing.jsonl" { ", schema: { instruction: string, output: string }" } else { "" };
         let failures = lab
-            .run(&format!(
+            .run_stages(&format!(
                 "  t: {{ kind: table, params: {{ path: {file}{schema} }} }}\n  \
                  s: {{ kind: {kind}, inputs: {{ {port}: t }}, params: {{ model: base{params} }} }}\n"
             ))

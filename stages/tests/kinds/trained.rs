@@ -2,18 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use crate::{
-    data,
-    lab::{Lab, numbers},
-};
+use pipe_testing::Lab;
+
+use crate::{data, tables::numbers};
 
 #[test]
 #[ignore = "reads PIPE_TEST_DATA"]
 fn answers_copy_the_fact_from_the_passage() {
     let data = data::folder("spike-genres");
-    let lab = Lab::new();
+    let lab = Lab::with(pipe_stages::registry());
     let data = data.display();
-    let ran = lab.run(&format!(
+    let ran = lab.run_stages(&format!(
         "  pool: {{ kind: table, params: {{ path: {data}/seeds.jsonl }} }}
   cards: {{ kind: table, params: {{ path: {data}/cards.jsonl }} }}
   new: {{ kind: generate, inputs: {{ seeds: pool }}, params: {{ model: {data}, count: 200, temperature: 0.9, top_p: \
@@ -49,9 +48,9 @@ fn answers_copy_the_fact_from_the_passage() {
 #[ignore = "reads PIPE_TEST_DATA"]
 fn seeds_alone_teach_the_style_of_answers() {
     let data = data::folder("spike-genres");
-    let lab = Lab::new();
+    let lab = Lab::with(pipe_stages::registry());
     let data = data.display();
-    let ran = lab.run(&format!(
+    let ran = lab.run_stages(&format!(
         "
   seeds: {{ kind: table, params: {{ path: {data}/seeds.jsonl, id: id }} }}
   exam: {{ kind: table, params: {{ path: {data}/exam.jsonl, id: id }} }}
