@@ -334,6 +334,15 @@ fn find_program(name: &str, base_dir: &Path, path: &str) -> Result<PathBuf, Stag
     })
 }
 
+/// What the kind makes of little.
+#[cfg(test)]
+pub(crate) const GOLDEN: crate::golden::Golden = crate::golden::Golden {
+    stage: r#"inputs: { rows: table }, params: { shell: 'sort "$PIPE_INPUT_rows" > "$PIPE_OUTPUT_sorted"',
+        input_format: jsonl, outputs: { sorted: { format: jsonl } } }"#,
+    version: 2,
+    outputs: &[("sorted", "b0be4a0e81e78483ffd40b5d5bece46b997419a1240527f6ce834bb08d1e4db8")],
+};
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -137,3 +137,11 @@ fn table(kind: &str, indices: &[u64], documents: &[Vec<Segment>]) -> Result<Reco
     let columns: Vec<ArrayRef> = vec![Arc::new(ids), Arc::new(kinds), Arc::new(segments.finish())];
     RecordBatch::try_new(schema(), columns).map_err(|e| StageError::other("put documents into a table", e))
 }
+
+/// What the kind makes of little.
+#[cfg(test)]
+pub(crate) const GOLDEN: crate::golden::Golden = crate::golden::Golden {
+    stage: "params: { passages: 3, lists: 2, reading: 2, copies: 1 }",
+    version: 1,
+    outputs: &[("documents", "4cbd2dea16c8752bf1e7585e7e3da4bf3940771fa2d50c202900fa2e9bfdf14e")],
+};

@@ -133,3 +133,17 @@ fn text_table(columns: Vec<(&str, StringArray)>) -> Result<RecordBatch, StageErr
     let arrays = columns.into_iter().map(|(_, array)| Arc::new(array) as ArrayRef).collect();
     RecordBatch::try_new(schema, arrays).map_err(|e| StageError::other("put columns into a table", e))
 }
+
+/// What the kind makes of little.
+#[cfg(test)]
+pub(crate) const GOLDEN: crate::golden::Golden = crate::golden::Golden {
+    stage: "params: { seeds: 12, exam_items: 6 }",
+    version: 1,
+    outputs: &[
+        ("cards", "95931284c9f21ef130137b0fc72db4007fee8f9130b3a591a1bd1203178a78c6"),
+        ("development", "d63cdb95bdc3652be3d49cce6358f5effb8a61db18a6b0480f188b21a3bc829a"),
+        ("exam", "6e2af012e9c1df0d9051e6bb7519fb15df4eb07ae457fc5da544ff84516809a2"),
+        ("off_domain", "17ab9ea139a2821a8aeb4b057c8915237b3ae2f7fee9a3f9f045f2a9b6df2d8e"),
+        ("seeds", "d15dfd1df986cc4d971a20e42afd074071433bf6d700bd199221d455af56e9b9"),
+    ],
+};

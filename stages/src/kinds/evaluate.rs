@@ -360,3 +360,16 @@ fn predictions_table(
     let table = table.map_err(|e| StageError::other("gather predictions in a table", e))?;
     with_reasoning(&table, PREDICTION, &answered.texts, &answered.thoughts)
 }
+
+/// What the kind makes of little.
+#[cfg(test)]
+pub(crate) const GOLDEN: crate::golden::Golden = crate::golden::Golden {
+    stage: "inputs: { items: table, adapter: train }, params: { model: MODEL, max_new_tokens: 8, \
+        bootstrap: { resamples: 50 } }",
+    version: 3,
+    outputs: &[
+        ("predictions", "678d333c169a60366dfbadcb3bb5e97080b7934889fe8aa691d30517322ae610"),
+        ("scores", "03c3d62bb158443125110e2d3e4b50fa9c1152c174cda8efcd6a36d32af7314e"),
+        ("yield", "17dfc725ce0f31d51e110ccaf1b40bb59438e81bf7adc49994a8bc98214c0ee1"),
+    ],
+};

@@ -155,3 +155,11 @@ impl StageKind for Export {
         Ok(())
     }
 }
+
+/// What the kind makes of little.
+#[cfg(test)]
+pub(crate) const GOLDEN: crate::golden::Golden = crate::golden::Golden {
+    stage: "inputs: { adapter: train }, params: { model: MODEL, dtype: float16 }",
+    version: 2,
+    outputs: &[("model", "b1619f829ca3062bc353401a0619a2375a5a448054f35a15b6d15b06ecad7c3d")],
+};

@@ -419,3 +419,14 @@ impl<'a> Fold<'a> {
         )
     }
 }
+
+/// What the kind makes of little.
+#[cfg(test)]
+pub(crate) const GOLDEN: crate::golden::Golden = crate::golden::Golden {
+    stage: "inputs: { seeds: seed_subset }, params: { model: MODEL, count: 4, filters: { rouge_l: null } }",
+    version: 3,
+    outputs: &[
+        ("instructions", "66031fa70a54245483143d6a542c92a93b600a8bee16d1c5460339fad9e31d0d"),
+        ("yield", "edb77de8607a797dd0c909b8e12aa51a109b6e99795f326279131d1223d646b3"),
+    ],
+};

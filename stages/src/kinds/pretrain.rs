@@ -267,3 +267,16 @@ fn load(params: &PretrainParams, dir: &Path) -> Result<(Decoder, Tokenizer), Sta
     decoder.make_trainable().map_err(|e| failed(e.into()))?;
     Ok((decoder, tokenizer))
 }
+
+/// What the kind makes of little.
+#[cfg(test)]
+pub(crate) const GOLDEN: crate::golden::Golden = crate::golden::Golden {
+    stage: "inputs: { documents: embedded_texts }, params: { vocab_size: 270, max_seq_len: 48, batch_size: 4, \
+        warmup_steps: 1, architecture: { hidden_size: 16, intermediate_size: 32, num_hidden_layers: 1, \
+        num_attention_heads: 2, max_position_embeddings: 48 } }",
+    version: 1,
+    outputs: &[
+        ("log", "6b9adc4b87dbab582568618ad37a15ab56f2b843335581fc78a20838ee2628e8"),
+        ("model", "4feb6da1be8d2d6a78d72d1ae64aa62484ffe743bba6034c47fd9e188c578d6f"),
+    ],
+};

@@ -330,3 +330,15 @@ impl Writer<'_> {
         })
     }
 }
+
+/// What the kind makes of little.
+#[cfg(test)]
+pub(crate) const GOLDEN: crate::golden::Golden = crate::golden::Golden {
+    stage: "inputs: { instructions: retrieve, seeds: seed_subset }, params: { model: MODEL, num_demonstrations: 2, \
+        max_new_tokens: 24, filters: { truncated: false } }",
+    version: 4,
+    outputs: &[
+        ("responses", "ed78b98b66fb9751a24fe1126e133e6c218138970ec74857b1ae696d253ac37f"),
+        ("yield", "52d0713dab9bfde903206b7ea875f48eb197edaa7b9ce69facbb4b45130afa02"),
+    ],
+};

@@ -306,3 +306,12 @@ fn with_passages(schema: &SchemaRef) -> Result<SchemaRef, StageError> {
     let added = Arc::new(columns::passages_field(true));
     Ok(Arc::new(Schema::new(schema.fields().iter().cloned().chain([added]).collect::<Vec<_>>())))
 }
+
+/// What the kind makes of little.
+#[cfg(test)]
+pub(crate) const GOLDEN: crate::golden::Golden = crate::golden::Golden {
+    stage: "inputs: { queries: generate, corpus: embedded_world.cards }, params: { method: hybrid, embedder: lsa, \
+        dimensions: 8, top_k: 2 }",
+    version: 1,
+    outputs: &[("rows", "df465c82da49d993908d180a42c8fd1e2e32ce0e2ef1c814072a6cc545b40bf6")],
+};

@@ -204,5 +204,16 @@ fn column(table: &RecordBatch, port: &str, name: &str) -> Result<usize, StageErr
     })
 }
 
+/// What the kind makes of little.
+#[cfg(test)]
+pub(crate) const GOLDEN: crate::golden::Golden = crate::golden::Golden {
+    stage: "inputs: { pool: embedded_world.seeds }, params: { count: 6, quality: noisy, fraction: 0.5 }",
+    version: 2,
+    outputs: &[
+        ("corruptions", "60671d2aab07b336323fbd3535ebff7ccad53017c5797032f817b372c0323f5c"),
+        ("rows", "ec11a653fc03463ed8cf33073d6e39a1b35b9e7cf489ee0581a8609a10960bb7"),
+    ],
+};
+
 #[cfg(test)]
 mod tests;

@@ -253,3 +253,11 @@ impl StageKind for Table {
         Ok(())
     }
 }
+
+/// What the kind makes of little.
+#[cfg(test)]
+pub(crate) const GOLDEN: crate::golden::Golden = crate::golden::Golden {
+    stage: "params: { path: rows.jsonl }",
+    version: 2,
+    outputs: &[("rows", "b0be4a0e81e78483ffd40b5d5bece46b997419a1240527f6ce834bb08d1e4db8")],
+};

@@ -151,3 +151,14 @@ impl LoraParams {
         }
     }
 }
+
+/// What the kind makes of little.
+#[cfg(test)]
+pub(crate) const GOLDEN: crate::golden::Golden = crate::golden::Golden {
+    stage: "inputs: { examples: respond }, params: { model: MODEL, lora: { r: 2 }, budget: { steps: 2 }, warmup_steps: 0 }",
+    version: 1,
+    outputs: &[
+        ("adapter", "a90cef078aeb3f07b640175424d87c3d55bbb442e4da079817ab02ec955dc27d"),
+        ("log", "6a33e84b42e51e2029d7a8dfab9878783b447e4248ae2a37a138549e73cb1ea8"),
+    ],
+};

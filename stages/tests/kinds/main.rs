@@ -4,7 +4,6 @@
 mod data;
 mod export;
 mod generate;
-mod golden;
 mod models;
 mod outcomes;
 mod pretrain;
