@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use super::stage::{Context, Stage};
+use super::around::Around;
 use crate::{
     diag::{Diagnostic, Span, advice, did_you_mean, list_names, one_of},
     kind::{PortType, Ports},
-    spec::InputSpec,
+    spec::{InputSpec, StageSpec},
     yaml::shorten,
 };
 
@@ -35,7 +35,7 @@ impl std::fmt::Debug for Reference<'_> {
 pub(crate) fn parse_reference<'s>(
     input: &'s InputSpec,
     value: &Value,
-    cx: &Context<'_>,
+    cx: &Around<'_>,
     problems: &mut Vec<Diagnostic>,
 ) -> Result<Option<Reference<'s>>, ()> {
     let span = input.value.span;
@@ -86,15 +86,16 @@ pub(crate) fn parse_reference<'s>(
 /// Inputs without a port, and ports without their input. `complete` is false when an input could not be read, so that
 /// a port that seems to be left out may not be.
 pub(crate) fn check_ports(
-    stage: &Stage<'_>,
+    stage: &str,
+    spec: &StageSpec,
     ports: &Ports,
     inputs: &[Reference<'_>],
     complete: bool,
     problems: &mut Vec<Diagnostic>,
 ) {
-    let kind = stage.spec.kind.as_ref().map_or("", |(kind, _)| kind.as_str());
+    let kind = spec.kind.as_ref().map_or("", |(kind, _)| kind.as_str());
     let mut meant = Vec::new();
-    for input in &stage.spec.inputs {
+    for input in &spec.inputs {
         if !ports.open_inputs && !ports.inputs.iter().any(|p| p.name == input.port) {
             let names: Vec<&str> = ports.inputs.iter().map(|p| &*p.name).collect();
             let help = if names.is_empty() {
@@ -111,21 +112,21 @@ pub(crate) fn check_ports(
         }
     }
     if ports.open_inputs {
-        check_names(stage, problems);
+        check_names(spec, problems);
     }
     for port in ports.inputs.iter().filter(|p| p.required && complete) {
         // A misspelt name has been reported as such.
         if inputs.iter().any(|r| r.port == port.name) || meant.iter().any(|m| *m == port.name) {
             continue;
         }
-        let given = stage.spec.inputs.iter().find(|i| i.port == port.name);
+        let given = spec.inputs.iter().find(|i| i.port == port.name);
         let (span, text) = match given {
             Some(input) => (input.value.span, "this is null"),
-            None => (stage.spec.span, ""),
+            None => (spec.span, ""),
         };
         let connect = || format!("`{kind}` needs it: add `{}: <stage>` under `inputs:`", port.name);
         problems.push(
-            Diagnostic::error("inputs::missing", format!("the input `{}` of `{}` is missing", port.name, stage.name))
+            Diagnostic::error("inputs::missing", format!("the input `{}` of `{}` is missing", port.name, stage))
                 .at(span, text)
                 .help(port.help.map_or_else(connect, str::to_owned)),
         );
@@ -134,8 +135,8 @@ pub(crate) fn check_ports(
 
 /// Inputs of any name become files and environment variables, in which `a-b` is `a_b`, and on some file systems `A` is
 /// `a`.
-fn check_names(stage: &Stage<'_>, problems: &mut Vec<Diagnostic>) {
-    let inputs = &stage.spec.inputs;
+fn check_names(spec: &StageSpec, problems: &mut Vec<Diagnostic>) {
+    let inputs = &spec.inputs;
     for (i, input) in inputs.iter().enumerate() {
         let same = |other: &&InputSpec| program_name(&other.port) == program_name(&input.port);
         if let Some(first) = inputs[..i].iter().find(same) {

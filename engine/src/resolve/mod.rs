@@ -3,7 +3,7 @@
 //! ```text
 //! vars      --set applied, references followed, baseline values         vars.rs, template.rs
 //! variants  factors expanded; each variable a column of value numbers    variants.rs, names.rs
-//! stages    parameters rendered, checked against the kind's schema,      stage.rs, check.rs, words.rs, operational.rs
+//! stages    parameters rendered, checked against the kind's schema,      stage.rs, kinds.rs, check/, words.rs, operational.rs
 //!           parsed: once per distinct set of values a stage looks at
 //! link      inputs checked, cycles found, equal pairs made one node      link.rs, inputs.rs, order.rs
 //! ```
@@ -11,8 +11,10 @@
 //! Every step reports what it finds and goes on with the rest, so that all problems of a pipeline come out together.
 //! What could not be worked out is marked broken, and whoever depends on it stays quiet.
 
+mod around;
 mod check;
 mod inputs;
+mod kinds;
 mod link;
 mod names;
 mod operational;
@@ -41,7 +43,9 @@ use crate::{
     spec::PipelineSpec,
 };
 
-use stage::{Context, Kinds, Stage};
+use around::Around;
+use kinds::Kinds;
+use stage::Stage;
 
 /// Most (variant, stage) pairs of one pipeline.
 const MAX_PAIRS: usize = 2_000_000;
@@ -124,7 +128,7 @@ fn resolve_parts(
     let names: Vec<&str> = stages.iter().map(|s| s.name).collect();
     let by_name: HashMap<&str, usize> = names.iter().enumerate().map(|(i, name)| (*name, i)).collect();
     let cx =
-        Context { vars: &vars, variants: &variants, names: &names, stages: &by_name, folders: &folders, room: &room };
+        Around { vars: &vars, variants: &variants, names: &names, stages: &by_name, folders: &folders, room: &room };
     let configured: Vec<_> = stages.iter().map(|stage| stage.configure(&cx, problems)).collect();
     let linked = link::link(&stages, &configured, variants.list.len(), problems)?;
     Some(Pipeline {

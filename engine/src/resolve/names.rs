@@ -7,6 +7,8 @@ use serde_json::Value;
 
 use crate::{diag::redact, spec::Factor};
 
+/// The name of the variant in which no factor differs from `vars`, and of a bundle's level that is none of its own.
+pub(crate) const BASELINE: &str = "baseline";
 /// Longest text of one level, in bytes.
 const MAX_LEVEL: usize = 48;
 /// Longest name, in bytes; file systems allow 255.
@@ -60,7 +62,7 @@ pub(crate) fn join<'n>(levels: impl Iterator<Item = &'n str>) -> String {
         name.push_str(level);
     }
     if name.is_empty() {
-        return super::variants::BASELINE.to_owned();
+        return BASELINE.to_owned();
     }
     if name.len() > MAX_NAME {
         name = with_digest(&name[..MAX_NAME - DIGITS - 1], &name);

@@ -5,7 +5,6 @@ use std::cell::Cell;
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use super::template::lone_hole;
 use crate::{
     diag::{Diagnostic, Span},
     spec::VarDef,
@@ -39,6 +38,16 @@ pub(crate) struct Written<'v> {
     pub node: &'v Node,
     /// The variable that holds it, if one does.
     pub var: Option<&'v str>,
+}
+
+/// The variable that a text consists of, if it is one `${...}` and nothing else: its name and path.
+pub(crate) fn lone_hole(text: &str) -> Option<(&str, impl Iterator<Item = &str>)> {
+    let inner = text.strip_prefix("${")?.strip_suffix('}')?;
+    if inner.contains(['{', '}']) {
+        return None;
+    }
+    let mut parts = inner.trim().split('.');
+    Some((parts.next()?, parts))
 }
 
 impl<'v> Scope<'_, 'v> {

@@ -12,57 +12,25 @@ use std::{
 use serde_json::{Map, Value};
 
 use super::{
+    around::Around,
     check::{Problem, check, unknown_name},
     inputs::{Reference, check_ports, parse_reference},
-    operational::{any_operational, semantic},
-    placing::{Folders, Marks, Params},
-    scope::{Room, Scope, child},
-    template::{Compiled, Template, compile, lone_hole},
-    variants::Variants,
+    kinds::{KindInfo, Kinds},
+    operational::semantic,
+    placing::{Folders, Params},
+    scope::{Scope, child, lone_hole},
+    template::{Compiled, Template, compile},
     vars::Vars,
 };
 use crate::{
     diag::{Diagnostic, Span, one_of},
-    kind::{AnyParams, DynKind, ParamProblem, Ports, Registry, Synonym},
+    kind::{AnyParams, DynKind, ParamProblem, Ports, Registry},
     spec::{InputSpec, StageSpec},
     yaml::Data,
 };
 
 /// Parameter sets of one stage in which something is wrong, after which the others are not looked at.
 const MAX_BAD: usize = 10;
-
-/// A kind with its schema, made once.
-pub(crate) struct KindInfo {
-    kind: Arc<dyn DynKind>,
-    schema: Value,
-    operational: bool,
-    marks: Marks,
-    synonyms: &'static [Synonym],
-}
-
-impl KindInfo {
-    fn new(kind: &Arc<dyn DynKind>, synonyms: &'static [Synonym]) -> Self {
-        let schema = kind.schema().to_value();
-        Self { synonyms, kind: kind.clone(), operational: any_operational(&schema), marks: Marks::of(&schema), schema }
-    }
-}
-
-/// The kinds that are used, by name.
-#[derive(Default)]
-pub(crate) struct Kinds {
-    known: HashMap<String, Arc<KindInfo>>,
-}
-
-impl Kinds {
-    fn get(&mut self, name: &str, registry: &Registry) -> Option<Arc<KindInfo>> {
-        if let Some(info) = self.known.get(name) {
-            return Some(info.clone());
-        }
-        let info = Arc::new(KindInfo::new(registry.get(name)?, registry.synonyms()));
-        self.known.insert(name.to_owned(), info.clone());
-        Some(info)
-    }
-}
 
 /// A stage with its holes found.
 pub(crate) struct Stage<'s> {
@@ -160,7 +128,7 @@ impl<'s> Stage<'s> {
     }
 
     /// Works out the stage in every variant.
-    pub(crate) fn configure(&self, cx: &Context<'_>, problems: &mut Vec<Diagnostic>) -> Configured<'s> {
+    pub(crate) fn configure(&self, cx: &Around<'_>, problems: &mut Vec<Diagnostic>) -> Configured<'s> {
         let deps: Vec<usize> = self.deps().into_iter().filter(|&d| !cx.variants.numbers[d].is_empty()).collect();
         let mut said: HashSet<(&'static str, String, Option<Span>)> = HashSet::new();
         let mut configure = |variant: usize| {
@@ -215,7 +183,7 @@ impl<'s> Stage<'s> {
         Configured { configs, of_variant }
     }
 
-    fn config(&self, variant: usize, cx: &Context<'_>, problems: &mut Vec<Diagnostic>) -> Config<'s> {
+    fn config(&self, variant: usize, cx: &Around<'_>, problems: &mut Vec<Diagnostic>) -> Config<'s> {
         let mut inputs = Vec::new();
         let mut inputs_ok = true;
         for (input, compiled) in &self.inputs {
@@ -230,12 +198,12 @@ impl<'s> Stage<'s> {
         }
         let parsed = self.parse(variant, cx, problems);
         if let Some(parsed) = &parsed {
-            check_ports(self, &parsed.ports, &inputs, inputs_ok, problems);
+            check_ports(self.name, self.spec, &parsed.ports, &inputs, inputs_ok, problems);
         }
         Config { parsed: parsed.filter(|_| inputs_ok), inputs }
     }
 
-    fn parse(&self, variant: usize, cx: &Context<'_>, problems: &mut Vec<Diagnostic>) -> Option<Parsed> {
+    fn parse(&self, variant: usize, cx: &Around<'_>, problems: &mut Vec<Diagnostic>) -> Option<Parsed> {
         let info = self.kind.as_ref()?;
         let value = match &self.params {
             Some(compiled) if cx.usable(compiled) => cx.render(compiled, variant, problems)?,
@@ -352,47 +320,6 @@ impl<'s> Stage<'s> {
             diagnostic = diagnostic.at(span, format!("`{name}` is set here"));
         }
         diagnostic
-    }
-}
-
-/// What a stage needs to know about the rest.
-pub(crate) struct Context<'a> {
-    /// The variables.
-    pub vars: &'a Vars,
-    /// Their values in every variant.
-    pub variants: &'a Variants<'a>,
-    /// The names of the stages, in file order.
-    pub names: &'a [&'a str],
-    /// Index of each stage.
-    pub stages: &'a HashMap<&'a str, usize>,
-    /// Where the files lie.
-    pub folders: &'a Folders<'a>,
-    /// How much more may be made of variables.
-    pub room: &'a Room,
-}
-
-impl Context<'_> {
-    fn usable(&self, compiled: &Compiled) -> bool {
-        compiled.ok && !compiled.deps.iter().any(|&d| self.vars.broken[d])
-    }
-
-    fn in_scope<'v, R>(&'v self, variant: usize, then: impl FnOnce(Scope<'_, 'v>) -> R) -> R {
-        let at = |var: usize| &self.variants.values[var][self.variants.number(var, variant) as usize];
-        let value = |var: usize| &at(var).value;
-        let node = |var: usize| at(var).node.unwrap_or(&self.vars.defs[var].value);
-        then(Scope { defs: &self.vars.defs, value: &value, node: &node, room: self.room })
-    }
-
-    fn render<'v>(
-        &'v self,
-        compiled: &'v Compiled,
-        variant: usize,
-        problems: &mut Vec<Diagnostic>,
-    ) -> Option<Cow<'v, Value>> {
-        let before = problems.len();
-        self.room.begin();
-        let value = self.in_scope(variant, |scope| compiled.template.render(&scope, problems));
-        (problems.len() == before).then_some(value)
     }
 }
 

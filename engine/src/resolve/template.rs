@@ -68,16 +68,6 @@ pub(crate) fn compile(node: &Node, vars: &IndexMap<String, VarDef>, problems: &m
     Compiled { template, deps, ok: ok && !node.has_invalid() }
 }
 
-/// The variable that a text consists of, if it is one `${...}` and nothing else: its name and path.
-pub(crate) fn lone_hole(text: &str) -> Option<(&str, impl Iterator<Item = &str>)> {
-    let inner = text.strip_prefix("${")?.strip_suffix('}')?;
-    if inner.contains(['{', '}']) {
-        return None;
-    }
-    let mut parts = inner.trim().split('.');
-    Some((parts.next()?, parts))
-}
-
 struct Compiler<'a> {
     vars: &'a IndexMap<String, VarDef>,
     problems: &'a mut Vec<Diagnostic>,

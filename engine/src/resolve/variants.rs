@@ -18,8 +18,6 @@ use crate::{
     yaml::{Node, shorten},
 };
 
-/// The name of the variant in which no factor differs from `vars`, and of a bundle's level that is none of its own.
-pub(crate) const BASELINE: &str = "baseline";
 /// Most variants of one pipeline.
 const MAX_VARIANTS: usize = 100_000;
 /// Most values of variables in all variants.
@@ -350,7 +348,7 @@ fn describe(
             let value = match level {
                 _ if !factor.bundle => baseline[&factor.name].clone(),
                 Some(level) => factor.levels[*level].value.clone(),
-                None => Value::String(BASELINE.to_owned()),
+                None => Value::String(names::BASELINE.to_owned()),
             };
             (factor.name.clone(), value)
         })

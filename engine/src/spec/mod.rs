@@ -62,6 +62,7 @@
 //! ## Numbers
 //! A number inside a longer text, and as a word of a command line, is put there as it is written: `3.10`, `1e-4`.
 
+mod factors;
 mod include;
 mod like;
 mod read;

@@ -10,6 +10,8 @@
 //! alias is charged with the size of what it stands for before
 //! anything is copied.
 
+mod advice;
+mod mapping;
 mod parse;
 mod scalar;
 

@@ -1,11 +1,13 @@
 //! From parser events to the marked tree, within budgets.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Tag};
 
 use super::{
     Data, Entry, MAX_ALIASED, MAX_BYTES, MAX_DEPTH, MAX_VALUES, Node,
+    advice::help,
+    mapping::{drop_duplicates, merge},
     scalar::{BadNumber, resolve_plain},
     shorten,
 };
@@ -204,8 +206,8 @@ impl Builder<'_, '_> {
             }
             Items::Map { mut entries, merges, .. } => {
                 let last = entries.iter().map(|e| e.value.span.end.max(e.key_span.end)).max();
-                self.drop_duplicates(&mut entries);
-                self.merge(&mut entries, merges);
+                drop_duplicates(&mut entries, self.problems);
+                merge(&mut entries, merges, self.problems);
                 (Data::Map(entries), last.unwrap_or(frame.start.end))
             }
         };
@@ -371,108 +373,25 @@ impl Builder<'_, '_> {
         );
     }
 
-    /// Reports and drops every key that was there before; the first one counts.
-    fn drop_duplicates(&mut self, entries: &mut Vec<Entry>) {
-        // Most mappings are small and right.
-        if entries.len() < 9 && !entries.iter().enumerate().any(|(i, e)| entries[..i].iter().any(|f| f.key == e.key)) {
-            return;
-        }
-        let mut order: Vec<usize> = (0..entries.len()).collect();
-        order.sort_by(|&a, &b| entries[a].key.cmp(&entries[b].key).then(a.cmp(&b)));
-        let mut repeated = vec![false; entries.len()];
-        let mut reported = 0;
-        let mut first = 0;
-        for i in 1..order.len() {
-            let (original, again) = (&entries[order[first]], &entries[order[i]]);
-            if again.key != original.key {
-                first = i;
-                continue;
-            }
-            repeated[order[i]] = true;
-            reported += 1;
-            if reported <= MAX_REPORTED {
-                self.problems.push(
-                    Diagnostic::error("yaml::duplicate_key", format!("`{}` is given twice", shorten(&again.key)))
-                        .at(again.key_span, "given again here")
-                        .at(original.key_span, "first given here")
-                        .help("keep one of them"),
-                );
-            }
-        }
-        if reported > 0 {
-            let mut repeated = repeated.into_iter();
-            entries.retain(|_| repeated.next() == Some(false));
-        }
-    }
-
-    /// `<<: *base` or `<<: [*a, *b]`: adds what is not there yet; of several, the first counts.
-    fn merge(&mut self, entries: &mut Vec<Entry>, merges: Vec<Node>) {
-        if merges.is_empty() {
-            return;
-        }
-        let mut known: HashSet<String> = entries.iter().map(|e| e.key.clone()).collect();
-        let (maps, lists): (Vec<Node>, Vec<Node>) = merges.into_iter().partition(|m| !matches!(m.data, Data::List(_)));
-        let listed = lists.into_iter().flat_map(|l| if let Data::List(items) = l.data { items } else { Vec::new() });
-        for map in maps.into_iter().chain(listed) {
-            match map.data {
-                Data::Map(more) => entries.extend(more.into_iter().filter(|e| known.insert(e.key.clone()))),
-                Data::Invalid => {}
-                _ => self.problems.push(
-                    Diagnostic::error("yaml::merge", "`<<` merges a mapping, or a list of mappings")
-                        .at(map.span, "this is neither"),
-                ),
-            }
-        }
-    }
-
     fn syntax_error(&mut self, text: &str, error: &ScanError) {
         let at = self.positions.byte(error.marker().index());
         let rest = &text[at..];
         let end = at + rest.chars().next().filter(|c| !c.is_control()).map_or(0, char::len_utf8);
-        let line_start = text[..at].rfind('\n').map_or(0, |i| i + 1);
-        let indent = text[line_start..].split(|c: char| c != ' ' && c != '\t').next().unwrap_or("");
         if error.info().contains("recursion limit") {
             self.too_deep(Span::new(self.positions.source, self.positions.offset + at, self.positions.offset + end));
             return;
         }
-        let help = if indent.contains('\t') {
-            Some("indent with spaces; YAML allows no tabs there")
-        } else if rest.starts_with('{') && text[..at].ends_with('$') {
-            Some("quote it: \"${...}\"; between `{` and `}` a plain text cannot hold a `{`")
-        } else if rest.starts_with(['@', '`', '%']) {
-            Some("a text that begins with `@`, `` ` `` or `%` must be quoted")
-        } else {
-            hint(error.info())
-        };
         self.problems.push(
             Diagnostic::error("yaml::syntax", format!("the file is not valid YAML: {}", error.info()))
                 .at(
                     Span::new(self.positions.source, self.positions.offset + at, self.positions.offset + end),
                     "the reader stopped here",
                 )
-                .maybe_help(help.map(str::to_owned)),
+                .maybe_help(help(text, at, error.info()).map(str::to_owned)),
         );
     }
-}
-
-/// What to do about the parser's commoner complaints.
-fn hint(complaint: &str) -> Option<&'static str> {
-    const HINTS: [(&str, &str); 5] = [
-        (
-            "mapping values are not allowed",
-            "a text that contains `: ` must be quoted; otherwise look at the indentation",
-        ),
-        ("in flow construct", "look for a `{` or `[` before this that is not closed"),
-        ("flow", "look for a `{`, `[` or quote that is not closed, or for a missing comma"),
-        ("expected key", "the keys of a mapping begin in the same column; look at the indentation"),
-        ("unknown anchor", "an alias `*name` stands for an `&name` before it; quote a text that begins with `*`"),
-    ];
-    HINTS.iter().find(|(part, _)| complaint.contains(part)).map(|&(_, hint)| hint)
 }
 
 /// Marks the frame of a collection that stands where a key should be; never an anchor of the parser's, which count up
 /// from 1.
 const KEY: usize = usize::MAX;
-
-/// Most repeated keys that are reported of one mapping.
-const MAX_REPORTED: usize = 10;
