@@ -229,14 +229,15 @@ impl Team {
     fn help(&self) {
         let mut pause = Pause::default();
         while !self.over.load(Ordering::Acquire) {
-            match self.claim() {
-                Some(part) => {
-                    self.work(part);
-                    pause = Pause::default();
-                }
-                None => pause.wait(),
-            }
+            if self.look() { pause = Pause::default() } else { pause.wait() }
         }
+    }
+
+    /// Does a part if there is one that nobody has taken.
+    fn look(&self) -> bool {
+        let part = self.claim();
+        part.into_iter().for_each(|part| self.work(part));
+        part.is_some()
     }
 }
 

@@ -7,7 +7,7 @@ use super::*;
 
 /// A leader with pieces of work of these numbers of parts, and helpers; every part must be done once, by whomever,
 /// before the next piece begins.
-fn lead(helpers: usize, pieces: &'static [usize]) {
+fn lead(helpers: usize, pieces: &'static [usize], help: fn(&Team)) {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(3);
     model.check(move || {
@@ -15,7 +15,7 @@ fn lead(helpers: usize, pieces: &'static [usize]) {
         let threads: Vec<_> = (0..helpers)
             .map(|_| {
                 let team = Arc::clone(&team);
-                thread::spawn(move || team.help())
+                thread::spawn(move || help(&team))
             })
             .collect();
         for &parts in pieces {
@@ -34,15 +34,21 @@ fn lead(helpers: usize, pieces: &'static [usize]) {
 
 #[test]
 fn a_helper_does_each_part_once() {
-    lead(1, &[2, 2]);
+    lead(1, &[2, 2], Team::help);
 }
 
 #[test]
 fn a_piece_begins_when_no_part_of_the_one_before_is_left() {
-    lead(1, &[1, 2, 1]);
+    lead(1, &[1, 2, 1], Team::help);
 }
 
+/// Two helpers that look for ever could do so in turns, without the leader ever coming to its work: loom tries that
+/// order, too, and finds no end to it. So these leave after a few looks, which no leader may mind.
 #[test]
 fn helpers_do_not_take_the_same_part() {
-    lead(2, &[2]);
+    lead(2, &[2], |team| {
+        for _ in 0..2 {
+            team.look();
+        }
+    });
 }
