@@ -1,18 +1,21 @@
 //! What all templates have in common, whoever wrote them: a template is a program from elsewhere, so its work, its
 //! output and its nesting are bounded.
+//!
+//! minijinja walks values by recursion wherever it writes (`~`, `|string`), compares or lets them go. What a variable
+//! holds is therefore looked at when it is set ([`tags`] adds the filters): it is never nested deeper than
+//! [`MAX_DEPTH`], and a namespace, the one thing that can be changed, holds no namespace, so that nothing holds itself.
+
+mod tags;
 
 use std::{panic, thread};
 
 use minijinja::{Environment, Error, ErrorKind, State, Template, Value, syntax::SyntaxConfig, value::ValueKind};
 
+use tags::{HELD, KEPT};
+
 /// Work of one rendering: instructions, and 64 bytes of data each. A prompt of a hundred turns and a megabyte takes a
 /// tenth; all of it is used up in about a second, and makes 256 MB at most.
 const FUEL: u64 = 4_000_000;
-/// Longest template, in bytes; published chat templates have up to 20,000.
-const MAX_LENGTH: usize = 1 << 20;
-/// Most words in one tag, and most `elif` in a template. Expressions nest no deeper than they are long, and what is
-/// nested is walked by recursion.
-const MAX_WORDS: usize = 4000;
 /// Deepest nesting of lists and maps.
 const MAX_DEPTH: usize = 200;
 /// Stack of the thread that compiles; memory that is not touched is not used.
@@ -26,6 +29,8 @@ pub fn environment() -> Result<Environment<'static>, Error> {
     let mut environment = Environment::new();
     environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
     environment.set_fuel(Some(FUEL));
+    environment.add_filter(HELD, held);
+    environment.add_filter(KEPT, kept);
     Ok(environment)
 }
 
@@ -34,17 +39,17 @@ pub fn environment() -> Result<Environment<'static>, Error> {
 /// # Errors
 /// It is no template, or too long or too deeply nested to be looked at.
 pub fn add(environment: &mut Environment<'static>, name: &'static str, source: String) -> Result<(), Error> {
-    check(&source)?;
-    on_a_deep_stack(|| environment.add_template_owned(name, source))
+    tags::check(&source)?;
+    let guarded = tags::guarded(&source);
+    on_a_deep_stack(|| environment.add_template_owned(name, guarded))
 }
 
-/// Renders `template` by `work`, with room for deep recursion if it could nest values without end: only what a
-/// namespace holds outlives a turn of a loop, and values are written and let go by recursion.
+/// Renders `template` by `work`, with room for deep recursion where a macro could nest what it hands to itself.
 ///
 /// # Panics
 /// As `work`, and if no thread can be had.
 pub fn with_room<R: Send>(template: &Template<'_, '_>, work: impl FnOnce() -> R + Send) -> R {
-    if template.source().contains("namespace") { on_a_deep_stack(work) } else { work() }
+    if template.source().contains("macro") { on_a_deep_stack(work) } else { work() }
 }
 
 /// Runs `work` where there is room for deep recursion.
@@ -59,50 +64,6 @@ fn on_a_deep_stack<R: Send>(work: impl FnOnce() -> R + Send) -> R {
             Err(cause) => panic::resume_unwind(cause),
         }
     })
-}
-
-fn check(source: &str) -> Result<(), Error> {
-    let refuse = |problem: String| Err(Error::new(ErrorKind::SyntaxError, problem));
-    if source.len() > MAX_LENGTH {
-        return refuse(format!("it has {} bytes, more than {MAX_LENGTH}", source.len()));
-    }
-    let mut rest = source;
-    let (mut line, mut elifs) = (1, 0);
-    while let Some(start) = rest.find("{{").into_iter().chain(rest.find("{%")).min() {
-        line += rest[..start].matches('\n').count();
-        let close = if rest[start..].starts_with("{{") { "}}" } else { "%}" };
-        let length = rest[start + 2..].find(close).map_or(rest.len() - start, |length| length + 4);
-        let tag = &rest[start..start + length];
-        elifs += usize::from(tag.trim_start_matches(['{', '%', '-', '+', ' ', '\n', '\t']).starts_with("elif"));
-        if words(tag) > MAX_WORDS || elifs > MAX_WORDS {
-            return refuse(format!("the tag in line {line} makes it too deeply nested"));
-        }
-        line += tag.matches('\n').count();
-        rest = &rest[start + length..];
-    }
-    Ok(())
-}
-
-/// Words, numbers and signs; what stands between quotes counts as one.
-fn words(tag: &str) -> usize {
-    let (mut count, mut in_word, mut quote, mut escaped) = (0, false, None, false);
-    for c in tag.chars() {
-        if let Some(open) = quote {
-            if c == open && !escaped {
-                quote = None;
-            }
-            escaped = c == '\\' && !escaped;
-            continue;
-        }
-        let word = c.is_alphanumeric() || c == '_';
-        if c == '"' || c == '\'' {
-            quote = Some(c);
-            escaped = false;
-        }
-        count += usize::from(!(c.is_whitespace() || word && in_word));
-        in_word = word;
-    }
-    count
 }
 
 /// Refuses values that are nested too deeply to be written out, and takes fuel for all that is in them.
@@ -120,13 +81,62 @@ fn walk(state: &State, value: &Value, left: usize) -> Result<(), Error> {
         return Ok(());
     }
     if left == 0 {
-        return Err(Error::new(ErrorKind::BadSerialization, format!("a value is nested deeper than {MAX_DEPTH}")));
+        return Err(too_deep());
     }
     for item in value.try_iter()? {
         let item = if is_map { value.get_item(&item)? } else { item };
         walk(state, &item, left - 1)?;
     }
     Ok(())
+}
+
+/// What a variable is given: nothing that is nested too deeply.
+fn held(state: &State, value: &Value) -> Result<Value, Error> {
+    check_depth(state, value)?;
+    Ok(value.clone())
+}
+
+/// What an attribute of a namespace is given: as [`held`], without a namespace in it, and without what only looks at
+/// one when it is asked (`ns|items`, `loop`), which becomes what it is now.
+fn kept(state: &State, value: &Value) -> Result<Value, Error> {
+    Ok(snapshot(state, value, MAX_DEPTH)?.unwrap_or_else(|| value.clone()))
+}
+
+/// The value with all that is in it made plain; `None` where it is already.
+fn snapshot(state: &State, value: &Value, left: usize) -> Result<Option<Value>, Error> {
+    state.consume_fuel(1)?;
+    let Some(object) = value.as_object() else { return Ok(None) };
+    let kind = value.kind();
+    if !matches!(kind, ValueKind::Map | ValueKind::Seq | ValueKind::Iterable) {
+        return Ok(None);
+    }
+    if object.type_name().ends_with("::Namespace") {
+        let problem = "a namespace cannot hold a namespace: what is written could hold itself";
+        return Err(Error::new(ErrorKind::InvalidOperation, problem));
+    }
+    if left == 0 {
+        return Err(too_deep());
+    }
+    let mut plain = match kind {
+        ValueKind::Map => object.type_name().contains("IndexMap<") || object.type_name().contains("BTreeMap<"),
+        other => other == ValueKind::Seq,
+    };
+    let mut items = Vec::new();
+    for item in value.try_iter()? {
+        let inner = if kind == ValueKind::Map { value.get_item(&item)? } else { item.clone() };
+        let made = snapshot(state, &inner, left - 1)?;
+        plain &= made.is_none();
+        items.push((item, made.unwrap_or(inner)));
+    }
+    Ok(match kind {
+        _ if plain => None,
+        ValueKind::Map => Some(Value::from_pairs(items)),
+        _ => Some(items.into_iter().map(|(_, item)| item).collect()),
+    })
+}
+
+fn too_deep() -> Error {
+    Error::new(ErrorKind::BadSerialization, format!("a value is nested deeper than {MAX_DEPTH}"))
 }
 
 /// Takes fuel for a text of `bytes` that is about to be made.

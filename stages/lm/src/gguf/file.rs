@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeSet,
     fs::File,
-    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -27,6 +26,7 @@ use crate::{
     config::{DecoderConfig, RopeScaling},
     model::{ModelError, WeightProvider},
     ops::Weight,
+    quiet::caught,
     tokenizer::Tokenizer,
     weights::{Param, WeightsError},
 };
@@ -74,7 +74,7 @@ impl GgufModel {
         let mut file = File::open(path).map_err(io)?;
         let format = |source| GgufError::Format { path: path.to_owned(), source };
         // candle divides by the alignment that the file gives, 0 or not.
-        let content = catch_unwind(AssertUnwindSafe(|| Content::read(&mut file)))
+        let content = caught(|| Content::read(&mut file))
             .map_err(|_| GgufError::invalid(path, "its header is damaged, `general.alignment` perhaps"))?
             .map_err(format)?;
         let found = file.metadata().map_err(io)?.len();

@@ -8,10 +8,7 @@ mod joint;
 mod special;
 mod train;
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use tokenizers::{ModelWrapper, PostProcessorWrapper};
@@ -20,7 +17,7 @@ pub use joint::Joint;
 pub use special::{SpecialTokens, TokenizerConfig};
 pub use train::{EOS, train_bpe};
 
-use crate::config::DecoderConfig;
+use crate::{config::DecoderConfig, quiet::caught};
 
 /// A tokenizer with its named special tokens.
 #[derive(Clone)]
@@ -199,11 +196,7 @@ impl Tokenizer {
 /// Damaged files (such as a `precompiled_charsmap` cut short) make the library panic, when they are read or with the
 /// first text that meets the damage.
 fn without_panic<T>(work: impl FnOnce() -> tokenizers::Result<T>) -> tokenizers::Result<T> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|cause| {
-        let message = cause.downcast_ref::<String>().map(String::as_str);
-        let message = message.or_else(|| cause.downcast_ref::<&str>().copied()).unwrap_or("no message");
-        Err(format!("the file is damaged ({message})").into())
-    })
+    caught(work).unwrap_or_else(|message| Err(format!("the file is damaged ({message})").into()))
 }
 
 /// Switches off what would make results depend on chance or lose places: dropout, which is returned, and offsets

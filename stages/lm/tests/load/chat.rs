@@ -159,3 +159,59 @@ fn system_text_goes_into_the_first_user_turn_where_the_template_has_no_place_for
     let error = template.conversation(&twice, &ChatOptions::default()).unwrap_err();
     assert!(matches!(error, ChatError::Refused { .. }), "{error:?}");
 }
+
+/// Values are written, compared and let go by recursion: one that held itself would end the process.
+#[test]
+fn nothing_holds_itself() {
+    let render = |source: &str| {
+        let template = ChatTemplate::new(source, SpecialTokens::default())?;
+        template.render(&[Message::new("user", "hi")], &ChatOptions::default())
+    };
+    for held in ["ns", "[ns]", "{'x': {'y': ns}}", "(1, [ns])", "[other]", "loop"] {
+        for used in
+            ["ns ~ ''", "ns|string", "ns|tojson", "ns", "ns == other", "ns in [other]", "[ns]|join", "ns < other"]
+        {
+            let source = format!(
+                "{{% set ns = namespace() %}}{{% set other = namespace() %}}{{% for m in [ns, other] %}}\
+                 {{% set other.a = ns %}}{{% set ns.a = {held} %}}{{% endfor %}}{{{{ {used} }}}}"
+            );
+            let error = render(&source).unwrap_err();
+            assert!(matches!(&error, ChatError::Render(e) if e.to_string().contains("hold")), "{source}: {error:?}");
+        }
+    }
+    // What looks at a namespace when it is asked is kept as it was when it was set.
+    let source =
+        "{% set ns = namespace(b=[1]) %}{% set ns.a = ns|items %}{% set ns.c = dict(ns) %}{{ ns.a|list }}{{ ns.c.b }}";
+    assert_eq!(render(source).unwrap(), "[['b', [1]]][1]");
+    // So are loops, whose neighbours change.
+    let source = "{% set ns = namespace() %}{% for m in [1, 2] %}{% if loop.first %}{% set ns.l = loop %}{% endif %}\
+                  {% endfor %}{{ ns.l.nextitem }}{{ ns.l.previtem is defined }}";
+    assert_eq!(render(source).unwrap(), "2False");
+    // As they are used.
+    let source = "{% set ns = namespace(found=false, all=[]) %}{% for m in messages %}\
+                  {% set ns.found = m.role == 'user' \
+                  %}{% set ns.all = ns.all + [m] %}{% set x, ns.y = m.content, (1, 2) %}{% endfor %}\
+                  {{ ns.found }}{{ ns.all[0]['content'] }}{{ ns.y[1] }}";
+    assert_eq!(render(source).unwrap(), "Truehi2");
+}
+
+#[test]
+fn what_variables_hold_is_nested_no_deeper_than_it_can_be_walked() {
+    let render = |source: &str| {
+        let template = ChatTemplate::new(source, SpecialTokens::default())?;
+        template.render(&[Message::new("user", "hi")], &ChatOptions::default())
+    };
+    let deeper = |set: &str| format!("{{% set x = [] %}}{}{{{{ x ~ '' }}}}", set.repeat(20_000));
+    for source in [
+        "{% set ns = namespace(a=1) %}{% for i in range(100000) %}{% set ns.a = [ns.a] %}{% endfor %}{{ ns.a ~ '' }}"
+            .to_owned(),
+        "{% set ns = namespace(a='') %}{% for i in range(60) %}{% set ns.a = [ns.a, ns.a] %}{% endfor %}{{ ns.a ~ 1 }}"
+            .to_owned(),
+        deeper("{% set x = [x] %}"),
+        deeper("{% set x = {'a': x} %}"),
+        "{% macro m(x) %}{{ m([[[[[[[[[[x]]]]]]]]]]) }}{% endmacro %}{{ m(1) }}".to_owned(),
+    ] {
+        let error = render(&source).unwrap_err();
+        assert!(matches!(&error, ChatError::Render(_)), "{error:?}");
+    }
+}
