@@ -31,8 +31,9 @@ def joint(tokenizer, prompt, completion):
     return {"prompt": prompt, "completion": completion, "ids": whole, "trl": length, "by_offsets": by_offsets}
 
 
-cases = {}
-for kind in ["byte_level", "sentencepiece_bpe", "unigram"]:
-    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(HERE / "tokenizers" / kind / "tokenizer.json"))
-    cases[kind] = [joint(tokenizer, *pair) for pair in PAIRS]
-(HERE / "joint.json").write_text(json.dumps(cases, ensure_ascii=False, indent=1) + "\n")
+if __name__ == "__main__":
+    cases = {}
+    for kind in ["byte_level", "sentencepiece_bpe", "unigram"]:
+        tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(HERE / "tokenizers" / kind / "tokenizer.json"))
+        cases[kind] = [joint(tokenizer, *pair) for pair in PAIRS]
+    (HERE / "joint.json").write_text(json.dumps(cases, ensure_ascii=False, indent=1) + "\n")

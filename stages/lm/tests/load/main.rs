@@ -7,6 +7,7 @@ mod config;
 mod data;
 mod gguf;
 mod origin;
+mod peers;
 mod stories;
 mod support;
 mod tokenizer;
