@@ -19,7 +19,7 @@ use pipe_engine::{
         SourceHost, StageError, StageKind,
     },
 };
-use pipe_lm::generate::{Request, SamplingParams};
+use pipe_lm::generate::SamplingParams;
 
 pub use self::params::{BootstrapParams, EvaluateParams, FewshotSelection};
 use self::{answered::Answered, fewshot::Fewshot, scores::Scored};
@@ -31,7 +31,7 @@ use crate::{
     prompts::{PromptContext, PromptTemplate, Purpose},
     rows::{
         columns::{lasting_ids, with_reasoning},
-        completed::{self, Completed, NO_REFERENCE},
+        completed::{self, Completed, Finished, NO_INSTRUCTION, NO_REFERENCE},
     },
 };
 
@@ -57,7 +57,8 @@ impl StageKind for Evaluate {
     // 2: metrics and what they need left the recipe; rows without ids draw by what they are; labels may be articles.
     // 3: labels that coincide once normalised are compared as written; thoughts are taken apart from answers before
     //    they are scored; a row without an answer scores 0, one without a reference is not counted; the output `yield`.
-    const VERSION: u32 = 3;
+    // 4: `scores` is over all items; what is over those of a task stands in the output `tasks`.
+    const VERSION: u32 = 4;
     const RECIPE_VERSION: u32 = 2;
     const INCREMENT: Increment = Increment::RowWise { primary: "items" };
     const AFTERWARDS: &'static [&'static str] = &["metrics", "normalizer", "bootstrap", "reasoning", "max_refused"];
@@ -65,14 +66,27 @@ impl StageKind for Evaluate {
     fn ports(&self, params: &EvaluateParams) -> Ports {
         let metrics = || params.metrics.iter().map(|metric| metric.name());
         let score = |name: &'static str| Column::number(name, "The item's score.");
-        let scores = metrics().chain([scores::ACCURACY]).flat_map(|name| {
-            [
-                Column::number(name, "The mean."),
-                Column::number(format!("{name}_stderr"), "Its standard error."),
-                Column::number(format!("{name}_low"), "The lower end of its interval."),
-                Column::number(format!("{name}_high"), "The upper end of its interval."),
-            ]
-        });
+        let scores: Vec<Column> = metrics()
+            .chain([scores::ACCURACY])
+            .flat_map(|name| {
+                [
+                    Column::number(name, "The mean."),
+                    Column::number(format!("{name}_stderr"), "Its standard error."),
+                    Column::number(format!("{name}_low"), "The lower end of its interval."),
+                    Column::number(format!("{name}_high"), "The upper end of its interval."),
+                ]
+            })
+            .collect();
+        let scores_port = |name: &'static str, about: &'static str, task: &'static str| {
+            OutputPort::table(name)
+                .about(about)
+                .gives([
+                    Column::text("task", task),
+                    Column::number("n", "Items."),
+                    Column::text("signature", "What exactly was computed."),
+                ])
+                .may_give(scores.clone())
+        };
         Ports {
             inputs: vec![
                 InputPort::new("items", PortType::Table, true)
@@ -116,14 +130,8 @@ impl StageKind for Evaluate {
                         Column::text("label", "The label that the answer was read as."),
                         Column::number(scores::ACCURACY, "1 where it is the right one."),
                     ]),
-                OutputPort::table("scores")
-                    .about("One row per task, and one, `all`, over all items.")
-                    .gives([
-                        Column::text("task", "The task; `all` for all of them."),
-                        Column::number("n", "Items."),
-                        Column::text("signature", "What exactly was computed."),
-                    ])
-                    .may_give(scores),
+                scores_port("scores", "One row, over all items.", "`all`."),
+                scores_port("tasks", "One row per task: the same over its items.", "The task."),
                 ports::yields(),
             ],
         }
@@ -178,31 +186,7 @@ impl StageKind for Evaluate {
         if params.open_book {
             check_passages(cx, &rows, "items")?;
         }
-        let normalizer = params.normalizer;
-        for (at, row) in rows.iter().enumerate() {
-            let labelled = scores::is_labelled(row, normalizer).map_err(|e| {
-                StageError::user_help(
-                    format!("row {} of the input `items`: {e}", at + 1),
-                    "give every label once, and make them differ in more than white space",
-                )
-            })?;
-            if labelled == Some(false) {
-                return Err(StageError::user_help(
-                    format!(
-                        "the answer `{}` of row {} of the input `items` is none of its `labels`",
-                        row.references[0],
-                        at + 1
-                    ),
-                    "spell both in the same way, or leave the labels out",
-                ));
-            }
-        }
-        if let Some(row) = rows.iter().position(|row| row.task.as_deref() == Some(ALL)) {
-            return Err(StageError::user_help(
-                format!("row {} of the input `items` is of the task `{ALL}`, which names the scores over all", row + 1),
-                "rename the task",
-            ));
-        }
+        check_labels(params, cx, &rows)?;
         let examiner = Examiner {
             params,
             cx,
@@ -222,7 +206,10 @@ impl StageKind for Evaluate {
         let table = predictions_table(&rows, &answers, &answered, &scored)?;
         cx.write_batches("predictions", table.schema_ref(), [&table])?;
         let table = scored.table(params, &rows)?;
-        cx.write_batches("scores", table.schema_ref(), [&table])?;
+        // The last row is over all items.
+        let tasks = table.num_rows() - 1;
+        cx.write_batches("scores", table.schema_ref(), [&table.slice(tasks, 1)])?;
+        cx.write_batches("tasks", table.schema_ref(), [&table.slice(0, tasks)])?;
         let table = answered.counts.table()?;
         cx.write_batches("yield", table.schema_ref(), [&table])?;
         let completed = Completed::of(&answers, PREDICTION)?;
@@ -230,6 +217,40 @@ impl StageKind for Evaluate {
         cx.counter("tokens_evaluated", prompt_tokens + generated_tokens);
         Ok(())
     }
+}
+
+/// Looks at the labels of all rows. A row whose right answer is none of its labels has no accuracy; it is counted.
+///
+/// # Errors
+/// Two labels of a row cannot be told apart; no right answer is one of the labels.
+fn check_labels(params: &EvaluateParams, cx: &StageContext, rows: &[Row]) -> Result<(), StageError> {
+    let (mut labelled, mut without, mut first) = (0, 0, None);
+    for (at, row) in rows.iter().enumerate() {
+        let is_labelled = scores::is_labelled(row, params.normalizer).map_err(|e| {
+            StageError::user_help(
+                format!("row {} of the input `items`: {e}", at + 1),
+                "give every label once, and make them differ in more than white space",
+            )
+        })?;
+        labelled += usize::from(is_labelled.is_some());
+        if is_labelled == Some(false) {
+            without += 1;
+            first.get_or_insert_with(|| {
+                format!(
+                    "the answer `{}` of row {} of the input `items` is none of its `labels`",
+                    row.references[0],
+                    at + 1
+                )
+            });
+        }
+    }
+    let Some(first) = first else { return Ok(()) };
+    if without == labelled {
+        return Err(StageError::user_help(first, "spell both in the same way, or leave the labels out"));
+    }
+    cx.counter("items_without_label", without as u64);
+    cx.warn(format!("{without} of {labelled} items with `labels` have no accuracy: {first}"));
+    Ok(())
 }
 
 /// What is kept of an answer.
@@ -282,8 +303,17 @@ impl Examiner<'_> {
     ) -> Result<(), StageError> {
         let params = self.params;
         let rows = self.rows(&pending.all()?)?;
-        let (rows, places) = without_reference(rows, sink)?;
-        if rows.is_empty() {
+        let unasked = |row: &Row| match row {
+            row if row.references.is_empty() => Some(NO_REFERENCE),
+            row => row.instruction.trim().is_empty().then_some(NO_INSTRUCTION),
+        };
+        let (blank, order): (Vec<usize>, Vec<usize>) = (0..rows.len()).partition(|&row| unasked(&rows[row]).is_some());
+        if !blank.is_empty() {
+            let outcomes = blank.iter().filter_map(|&row| unasked(&rows[row]));
+            let finished: Vec<Finished> = outcomes.map(|outcome| Finished::unasked(outcome, "")).collect();
+            sink.emit(&blank, &answers(&finished)?)?;
+        }
+        if order.is_empty() {
             return Ok(());
         }
         let adapter = self.cx.optional_files("adapter")?;
@@ -295,32 +325,19 @@ impl Examiner<'_> {
             params.chat_date,
         )?;
         let ids: Vec<&str> = rows.iter().map(|row| &*row.id).collect();
-        let mut requests = rows.iter().map(|row| {
-            let prompt = self.template.render(&self.context(row))?.into_prompt();
-            Ok(Request { id: row.id.clone(), prompt })
-        });
-        completions::complete_rows(self.cx, &*backend, "items", &ids, &mut requests, sampling, |rows, done| {
-            let columns = completed::columns(done.iter(), str::trim).to_vec();
-            let answers = RecordBatch::try_new(answer_schema(), columns);
-            let rows: Vec<usize> = rows.iter().map(|&row| places[row]).collect();
-            sink.emit(&rows, &answers.map_err(|e| StageError::other("gather predictions in a table", e))?)
+        let prompt = |row: usize| completions::rendered(self.template.render(&self.context(&rows[row])));
+        let unasked = |row: usize, finished: Finished| sink.emit(&[row], &answers(&[finished])?);
+        let mut requests = completions::requests(order.into_iter(), &ids, prompt, unasked);
+        completions::complete_rows(self.cx, &*backend, "items", &ids, &mut requests, sampling, |places, done| {
+            let finished: Vec<Finished> = done.into_iter().map(Finished::from).collect();
+            sink.emit(places, &answers(&finished)?)
         })
     }
 }
 
-/// The rows whose answers can be compared with something, with their places among `rows`. For the others nothing is
-/// asked.
-fn without_reference(rows: Vec<Row>, sink: &RowSink<'_>) -> Result<(Vec<Row>, Vec<usize>), StageError> {
-    let numbered = rows.into_iter().enumerate();
-    let (without, with): (Vec<_>, Vec<_>) = numbered.partition(|(_, row)| row.references.is_empty());
-    if !without.is_empty() {
-        let columns = completed::unasked(without.len(), NO_REFERENCE).to_vec();
-        let unasked = RecordBatch::try_new(answer_schema(), columns);
-        let unasked = unasked.map_err(|e| StageError::other("gather rows without a reference in a table", e))?;
-        sink.emit(&without.iter().map(|(place, _)| *place).collect::<Vec<_>>(), &unasked)?;
-    }
-    let (places, with) = with.into_iter().unzip();
-    Ok((with, places))
+fn answers(finished: &[Finished]) -> Result<RecordBatch, StageError> {
+    let columns = completed::columns(finished.iter(), str::trim).to_vec();
+    RecordBatch::try_new(answer_schema(), columns).map_err(|e| StageError::other("gather predictions in a table", e))
 }
 
 /// One row per item: what was asked, what was answered, and the scores.
@@ -366,10 +383,11 @@ fn predictions_table(
 pub(crate) const GOLDEN: crate::golden::Golden = crate::golden::Golden {
     stage: "inputs: { items: table, adapter: train }, params: { model: MODEL, max_new_tokens: 8, \
         bootstrap: { resamples: 50 } }",
-    version: 3,
+    version: 4,
     outputs: &[
         ("predictions", "678d333c169a60366dfbadcb3bb5e97080b7934889fe8aa691d30517322ae610"),
-        ("scores", "03c3d62bb158443125110e2d3e4b50fa9c1152c174cda8efcd6a36d32af7314e"),
+        ("scores", "d94a57b267ce4296178fac1950fb0105625095155bad108306874c3c45ccbac8"),
+        ("tasks", "799433a500a6dfe57a0441444abdd3f9d334fe604e2d00fff35dcc1a3bb2bed4"),
         ("yield", "17dfc725ce0f31d51e110ccaf1b40bb59438e81bf7adc49994a8bc98214c0ee1"),
     ],
 };

@@ -30,10 +30,10 @@ use crate::{
         ModelRef, Quantization, generator_options, model_port, resolve,
         sampling::{Sampling, SamplingDefaults},
     },
-    prompts::{ChatDate, Demonstration, PromptContext, PromptTemplate, Purpose, TemplateRef},
+    prompts::{ChatDate, Demonstration, FAILED_AT_MOST, PromptContext, PromptTemplate, Purpose, TemplateRef},
     rows::{
         columns::{self, Seed, TextColumn},
-        completed::{self, Completed},
+        completed::{self, Completed, Finished},
         unanswered::Unanswered,
         yields::Yield,
     },
@@ -184,7 +184,7 @@ impl StageKind for Generate {
     }
 
     fn run(&self, params: &GenerateParams, cx: &mut StageContext) -> Result<(), StageError> {
-        let seeds = columns::seeds(&cx.table("seeds")?.read()?, "seeds", false)?;
+        let seeds = columns::seeds(cx, "seeds", false)?;
         let excluded = match cx.optional_table("exclude")? {
             Some(table) => excluded(&table.read()?)?,
             None => Vec::new(),
@@ -267,17 +267,27 @@ impl Writer<'_> {
         format!("an attempt that shows the seeds {}", seeds.join(", "))
     }
 
-    fn request(&self, attempt: u64) -> Result<Request, StageError> {
-        let rendered = self.template.render(&self.context(&self.demonstrations(attempt)))?;
-        Ok(Request { id: attempt.to_string(), prompt: rendered.into_prompt() })
+    /// What is asked for an attempt; `None` where the template fails on its seeds, which is then its outcome.
+    fn request(&self, attempt: u64, sink: &AttemptSink<'_>) -> Result<Option<Request>, StageError> {
+        match completions::rendered(self.template.render(&self.context(&self.demonstrations(attempt))))? {
+            Ok(prompt) => Ok(Some(Request { id: attempt.to_string(), prompt })),
+            Err(finished) => {
+                sink.emit(&[attempt], &attempts(&[finished])?)?;
+                Ok(None)
+            }
+        }
     }
 
     /// What all attempts share: who writes, and how.
     fn prepare(&self) -> Result<(Box<dyn Backend>, SamplingParams), StageError> {
         let params = self.params;
-        let stop = match &params.sampling.stop {
-            Some(stop) => stop.clone(),
-            None => self.template.stop(&self.context(&self.demonstrations(0)))?,
+        let stop = if let Some(stop) = &params.sampling.stop {
+            stop.clone()
+        } else {
+            let shown: Vec<Vec<&Seed>> =
+                (0..FAILED_AT_MOST as u64).map(|attempt| self.demonstrations(attempt)).collect();
+            let first = self.template.first_stop(&shown, |seeds| self.context(seeds))?;
+            first.map(|(_, stop)| stop).unwrap_or_default()
         };
         let sampling = params.sampling.params(stop, *self.cx.recipe().as_bytes());
         let model = resolve(self.cx, params.model.as_ref())?;
@@ -294,27 +304,37 @@ impl Writer<'_> {
         backend: &dyn Backend,
         sampling: &SamplingParams,
     ) -> Result<(), StageError> {
-        let mut requests = std::iter::from_fn(|| match sink.next_attempts(1) {
-            Ok(range) => range.map(|attempt| self.request(attempt)).next(),
-            Err(error) => Some(Err(error)),
+        let mut requests = std::iter::from_fn(|| {
+            loop {
+                match sink.next_attempts(1).map(|mut range| range.next()) {
+                    Ok(Some(attempt)) => match self.request(attempt, sink) {
+                        Ok(None) => {}
+                        Ok(Some(request)) => return Some(Ok(request)),
+                        Err(error) => return Some(Err(error)),
+                    },
+                    Ok(None) => return None,
+                    Err(error) => return Some(Err(error)),
+                }
+            }
         });
         let what = |id: &str| id.parse().map_or_else(|_| "an attempt".to_owned(), |attempt| self.what(attempt));
         completions::complete(self.cx, backend, &mut requests, sampling, &what, |done| {
-            let (attempts, rows) = attempts(&done)?;
-            sink.emit(&attempts, &rows)?;
+            let numbers = done.iter().map(number).collect::<Result<Vec<u64>, _>>()?;
+            let finished: Vec<Finished> = done.into_iter().map(Finished::from).collect();
+            sink.emit(&numbers, &attempts(&finished)?)?;
             Ok(ControlFlow::Continue(()))
         })
     }
 }
 
+fn number(done: &Completion) -> Result<u64, StageError> {
+    done.id.parse().map_err(|_| StageError::contract(format!("the backend made up the request `{}`", done.id)))
+}
+
 /// Finished attempts as rows of [`attempt_schema`].
-fn attempts(done: &[Completion]) -> Result<(Vec<u64>, RecordBatch), StageError> {
-    let number = |c: &Completion| {
-        c.id.parse().map_err(|_| StageError::contract(format!("the backend made up the request `{}`", c.id)))
-    };
-    let attempts = done.iter().map(number).collect::<Result<_, _>>()?;
+fn attempts(done: &[Finished]) -> Result<RecordBatch, StageError> {
     let rows = RecordBatch::try_new(attempt_schema(), completed::columns(done.iter(), |text| text).to_vec());
-    Ok((attempts, rows.map_err(|e| StageError::other("gather attempts in a table", e))?))
+    rows.map_err(|e| StageError::other("gather attempts in a table", e))
 }
 
 /// Parses and filters attempts in their order.

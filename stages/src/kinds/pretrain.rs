@@ -35,7 +35,8 @@ use crate::{
 /// Without the input `base` a byte-level BPE tokenizer is learned from the documents and the model starts from seeded
 /// random weights; with it, tokenizer and model go on from there (a second phase with another mixture), and
 /// `architecture` and `vocab_size` have no effect. Every document is a sequence of its own and ends with the
-/// end-of-text token. The output `model` is a Hugging Face directory; `log` has one row per optimizer step. A killed
+/// end-of-text token; those without a text, or with a segment without text or weight, are left out, counted and said.
+/// The output `model` is a Hugging Face directory; `log` has one row per optimizer step. A killed
 /// training goes on from its last checkpoint to the same bytes.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -205,7 +206,7 @@ impl StageKind for Pretrain {
             None => start(params, &documents)?,
         };
         cx.check_cancelled()?;
-        let data = documents.dataset(params, &tokenizer)?;
+        let data = documents.dataset(cx, params, &tokenizer)?;
         let training =
             Training { data: &data, evaluation: None, base_identity: "", checkpoint_steps: params.checkpoint_steps };
         let log = train_in_stage(cx, &decoder, &params.config(), &training)?;

@@ -12,7 +12,7 @@ use pipe_engine::{
         StageError, StageKind,
     },
 };
-use pipe_lm::generate::{Completion, Request, SamplingParams};
+use pipe_lm::generate::SamplingParams;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +28,10 @@ use crate::{
         sampling::{Sampling, SamplingDefaults},
     },
     prompts::{ChatDate, Demonstration, PromptContext, PromptTemplate, Purpose, TemplateRef},
-    rows::columns::{self, Shown},
+    rows::{
+        columns::{self, Shown},
+        completed::{Finished, NO_INSTRUCTION},
+    },
 };
 
 /// Answers instructions with a model that is shown seeds with their answers and, where there are some, retrieved
@@ -105,8 +108,8 @@ pub enum DemonstrationChoice {
     Generating,
 }
 
-/// What is dropped; rows without an answer, because it was refused or the prompt did not fit into the model's context,
-/// always are.
+/// What is dropped; rows without an answer always are: those without an instruction, those on which the template fails
+/// or the model computes what is not a number, and those that are refused or do not fit into the model's context.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ResponseFilters {
@@ -232,15 +235,15 @@ impl StageKind for Respond {
 
     fn run(&self, params: &RespondParams, cx: &mut StageContext) -> Result<(), StageError> {
         let seeds = match cx.optional_table("seeds")? {
-            Some(table) => columns::seeds(&table.read()?, "seeds", params.num_demonstrations > 0)?,
+            Some(_) => columns::seeds(cx, "seeds", params.num_demonstrations > 0)?,
             None => Vec::new(),
         };
-        // All rows are looked at first, so that a mistake in the last one is found before the model runs.
+        // All rows are looked at first, so that a mistake in the table is found before the model runs.
         let table = cx.table("instructions")?;
         let all = queries(&table.read()?, params.shown())?;
         let chooser =
             Chooser::new(params.demonstration_choice, params.num_demonstrations, &seeds, *cx.recipe().as_bytes());
-        all.iter().try_for_each(|query| chooser.check(query))?;
+        chooser.check(cx, &all)?;
         let template = params.template.load(Purpose::Respond, cx.base_dir())?.with_cancel(cx.cancel_token());
         let writer = Writer { params, cx, template, chooser };
         let sampling = writer.sampling(&all)?;
@@ -298,6 +301,21 @@ impl Writer<'_> {
         let params = self.params;
         let queries = queries(&pending.all()?, params.shown())?;
         let chosen: Vec<Vec<usize>> = queries.iter().map(|query| self.chooser.choose(query)).collect();
+        let answer = |row: usize, finished: Finished| Answer {
+            query: queries[row].clone(),
+            finished,
+            demonstrations: chosen[row].iter().map(|&i| self.chooser.seeds()[i].id.clone()).collect(),
+        };
+        let (blank, mut order): (Vec<usize>, Vec<usize>) =
+            (0..queries.len()).partition(|&row| queries[row].instruction.trim().is_empty());
+        if !blank.is_empty() {
+            let unasked: Vec<Answer> =
+                blank.iter().map(|&row| answer(row, Finished::unasked(NO_INSTRUCTION, ""))).collect();
+            sink.emit(&blank, &answers(&unasked)?)?;
+        }
+        if order.is_empty() {
+            return Ok(());
+        }
         let resolved = resolve(self.cx, params.model.as_ref())?;
         let adapter = self.cx.optional_files("adapter")?;
         let backend = resolved.backend(
@@ -308,24 +326,17 @@ impl Writer<'_> {
         )?;
         // Neighbours with the same demonstrations and passages share the beginning of their prompts. No answer depends
         // on the order.
-        let mut order: Vec<usize> = (0..queries.len()).collect();
         order.sort_by_cached_key(|&i| {
             let passages: Vec<String> = queries[i].passages.iter().map(|p| p.id.clone()).collect();
             (chosen[i].clone(), passages, i)
         });
         let ids: Vec<&str> = queries.iter().map(|query| &*query.id).collect();
-        let mut requests = order.iter().map(|&i| {
-            let rendered = self.template.render(&self.context(&queries[i], &chosen[i]))?;
-            Ok(Request { id: queries[i].id.clone(), prompt: rendered.into_prompt() })
-        });
+        let prompt = |i: usize| completions::rendered(self.template.render(&self.context(&queries[i], &chosen[i])));
+        let unasked = |i: usize, finished: Finished| sink.emit(&[i], &answers(&[answer(i, finished)])?);
+        let mut requests = completions::requests(order.into_iter(), &ids, prompt, unasked);
         let backend = &*backend;
         completions::complete_rows(self.cx, backend, "instructions", &ids, &mut requests, sampling, |rows, done| {
-            let answer = |(completion, &row): (Completion, &usize)| Answer {
-                query: queries[row].clone(),
-                completion,
-                demonstrations: chosen[row].iter().map(|&i| self.chooser.seeds()[i].id.clone()).collect(),
-            };
-            let answered: Vec<Answer> = done.into_iter().zip(rows).map(answer).collect();
+            let answered: Vec<Answer> = rows.iter().zip(done).map(|(&row, done)| answer(row, done.into())).collect();
             sink.emit(rows, &answers(&answered)?)
         })
     }

@@ -25,7 +25,7 @@ use self::{
 use crate::{
     model::{ModelRef, NO_PATHS, numeric_class},
     prompts::Passage,
-    rows::{columns, ports},
+    rows::{columns, ports, yields::Yield},
 };
 
 /// Adds to each row the passages of a corpus that fit it best.
@@ -36,8 +36,9 @@ use crate::{
 /// `none` adds empty lists: the ablation without retrieval.
 ///
 /// Inputs: `queries` (any columns), `corpus` (`text`, optional `id` and `title`, which is put in front of the text),
-/// optional `embedder` (files). Output: `rows`, the columns of `queries` and `passages`, a list of `{id, text, score}`,
-/// best first.
+/// optional `embedder` (files). Outputs: `rows`, the columns of `queries` and `passages`, a list of `{id, text,
+/// score}`, best first; and `yield`: for how many rows something was found, and what became of the others. A row
+/// without a query, or on which `query_template` fails, finds nothing.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RetrieveParams {
@@ -169,7 +170,8 @@ impl StageKind for Retrieve {
     type Params = RetrieveParams;
     const NAME: &'static str = "retrieve";
     // 1: the first.
-    const VERSION: u32 = 1;
+    // 2: the output `yield`.
+    const VERSION: u32 = 2;
     const INCREMENT: Increment = Increment::RowWise { primary: "queries" };
 
     fn ports(&self, params: &RetrieveParams) -> Ports {
@@ -203,6 +205,7 @@ impl StageKind for Retrieve {
                     .about("The rows of `queries` with what was found.")
                     .gives([ports::passages()])
                     .passes("queries"),
+                ports::found(),
             ],
         }
     }
@@ -238,11 +241,17 @@ impl StageKind for Retrieve {
         let schema = with_passages(table.schema())?;
         let text = QueryText::new(params)?;
         // Mistakes in rows are found before anything is indexed, and named by their place in the whole table.
-        let (mut before, mut blank) = (0, 0);
+        let mut queries = Vec::new();
         for batch in table.rows()? {
-            blank += text.of(batch, before)?.iter().filter(|query| query.trim().is_empty()).count();
-            before += batch.num_rows();
+            queries.extend(text.of(batch, queries.len())?.into_iter().map(|query| query.map(|text| is_blank(&text))));
         }
+        let before = queries.len();
+        let failed: Vec<&StageError> = queries.iter().filter_map(|query| query.as_ref().err()).collect();
+        if let Some(first) = failed.first() {
+            cx.counter("queries_failed", failed.len() as u64);
+            cx.warn(format!("{} of {before} rows of `queries` have no query and find nothing: {first}", failed.len()));
+        }
+        let blank = queries.iter().filter(|query| matches!(query, Ok(true))).count();
         cx.counter("queries_empty", blank as u64);
         if blank > 0 {
             cx.warn(format!("{blank} of {before} rows of `queries` have an empty query and find nothing"));
@@ -258,9 +267,37 @@ impl StageKind for Retrieve {
             }
             search(params, cx, &corpus, &text, &schema, pending, sink)
         })?;
+        let mut counts = Yield::new(&OUTCOMES);
+        let found =
+            mapped.batches.iter().flat_map(|batch| (0..batch.num_rows()).map(move |row| has_passages(batch, row)));
+        for (query, found) in queries.iter().zip(found) {
+            counts.add(match query {
+                Err(_) => QUERY_FAILED,
+                Ok(true) => EMPTY_QUERY,
+                Ok(false) if found => FOUND,
+                Ok(false) => NOTHING_FOUND,
+            });
+        }
         cx.write_batches("rows", &schema, &mapped.batches)?;
+        let yields = counts.table()?;
+        cx.write_batches("yield", yields.schema_ref(), [&yields])?;
         Ok(())
     }
+}
+
+const QUERY_FAILED: &str = "query_failed";
+const EMPTY_QUERY: &str = "empty_query";
+const NOTHING_FOUND: &str = "nothing_found";
+const FOUND: &str = "found";
+const OUTCOMES: [&str; 4] = [QUERY_FAILED, EMPTY_QUERY, NOTHING_FOUND, FOUND];
+
+fn is_blank(query: &str) -> bool {
+    query.trim().is_empty()
+}
+
+/// Whether anything was found for a row; its passages are the last column.
+fn has_passages(batch: &RecordBatch, row: usize) -> bool {
+    batch.columns().last().and_then(|lists| columns::items(lists, row)).is_some_and(|items| !items.is_empty())
 }
 
 /// Rows that are searched and kept at a time.
@@ -280,9 +317,10 @@ fn search(
         cx.check_cancelled()?;
         let range = first..pending.len().min(first + BLOCK);
         let batch = pending.slice(range.clone())?;
-        let queries = text.of(&batch, 0)?;
+        // What is wrong with a row of the table was told already.
+        let queries: Vec<String> = text.of(&batch, 1)?.into_iter().map(Result::unwrap_or_default).collect();
         let mut found = index.search(cx, &queries, params.top_k)?;
-        for (hits, _) in found.iter_mut().zip(&queries).filter(|(_, query)| query.trim().is_empty()) {
+        for (hits, _) in found.iter_mut().zip(&queries).filter(|(_, query)| is_blank(query)) {
             hits.clear();
         }
         let passages: Vec<Vec<Passage>> =
@@ -312,6 +350,9 @@ fn with_passages(schema: &SchemaRef) -> Result<SchemaRef, StageError> {
 pub(crate) const GOLDEN: crate::golden::Golden = crate::golden::Golden {
     stage: "inputs: { queries: generate, corpus: embedded_world.cards }, params: { method: hybrid, embedder: lsa, \
         dimensions: 8, top_k: 2 }",
-    version: 1,
-    outputs: &[("rows", "df465c82da49d993908d180a42c8fd1e2e32ce0e2ef1c814072a6cc545b40bf6")],
+    version: 2,
+    outputs: &[
+        ("rows", "df465c82da49d993908d180a42c8fd1e2e32ce0e2ef1c814072a6cc545b40bf6"),
+        ("yield", "99ab858af26ba4918848e7e64bedecbfae840d66bcbf11760a41bab3afa200b4"),
+    ],
 };

@@ -7,9 +7,40 @@ use pipe_engine::{
     context::{FLUSH_EVERY, StageContext},
     kind::StageError,
 };
-use pipe_lm::generate::{Backend, Completion, Request, SamplingParams, Sink};
+use pipe_lm::generate::{Backend, Completion, Prompt, Request, SamplingParams, Sink};
 
-use crate::model::row_error;
+use crate::{
+    model::row_error,
+    prompts::Rendered,
+    rows::completed::{Finished, UNRENDERED},
+};
+
+/// A prompt, or the outcome of a row on which the template fails: it ends no other.
+///
+/// # Errors
+/// The run is being cancelled.
+pub(crate) fn rendered(rendered: Result<Rendered, StageError>) -> Result<Result<Prompt, Finished>, StageError> {
+    match rendered {
+        Ok(rendered) => Ok(Ok(rendered.into_prompt())),
+        Err(StageError::Cancelled) => Err(StageError::Cancelled),
+        Err(error) => Ok(Err(Finished::unasked(UNRENDERED, error.to_string()))),
+    }
+}
+
+/// The requests of rows, in the order given, each made when it is wanted. A row that has no prompt is handed to
+/// `unasked` instead, with what became of it.
+pub(crate) fn requests<'a>(
+    rows: impl Iterator<Item = usize> + Send + 'a,
+    ids: &'a [&'a str],
+    prompt: impl Fn(usize) -> Result<Result<Prompt, Finished>, StageError> + Send + 'a,
+    unasked: impl Fn(usize, Finished) -> Result<(), StageError> + Send + 'a,
+) -> impl Iterator<Item = Result<Request, StageError>> + Send + 'a {
+    rows.filter_map(move |row| match prompt(row) {
+        Ok(Ok(prompt)) => Some(Ok(Request { id: ids[row].to_owned(), prompt })),
+        Ok(Err(finished)) => unasked(row, finished).err().map(Err),
+        Err(error) => Some(Err(error)),
+    })
+}
 
 /// What has gone wrong outside of the backend; the first mistake ends the call.
 type Failure = Mutex<Option<StageError>>;

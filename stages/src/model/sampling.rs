@@ -59,8 +59,9 @@ pub struct Sampling<K: SamplingDefaults> {
     /// `[["<think>", "</think>"]]`.
     #[serde(default, skip_serializing_if = "Reasoning::is_default")]
     pub reasoning: Reasoning,
-    /// Fail where more than this share of the rows has no answer, because the model or its server refused or the prompt
-    /// did not fit into the model's context. Fewer are counted, and said. What a filter drops does not count.
+    /// Fail where more than this share of the rows has no answer: there was no instruction, the template failed, the
+    /// prompt did not fit into the model's context, the model or its server refused, or computed what is not a number.
+    /// Fewer are counted, and said. What a filter drops does not count.
     #[serde(default = "half", skip_serializing_if = "is_half")]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub max_refused: f64,

@@ -11,8 +11,8 @@ use pipe_engine::{
     kind::{ParamProblem, StageError},
 };
 use pipe_lm::train::{
-    Checkpoints, Dataset, Evaluation, Observer, Progress, StepRecord, Surroundings, TrainConfig, TrainError, TrainLog,
-    Trainable, train,
+    Checkpoints, Dataset, Evaluation, Example, Observer, Progress, StepRecord, Surroundings, TrainConfig, TrainError,
+    TrainLog, Trainable, train,
 };
 
 /// Checkpoints kept of a running training: the newest, and one before it in case the newest is damaged.
@@ -46,6 +46,39 @@ pub(crate) fn check_context(max_seq_len: usize, context: usize) -> Result<(), St
         format!("`max_seq_len` is {max_seq_len}, and the model's context is {context}"),
         "lower `max_seq_len`, or take a model with a longer context",
     ))
+}
+
+/// What could be made of rows with these ids. Rows of which nothing could are counted and told: one of them ends no
+/// training.
+///
+/// # Errors
+/// Nothing could be made of any.
+pub(crate) fn left_over<'a>(
+    cx: &StageContext,
+    ids: impl Iterator<Item = &'a str>,
+    made: Vec<Result<Example, StageError>>,
+) -> Result<Vec<Example>, StageError> {
+    let (mut examples, mut failed, mut first) = (Vec::with_capacity(made.len()), 0, None);
+    for (id, made) in ids.zip(made) {
+        match made {
+            Ok(example) => examples.push(example),
+            Err(StageError::Cancelled) => return Err(StageError::Cancelled),
+            Err(error) => {
+                failed += 1;
+                first.get_or_insert((id, error));
+            }
+        }
+    }
+    let Some((id, error)) = first else { return Ok(examples) };
+    if examples.is_empty() {
+        return Err(error);
+    }
+    cx.counter("examples_unusable", failed);
+    let all = examples.len() as u64 + failed;
+    cx.warn(format!(
+        "{failed} of {all} rows could not be turned into examples and were left out (row `{id}`: {error})"
+    ));
+    Ok(examples)
 }
 
 /// What a training of a stage is about, besides its parameters.

@@ -26,6 +26,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+pub(crate) use template::FAILED_AT_MOST;
 pub use template::{Demonstration, Passage, PromptContext, PromptTemplate, Rendered, TrainingText};
 
 /// What a prompt asks for.

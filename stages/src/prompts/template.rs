@@ -95,6 +95,9 @@ pub struct TrainingText {
 const TURN: char = '\u{f8f0}';
 const NAME: &str = "template";
 
+/// A template that fails on so many rows in succession, and on no other, is wrong itself.
+pub(crate) const FAILED_AT_MOST: usize = 32;
+
 /// A compiled template.
 #[derive(Debug)]
 pub struct PromptTemplate {
@@ -263,22 +266,44 @@ impl PromptTemplate {
         rows: &'a [T],
         context: impl Fn(&'a T) -> PromptContext<'a> + Sync,
     ) -> Result<Vec<String>, StageError> {
-        let Some(first) = rows.first() else { return Ok(Vec::new()) };
-        let common = self.stop(&context(first))?;
+        let Some((first, common)) = self.first_stop(rows, &context)? else { return Ok(Vec::new()) };
         let differs = |(row, asked): (usize, &'a T)| match self.stop(&context(asked)) {
             Ok(stop) if stop == common => None,
             Ok(stop) => Some(StageError::user_help(
                 format!(
                     "the template `{}` sets `stop` to {stop:?} for row {} of the input `{port}`, and to {common:?} for \
-                     row 1",
+                     row {}",
                     self.name,
-                    row + 1
+                    row + 1,
+                    first + 1
                 ),
                 "set the same strings for every row, or give the parameter `stop`, which replaces them",
             )),
-            Err(error) => Some(error),
+            Err(StageError::Cancelled) => Some(StageError::Cancelled),
+            // That is the row's own affair.
+            Err(_) => None,
         };
         rows.par_iter().enumerate().find_map_first(differs).map_or(Ok(common), Err)
+    }
+
+    /// The first row that the template can be rendered for, and its [`Self::stop`]; `None` where there are no rows.
+    ///
+    /// # Errors
+    /// It fails on all rows, or on the first [`FAILED_AT_MOST`]: then it is wrong, and not the rows.
+    pub(crate) fn first_stop<'a, T>(
+        &self,
+        rows: &'a [T],
+        context: impl Fn(&'a T) -> PromptContext<'a>,
+    ) -> Result<Option<(usize, Vec<String>)>, StageError> {
+        let mut failure = None;
+        for (row, asked) in rows.iter().enumerate().take(FAILED_AT_MOST) {
+            match self.stop(&context(asked)) {
+                Ok(stop) => return Ok(Some((row, stop))),
+                Err(StageError::Cancelled) => return Err(StageError::Cancelled),
+                Err(error) => drop(failure.get_or_insert(error)),
+            }
+        }
+        failure.map_or(Ok(None), Err)
     }
 
     /// The prompt for `context` and the completion with which the model is to answer it. Conversations are rendered by

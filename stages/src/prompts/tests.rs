@@ -87,23 +87,26 @@ fn conversations_are_split_into_prompt_and_completion_by_the_models_template() {
     assert!(error.to_string().contains("has no chat template"), "{error}");
 }
 
-/// The conversations of DeepSeek-R1 (its template without tools): the values are those of TRL 0.24,
-/// `apply_chat_template` of a prompt and a completion.
+/// `tests/golden/make_peers.py`: what TRL 0.24 makes of a question and an answer (`apply_chat_template`), with a
+/// template as DeepSeek-R1's, which opens a thought where the model begins and drops it from finished answers, and
+/// others.
 #[test]
-fn a_template_that_opens_a_thought_where_the_model_begins_can_be_trained() {
-    let template = "{% for m in messages %}{% if m.role == 'user' %}<|User|>{{ m.content }}\
-                    {% elif m.role == 'assistant' %}{% set content = m.content %}\
-                    {% if '</think>' in content %}{% set content = content.split('</think>')[-1] %}{% endif %}\
-                    <|Assistant|>{{ content }}<|end|>{% else %}{{ m.content }}{% endif %}{% endfor %}\
-                    {% if add_generation_prompt %}<|Assistant|><think>\n{% endif %}";
-    let chat = ChatTemplate::new(template, SpecialTokens::default()).unwrap();
+fn conversations_are_split_where_trl_splits_them() {
+    let golden: serde_json::Value = serde_json::from_str(include_str!("../../tests/golden/peers.json")).unwrap();
+    let ask =
+        PromptTemplate::new("t", "{{ turn('user') }}{{ instruction }}{{ turn('assistant') }}{{ output|default('') }}");
+    let ask = ask.unwrap();
+    let cases = golden["conversations"].as_array().unwrap();
+    assert!(cases.len() > 8);
+    for case in cases {
+        let of = |key: &str| case[key].as_str().unwrap();
+        let chat = ChatTemplate::new(of("template"), SpecialTokens::default()).unwrap();
+        let context = PromptContext { instruction: Some(of("question")), ..PromptContext::default() };
+        let pair = ask.training_text(&context, of("answer"), Some(&chat)).unwrap();
+        assert_eq!((&*pair.prompt, &*pair.completion), (of("prompt"), of("completion")), "{case}");
+    }
     let context = PromptContext { instruction: Some("Q?"), ..PromptContext::default() };
     let respond = load("chat", Purpose::Respond);
-    for output in ["A", "<think>x</think>A"] {
-        let pair = respond.training_text(&context, output, Some(&chat)).unwrap();
-        assert!(pair.prompt.ends_with("<|User|>Q?<|Assistant|>"), "{:?}", pair.prompt);
-        assert_eq!(pair.completion, "A<|end|>");
-    }
     // An answer that changes what stands before it cannot be told from its prompt.
     let moody = "{% if messages[-1].role == 'assistant' %}x{% else %}y{% endif %}{% for m in messages %}{{ m.content \
                  }}{% endfor %}";
@@ -154,4 +157,38 @@ fn the_text_of_a_template_is_its_source() {
     };
     assert_ne!(digest(Purpose::Generate), digest(Purpose::Respond));
     assert!(matches!(TemplateRef("a.jinja".into()).source(Purpose::Respond), Source::Path { .. }));
+}
+
+#[test]
+fn nothing_holds_itself() {
+    let context = PromptContext { instruction: Some("Q?"), ..PromptContext::default() };
+    for held in ["ns", "[ns]", "{'x': ns}", "other"] {
+        for used in ["ns ~ ''", "ns|string", "ns", "ns == other", "[ns]|join", "ns|list|string"] {
+            let source = format!(
+                "{{% set ns = namespace() %}}{{% set other = namespace() %}}{{% set other.a = [ns] %}}\
+                 {{% set ns.a = {held} %}}{{{{ {used} }}}}"
+            );
+            let error = PromptTemplate::new("t", &source).unwrap().render(&context).unwrap_err().to_string();
+            assert!(error.contains("a namespace cannot hold a namespace"), "{source}: {error}");
+        }
+    }
+    // What is not there may still be given a name.
+    let source =
+        "{% set x = output %}{% set ns = namespace(a=1) %}{% set ns.a = instruction %}{{ ns.a }}{{ x is defined }}";
+    assert_eq!(text(&PromptTemplate::new("t", source).unwrap(), &context), "Q?False");
+}
+
+#[test]
+fn one_row_on_which_a_template_fails_decides_no_stop_strings() {
+    let source = "{% set stop = ['#'] %}{{ (input|split('x'))[1] ~ '' }}";
+    let rows = |n: usize, inputs: [&'static str; 2]| -> Vec<&'static str> { (0..n).map(|i| inputs[i % 2]).collect() };
+    let template = PromptTemplate::new("t", source).unwrap();
+    let stop = |rows: &[&'static str]| {
+        let context = |input: &&'static str| PromptContext { input, ..PromptContext::default() };
+        template.common_stop("items", rows, context).map_err(|e| e.to_string())
+    };
+    assert_eq!(stop(&[]), Ok(vec![]));
+    assert_eq!(stop(&rows(7, ["none", "axb"])), Ok(vec!["#".to_owned()]));
+    assert!(stop(&["none"]).unwrap_err().contains("failed to render"));
+    assert!(stop(&rows(100, ["none", "none"])).unwrap_err().contains("failed to render"));
 }

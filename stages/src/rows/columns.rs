@@ -11,7 +11,7 @@ use arrow::{
     datatypes::{DataType, Field, Fields, Float64Type, Schema},
 };
 use pipe_cache::{Digest, row_digests};
-use pipe_engine::kind::StageError;
+use pipe_engine::{context::StageContext, kind::StageError};
 
 use crate::{prompts::Passage, rows::words::first_words, tabular::TabularError};
 
@@ -289,11 +289,24 @@ pub(crate) struct Seed {
     pub output: String,
 }
 
-/// The seeds at a port.
+/// The seeds at a port. Rows without an instruction or, with `answered`, without an output are left out and counted:
+/// they can be shown to nobody.
 ///
 /// # Errors
-/// There are none; a column is missing; a row has no instruction or, with `answered`, no output; an id occurs twice.
-pub(crate) fn seeds(batch: &RecordBatch, port: &str, answered: bool) -> Result<Vec<Seed>, StageError> {
+/// There are none; a column is missing; an id occurs twice.
+pub(crate) fn seeds(cx: &StageContext, port: &str, answered: bool) -> Result<Vec<Seed>, StageError> {
+    let batch = cx.table(port)?.read()?;
+    let seeds = whole_seeds(&batch, port, answered)?;
+    let left_out = batch.num_rows() - seeds.len();
+    if left_out > 0 {
+        cx.counter("seeds_empty", left_out as u64);
+        let what = if answered { "instruction or no `output`" } else { "instruction" };
+        cx.warn(format!("{left_out} of {} rows of `{port}` have no {what} and were left out", batch.num_rows()));
+    }
+    Ok(seeds)
+}
+
+fn whole_seeds(batch: &RecordBatch, port: &str, answered: bool) -> Result<Vec<Seed>, StageError> {
     let ids = ids(batch, port)?;
     if ids.is_empty() {
         return Err(StageError::user_help(
@@ -304,16 +317,22 @@ pub(crate) fn seeds(batch: &RecordBatch, port: &str, answered: bool) -> Result<V
     let instruction = TextColumn::required(batch, port, "instruction")?;
     let input = TextColumn::optional(batch, port, "input")?;
     let output = if answered { Some(TextColumn::required(batch, port, "output")?) } else { None };
-    (ids.into_iter().enumerate())
-        .map(|(row, id)| {
-            Ok(Seed {
-                id,
-                instruction: instruction.filled(row)?.trim().to_owned(),
-                input: input.as_ref().map_or("", |c| c.or_empty(row)).trim().to_owned(),
-                output: output.as_ref().map(|c| c.filled(row)).transpose()?.unwrap_or_default().trim().to_owned(),
-            })
-        })
-        .collect()
+    let seed = |(row, id): (usize, String)| Seed {
+        id,
+        instruction: instruction.or_empty(row).trim().to_owned(),
+        input: input.as_ref().map_or("", |c| c.or_empty(row)).trim().to_owned(),
+        output: output.as_ref().map_or("", |c| c.or_empty(row)).trim().to_owned(),
+    };
+    let whole = |seed: &Seed| !seed.instruction.is_empty() && (!answered || !seed.output.is_empty());
+    let seeds: Vec<Seed> = ids.into_iter().enumerate().map(seed).filter(whole).collect();
+    if seeds.is_empty() {
+        let what = if answered { "both an `instruction` and an `output`" } else { "an `instruction`" };
+        return Err(StageError::user_help(
+            format!("no row of the input `{port}` has {what}"),
+            "look at the stage that makes them",
+        ));
+    }
+    Ok(seeds)
 }
 
 #[cfg(test)]
@@ -338,7 +357,7 @@ mod tests {
             ("instruction", texts(&[Some(" Do it. "), Some("Do that.")])),
             ("output", texts(&[Some("done"), Some("did")])),
         ]);
-        let read = seeds(&good, "seeds", true).unwrap();
+        let read = whole_seeds(&good, "seeds", true).unwrap();
         assert_eq!(
             (&*read[0].id, &*read[0].instruction, &*read[0].input, &*read[1].output),
             ("7", "Do it.", "", "did")
@@ -348,14 +367,11 @@ mod tests {
         for (columns, message) in [
             (vec![("instructions", two.clone())], "`instruction`"),
             (
-                vec![("instruction", texts(&[Some("x"), Some(" ")])), ("output", two.clone())],
-                "row 2 of the input `seeds` has no `instruction`",
+                vec![("instruction", texts(&[None, Some(" ")])), ("output", two.clone())],
+                "no row of the input `seeds` has",
             ),
             (vec![("instruction", two.clone())], "`output`"),
-            (
-                vec![("instruction", two.clone()), ("output", texts(&[None, Some("y")]))],
-                "row 1 of the input `seeds` has no `output`",
-            ),
+            (vec![("instruction", two.clone()), ("output", texts(&[None, Some("")]))], "both an `instruction` and an"),
             (
                 vec![("instruction", two.clone()), ("output", two.clone()), ("id", texts(&[Some("a"), Some("a")]))],
                 "rows 1 and 2",
@@ -366,8 +382,17 @@ mod tests {
             ),
             (vec![("instruction", texts(&[]))], "no rows"),
         ] {
-            let error = seeds(&batch(columns), "seeds", true).unwrap_err().to_string();
+            let error = whole_seeds(&batch(columns), "seeds", true).unwrap_err().to_string();
             assert!(error.contains(message), "{message}: {error}");
+        }
+        // One row that can be shown to nobody ends nothing.
+        for columns in [
+            vec![("instruction", texts(&[Some("x"), Some(" ")])), ("output", two.clone())],
+            vec![("instruction", two.clone()), ("output", texts(&[Some("x"), None]))],
+            vec![("instruction", texts(&[Some("x"), None])), ("output", texts(&[Some("x"), Some(" ")]))],
+        ] {
+            let read = whole_seeds(&batch(columns), "seeds", true).unwrap();
+            assert_eq!(read.iter().map(|seed| &*seed.id).collect::<Vec<_>>(), ["0"]);
         }
     }
 

@@ -7,7 +7,9 @@ use arrow::{
     datatypes::{DataType, Field, Int64Type},
 };
 use pipe_engine::kind::StageError;
-use pipe_lm::generate::{Completion, FinishReason};
+use pipe_lm::generate::{Completion, FinishReason, Usage};
+
+use super::reasoning;
 
 const FINISH_REASON: &str = "finish_reason";
 const PROMPT_TOKENS: &str = "prompt_tokens";
@@ -18,6 +20,15 @@ pub(crate) const REFUSED: &str = "refused";
 
 /// The name of [`FinishReason::TooLong`], and the outcome of such rows.
 pub(crate) const TOO_LONG: &str = "too_long";
+
+/// The name of [`FinishReason::NotFinite`], and the outcome of such rows.
+pub(crate) const NOT_FINITE: &str = "not_finite";
+
+/// In place of a finish reason: the row has no instruction, and the model was not asked.
+pub(crate) const NO_INSTRUCTION: &str = "no_instruction";
+
+/// In place of a finish reason: the template fails on this row, and the model was not asked.
+pub(crate) const UNRENDERED: &str = "unrendered";
 
 /// In place of a finish reason: the model was not asked, since no answer could be compared with anything.
 pub(crate) const NO_REFERENCE: &str = "no_reference";
@@ -31,12 +42,46 @@ pub(crate) fn finish_name(finish: FinishReason) -> &'static str {
         FinishReason::Context => "context",
         FinishReason::Refused => REFUSED,
         FinishReason::TooLong => TOO_LONG,
+        FinishReason::NotFinite => NOT_FINITE,
     }
 }
 
 /// Whether the finish reason of this name cut the text off.
 pub(crate) fn is_cut(finish_name: &str) -> bool {
     matches!(finish_name, "length" | "context")
+}
+
+/// The outcome of a row that has no answer, as its finish reason names it: what stands in place of the text is why.
+pub(crate) fn unanswered(finish_name: &str) -> Option<&'static str> {
+    [NO_INSTRUCTION, UNRENDERED, REFUSED, TOO_LONG, NOT_FINITE].into_iter().find(|name| *name == finish_name)
+}
+
+/// How a row ended: with a text of the model's, or with what stands in its place.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Finished {
+    /// The text, with thoughts that a server told apart in front of it; or why there is none.
+    pub text: String,
+    /// Why it ended.
+    pub finish: &'static str,
+    /// What it cost.
+    pub usage: Usage,
+}
+
+impl Finished {
+    /// A row for which nothing was asked.
+    pub(crate) fn unasked(finish: &'static str, why: impl Into<String>) -> Self {
+        Self { text: why.into(), finish, usage: Usage::default() }
+    }
+}
+
+impl From<Completion> for Finished {
+    fn from(done: Completion) -> Self {
+        let finish = finish_name(done.finish);
+        // What the server writes in place of an answer is for people.
+        let thoughts = done.thoughts.filter(|_| unanswered(finish).is_none());
+        let text = thoughts.map_or_else(|| done.text.clone(), |thoughts| reasoning::joined(&thoughts, &done.text));
+        Self { text, finish, usage: done.usage }
+    }
 }
 
 /// The columns of a completion: its text, under a name that is the kind's own, why it ended, and what it cost.
@@ -51,25 +96,17 @@ pub(crate) fn fields(text: &str) -> [Field; 4] {
 
 /// The values of [`fields`]; `of_text` is what is kept of a text.
 pub(crate) fn columns<'c>(
-    done: impl Iterator<Item = &'c Completion> + Clone,
+    done: impl Iterator<Item = &'c Finished> + Clone,
     of_text: impl Fn(&'c str) -> &'c str,
 ) -> [ArrayRef; 4] {
-    let tokens = |of: fn(&Completion) -> u64| -> ArrayRef {
-        Arc::new(done.clone().map(|c| of(c) as i64).collect::<Int64Array>())
-    };
+    let tokens =
+        |of: fn(&Finished) -> u64| -> ArrayRef { Arc::new(done.clone().map(|c| of(c) as i64).collect::<Int64Array>()) };
     [
         Arc::new(done.clone().map(|c| Some(of_text(&c.text))).collect::<StringArray>()),
-        Arc::new(done.clone().map(|c| Some(finish_name(c.finish))).collect::<StringArray>()),
+        Arc::new(done.clone().map(|c| Some(c.finish)).collect::<StringArray>()),
         tokens(|c| c.usage.prompt_tokens),
         tokens(|c| c.usage.completion_tokens),
     ]
-}
-
-/// The values of [`fields`] of rows for which nothing was asked.
-pub(crate) fn unasked(rows: usize, reason: &str) -> [ArrayRef; 4] {
-    let texts = |text: &str| -> ArrayRef { Arc::new(StringArray::from(vec![text; rows])) };
-    let zeros = || -> ArrayRef { Arc::new(Int64Array::from(vec![0; rows])) };
-    [texts(""), texts(reason), zeros(), zeros()]
 }
 
 /// Completions as they were kept.

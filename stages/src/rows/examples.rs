@@ -13,7 +13,7 @@ use crate::{
 pub(crate) struct Row {
     /// The column `id` as text, or the row's number from 0 where there is none.
     pub id: String,
-    /// What is asked.
+    /// What is asked; blank where the row has nothing.
     pub instruction: String,
     /// What it is about; empty where the column is missing or null.
     pub input: String,
@@ -33,8 +33,7 @@ pub(crate) struct Row {
 /// be there.
 ///
 /// # Errors
-/// A column is missing or of the wrong type; a row has no instruction; an id occurs twice. Each names the row and
-/// column.
+/// A column is missing or of the wrong type; an id occurs twice. Each names the row and column.
 pub(crate) fn read_rows(table: &RecordBatch, port: &str, shown: Option<Shown>) -> Result<Vec<Row>, StageError> {
     let ids = columns::ids(table, port)?;
     let instructions = TextColumn::required(table, port, "instruction")?;
@@ -58,7 +57,7 @@ pub(crate) fn read_rows(table: &RecordBatch, port: &str, shown: Option<Shown>) -
         answers.retain(|answer| !answer.trim().is_empty());
         rows.push(Row {
             id,
-            instruction: instructions.filled(row)?.to_owned(),
+            instruction: instructions.or_empty(row).to_owned(),
             input: inputs.as_ref().map_or("", |texts| texts.or_empty(row)).to_owned(),
             references: answers,
             task: tasks.as_ref().and_then(|texts| texts.get(row)).map(str::to_owned),
@@ -89,6 +88,28 @@ pub(crate) fn leave_out_unanswered(cx: &StageContext, rows: &mut Vec<Row>, port:
         "{left_out} of {all} rows of `{port}` have no answer and were left out (row {} is the first)",
         first + 1
     ));
+    Ok(())
+}
+
+/// Leaves out rows without an instruction, and says how many there were.
+///
+/// # Errors
+/// No row has one.
+pub(crate) fn leave_out_unasked(cx: &StageContext, rows: &mut Vec<Row>, port: &str) -> Result<(), StageError> {
+    let all = rows.len();
+    rows.retain(|row| !row.instruction.trim().is_empty());
+    let left_out = all - rows.len();
+    if left_out == 0 {
+        return Ok(());
+    }
+    if rows.is_empty() {
+        return Err(StageError::user_help(
+            format!("no row of the input `{port}` has an `instruction`"),
+            "look at the stage that makes them",
+        ));
+    }
+    cx.counter("examples_without_instruction", left_out as u64);
+    cx.warn(format!("{left_out} of {all} rows of `{port}` have no instruction and were left out"));
     Ok(())
 }
 
@@ -164,15 +185,21 @@ mod tests {
     }
 
     #[test]
+    fn a_row_without_an_instruction_is_read() {
+        let rows = read(vec![
+            ("instruction", texts(&[Some(" "), None, Some("Q")])),
+            ("output", texts(&[Some("A"), Some("A"), Some("A")])),
+        ]);
+        let asked: Vec<bool> = rows.unwrap().iter().map(|row| !row.instruction.trim().is_empty()).collect();
+        assert_eq!(asked, [false, false, true]);
+    }
+
+    #[test]
     fn what_is_missing_is_named() {
         let q = || ("instruction", texts(&[Some("Q"), Some("R")]));
         for (columns, message) in [
             (vec![q()], "`output`"),
             (vec![("question", texts(&[Some("Q")])), ("output", texts(&[Some("A")]))], "`instruction`"),
-            (
-                vec![("instruction", texts(&[Some(" ")])), ("output", texts(&[Some("A")]))],
-                "row 1 of the input `items` has no `instruction`",
-            ),
         ] {
             let error = read(columns).unwrap_err();
             assert!(error.contains(message), "{message}: {error}");

@@ -52,6 +52,13 @@ pub(crate) fn yields() -> OutputPort {
         .gives([Column::text("outcome", "What became of them."), Column::number("count", "How many they are.")])
 }
 
+/// The output `yield` of a kind that keeps every row: for how many something was found.
+pub(crate) fn found() -> OutputPort {
+    OutputPort::table("yield")
+        .about("For how many rows something was found, and what became of the others.")
+        .gives([Column::text("outcome", "What became of them."), Column::number("count", "How many they are.")])
+}
+
 /// The output `log`: one row per optimizer step.
 pub(crate) fn training_log() -> OutputPort {
     OutputPort::table("log").about("One row per optimizer step.").gives([

@@ -39,6 +39,16 @@ const KNOWN: [[&str; 2]; 9] = [
     ["<|channel|>analysis<|message|>", "<|channel|>final<|message|>"],
 ];
 
+/// Stands in front of thoughts that a server told apart, and behind them. A private-use character, which no text holds
+/// by accident; where one does, it is left out.
+const APART: char = '\u{f8f2}';
+
+/// An answer with the thoughts that a server told apart, as one text that [`Reasoning::split`] takes apart whatever the
+/// parameter says.
+pub(crate) fn joined(thoughts: &str, answer: &str) -> String {
+    format!("{APART}{}{APART}{}", thoughts.replace(APART, "").trim(), answer.replace(APART, "").trim())
+}
+
 impl Default for Reasoning {
     fn default() -> Self {
         Self::Rule(Rule::Known)
@@ -64,6 +74,16 @@ impl Reasoning {
     /// What stands in front of the last closing mark is thought, whether its opening mark is there or was in the prompt
     /// already; a thought that was never closed is all there is, and no answer.
     pub fn split<'t>(&self, text: &'t str) -> (Option<&'t str>, &'t str) {
+        let told = text.trim().strip_prefix(APART);
+        let Some((thoughts, answer)) = told.and_then(|whole| whole.split_once(APART)) else {
+            return self.split_by_marks(text);
+        };
+        // Marks are left in what such a server calls the answer only where it does not know them.
+        let (_, answer) = self.split_by_marks(answer);
+        (Some(thoughts.trim()), answer)
+    }
+
+    fn split_by_marks<'t>(&self, text: &'t str) -> (Option<&'t str>, &'t str) {
         let found = match self {
             Self::Rule(Rule::Off) => None,
             Self::Rule(Rule::Known) => KNOWN.iter().find_map(|[open, close]| split_at(text, open, close)),
@@ -88,9 +108,27 @@ fn split_at<'t>(text: &'t str, open: &str, close: &str) -> Option<(&'t str, &'t 
 mod tests {
     use super::*;
 
-    /// What follows the closing mark is what lm-evaluation-harness 0.4.9 scores (`postprocess_generated_text` with
-    /// `think_end_token`); where its last piece is the whole text, since nothing was closed, a text that begins with a
-    /// thought has no answer.
+    /// `tests/golden/make_peers.py`: what lm-evaluation-harness 0.4.9.2 scores when it is told the closing mark. Where
+    /// nothing was closed it scores the whole text; here a text that begins with a thought has then no answer.
+    #[test]
+    fn what_is_scored_is_what_the_harness_scores() {
+        let golden: serde_json::Value = serde_json::from_str(include_str!("../../tests/golden/peers.json")).unwrap();
+        let cases = golden["reasoning"].as_array().unwrap();
+        let mut thoughtful = 0;
+        for case in cases {
+            let of = |key: &str| case[key].as_str().unwrap();
+            let (thoughts, answer) = Reasoning::default().split(of("text"));
+            if of("text").starts_with('<') && !of("text").contains(of("end")) {
+                assert_eq!((of("scored"), answer), (of("text"), ""), "{case}");
+                continue;
+            }
+            assert_eq!(answer, of("scored"), "{case}");
+            assert_eq!(thoughts.is_some(), of("text").contains(of("end")), "{case}");
+            thoughtful += usize::from(thoughts.is_some());
+        }
+        assert!(thoughtful > 8 && cases.len() > thoughtful);
+    }
+
     #[test]
     fn thoughts_are_taken_apart_from_answers() {
         let known = Reasoning::default();
@@ -112,6 +150,19 @@ mod tests {
         ] {
             assert_eq!(known.split(text), (thoughts, answer), "{text:?}");
         }
+    }
+
+    #[test]
+    fn what_a_server_told_apart_stays_apart() {
+        let off = Reasoning::Rule(Rule::Off);
+        let whole = joined(" It shines.\nSo \u{f8f2}do stars. ", " gold ");
+        for rule in [&Reasoning::default(), &off, &Reasoning::Marks(vec![["{".into(), "}".into()]])] {
+            assert_eq!(rule.split(&whole), (Some("It shines.\nSo do stars."), "gold"));
+            assert_eq!(rule.split(joined("It", "").trim()), (Some("It"), ""), "all tokens went into the thought");
+        }
+        assert_eq!(off.split(&joined("a", "<think>b</think>c")), (Some("a"), "<think>b</think>c"));
+        assert_eq!(Reasoning::default().split(&joined("a", "<think>b</think>c")), (Some("a"), "c"));
+        assert_eq!(off.split("\u{f8f2}"), (None, "\u{f8f2}"), "nothing stands behind it");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use arrow::{
 };
 use pipe_engine::kind::StageError;
 
-use super::completed::{NO_REFERENCE, REFUSED, TOO_LONG};
+use super::completed::{NO_REFERENCE, unanswered};
 
 /// Counts of outcomes. Every row has exactly one, so that they add up to the first line, `attempted`.
 #[derive(Debug, Clone)]
@@ -35,7 +35,7 @@ impl Yield {
     /// which are rare.
     pub(crate) fn table(&self) -> Result<RecordBatch, StageError> {
         let attempted: i64 = self.counts.iter().map(|(_, n)| n).sum();
-        let told = |(name, n): &(&str, i64)| *n > 0 || !matches!(*name, NO_REFERENCE | REFUSED | TOO_LONG);
+        let told = |(name, n): &(&str, i64)| *n > 0 || (*name != NO_REFERENCE && unanswered(name).is_none());
         let lines = || std::iter::once(("attempted", attempted)).chain(self.counts.iter().copied().filter(told));
         let schema = Schema::new(vec![
             Field::new("outcome", DataType::Utf8, false),
@@ -68,7 +68,7 @@ impl Yield {
 mod tests {
     use arrow::array::AsArray;
 
-    use super::*;
+    use super::{super::completed::REFUSED, *};
 
     #[test]
     fn refused_rows_have_a_line_where_there_are_some() {

@@ -153,3 +153,164 @@ fn a_training_in_which_nothing_is_learned_says_so() {
     assert!(said.contains("nothing was learned") && said.contains("warmup"), "{said}");
     assert!(!warnings(&lab.run_stages(&train(2))).contains("nothing was learned"));
 }
+
+/// Five rows, of which one has no instruction and one an input that the template `t.jinja` fails on.
+fn broken() -> Lab {
+    let lab = five();
+    let row = |i: usize| {
+        let instruction = if i == 1 { " ".to_owned() } else { format!("What is item {i}?") };
+        let input = if i == 3 { "none" } else { "a-b" };
+        let output = format!("It is thing {i}.");
+        json!({ "id": format!("q{i}"), "instruction": instruction, "input": input, "output": output })
+    };
+    lab.jsonl("rows.jsonl", (0..5).map(row));
+    lab.write(
+        "t.jinja",
+        "{{ instruction }} {{ (input|split('-'))[1] ~ '' }}\nOutput:{% if output is defined %} {{ output }}{% endif %}",
+    );
+    lab
+}
+
+#[test]
+fn rows_that_cannot_be_asked_are_outcomes() {
+    let lab = broken();
+    let ran = lab.run_stages(&ask("evaluate", ", template: t.jinja"));
+    assert_eq!(ran.failures(), [""; 0]);
+    let reasons: Vec<Value> = lab.rows("s.predictions").iter().map(|row| row["finish_reason"].clone()).collect();
+    assert_eq!((&reasons[1], &reasons[3]), (&json!("no_instruction"), &json!("unrendered")));
+    assert_eq!(
+        (lab.count("s", "attempted"), lab.count("s", "no_instruction"), lab.count("s", "unrendered")),
+        (5, 1, 1)
+    );
+    let predictions = lab.rows("s.predictions");
+    for row in [1, 3] {
+        assert_eq!((&predictions[row]["prediction"], &predictions[row]["token_f1"]), (&json!(""), &json!(0.0)));
+    }
+    assert_eq!(lab.rows("s.scores")[0]["n"], json!(5));
+    let said = warnings(&ran);
+    assert!(
+        said.contains("of 5 rows 1 had no instruction, 1 could not be rendered by the template (row `q1`"),
+        "{said}"
+    );
+
+    let filters = ", template: t.jinja, filters: { truncated: false, empty: false, echo: false }";
+    let ran = lab.run_stages(&ask("respond", filters));
+    assert_eq!(ran.failures(), [""; 0]);
+    let ids: Vec<Value> = lab.rows("s.responses").iter().map(|row| row["id"].clone()).collect();
+    assert_eq!(ids, ["q0", "q2", "q4"]);
+    assert_eq!((lab.count("s", "no_instruction"), lab.counter("s", "rows_unrendered")), (1, 1));
+    let strict = lab.run_stages(&ask("respond", &format!("{filters}, max_refused: 0.3"))).failure();
+    assert!(strict.contains("more than `max_refused: 0.3` allows"), "{strict}");
+    // A template that fails on all rows is wrong itself, however many may go without an answer.
+    lab.write("t.jinja", "{{ (input|split('#'))[1] ~ '' }}");
+    for kind in ["respond", "evaluate"] {
+        let failure = lab.run_stages(&ask(kind, ", template: t.jinja, max_refused: 1")).failure();
+        assert!(failure.contains("failed to render the template"), "{failure}");
+    }
+}
+
+#[test]
+fn seeds_that_can_be_shown_to_nobody_are_left_out() {
+    let lab = five();
+    let no_output = json!({ "id": "empty", "instruction": "What is nothing?", "output": null });
+    lab.write("seeds.jsonl", &format!("{no_output}\n{{\"id\": \"blank\", \"instruction\": \" \"}}\n{}", seeds()));
+    let filters = "{ min_words: 1, first_character: false, rouge_l: null, forbidden_words: [], duplicates: false }";
+    let ran = lab.run_stages(&format!(
+        "  seeds: {{ kind: table, params: {{ path: seeds.jsonl }} }}
+  rows: {{ kind: table, params: {{ path: rows.jsonl }} }}
+  new: {{ kind: generate, inputs: {{ seeds: seeds }}, params: {{ model: model, count: 5, num_demonstrations: 1, stop: \
+  [\"e\", \"a\", \"t\"], filters: {filters} }} }}
+  answers: {{ kind: respond, inputs: {{ instructions: rows, seeds: seeds }}, params: {{ model: model, \
+  num_demonstrations: 1, max_new_tokens: 4, filters: {{ truncated: false, empty: false }} }} }}
+  scores: {{ kind: evaluate, inputs: {{ items: rows, seeds: seeds }}, params: {{ model: model, num_fewshot: 1, \
+  max_new_tokens: 4 }} }}\n"
+    ));
+    assert_eq!(ran.failures(), [""; 0]);
+    let counts = ["new", "answers", "scores"].map(|stage| lab.counter(stage, "seeds_empty"));
+    assert_eq!(counts, [1, 2, 2]);
+    assert_eq!(lab.rows("answers.responses")[0]["demonstrations"], json!(["s0"]));
+    assert!(warnings(&ran).contains("2 of 14 rows of `seeds` have no instruction or no `output` and were left out"));
+}
+
+#[test]
+fn a_model_that_computes_no_numbers_fails_whatever_may_go_without_an_answer() {
+    let lab = five();
+    let file = lab.path("model/model.safetensors");
+    let mut tensors = candle_core::safetensors::load(&file, &candle_core::Device::Cpu).unwrap();
+    let norm = tensors.get_mut("model.norm.weight").unwrap();
+    *norm = (norm.ones_like().unwrap() * f64::NAN).unwrap();
+    candle_core::safetensors::save(&tensors, &file).unwrap();
+    for kind in ["evaluate", "respond"] {
+        let failure = lab.run_stages(&ask(kind, ", max_refused: 1")).failure();
+        assert!(failure.contains("4 made the model compute what is not a number"), "{failure}");
+        assert!(failure.contains("damaged or overflow"), "{failure}");
+    }
+    let ran = lab.run_stages(
+        "  seeds: { kind: table, params: { path: seeds.jsonl } }
+  s: { kind: generate, inputs: { seeds: seeds }, params: { model: model, count: 50, \
+  num_demonstrations: 1, max_refused: 1 } }\n",
+    );
+    assert!(ran.failure().contains("damaged or overflow"));
+}
+
+#[test]
+fn one_row_ends_no_training_and_no_search() {
+    let lab = broken();
+    let segment = |text: Value, weight: Value| json!({ "segments": [{ "text": text, "weight": weight }] });
+    let mut documents: Vec<Value> =
+        (0..12).map(|i| segment(json!(format!("item {i} is {}", i * 7)), json!(1.0))).collect();
+    documents.extend([
+        segment(json!(null), json!(1.0)),
+        segment(json!("x"), json!(null)),
+        segment(json!("x"), json!(-1.0)),
+    ]);
+    lab.jsonl("documents.jsonl", documents);
+    lab.jsonl("corpus.jsonl", [json!({ "text": "thing b" }), json!({ "text": "the liver" })]);
+    let ran = lab.run_stages(
+        "  documents: { kind: table, params: { path: documents.jsonl } }
+  corpus: { kind: table, params: { path: corpus.jsonl } }
+  rows: { kind: table, params: { path: rows.jsonl } }
+  found: { kind: retrieve, inputs: { queries: rows, corpus: corpus }, params: { query_template: \
+  \"{{ instruction|trim }} {{ (input|split('-'))[1] ~ '' }}\" } }
+  taught: { kind: train, inputs: { examples: rows }, params: { model: model, template: t.jinja, budget: { steps: 2 } } }
+  base: { kind: pretrain, inputs: { documents: documents }, params: { vocab_size: 270, max_seq_len: 32, batch_size: 4, \
+  warmup_steps: 1, architecture: { hidden_size: 16, intermediate_size: 32, num_hidden_layers: 1, num_attention_heads: \
+  2, max_position_embeddings: 32 } } }\n",
+    );
+    assert_eq!(ran.failures(), [""; 0]);
+    assert_eq!((lab.counter("base", "documents_broken"), lab.counter("base", "examples")), (3, 12));
+    assert_eq!((lab.counter("taught", "examples"), lab.counter("taught", "examples_without_instruction")), (3, 1));
+    assert_eq!(lab.counter("taught", "examples_unusable"), 1);
+    assert_eq!((lab.count("found", "query_failed"), lab.counter("found", "queries_failed")), (1, 1));
+    assert_eq!((lab.count("found", "attempted"), lab.count("found", "found")), (5, 4));
+    let said = warnings(&ran);
+    assert!(said.contains("1 of 4 rows could not be turned into examples and were left out (row `q3`"), "{said}");
+    assert!(said.contains("3 of 15 rows of `documents` have a segment without a text or a usable weight"), "{said}");
+    // What fails on all rows is wrong itself.
+    let ran = lab.run_stages(
+        "  rows: { kind: table, params: { path: rows.jsonl } }
+  corpus: { kind: table, params: { path: corpus.jsonl } }
+  found: { kind: retrieve, inputs: { queries: rows, corpus: corpus }, \
+  params: { query_template: \"{{ nothing }}\" } }\n",
+    );
+    assert!(ran.failure().contains("failed to render `query_template` for row 1"));
+}
+
+#[test]
+fn one_item_whose_answer_is_no_label_or_whose_task_is_named_all_ends_no_exam() {
+    let lab = five();
+    let row = |i: usize, output: &str, task: &str| {
+        json!({ "id": i, "task": task, "instruction": format!("Is item {i} a \
+        thing?"), "output": output, "labels": ["yes", "no"] })
+    };
+    lab.jsonl("rows.jsonl", [row(0, "yes", "all"), row(1, "perhaps", "all"), row(2, "no", "b")]);
+    let ran = lab.run_stages(&ask("evaluate", ""));
+    assert_eq!(ran.failures(), [""; 0]);
+    let scores = lab.rows("s.scores");
+    assert_eq!((scores.len(), &scores[0]["n"], &scores[0]["accuracy_n"]), (1, &json!(3), &json!(2)));
+    let tasks: Vec<(Value, Value)> =
+        lab.rows("s.tasks").iter().map(|row| (row["task"].clone(), row["n"].clone())).collect();
+    assert_eq!(tasks, [(json!("all"), json!(2)), (json!("b"), json!(1))]);
+    assert_eq!(lab.counter("s", "items_without_label"), 1);
+    assert!(warnings(&ran).contains("1 of 3 items with `labels` have no accuracy: the answer `perhaps` of row 2"));
+}

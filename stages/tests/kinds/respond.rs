@@ -86,7 +86,11 @@ fn the_generating_seeds_are_shown_and_named() {
         assert_eq!(shown.len(), 1);
         assert!(shown[0] == format!("s{}", i % 12) || shown[0] == format!("s{}", (i + 5) % 12), "{row}");
     }
+    // Rows whose seeds are not all there are shown those that are.
     lab.write("seeds.jsonl", &seeds().lines().take(3).map(|l| format!("{l}\n")).collect::<Vec<_>>().concat());
+    assert_eq!(lab.run_stages(&stages(", demonstration_choice: generating")).failures(), [""; 0]);
+    assert!(lab.counter("answers", "rows_with_unknown_seeds") > 3);
+    lab.write("seeds.jsonl", &seeds().replace("\"id\": \"s", "\"id\": \"t"));
     let failure = lab.run_stages(&stages(", demonstration_choice: generating")).failure();
     assert!(failure.contains("which the input `seeds` does not have"), "{failure}");
 }
@@ -168,8 +172,8 @@ fn passages_and_adapters_change_answers() {
 fn mistakes_are_named() {
     let lab = lab(3);
     let failing = |stages: &str| lab.run_stages(stages).failure();
-    lab.write("rows.jsonl", "{\"id\": \"a\", \"instruction\": \"x\"}\n{\"id\": \"b\", \"instruction\": \"\"}\n");
-    assert!(failing(&stages("")).contains("answers: row 2 of the input `instructions` has no `instruction`"));
+    lab.write("rows.jsonl", "{\"id\": \"a\", \"instruction\": null}\n{\"id\": \"b\", \"instruction\": \"\"}\n");
+    assert!(failing(&stages("")).contains("of 2 rows 2 had no instruction (row `a`"));
     lab.write("rows.jsonl", "{\"id\": \"a\", \"question\": \"x\"}\n");
     assert!(failing(&stages("")).contains("no column `instruction`"));
     lab.write("rows.jsonl", "{\"id\": \"a\", \"instruction\": \"x\"}\n{\"id\": \"a\", \"instruction\": \"y\"}\n");

@@ -55,12 +55,12 @@ fn training_is_seen_in_the_exam() {
 
     let f1 = |stage: &str| numbers(&lab.table(&format!("{stage}.scores")), "token_f1");
     let (before, after) = (f1("before"), f1("after"));
-    assert_eq!(after.len(), 3, "two tasks and all");
-    assert!(before[2] < 0.3 && after[2] > 0.6, "{before:?} -> {after:?}");
+    assert_eq!(after.len(), 1, "over all items");
+    assert!(before[0] < 0.3 && after[0] > 0.6, "{before:?} -> {after:?}");
 
     let arms = ran.pick(|e| if let EventKind::Arms { arms } = e { Some(arms.clone()) } else { None }).concat();
     let shown: Vec<_> = arms.iter().map(|arm| (arm.stage.as_str(), arm.scores[0].value)).collect();
-    assert_eq!(shown, [("before", Some(before[2])), ("after", Some(after[2]))]);
+    assert_eq!(shown, [("before", Some(before[0])), ("after", Some(after[0]))]);
     let tokens: f64 = numbers(&log, "tokens").iter().sum();
     assert_eq!(arms[1].counts.iter().map(|c| c.count).collect::<Vec<_>>(), [tokens as u64]);
     assert!(arms[0].counts.is_empty(), "nothing was trained for it");
@@ -80,8 +80,11 @@ fn predictions_say_what_was_asked_and_answered() {
     assert_eq!(row["instruction"], "What is the colour of item 5?");
     let mean = rows.iter().map(|row| row["exact_match"].as_f64().unwrap()).sum::<f64>() / 12.0;
     let scores = lab.rows("after.scores");
-    assert!((scores[2]["exact_match"].as_f64().unwrap() - mean).abs() < 1e-12);
-    assert_eq!((&scores[2]["task"], &scores[2]["n"]), (&json!("all"), &json!(12)));
+    assert!((scores[0]["exact_match"].as_f64().unwrap() - mean).abs() < 1e-12);
+    assert_eq!((scores.len(), &scores[0]["task"], &scores[0]["n"]), (1, &json!("all"), &json!(12)));
+    let tasks = lab.rows("after.tasks");
+    assert_eq!(tasks.iter().map(|row| row["n"].as_i64().unwrap()).sum::<i64>(), 12);
+    assert!(tasks.len() == 2 && tasks.iter().all(|row| row["task"] != "all"), "{tasks:?}");
     let right = |row: &serde_json::Value| row["prediction"] == row["references"][0];
     assert!(rows.iter().all(|row| right(row) == (row["exact_match"] == 1.0)));
 }
@@ -202,7 +205,7 @@ fn whole_models_and_quantised_bases_are_trained() {
             if input.starts_with("adapter") { ", model: base" } else { "" }
         )
     };
-    let f1 = || numbers(&lab.table("after.scores"), "token_f1")[2];
+    let f1 = || numbers(&lab.table("after.scores"), "token_f1")[0];
     let full = "{ model: base, method: full, learning_rate: 0.005, lr_scheduler: linear, budget: { steps: 120 }, \
                 warmup_steps: 5, micro_batch_size: 8, max_grad_norm: 1.0 }";
     assert_eq!(lab.run_stages(&pipeline(full, "model: train.model")).failures(), [""; 0]);
@@ -300,7 +303,6 @@ fn mistakes_are_named() {
         ],
     );
     lab.jsonl("labels.jsonl", [json!({ "instruction": "Q", "output": "B", "labels": ["A", "C"] })]);
-    lab.jsonl("all.jsonl", [json!({ "task": "all", "instruction": "Q", "output": "A" })]);
     lab.jsonl("inputs.jsonl", ["", "it"].map(|input| json!({ "instruction": "Q", "input": input, "output": "A" })));
     lab.write("stop.jinja", "{% set stop = [input] if input else [] %}{{ instruction }}");
     lab.jsonl("long.jsonl", [json!({ "id": "epic", "instruction": "word ".repeat(200), "output": "A" })]);
@@ -325,7 +327,6 @@ fn mistakes_are_named() {
         ("evaluate", "null_output.jsonl", "", "no row of the input `items` has an answer to compare with"),
         ("evaluate", "twice.jsonl", "", "rows 1 and 2 of the input `items` have the same id `x`"),
         ("evaluate", "labels.jsonl", "", "the answer `B` of row 1 of the input `items` is none of its `labels`"),
-        ("evaluate", "all.jsonl", "", "row 1 of the input `items` is of the task `all`"),
         (
             "evaluate",
             "inputs.jsonl",

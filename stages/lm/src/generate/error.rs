@@ -92,10 +92,14 @@ impl GenerateError {
             Self::EmptyPrompt { row } => (row, FinishReason::Refused, "its prompt is empty".to_owned()),
             Self::Tokenize { row, source } => (row, FinishReason::Refused, source.to_string()),
             Self::Chat { row, source } => (row, FinishReason::Refused, source.to_string()),
+            Self::Decode { row, source } => (row, FinishReason::Refused, source.to_string()),
+            Self::NotFinite { row, position } => {
+                (row, FinishReason::NotFinite, format!("the model's logits at position {position} are not finite"))
+            }
             _ => return Err(self),
         };
         let (id, usage) = (row.clone(), Usage::default());
-        Ok(Completion { id, text, tokens: Vec::new(), logprobs: None, finish, usage })
+        Ok(Completion { id, text, thoughts: None, tokens: Vec::new(), logprobs: None, finish, usage })
     }
 
     /// The row that it is about, where it is about one.

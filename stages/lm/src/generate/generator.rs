@@ -205,6 +205,7 @@ impl Generator {
         Ok(Completion {
             id: std::mem::take(&mut row.id),
             text,
+            thoughts: None,
             usage: Usage { prompt_tokens: row.prompt as u64, completion_tokens: tokens.len() as u64 + ended_by_token },
             tokens,
             logprobs: params.logprobs.then(|| std::mem::take(&mut row.logprobs)),
@@ -290,7 +291,9 @@ impl Backend for Generator {
                     })
                     .collect();
                 for (&slot, completion) in owners.iter().zip(finished) {
-                    let Some(completion) = completion? else { continue };
+                    // Nor does one that overflows.
+                    let completion = completion.or_else(|error| error.into_completion().map(Some))?;
+                    let Some(completion) = completion else { continue };
                     slots.release(slot);
                     usage += completion.usage;
                     if let ControlFlow::Break(()) = sink.completed(completion) {

@@ -129,6 +129,8 @@ pub enum FinishReason {
     Refused,
     /// The model has no room for the prompt.
     TooLong,
+    /// The model computed something that is not a number.
+    NotFinite,
 }
 
 /// A finished row.
@@ -138,6 +140,8 @@ pub struct Completion {
     pub id: String,
     /// The continuation, without stop string and special tokens.
     pub text: String,
+    /// What the model thought in front of it, where a server tells that apart.
+    pub thoughts: Option<String>,
     /// Its tokens, without the end-of-text token; up to the token that completed a stop string. Empty where a
     /// server does not tell them.
     pub tokens: Vec<u32>,

@@ -49,6 +49,28 @@ impl Example {
     pub fn target_tokens(&self) -> usize {
         self.weights.iter().skip(1).filter(|&&w| w != 0.0).count()
     }
+
+    /// Whether it can be trained on.
+    ///
+    /// # Errors
+    /// Weights that do not match its tokens, or are negative or not finite; a token id outside the vocabulary; nothing
+    /// to learn. Each names the row.
+    pub fn check(&self, row: usize, vocab_size: usize) -> Result<(), TrainError> {
+        let fail = |reason: String| Err(TrainError::BadExample { row, id: self.id.clone(), reason });
+        if self.tokens.len() != self.weights.len() {
+            return fail(format!("{} tokens but {} loss weights", self.tokens.len(), self.weights.len()));
+        }
+        if let Some(weight) = self.weights.iter().find(|w| !w.is_finite() || **w < 0.0) {
+            return fail(format!("the loss weight {weight} is not a finite number of at least 0"));
+        }
+        if let Some(token) = self.tokens.iter().find(|&&t| t as usize >= vocab_size) {
+            return fail(format!("token id {token} is outside the vocabulary of {vocab_size}"));
+        }
+        if self.target_tokens() == 0 {
+            return Err(TrainError::NoTarget { row, id: self.id.clone(), tokens: self.tokens.len() });
+        }
+        Ok(())
+    }
 }
 
 /// What becomes of rows longer than `max_seq_len`.
@@ -99,7 +121,7 @@ impl Dataset {
         let mut report = DataReport::default();
         let mut kept = Vec::with_capacity(examples.len());
         for (row, mut example) in examples.into_iter().enumerate() {
-            check(row, &example, vocab_size)?;
+            example.check(row, vocab_size)?;
             if example.tokens.len() > max_seq_len {
                 if too_long == TooLong::Drop {
                     report.dropped += 1;
@@ -146,21 +168,4 @@ impl Dataset {
         }
         hasher.finalize()
     }
-}
-
-fn check(row: usize, example: &Example, vocab_size: usize) -> Result<(), TrainError> {
-    let fail = |reason: String| Err(TrainError::BadExample { row, id: example.id.clone(), reason });
-    if example.tokens.len() != example.weights.len() {
-        return fail(format!("{} tokens but {} loss weights", example.tokens.len(), example.weights.len()));
-    }
-    if let Some(weight) = example.weights.iter().find(|w| !w.is_finite() || **w < 0.0) {
-        return fail(format!("the loss weight {weight} is not a finite number of at least 0"));
-    }
-    if let Some(token) = example.tokens.iter().find(|&&t| t as usize >= vocab_size) {
-        return fail(format!("token id {token} is outside the vocabulary of {vocab_size}"));
-    }
-    if example.target_tokens() == 0 {
-        return Err(TrainError::NoTarget { row, id: example.id.clone(), tokens: example.tokens.len() });
-    }
-    Ok(())
 }

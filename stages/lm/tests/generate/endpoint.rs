@@ -41,6 +41,7 @@ fn a_row_goes_out_and_comes_back() {
     let expected = Completion {
         id: "r".to_owned(),
         text: "Ho".to_owned(),
+        thoughts: None,
         tokens: vec![],
         logprobs: None,
         finish: FinishReason::Eos,

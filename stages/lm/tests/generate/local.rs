@@ -2,8 +2,9 @@ use std::ops::ControlFlow;
 
 use candle_core::{DType, Device, Tensor};
 use pipe_lm::{
-    generate::{Backend, Completion, FinishReason, GenerateError, Request, SamplingParams, Sink, Usage},
+    generate::{Backend, Completion, FinishReason, Request, SamplingParams, Sink, Usage},
     model::{Adapter, Decoder, LoraWeights, PackedBatch},
+    weights::Weights,
 };
 
 use crate::common::{characters, decoder, generator, one, run, tokens};
@@ -203,14 +204,35 @@ fn adapters_that_do_not_fit_are_refused() {
     );
 }
 
+/// A model whose embedding of token 9 is not a number: a row that meets it cannot be completed, and the others are what
+/// they are without it.
 #[test]
-fn damaged_weights_are_reported() {
-    let mut damaged = decoder("llama2_gqa", DType::F32);
+fn a_row_whose_logits_are_not_finite_ends_no_other() {
+    let sound = decoder("llama1", DType::F32);
+    let mut tensors = sound.dense_tensors();
+    let (_, embedding) = tensors.iter_mut().find(|(name, _)| name.contains("embed_tokens")).unwrap();
+    let (_, width) = embedding.dims2().unwrap();
+    let nan = Tensor::full(f32::NAN, (1, width), &Device::Cpu).unwrap();
+    *embedding = embedding.slice_assign(&[9..10, 0..width], &nan).unwrap();
+    let weights = Weights::from_tensors(tensors.into_iter().collect(), sound.config()).unwrap();
+    let damaged = Decoder::load(sound.config(), &weights, &Device::Cpu, DType::F32).unwrap();
+    let few = params(|p| p.max_new_tokens = 3);
+    let rows = || vec![tokens("a", &[5, 6]), tokens("b", &[5, 9, 6]), tokens("c", &[7; 20]), tokens("d", &[9])];
+    let found = run(&generator(&damaged, &[]), rows(), &few).unwrap();
+    for (row, position) in [("b", 2), ("d", 0)] {
+        assert_eq!((found[row].finish, found[row].tokens.len()), (FinishReason::NotFinite, 0));
+        assert_eq!(found[row].text, format!("the model's logits at position {position} are not finite"));
+    }
+    let alone = run(&generator(&sound, &[]), rows(), &few).unwrap();
+    assert_eq!((&found["a"], &found["c"]), (&alone["a"], &alone["c"]));
+
+    // An adapter of NaN: no row can be completed.
+    let mut damaged = sound;
     let path = "model.layers.1.mlp.down_proj".to_owned();
     let nan = |rows, columns| Tensor::full(f32::NAN, (rows, columns), &Device::Cpu).unwrap();
     let weights = LoraWeights { a: nan(1, 48), b: nan(32, 1), scale: 1.0, dropout: 0.0 };
     damaged.add_adapter("nan", &Adapter { modules: [(path, weights)].into() }).unwrap();
     let backend = generator(&damaged, &[]).with_adapter(Some("nan")).unwrap();
-    let error = run(&backend, vec![tokens("r", &[5, 6])], &params(|_| {})).unwrap_err();
-    assert!(matches!(&error, GenerateError::NotFinite { row, position: 1 } if row == "r"), "{error}");
+    let found = run(&backend, rows(), &few).unwrap();
+    assert!(found.values().all(|completion| completion.finish == FinishReason::NotFinite), "{found:?}");
 }

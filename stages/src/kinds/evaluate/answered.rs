@@ -6,16 +6,19 @@ use pipe_engine::{context::StageContext, kind::StageError};
 
 use super::{PREDICTION, params::EvaluateParams};
 use crate::rows::{
-    completed::{Completed, NO_REFERENCE, REFUSED, TOO_LONG, is_cut},
+    completed::{
+        Completed, NO_INSTRUCTION, NO_REFERENCE, NOT_FINITE, REFUSED, TOO_LONG, UNRENDERED, is_cut, unanswered,
+    },
     examples::Row,
-    unanswered::{Unanswered, is_unanswered},
+    unanswered::Unanswered,
     yields::Yield,
 };
 
 const TRUNCATED: &str = "truncated";
 const EMPTY: &str = "empty";
 const ANSWERED: &str = "answered";
-const OUTCOMES: [&str; 6] = [NO_REFERENCE, REFUSED, TOO_LONG, TRUNCATED, EMPTY, ANSWERED];
+const OUTCOMES: [&str; 9] =
+    [NO_REFERENCE, NO_INSTRUCTION, UNRENDERED, REFUSED, TOO_LONG, NOT_FINITE, TRUNCATED, EMPTY, ANSWERED];
 
 /// The answers to all items, in their order.
 pub(super) struct Answered<'a> {
@@ -48,8 +51,10 @@ impl<'a> Answered<'a> {
         for (i, row) in rows.iter().enumerate() {
             let (written, finish) = (completed.text(i), completed.finish_reason(i));
             let (thought, answer) = params.sampling.reasoning.split(written);
+            let no_answer = unanswered(finish);
             let outcome = match finish {
-                REFUSED | TOO_LONG | NO_REFERENCE => finish,
+                NO_REFERENCE => NO_REFERENCE,
+                _ if no_answer.is_some() => no_answer.unwrap_or_default(),
                 _ if is_cut(finish) => TRUNCATED,
                 _ if answer.is_empty() => EMPTY,
                 _ => ANSWERED,
@@ -57,11 +62,13 @@ impl<'a> Answered<'a> {
             this.counts.add(outcome);
             this.cut += usize::from(outcome == TRUNCATED);
             this.without_reference += usize::from(outcome == NO_REFERENCE);
-            this.unanswered.add(finish, written, || format!("row `{}`", row.id));
-            // Where the prompt is too long, what stands in the text's place is the reason.
-            this.texts.push(if finish == TOO_LONG { "" } else { answer });
+            if outcome != NO_REFERENCE {
+                this.unanswered.add(finish, written, || format!("row `{}`", row.id));
+            }
+            // What stands in the text's place is the reason, unless a server wrote it.
+            this.texts.push(if no_answer.is_some_and(|outcome| outcome != REFUSED) { "" } else { answer });
             this.thoughts.push(thought);
-            this.is_answer.push(!is_unanswered(finish) && finish != NO_REFERENCE);
+            this.is_answer.push(no_answer.is_none() && finish != NO_REFERENCE);
         }
         Ok(this)
     }

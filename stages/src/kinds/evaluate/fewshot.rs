@@ -25,13 +25,13 @@ impl Fewshot {
     /// Reads the seeds, where any are to be shown.
     ///
     /// # Errors
-    /// The input `seeds` has too few rows, or one without an answer.
+    /// The input `seeds` has too few rows with an answer.
     pub(super) fn read(params: &EvaluateParams, cx: &StageContext) -> Result<Self, StageError> {
         let count = params.num_fewshot;
-        let seeds = if count == 0 { Vec::new() } else { columns::seeds(&cx.table("seeds")?.read()?, "seeds", true)? };
+        let seeds = if count == 0 { Vec::new() } else { columns::seeds(cx, "seeds", true)? };
         if seeds.len() < count {
             return Err(StageError::user_help(
-                format!("`num_fewshot` is {count}, and the input `seeds` has {} rows", seeds.len()),
+                format!("`num_fewshot` is {count}, and the input `seeds` has {} rows with an answer", seeds.len()),
                 "lower it, or connect more seeds",
             ));
         }

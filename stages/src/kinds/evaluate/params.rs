@@ -23,8 +23,8 @@ use crate::{
 /// without an answer to compare with is not scored. What a model thinks in front of its answer (`<think>...</think>`)
 /// is no part of the answer (`reasoning`).
 ///
-/// Outputs: `predictions`, one row per item; `yield`: how many items there are of each outcome; and `scores`: one row
-/// per task and one, `all`, over all items, with the mean of each metric, its standard error (`_stderr`: sample
+/// Outputs: `predictions`, one row per item; `yield`: how many items there are of each outcome; `scores`, one row over
+/// all items, and `tasks`, one row per task, with the mean of each metric, its standard error (`_stderr`: sample
 /// standard deviation over the square root of n), a percentile bootstrap interval over items (`_low`, `_high`), and the
 /// `signature` that says what exactly was computed.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]

@@ -37,7 +37,7 @@ pub(super) fn is_labelled(row: &Row, normalizer: Normalizer) -> Result<Option<bo
     Ok(Some(row.references.iter().any(|reference| labels.named_in(reference).is_some())))
 }
 
-/// The label that an answer names, and whether it is one that the references name.
+/// The label that an answer names, and whether it is one that the references name; `None` where they name none.
 fn judged(
     row: &Row,
     normalizer: Normalizer,
@@ -48,8 +48,9 @@ fn judged(
     }
     let labels = Labels::new(normalizer, &row.labels)?;
     let named = answer.and_then(|answer| labels.named_in(answer));
-    let right = row.references.iter().any(|reference| named.is_some() && labels.named_in(reference) == named);
-    Ok((named.map(str::to_owned), Some(f64::from(u8::from(right)))))
+    let right: Vec<&str> = row.references.iter().filter_map(|reference| labels.named_in(reference)).collect();
+    let score = named.is_some_and(|named| right.contains(&named));
+    Ok((named.map(str::to_owned), (!right.is_empty()).then_some(f64::from(u8::from(score)))))
 }
 
 impl Scored {

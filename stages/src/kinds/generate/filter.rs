@@ -16,7 +16,7 @@ use super::{
 };
 use crate::rows::{
     columns::Seed,
-    completed::{REFUSED, TOO_LONG, is_cut},
+    completed::{is_cut, unanswered},
     words::{normalised, words},
 };
 
@@ -151,11 +151,8 @@ impl Filter {
     /// The instruction and input of a text that ended for the reason `finish`, or the outcome under which it is
     /// dropped. What is kept is remembered.
     pub(crate) fn judge(&mut self, text: &str, finish: &str) -> Result<(String, String), &'static str> {
-        if finish == REFUSED {
-            return Err(REFUSED);
-        }
-        if finish == TOO_LONG {
-            return Err(TOO_LONG);
+        if let Some(outcome) = unanswered(finish) {
+            return Err(outcome);
         }
         if is_cut(finish) {
             return Err(TRUNCATED);
@@ -282,8 +279,9 @@ mod tests {
         for finish in ["length", "context"] {
             assert_eq!(filter.judge("Name two causes of anaemia.", finish), Err(TRUNCATED));
         }
-        assert_eq!(filter.judge("Name two causes of anaemia.", "refused"), Err(REFUSED));
-        assert_eq!(filter.judge("its prompt has 99 tokens", "too_long"), Err(TOO_LONG));
+        assert_eq!(filter.judge("Name two causes of anaemia.", "refused"), Err("refused"));
+        assert_eq!(filter.judge("its prompt has 99 tokens", "too_long"), Err("too_long"));
+        assert_eq!(filter.judge("the model's logits", "not_finite"), Err("not_finite"));
         assert!(filter.judge("Name two causes of anaemia.", "eos").is_ok());
     }
 

@@ -10,7 +10,7 @@ use pipe_engine::kind::StageError;
 
 use crate::rows::{
     columns::Seed,
-    completed::{REFUSED, TOO_LONG},
+    completed::{NOT_FINITE, REFUSED, TOO_LONG, UNRENDERED},
 };
 
 pub(crate) const TRUNCATED: &str = "truncated";
@@ -25,9 +25,11 @@ pub(crate) const NEAR_DUPLICATE: &str = "near_duplicate";
 pub(crate) const KEPT: &str = "kept";
 
 /// All of them, in the order in which the filters stand.
-pub(crate) const OUTCOMES: [&str; 12] = [
+pub(crate) const OUTCOMES: [&str; 14] = [
+    UNRENDERED,
     REFUSED,
     TOO_LONG,
+    NOT_FINITE,
     TRUNCATED,
     UNPARSED,
     TOO_FEW_WORDS,

@@ -12,7 +12,7 @@ use pipe_lm::{
 };
 
 use super::PretrainParams;
-use crate::model::training::training_error;
+use crate::model::training::{left_over, training_error};
 use crate::rows::columns;
 
 const PORT: &str = "documents";
@@ -31,9 +31,9 @@ impl Documents {
     /// Reads the input. Texts and numbers may be of any type that holds them, since each reader of tables has its own.
     ///
     /// # Errors
-    /// There are no rows, no lists of {text, weight} in them, or no texts in these; a text or a weight is missing.
+    /// There are no rows, no lists of {text, weight} in them, or no texts in these; every row lacks a text or a weight.
     pub(super) fn read(cx: &StageContext) -> Result<Self, StageError> {
-        let (mut ids, mut segments, mut rows) = (Vec::new(), Vec::new(), 0);
+        let (mut ids, mut segments, mut rows, mut broken) = (Vec::new(), Vec::new(), 0, 0);
         for batch in cx.table(PORT)?.batches() {
             let batch = batch?;
             let lists = batch.column_by_name(SEGMENTS).ok_or_else(|| columns::missing(&batch, PORT, SEGMENTS))?;
@@ -41,7 +41,10 @@ impl Documents {
             for row in 0..batch.num_rows() {
                 let number = rows;
                 rows += 1;
-                let parts = parts(lists, row, number)?;
+                let Some(parts) = parts(lists, row)? else {
+                    broken += 1;
+                    continue;
+                };
                 if parts.iter().all(|(text, _)| text.is_empty()) {
                     continue;
                 }
@@ -49,10 +52,20 @@ impl Documents {
                 ids.push(names.map_or_else(|| format!("row {number}"), |n| n.value(row).to_owned()));
             }
         }
-        let empty = rows - ids.len();
+        let empty = rows - ids.len() - broken;
         if ids.is_empty() {
-            let what = if rows == 0 { "has no rows" } else { "has nothing but empty documents" };
-            return Err(StageError::user(format!("the input `{PORT}` {what}")));
+            let what = match rows {
+                0 => "has no rows",
+                _ if broken > 0 => "has no document whose segments all have a text and a weight",
+                _ => "has nothing but empty documents",
+            };
+            return Err(StageError::user_help(format!("the input `{PORT}` {what}"), SHAPE));
+        }
+        if broken > 0 {
+            cx.counter("documents_broken", broken as u64);
+            cx.warn(format!(
+                "{broken} of {rows} rows of `{PORT}` have a segment without a text or a usable weight and were left out"
+            ));
         }
         cx.counter("documents_empty", empty as u64);
         if empty > 0 {
@@ -67,7 +80,12 @@ impl Documents {
     }
 
     /// Tokens with loss weights, each document ended by the end of text.
-    pub(super) fn dataset(self, params: &PretrainParams, tokenizer: &Tokenizer) -> Result<Dataset, StageError> {
+    pub(super) fn dataset(
+        self,
+        cx: &StageContext,
+        params: &PretrainParams,
+        tokenizer: &Tokenizer,
+    ) -> Result<Dataset, StageError> {
         let failed = |e| StageError::other("turn the documents into tokens", e);
         let texts: Vec<&str> = self.texts().collect();
         let mut tokens = tokenizer.encode_all(&texts, false).map_err(failed)?.into_iter();
@@ -77,14 +95,20 @@ impl Documents {
                 .map(|((_, weight), tokens)| Segment { tokens, weight: *weight })
                 .collect();
             parts.extend(end.map(|end| Segment { tokens: vec![end], weight: params.end_weight }));
-            Example::from_segments(id, &parts)
+            let example = Example::from_segments(id, &parts);
+            example.check(0, tokenizer.len()).map_err(training_error)?;
+            Ok(example)
         });
-        Dataset::new(examples.collect(), params.max_seq_len, TooLong::Truncate, tokenizer.len()).map_err(training_error)
+        let examples = left_over(cx, self.ids.iter().map(String::as_str), examples.collect())?;
+        Dataset::new(examples, params.max_seq_len, TooLong::Truncate, tokenizer.len()).map_err(training_error)
     }
 }
 
-/// The parts of one document: row `row` of a batch, and `number` (from 0) of the whole table.
-fn parts(lists: &ArrayRef, row: usize, number: usize) -> Result<Vec<(String, f32)>, StageError> {
+/// The parts of one document; `None` where one lacks its text, or a weight that is a number of at least 0.
+///
+/// # Errors
+/// They are not lists of {text, weight}.
+fn parts(lists: &ArrayRef, row: usize) -> Result<Option<Vec<(String, f32)>>, StageError> {
     let wrong = || {
         let found = lists.data_type();
         let message =
@@ -93,7 +117,7 @@ fn parts(lists: &ArrayRef, row: usize, number: usize) -> Result<Vec<(String, f32
     };
     let items = columns::items(lists, row).ok_or_else(wrong)?;
     if items.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Some(Vec::new()));
     }
     let items = items.as_struct_opt().ok_or_else(wrong)?;
     let field = |name: &str, accepts: fn(&DataType) -> bool, as_type: &DataType| {
@@ -105,12 +129,9 @@ fn parts(lists: &ArrayRef, row: usize, number: usize) -> Result<Vec<(String, f32
     let weights = field("weight", |found| found.is_numeric() || found.is_null(), &DataType::Float32)?;
     let (texts, weights) = (texts.as_string::<i32>(), weights.as_primitive::<Float32Type>());
     let part = |i: usize| {
-        let lacks = if texts.is_null(i) { "text" } else { "weight" };
-        let message = || format!("segment {} of row {} of the input `{PORT}` has no `{lacks}`", i + 1, number + 1);
         let given = items.is_valid(i) && texts.is_valid(i) && weights.is_valid(i);
-        given
-            .then(|| (texts.value(i).to_owned(), weights.value(i)))
-            .ok_or_else(|| StageError::user_help(message(), SHAPE))
+        let weight = given.then(|| weights.value(i)).filter(|weight| weight.is_finite() && *weight >= 0.0)?;
+        Some((texts.value(i).to_owned(), weight))
     };
-    (0..items.len()).map(part).collect()
+    Ok((0..items.len()).map(part).collect())
 }

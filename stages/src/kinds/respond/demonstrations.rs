@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use pipe_engine::kind::StageError;
+use pipe_engine::{context::StageContext, kind::StageError};
 use pipe_random::RowRandom;
 
 use super::{DemonstrationChoice, rows::Query};
@@ -41,27 +41,53 @@ impl<'a> Chooser<'a> {
         self.seeds
     }
 
-    /// Whether seeds can be chosen for this row.
+    /// Whether seeds can be chosen for these rows. A row whose seeds are not all there is shown those that are; it is
+    /// counted.
     ///
     /// # Errors
-    /// `generating` is asked for, and the row does not say which seeds it came from, or they are not among the seeds.
-    pub(crate) fn check(&self, query: &Query) -> Result<(), StageError> {
-        if self.choice != DemonstrationChoice::Generating || self.count == 0 {
-            return Ok(());
-        }
-        let Some(from) = &query.demonstrations else {
-            return Err(StageError::user_help(
-                "`demonstration_choice: generating` needs the column `demonstrations`, and the input `instructions` \
-                 has none",
-                "connect the output of `generate`, or choose `overlap`",
+    /// `generating` is asked for, and the rows do not say which seeds they came from, or none of these is among the
+    /// seeds.
+    pub(crate) fn check(&self, cx: &StageContext, queries: &[Query]) -> Result<(), StageError> {
+        let (without, first) = self.without_seeds(queries)?;
+        if let Some(first) = first {
+            cx.counter("rows_with_unknown_seeds", without as u64);
+            cx.warn(format!(
+                "{without} of {} rows were generated from seeds that the input `seeds` does not have, and are shown \
+                 the others ({first})",
+                queries.len()
             ));
-        };
-        match from.iter().find(|id| !self.places.contains_key(&***id)) {
-            None => Ok(()),
-            Some(id) => Err(StageError::user_help(
-                format!("row `{}` was generated from the seed `{id}`, which the input `seeds` does not have", query.id),
+        }
+        Ok(())
+    }
+
+    /// How many rows come from a seed that is not there, and the first of them.
+    fn without_seeds(&self, queries: &[Query]) -> Result<(usize, Option<String>), StageError> {
+        if self.choice != DemonstrationChoice::Generating || self.count == 0 {
+            return Ok((0, None));
+        }
+        let (mut without, mut first, mut known) = (0, None, queries.is_empty());
+        for query in queries {
+            let Some(from) = &query.demonstrations else {
+                return Err(StageError::user_help(
+                    "`demonstration_choice: generating` needs the column `demonstrations`, and the input \
+                     `instructions` has none",
+                    "connect the output of `generate`, or choose `overlap`",
+                ));
+            };
+            let unknown = from.iter().find(|id| !self.places.contains_key(&***id));
+            known |= from.is_empty() || from.iter().any(|id| self.places.contains_key(&**id));
+            if let Some(id) = unknown {
+                without += 1;
+                let what = || format!("row `{}` was generated from the seed `{id}`", query.id);
+                first.get_or_insert_with(what);
+            }
+        }
+        match first {
+            Some(first) if !known => Err(StageError::user_help(
+                format!("{first}, which the input `seeds` does not have, and the seeds of no other row are there"),
                 "connect the seeds that `generate` was given, or choose `overlap`",
             )),
+            first => Ok((without, first)),
         }
     }
 
@@ -152,9 +178,15 @@ mod tests {
     fn rows_of_other_seeds_are_refused() {
         let seeds = seeds();
         let chooser = Chooser::new(DemonstrationChoice::Generating, 1, &seeds, [1; 32]);
-        let error = |query: &Query| chooser.check(query).unwrap_err().to_string();
+        let error = |query: &Query| chooser.without_seeds(std::slice::from_ref(query)).unwrap_err().to_string();
         assert!(error(&query("q", "x", None)).contains("column `demonstrations`"));
-        assert!(error(&query("q7", "x", Some(&["s1", "t9"]))).contains("`q7` was generated from the seed `t9`"));
-        chooser.check(&query("q", "x", Some(&["s1"]))).unwrap();
+        assert!(error(&query("q7", "x", Some(&["t8", "t9"]))).contains("`q7` was generated from the seed `t8`"));
+        let rows =
+            [query("q", "x", Some(&["s1"])), query("r", "x", Some(&["s1", "s9"])), query("t", "x", Some(&["s8"]))];
+        assert_eq!(chooser.without_seeds(&rows[..1]).unwrap(), (0, None));
+        let first = Some("row `r` was generated from the seed `s9`".to_owned());
+        assert_eq!(chooser.without_seeds(&rows).unwrap(), (2, first));
+        assert_eq!(chooser.choose(&rows[1]), [1]);
+        assert!(chooser.choose(&rows[2]).is_empty());
     }
 }

@@ -11,14 +11,13 @@ use arrow::{
     datatypes::{DataType, Field, Schema, SchemaRef},
 };
 use pipe_engine::kind::StageError;
-use pipe_lm::generate::Completion;
 
 use super::ResponseFilters;
 use crate::{
     prompts::Passage,
     rows::{
         columns::{self, Shown, TextColumn},
-        completed::{self, Completed, REFUSED, TOO_LONG, is_cut},
+        completed::{self, Completed, Finished, NO_INSTRUCTION, NOT_FINITE, REFUSED, TOO_LONG, UNRENDERED, is_cut},
         reasoning::Reasoning,
         unanswered::Unanswered,
         words::normalised,
@@ -48,7 +47,7 @@ pub(crate) struct Query {
 /// Reads rows, with the passages that are `shown`.
 ///
 /// # Errors
-/// A column is missing or of another type; a row has no instruction; an id occurs twice.
+/// A column is missing or of another type; an id occurs twice.
 pub(crate) fn queries(batch: &RecordBatch, shown: Shown) -> Result<Vec<Query>, StageError> {
     let instruction = TextColumn::required(batch, PORT, "instruction")?;
     let input = TextColumn::optional(batch, PORT, "input")?;
@@ -58,7 +57,7 @@ pub(crate) fn queries(batch: &RecordBatch, shown: Shown) -> Result<Vec<Query>, S
         .map(|(row, id)| {
             Ok(Query {
                 id,
-                instruction: instruction.filled(row)?.to_owned(),
+                instruction: instruction.or_empty(row).to_owned(),
                 input: input.as_ref().map_or("", |c| c.or_empty(row)).to_owned(),
                 passages: passages.as_ref().map(|all| all[row].clone()).unwrap_or_default(),
                 demonstrations: demonstrations.as_ref().map(|all| all[row].clone()),
@@ -70,7 +69,7 @@ pub(crate) fn queries(batch: &RecordBatch, shown: Shown) -> Result<Vec<Query>, S
 /// An answered row.
 pub(crate) struct Answer {
     pub query: Query,
-    pub completion: Completion,
+    pub finished: Finished,
     /// Ids of the seeds shown.
     pub demonstrations: Vec<String>,
 }
@@ -102,7 +101,7 @@ pub(crate) fn answers(rows: &[Answer]) -> Result<RecordBatch, StageError> {
         demonstrations.append_value(row.demonstrations.iter().map(Some));
     }
     let [output, finish_reason, prompt_tokens, generated_tokens] =
-        completed::columns(rows.iter().map(|row| &row.completion), str::trim);
+        completed::columns(rows.iter().map(|row| &row.finished), str::trim);
     let columns = vec![
         text(|r| &r.query.id),
         text(|r| &r.query.instruction),
@@ -128,8 +127,20 @@ pub(crate) struct Filtered {
 }
 
 /// All outcomes, in the order in which the filters stand.
-const OUTCOMES: [&str; 9] =
-    [REFUSED, TOO_LONG, "truncated", "empty", "echo", "too_few_words", "too_many_words", "duplicate", "kept"];
+const OUTCOMES: [&str; 12] = [
+    NO_INSTRUCTION,
+    UNRENDERED,
+    REFUSED,
+    TOO_LONG,
+    NOT_FINITE,
+    "truncated",
+    "empty",
+    "echo",
+    "too_few_words",
+    "too_many_words",
+    "duplicate",
+    "kept",
+];
 
 /// Sends answered rows through the filters, in the order of the input, without what the model thought in front of its
 /// answers.
@@ -187,10 +198,8 @@ fn judge(filters: &ResponseFilters, instruction: &str, input: &str, output: &str
     let words = output.split_whitespace().count();
     // Nothing but punctuation is left empty, and repeats no empty input.
     let plain = normalised(output);
-    if finish == REFUSED {
-        REFUSED
-    } else if finish == TOO_LONG {
-        TOO_LONG
+    if let Some(outcome) = completed::unanswered(finish) {
+        outcome
     } else if filters.truncated && is_cut(finish) {
         "truncated"
     } else if filters.empty && words == 0 {
@@ -209,7 +218,7 @@ fn judge(filters: &ResponseFilters, instruction: &str, input: &str, output: &str
 #[cfg(test)]
 mod tests {
     use arrow::datatypes::Int64Type;
-    use pipe_lm::generate::{FinishReason, Usage};
+    use pipe_lm::generate::{Completion, FinishReason, Usage};
 
     use super::*;
 
@@ -225,12 +234,30 @@ mod tests {
         let completion = Completion {
             id: id.to_owned(),
             text: output.to_owned(),
+            thoughts: None,
             tokens: Vec::new(),
             logprobs: None,
             finish,
             usage,
         };
-        Answer { query, completion, demonstrations: Vec::new() }
+        Answer { query, finished: completion.into(), demonstrations: Vec::new() }
+    }
+
+    #[test]
+    fn what_a_server_told_apart_is_the_column_reasoning() {
+        let told = |thoughts: Option<&str>| {
+            let mut done = answer("a", "gold", FinishReason::Eos);
+            let usage = done.finished.usage;
+            let thoughts = thoughts.map(str::to_owned);
+            let (id, text, finish) = ("a".to_owned(), "gold".to_owned(), FinishReason::Eos);
+            done.finished = Completion { id, text, thoughts, tokens: Vec::new(), logprobs: None, finish, usage }.into();
+            let table = answers(&[done]).unwrap();
+            filter(&[table], &ResponseFilters::default(), &Reasoning::default()).unwrap().kept
+        };
+        let kept = told(Some("It shines."));
+        assert_eq!(kept.column_by_name("output").unwrap().as_string::<i32>().value(0), "gold");
+        assert_eq!(kept.column_by_name("reasoning").unwrap().as_string::<i32>().value(0), "It shines.");
+        assert!(told(None).column_by_name("reasoning").is_none());
     }
 
     #[test]

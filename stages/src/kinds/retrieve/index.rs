@@ -90,8 +90,11 @@ pub(crate) struct Index {
     dense: Option<Dense>,
 }
 
+/// Whether a vector can be compared with others. One that cannot is its text's own affair: it finds nothing and is not
+/// found.
 fn has_direction(vector: &[f32]) -> bool {
-    vector.iter().any(|v| *v != 0.0)
+    let length = vector.iter().map(|v| v * v).sum::<f32>().sqrt();
+    length.is_finite() && length > 0.0
 }
 
 impl Vectors {

@@ -8,7 +8,7 @@ use pipe_engine::kind::StageError;
 use pipe_lm::template as bounded;
 
 use super::RetrieveParams;
-use crate::rows::columns::TextColumn;
+use crate::{prompts::FAILED_AT_MOST, rows::columns::TextColumn};
 
 const PORT: &str = "queries";
 const NAME: &str = "query";
@@ -45,13 +45,14 @@ impl QueryText {
         })
     }
 
-    /// The queries of some rows, which begin with row `first` of the table. A blank one finds nothing.
+    /// The queries of some rows, which begin with row `first` of the table, or what is wrong with the template on one.
+    /// Neither that nor a blank one finds anything.
     ///
     /// # Errors
-    /// None of the columns is there, or one is not of texts; the template fails.
-    pub(crate) fn of(&self, batch: &RecordBatch, first: usize) -> Result<Vec<String>, StageError> {
+    /// None of the columns is there, or one is not of texts; the template fails on all of the first rows.
+    pub(crate) fn of(&self, batch: &RecordBatch, first: usize) -> Result<Vec<Result<String, StageError>>, StageError> {
         match self {
-            Self::Columns(names) => joined(batch, names),
+            Self::Columns(names) => Ok(joined(batch, names)?.into_iter().map(Ok).collect()),
             Self::Template(environment) => rendered(batch, environment, first),
         }
     }
@@ -71,7 +72,11 @@ fn joined(batch: &RecordBatch, names: &[String]) -> Result<Vec<String>, StageErr
     Ok((0..batch.num_rows()).map(row).collect())
 }
 
-fn rendered(batch: &RecordBatch, environment: &Environment<'_>, first: usize) -> Result<Vec<String>, StageError> {
+fn rendered(
+    batch: &RecordBatch,
+    environment: &Environment<'_>,
+    first: usize,
+) -> Result<Vec<Result<String, StageError>>, StageError> {
     let mut columns = Vec::new();
     for field in batch.schema_ref().fields() {
         if let Ok(Some(column)) = TextColumn::optional(batch, PORT, field.name()) {
@@ -88,11 +93,20 @@ fn rendered(batch: &RecordBatch, environment: &Environment<'_>, first: usize) ->
         )
     };
     let template = environment.get_template(NAME).map_err(|e| failed(0, &e))?;
-    (0..batch.num_rows())
-        .map(|row| {
-            let values: BTreeMap<&str, &str> = columns.iter().map(|(name, c)| (*name, c.or_empty(row))).collect();
-            let values = minijinja::Value::from_pairs(values);
-            bounded::with_room(&template, || template.render(values)).map_err(|e| failed(row, &e))
-        })
-        .collect()
+    let mut queries: Vec<Result<String, StageError>> = Vec::with_capacity(batch.num_rows());
+    let mut any = first > 0;
+    for row in 0..batch.num_rows() {
+        let values: BTreeMap<&str, &str> = columns.iter().map(|(name, c)| (*name, c.or_empty(row))).collect();
+        let values = minijinja::Value::from_pairs(values);
+        queries.push(bounded::with_room(&template, || template.render(values)).map_err(|e| failed(row, &e)));
+        any |= queries.last().is_some_and(Result::is_ok);
+        // A template that is wrong fails everywhere; one that is slow at that, for a second each time.
+        if !any && row + 1 >= FAILED_AT_MOST.min(batch.num_rows()) {
+            return Err(queries
+                .swap_remove(0)
+                .err()
+                .unwrap_or_else(|| StageError::contract("a query came of nothing")));
+        }
+    }
+    Ok(queries)
 }

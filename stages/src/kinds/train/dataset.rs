@@ -12,10 +12,10 @@ use super::params::TrainParams;
 use crate::{
     model::{
         BaseModel, model_error,
-        training::{check_context, training_error},
+        training::{check_context, left_over, training_error},
     },
-    prompts::{PromptContext, PromptTemplate, Purpose},
-    rows::examples::{Row, check_passages, leave_out_unanswered, read_rows},
+    prompts::{FAILED_AT_MOST, PromptContext, PromptTemplate, Purpose},
+    rows::examples::{Row, check_passages, leave_out_unanswered, leave_out_unasked, read_rows},
 };
 
 /// What is trained on, and what the loss is measured on.
@@ -28,8 +28,8 @@ impl Examples {
     /// Reads the inputs.
     ///
     /// # Errors
-    /// An input is empty or lacks a column; a row lacks an instruction, all rows lack an answer, or with `open_book`
-    /// passages; the template fails; no row is short enough.
+    /// An input is empty or lacks a column; all rows lack an instruction, an answer, or with `open_book` passages; the
+    /// template fails on all; no row is short enough.
     pub(super) fn read(params: &TrainParams, cx: &StageContext, base: &BaseModel) -> Result<Self, StageError> {
         let mut rows = read(params, cx, "examples")?;
         if rows.is_empty() {
@@ -50,7 +50,7 @@ impl Examples {
             .load(Purpose::Respond, cx.base_dir())?
             .with_cancel(cx.cancel_token())
             .with_chat_date(params.chat_date);
-        let encoder = Encoder { params, base, template: &template };
+        let encoder = Encoder { params, cx, base, template: &template };
         let training = encoder.dataset(&rows)?;
         let report = training.report();
         cx.counter("examples_truncated", report.truncated as u64);
@@ -65,6 +65,7 @@ impl Examples {
 
 fn read(params: &TrainParams, cx: &StageContext, port: &str) -> Result<Vec<Row>, StageError> {
     let mut rows = read_rows(&cx.table(port)?.read()?, port, params.shown())?;
+    leave_out_unasked(cx, &mut rows, port)?;
     leave_out_unanswered(cx, &mut rows, port)?;
     // Seeds are written by people, who had no passages.
     if params.open_book && port != "seeds" {
@@ -95,17 +96,32 @@ fn hold_out(rows: &mut Vec<Row>, share: f64, seed: u64) -> Vec<Row> {
 
 struct Encoder<'a> {
     params: &'a TrainParams,
+    cx: &'a StageContext,
     base: &'a BaseModel,
     template: &'a PromptTemplate,
 }
 
 impl Encoder<'_> {
     fn dataset(&self, rows: &[Row]) -> Result<Dataset, StageError> {
-        let examples = rows.par_iter().map(|row| self.example(row)).collect::<Result<Vec<_>, _>>()?;
         let context = self.base.config().max_position_embeddings;
         let longest = self.params.max_seq_len.unwrap_or(context);
         check_context(longest, context)?;
         let vocabulary = self.base.config().vocab_size;
+        // A template that is wrong fails on the first rows; one that is slow at that, for a second each.
+        let (first, rest) = rows.split_at(rows.len().min(FAILED_AT_MOST));
+        let of = |rows: &[Row]| -> Vec<Result<Example, StageError>> {
+            let example = |row: &Row| {
+                let example = self.example(row)?;
+                example.check(0, vocabulary).map_err(training_error)?;
+                Ok(example)
+            };
+            rows.par_iter().map(example).collect()
+        };
+        let mut made = of(first);
+        if made.iter().any(Result::is_ok) {
+            made.extend(of(rest));
+        }
+        let examples = left_over(self.cx, rows.iter().map(|row| &*row.id), made)?;
         Dataset::new(examples, longest, self.params.too_long, vocabulary).map_err(training_error)
     }
 

@@ -26,8 +26,9 @@ pub(super) const ALL_LINEAR: &str = "all-linear";
 ///
 /// The loss falls on the answer and the token that ends it. The rows of the input `seeds`, if connected, are trained on
 /// as well; an arm on seeds alone connects them as `examples`. Held-out rows come from the input `evaluation` or from
-/// `eval_fraction`. The output `adapter` is a directory in PEFT's layout (with `method: full`, `model` is a Hugging
-/// Face directory); `log` has one row per optimizer step.
+/// `eval_fraction`. Rows without an instruction or an answer, on which the template fails, or that are too long, are
+/// left out, counted and said. The output `adapter` is a directory in PEFT's layout (with `method: full`, `model` is a
+/// Hugging Face directory); `log` has one row per optimizer step.
 ///
 /// Defaults follow QLoRA's reference (Dettmers et al. 2023, artidoro/qlora), except that nothing is quantised unless
 /// asked for, and 3 epochs. A killed training goes on from its last checkpoint to the same bytes.

@@ -127,6 +127,47 @@ struct AnswerMessage {
     content: Option<Content>,
     /// OpenAI: why the model will not answer, in place of the content.
     refusal: Option<String>,
+    /// What the model thought: vLLM, SGLang, llama.cpp, DeepSeek and others.
+    reasoning_content: Option<Value>,
+    /// The same: OpenRouter, Ollama, Groq, vLLM since 0.12.
+    reasoning: Option<Value>,
+    /// The same: Ollama's own name for it.
+    thinking: Option<Value>,
+}
+
+impl AnswerMessage {
+    /// What the model thought in front of its answer, in a key of its own or as parts of the content.
+    fn thoughts(&self) -> Option<String> {
+        let told = [&self.reasoning_content, &self.reasoning, &self.thinking];
+        let told = told.into_iter().flatten().find_map(|value| thought(value).filter(|text| !text.trim().is_empty()));
+        let parts = || match &self.content {
+            Some(Content::Parts(parts)) => {
+                let thoughts: String = parts.iter().filter_map(thought_part).collect();
+                (!thoughts.trim().is_empty()).then_some(thoughts)
+            }
+            _ => None,
+        };
+        told.or_else(parts)
+    }
+}
+
+/// A text, a list of texts, or what holds one.
+fn thought(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Array(parts) => Some(parts.iter().filter_map(thought).collect()),
+        Value::Object(part) => {
+            ["text", "content", "thinking", "summary"].iter().find_map(|key| thought(part.get(*key)?))
+        }
+        _ => None,
+    }
+}
+
+/// The text of a part that is no answer: Mistral's `thinking`, which has parts itself, and others' `reasoning`.
+fn thought_part(part: &Value) -> Option<String> {
+    let name = part["type"].as_str()?;
+    matches!(name, "thinking" | "reasoning" | "thought" | "reasoning_text")
+        .then(|| ["thinking", "reasoning", "text", "content"].iter().find_map(|key| thought(part.get(*key)?)))?
 }
 
 /// A text, or a list of parts of which those of type `text` (and bare texts) are the answer; others are thoughts,
@@ -219,6 +260,7 @@ pub(super) fn unanswered(id: &str, finish: FinishReason) -> Completion {
     Completion {
         id: id.to_owned(),
         text: String::new(),
+        thoughts: None,
         tokens: Vec::new(),
         logprobs: None,
         finish,
@@ -247,6 +289,7 @@ pub(super) fn read(body: &str, id: &str, params: &SamplingParams) -> Result<Comp
     });
     let choice = answer.choices.into_iter().next().ok_or_else(|| damaged("it holds no choice"))?;
     let refusal = choice.message.as_ref().is_some_and(|m| m.content.is_none() && m.refusal.is_some());
+    let thoughts = choice.message.as_ref().and_then(AnswerMessage::thoughts);
     let mut text = match choice.message {
         Some(message) => message.content.map(Content::text).or(message.refusal).unwrap_or_default(),
         None => choice.text.ok_or_else(|| damaged("its choice holds no text"))?,
@@ -293,7 +336,7 @@ pub(super) fn read(body: &str, id: &str, params: &SamplingParams) -> Result<Comp
     } else {
         None
     };
-    Ok(Completion { id: id.to_owned(), text, tokens: Vec::new(), logprobs, finish, usage })
+    Ok(Completion { id: id.to_owned(), text, thoughts, tokens: Vec::new(), logprobs, finish, usage })
 }
 
 #[cfg(test)]

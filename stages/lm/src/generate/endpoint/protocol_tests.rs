@@ -197,6 +197,35 @@ fn answers_without_content_are_completions() {
     assert!(read_with(json!({ "choices": [{ "finish_reason": "stop" }] }), |_| {}).is_err());
 }
 
+/// As vLLM, OpenRouter, Ollama and Mistral tell thoughts apart, each with the answer beside them.
+#[test]
+fn thoughts_are_kept_beside_the_answer() {
+    let read = |message: Value| {
+        let body = json!({ "choices": [{ "message": message, "finish_reason": "stop" }] });
+        read_with(body, |_| {}).map(|c| (c.thoughts, c.text)).unwrap()
+    };
+    let both = (Some("It shines.".to_owned()), "gold".to_owned());
+    assert_eq!(read(json!({ "content": "gold", "reasoning_content": "It shines." })), both);
+    assert_eq!(read(json!({ "content": "gold", "reasoning_content": null, "reasoning": "It shines." })), both);
+    assert_eq!(read(json!({ "content": "gold", "thinking": "It shines." })), both);
+    assert_eq!(read(json!({ "content": "gold", "reasoning": { "summary": [{ "text": "It shines." }] } })), both);
+    let parts = json!([
+        { "type": "thinking", "thinking": [{ "type": "text", "text": "It " }, { "type": "text", "text": "shines." }] },
+        { "type": "text", "text": "gold" },
+    ]);
+    assert_eq!(read(json!({ "content": parts })), both);
+    let none = (None, "gold".to_owned());
+    for empty in [json!(null), json!(""), json!([]), json!({}), json!(7)] {
+        assert_eq!(read(json!({ "content": "gold", "reasoning_content": empty, "reasoning": empty })), none);
+    }
+    assert_eq!(read(json!({ "content": null, "reasoning": "It" })), (Some("It".to_owned()), String::new()));
+    // A stop string ends the answer, not the thought.
+    let body = json!({ "choices": [{ "finish_reason": "stop",
+        "message": { "content": "go\nld", "reasoning": "a\nb" } }] });
+    let stopped = read_with(body, |p| p.stop = vec!["\n".to_owned()]).unwrap();
+    assert_eq!((stopped.thoughts.as_deref(), &*stopped.text), (Some("a\nb"), "go"));
+}
+
 #[test]
 fn usage_and_logprobs_of_both_interfaces() {
     let plain = json!({
