@@ -1,5 +1,5 @@
-//! What every kind makes of little, held against what stands in its file, with its version (I7): a changed output without
-//! a new version would be taken for the old one.
+//! What every kind makes of little, held against what stands in its file, with its version (I7): a changed output
+//! without a new version would be taken for the old one.
 
 use std::{collections::BTreeMap, fmt::Write as _, path::Path};
 

@@ -38,9 +38,9 @@ fuzz_target!(|data: &[u8]| {
         Err(problems) => {
             assert!(problems.has_errors());
             for problem in &problems.items {
-                for label in &problem.labels {
-                    problems.sources.position(label.span);
-                    problems.sources.first_line(label.span);
+                for label in &problem.places {
+                    problems.texts.position(label.span);
+                    problems.texts.first_line(label.span);
                 }
             }
         }

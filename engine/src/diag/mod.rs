@@ -5,15 +5,15 @@
 
 mod report;
 mod shown;
-mod source;
 mod suggest;
+mod text;
 
 use std::{collections::HashSet, fmt, sync::Arc};
 
 pub use report::Report;
 pub use shown::{blot, escape, is_hostile, redact, shown};
-pub use source::{SourceFile, SourceId, SourceMap, Span, plain};
 pub use suggest::{SHOWN_OF_CIRCLE, advice, circle, did_you_mean, list_names, one_of};
+pub use text::{Span, Text, TextId, Texts, plain};
 
 /// Whether a problem stops the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,7 +26,7 @@ pub enum Severity {
 
 /// One marked place.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Label {
+pub struct Place {
     /// Where.
     pub span: Span,
     /// What is there; may be empty.
@@ -42,8 +42,8 @@ pub struct Diagnostic {
     pub code: &'static str,
     /// What is wrong, in one sentence without a full stop.
     pub message: String,
-    /// Where; the first label is the primary one. Empty only for a file that cannot be read.
-    pub labels: Vec<Label>,
+    /// Where; the first is the primary one. Empty only for a file that cannot be read.
+    pub places: Vec<Place>,
     /// What to do about it.
     pub help: Option<String>,
 }
@@ -51,7 +51,7 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// An error; add places with [`Diagnostic::at`].
     pub fn error(code: &'static str, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, code, message: message.into(), labels: Vec::new(), help: None }
+        Self { severity: Severity::Error, code, message: message.into(), places: Vec::new(), help: None }
     }
 
     /// A warning.
@@ -62,7 +62,7 @@ impl Diagnostic {
     /// Adds a place; the first one added is the primary one.
     #[must_use]
     pub fn at(mut self, span: Span, text: impl Into<String>) -> Self {
-        self.labels.push(Label { span, text: text.into() });
+        self.places.push(Place { span, text: text.into() });
         self
     }
 
@@ -92,22 +92,22 @@ pub struct Diagnostics {
     /// How many more there are.
     pub more: usize,
     /// The texts.
-    pub sources: Arc<SourceMap>,
+    pub texts: Arc<Texts>,
 }
 
 impl Diagnostics {
     /// Sorts by place (files in the order they were read), drops repetitions, and counts what goes beyond a thousand.
-    pub fn new(mut items: Vec<Diagnostic>, sources: Arc<SourceMap>) -> Self {
+    pub fn new(mut items: Vec<Diagnostic>, texts: Arc<Texts>) -> Self {
         let mut seen = HashSet::new();
         items.retain(|d| seen.insert(d.clone()));
-        items.sort_by_key(|d| d.labels.first().map_or((SourceId::default(), 0), |l| (l.span.source, l.span.start)));
+        items.sort_by_key(|d| d.places.first().map_or((TextId::default(), 0), |l| (l.span.text, l.span.start)));
         // Errors first where there are too many.
         if items.len() > MAX_TOLD {
             items.sort_by_key(|d| d.severity == Severity::Warning);
         }
         let more = items.len().saturating_sub(MAX_TOLD);
         items.truncate(MAX_TOLD);
-        Self { items, more, sources }
+        Self { items, more, texts }
     }
 
     /// Whether any of them stops the run.
@@ -117,7 +117,7 @@ impl Diagnostics {
 
     /// The problems as miette reports, ready to be rendered by the binary.
     pub fn reports(&self) -> impl Iterator<Item = Report<'_>> {
-        self.items.iter().map(|d| Report::new(d, &self.sources))
+        self.items.iter().map(|d| Report::new(d, &self.texts))
     }
 }
 
@@ -128,9 +128,9 @@ impl fmt::Display for Diagnostics {
             if i > 0 {
                 writeln!(f)?;
             }
-            if let Some(label) = d.labels.first() {
-                let (line, column) = self.sources.position(label.span);
-                write!(f, "{}:{line}:{column}: ", self.sources.get(label.span.source).name)?;
+            if let Some(label) = d.places.first() {
+                let (line, column) = self.texts.position(label.span);
+                write!(f, "{}:{line}:{column}: ", self.texts.get(label.span.text).name)?;
             }
             f.write_str(&d.message)?;
         }

@@ -4,7 +4,7 @@ use std::fmt::{self, Display};
 
 use miette::{LabeledSpan, MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
 
-use super::{Diagnostic, Label, Severity, SourceFile, SourceId, SourceMap, shown};
+use super::{Diagnostic, Place, Severity, Text, TextId, Texts, shown};
 
 /// One diagnostic with the text around it. A diagnostic that points into several files becomes a report with one
 /// related report for each further file.
@@ -14,25 +14,25 @@ pub struct Report<'a> {
     code: Option<&'static str>,
     message: String,
     help: Option<String>,
-    file: Option<&'a SourceFile>,
+    file: Option<&'a Text>,
     labels: Vec<LabeledSpan>,
     elsewhere: Vec<Report<'a>>,
 }
 
 impl<'a> Report<'a> {
-    pub(super) fn new(diagnostic: &'a Diagnostic, sources: &'a SourceMap) -> Self {
-        let mut files: Vec<SourceId> = Vec::new();
-        for label in &diagnostic.labels {
-            if !files.contains(&label.span.source) {
-                files.push(label.span.source);
+    pub(super) fn new(diagnostic: &'a Diagnostic, texts: &'a Texts) -> Self {
+        let mut files: Vec<TextId> = Vec::new();
+        for label in &diagnostic.places {
+            if !files.contains(&label.span.text) {
+                files.push(label.span.text);
             }
         }
-        let labels_in = |file: SourceId| {
-            let labels = diagnostic.labels.iter().enumerate().filter(move |(_, l)| l.span.source == file);
-            labels.map(|(i, l)| labeled(l, i == 0, sources)).collect::<Vec<_>>()
+        let labels_in = |file: TextId| {
+            let labels = diagnostic.places.iter().enumerate().filter(move |(_, l)| l.span.text == file);
+            labels.map(|(i, l)| labeled(l, i == 0, texts)).collect::<Vec<_>>()
         };
         let elsewhere = files.iter().skip(1).map(|&id| {
-            let file = sources.get(id);
+            let file = texts.get(id);
             Report {
                 severity: miette::Severity::Advice,
                 code: None,
@@ -51,15 +51,15 @@ impl<'a> Report<'a> {
             code: Some(diagnostic.code),
             message: shown(&diagnostic.message).into_owned(),
             help: diagnostic.help.as_deref().map(|help| shown(help).into_owned()),
-            file: files.first().map(|&id| sources.get(id)),
+            file: files.first().map(|&id| texts.get(id)),
             labels: files.first().map_or_else(Vec::new, |&id| labels_in(id)),
             elsewhere: elsewhere.collect(),
         }
     }
 }
 
-fn labeled(label: &Label, primary: bool, sources: &SourceMap) -> LabeledSpan {
-    let span = sources.first_line(label.span);
+fn labeled(label: &Place, primary: bool, texts: &Texts) -> LabeledSpan {
+    let span = texts.first_line(label.span);
     let text = (!label.text.is_empty()).then(|| shown(&label.text).into_owned());
     let range = SourceSpan::from(span.start as usize..span.end as usize);
     if primary { LabeledSpan::new_primary_with_span(text, range) } else { LabeledSpan::new_with_span(text, range) }
@@ -98,7 +98,7 @@ impl miette::Diagnostic for Report<'_> {
     }
 }
 
-impl SourceCode for SourceFile {
+impl SourceCode for Text {
     fn read_span<'a>(
         &'a self,
         span: &SourceSpan,

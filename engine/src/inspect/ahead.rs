@@ -13,8 +13,8 @@ use crate::{
     pipeline::{InputEdge, Node, NodeId, NodeInput, Pipeline},
 };
 
-/// The files of how many nodes are looked into. A plan stays quick however many stages there are, each with files of its
-/// own; of the others it is known what their kinds declare.
+/// The files of how many nodes are looked into. A plan stays quick however many stages there are, each with files of
+/// its own; of the others it is known what their kinds declare.
 const LOOKS: usize = 1_000;
 
 /// The columns of a table as far as they are known.

@@ -48,7 +48,7 @@ pub(crate) fn parse_reference<'s>(
         Value::String(text) => text.as_str(),
         other => {
             let message =
-                format!("the input `{}` names a stage, not {}", shorten(&input.port), super::words::describe(other));
+                format!("the input `{}` names a stage, not {}", shorten(&input.port), super::phrases::describe(other));
             return refuse(problems, "inputs::type", message, None);
         }
     };

@@ -32,12 +32,12 @@ struct Proto {
     stage: u32,
     config: u32,
     /// One per input of the configuration.
-    sources: Vec<Source>,
+    producers: Vec<Producers>,
     placements: Vec<(u32, u32)>,
 }
 
 #[derive(Clone)]
-enum Source {
+enum Producers {
     /// Proto and output.
     One(u32, usize),
     /// Index into the gathered lists.
@@ -176,10 +176,10 @@ impl Linker<'_> {
         let configured = self.configured;
         let config = &configured[stage].configs[number];
         let Some(parsed) = &config.parsed else { return BROKEN };
-        let mut sources = Vec::with_capacity(config.inputs.len());
+        let mut producers = Vec::with_capacity(config.inputs.len());
         let mut broken = false;
         for input in &config.inputs {
-            let source = if input.gather {
+            let producer = if input.gather {
                 self.gather(input, &parsed.ports, in_cycle)
             } else {
                 let producer = &configured[input.stage].configs[configured[input.stage].number(variant)];
@@ -187,22 +187,22 @@ impl Linker<'_> {
                     connect(input, &parsed.ports, (self.stages[input.stage].name, &p.ports), self.problems)
                 });
                 let proto = self.proto(variant, input.stage);
-                output.filter(|_| proto != BROKEN).map(|output| Source::One(proto, output))
+                output.filter(|_| proto != BROKEN).map(|output| Producers::One(proto, output))
             };
-            match source {
-                Some(source) => sources.push(source),
+            match producer {
+                Some(producer) => producers.push(producer),
                 None => broken = true,
             }
         }
         if broken {
             return BROKEN;
         }
-        self.protos.push(Proto { stage: stage as u32, config: number as u32, sources, placements: Vec::new() });
+        self.protos.push(Proto { stage: stage as u32, config: number as u32, producers, placements: Vec::new() });
         self.protos.len() as u32 - 1
     }
 
     /// The producers of `stage[*]`, worked out once.
-    fn gather(&mut self, input: &Reference<'_>, consumer: &crate::kind::Ports, in_cycle: &[bool]) -> Option<Source> {
+    fn gather(&mut self, input: &Reference<'_>, consumer: &crate::kind::Ports, in_cycle: &[bool]) -> Option<Producers> {
         let name = self.stages[input.stage].name;
         let mut outputs = Vec::new();
         for config in &self.configured[input.stage].configs {
@@ -218,7 +218,7 @@ impl Linker<'_> {
         }
         let key = (input.stage, input.output.clone());
         if let Some(known) = self.gathered_of.get(&key) {
-            return known.map(Source::Gathered);
+            return known.map(Producers::Gathered);
         }
         let mut edges: Vec<GatheredEdge> = Vec::new();
         let mut index: HashMap<u32, usize> = HashMap::new();
@@ -240,15 +240,15 @@ impl Linker<'_> {
             self.gathered.len() - 1
         });
         self.gathered_of.insert(key, list);
-        list.map(Source::Gathered)
+        list.map(Producers::Gathered)
     }
 
     fn finish(self) -> Option<Linked> {
         let Self { stages, configured, protos, proto_of, gathered, problems, .. } = self;
-        let width = |s: &Source| if let Source::Gathered(list) = s { gathered[*list].len() } else { 1 };
-        let edge_count: usize = protos.iter().flat_map(|p| &p.sources).map(width).sum();
+        let width = |s: &Producers| if let Producers::Gathered(list) = s { gathered[*list].len() } else { 1 };
+        let edge_count: usize = protos.iter().flat_map(|p| &p.producers).map(width).sum();
         if edge_count > MAX_EDGES {
-            let widest = protos.iter().max_by_key(|p| p.sources.iter().map(width).sum::<usize>())?;
+            let widest = protos.iter().max_by_key(|p| p.producers.iter().map(width).sum::<usize>())?;
             problems.push(
                 Diagnostic::error("graph::too_large", format!("the pipeline has more than {MAX_EDGES} edges"))
                     .at(
@@ -268,15 +268,15 @@ impl Linker<'_> {
             let mut inputs: Vec<NodeInput> = config
                 .inputs
                 .iter()
-                .zip(&proto.sources)
-                .map(|(reference, source)| NodeInput {
+                .zip(&proto.producers)
+                .map(|(reference, producer)| NodeInput {
                     port: reference.port.to_owned(),
                     gather: reference.gather,
-                    edges: match source {
-                        Source::One(node, output) => {
+                    edges: match producer {
+                        Producers::One(node, output) => {
                             vec![InputEdge { node: NodeIndex::from(*node), output: *output, variants: Vec::new() }]
                         }
-                        Source::Gathered(list) => gathered[*list]
+                        Producers::Gathered(list) => gathered[*list]
                             .iter()
                             .map(|(node, output, variants)| InputEdge {
                                 node: NodeIndex::from(*node),

@@ -3,8 +3,8 @@
 //! ```text
 //! vars      --set applied, references followed, baseline values         vars.rs, template.rs
 //! variants  factors expanded; each variable a column of value numbers    variants.rs, names.rs
-//! stages    parameters rendered, checked against the kind's schema,      stage.rs, kinds.rs, check/, words.rs, operational.rs
-//!           parsed: once per distinct set of values a stage looks at
+//! stages    parameters rendered, checked against the kind's schema,      stage.rs, kinds.rs, check/, phrases.rs,
+//!           parsed: once per distinct set of values a stage looks at     operational.rs
 //! link      inputs checked, cycles found, equal pairs made one node      link.rs, inputs.rs, order.rs
 //! ```
 //!
@@ -19,13 +19,13 @@ mod link;
 mod names;
 mod operational;
 mod order;
+mod phrases;
 mod placing;
 mod scope;
 mod stage;
 mod template;
 mod variants;
 mod vars;
-mod words;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -37,7 +37,7 @@ use pipe_cache::{Digest, Hasher};
 use serde_json::Value;
 
 use crate::{
-    diag::{Diagnostic, Diagnostics, SourceId, Span, redact},
+    diag::{Diagnostic, Diagnostics, Span, TextId, redact},
     kind::Registry,
     pipeline::{Pipeline, StageName},
     spec::PipelineSpec,
@@ -77,18 +77,16 @@ pub struct Resolved {
 /// # Errors
 /// Everything that is wrong, the file's own problems ([`PipelineSpec::problems`]) and warnings included, in file order.
 pub fn resolve(spec: &PipelineSpec, registry: &Registry, overrides: &Overrides) -> Result<Resolved, Diagnostics> {
-    let mut sources = (*spec.sources).clone();
+    let mut texts = (*spec.texts).clone();
     let mut problems = spec.problems.clone();
     let mut warnings = Vec::new();
-    let graph = resolve_parts(spec, registry, overrides, &mut sources, &mut problems, &mut warnings);
-    let sources = Arc::new(sources);
+    let graph = resolve_parts(spec, registry, overrides, &mut texts, &mut problems, &mut warnings);
+    let texts = Arc::new(texts);
     match graph {
-        Some(pipeline) if problems.is_empty() => {
-            Ok(Resolved { pipeline, warnings: Diagnostics::new(warnings, sources) })
-        }
+        Some(pipeline) if problems.is_empty() => Ok(Resolved { pipeline, warnings: Diagnostics::new(warnings, texts) }),
         _ => {
             problems.extend(warnings);
-            Err(Diagnostics::new(problems, sources))
+            Err(Diagnostics::new(problems, texts))
         }
     }
 }
@@ -97,20 +95,20 @@ fn resolve_parts(
     spec: &PipelineSpec,
     registry: &Registry,
     overrides: &Overrides,
-    sources: &mut crate::diag::SourceMap,
+    texts: &mut crate::diag::Texts,
     problems: &mut Vec<Diagnostic>,
     warnings: &mut Vec<Diagnostic>,
 ) -> Option<Pipeline> {
     let room = scope::Room::default();
-    let vars = vars::Vars::new(spec.vars.clone(), overrides, &room, registry.synonyms(), sources, problems);
-    let start = Span::new(SourceId::default(), 0, 0);
+    let vars = vars::Vars::new(spec.vars.clone(), overrides, &room, registry.synonyms(), texts, problems);
+    let start = Span::new(TextId::default(), 0, 0);
     let mut kinds = Kinds::default();
     let stages: Vec<Stage<'_>> = spec
         .stages
         .iter()
         .map(|(name, stage)| Stage::new(name, stage, &vars, registry, &mut kinds, problems))
         .collect();
-    let folders = placing::Folders::new(sources, &overrides.folder);
+    let folders = placing::Folders::new(texts, &overrides.folder);
     let paths = placing::PathVars::new(&vars, &folders, stages.iter().filter_map(Stage::params));
     let variants = variants::expand(&spec.factors, &vars, &paths, &room, start, problems, warnings);
     unused(spec, &vars, &stages, problems, warnings);
@@ -155,7 +153,7 @@ fn resolve_parts(
 /// The digest of all files' texts.
 fn digest(spec: &PipelineSpec) -> Digest {
     let mut hasher = Hasher::new("pipe.file.v1");
-    for file in spec.sources.files() {
+    for file in spec.texts.files() {
         hasher.str(&file.text);
     }
     hasher.finish()
@@ -203,7 +201,7 @@ fn unused(
         }
     }
     let unused: Vec<(&String, Span)> = (spec.vars.iter())
-        .filter(|(name, def)| def.span.source == SourceId::default() && !is_used(name))
+        .filter(|(name, def)| def.span.text == TextId::default() && !is_used(name))
         .map(|(name, def)| (name, def.span))
         .filter(|(name, _)| !reported.contains(name.as_str()))
         .collect();

@@ -85,12 +85,12 @@ mod tests {
 
     use super::*;
     use crate::{
-        diag::{SourceId, Span},
+        diag::{Span, TextId},
         spec::{Level, Role},
     };
 
     fn names(values: &[Value]) -> Vec<String> {
-        let span = Span::new(SourceId::default(), 0, 0);
+        let span = Span::new(TextId::default(), 0, 0);
         let levels = values.iter().map(|v| Level { value: v.clone(), span, settings: Vec::new() }).collect();
         level_names(&Factor { name: "m".to_owned(), span, role: Role::Ablate, bundle: false, levels })
     }

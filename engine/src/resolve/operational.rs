@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{
     check::{fits, follow},
-    words::list,
+    phrases::list,
 };
 
 const MARK: &str = "x-operational";

@@ -15,11 +15,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{check::follow, operational::property, scope::Scope, template::Template, vars::Vars, words::list};
+use super::{check::follow, operational::property, phrases::list, scope::Scope, template::Template, vars::Vars};
 use crate::{
-    diag::{SourceId, SourceMap, plain},
+    diag::{TextId, Texts, plain},
     spec::StageSpec,
-    yaml::{Data, Node},
+    yaml::{Data, Tree},
 };
 
 const PATH: &str = "x-path";
@@ -97,15 +97,15 @@ impl<'a> PathVars<'a> {
 
     /// Names the folder in which a path begins that `node` holds, the value of `var`; `None` where that makes no
     /// difference.
-    pub(crate) fn place(&self, var: usize, node: &Node, scope: &Scope<'_, '_>) -> Option<PathBuf> {
+    pub(crate) fn place(&self, var: usize, node: &Tree, scope: &Scope<'_, '_>) -> Option<PathBuf> {
         let names = self.names[var].as_ref()?;
         let written = scope.written(node, &[]).node;
         let relative = |text: &str| !Path::new(text).is_absolute() && !is_name(text, names);
-        holds(written, &relative).then(|| plain(&self.folders.of(scope.beginning(node, &[]).source)))
+        holds(written, &relative).then(|| plain(&self.folders.of(scope.beginning(node, &[]).text)))
     }
 }
 
-fn holds(node: &Node, wanted: &dyn Fn(&str) -> bool) -> bool {
+fn holds(node: &Tree, wanted: &dyn Fn(&str) -> bool) -> bool {
     match &node.data {
         Data::String(text) => wanted(text),
         Data::List(items) => items.iter().any(|n| holds(n, wanted)),
@@ -136,7 +136,7 @@ fn marked_names(root: &Value, schema: &Value, depth: usize) -> Option<Vec<Value>
 /// Where the files of a pipeline lie.
 pub(crate) struct Folders<'a> {
     /// The texts.
-    pub sources: &'a SourceMap,
+    pub texts: &'a Texts,
     /// The working folder.
     pub working: &'a Path,
     /// Whether they lie in different folders.
@@ -145,19 +145,19 @@ pub(crate) struct Folders<'a> {
 
 impl<'a> Folders<'a> {
     /// The folders of these texts.
-    pub(crate) fn new(sources: &'a SourceMap, working: &'a Path) -> Self {
-        let mut folders = sources.iter().map(|file| plain(&file.folder));
+    pub(crate) fn new(texts: &'a Texts, working: &'a Path) -> Self {
+        let mut folders = texts.iter().map(|file| plain(&file.folder));
         let first = folders.next();
         let several = folders.any(|folder| Some(folder) != first);
-        Self { sources, working, several }
+        Self { texts, working, several }
     }
 
     /// The folder of a text, as far as the working folder is known from the root on.
-    pub(crate) fn of(&self, source: SourceId) -> PathBuf {
-        absolute(self.working, &self.sources.get(source).folder)
+    pub(crate) fn of(&self, text_id: TextId) -> PathBuf {
+        absolute(self.working, &self.texts.get(text_id).folder)
     }
 
-    fn same(&self, a: SourceId, b: SourceId) -> bool {
+    fn same(&self, a: TextId, b: TextId) -> bool {
         a == b || plain(&self.of(a)) == plain(&self.of(b))
     }
 }
@@ -174,7 +174,7 @@ pub(crate) struct Params<'a, 'v> {
     /// What is marked in it.
     pub marks: &'a Marks,
     /// As they are written; `None` where there are none.
-    pub node: Option<&'a Node>,
+    pub node: Option<&'a Tree>,
     /// The variables.
     pub scope: Scope<'a, 'v>,
 }
@@ -196,26 +196,26 @@ impl Params<'_, '_> {
     }
 
     /// The text whose folder the stage works in.
-    pub(crate) fn home(&self, value: &Value, stage: &StageSpec) -> SourceId {
+    pub(crate) fn home(&self, value: &Value, stage: &StageSpec) -> TextId {
         let given = |name: &&String| {
             value.get(name).is_some_and(|v| !v.is_null() && v.as_array().is_none_or(|a| !a.is_empty()))
         };
         let holder = self.marks.folder.iter().find(given).and_then(|name| {
             let node = self.node?;
-            Some(self.scope.written(node, std::slice::from_ref(name)).node.span.source)
+            Some(self.scope.written(node, std::slice::from_ref(name)).node.span.text)
         });
-        holder.unwrap_or_else(|| stage.kind.as_ref().map_or(stage.span, |(_, span)| *span).source)
+        holder.unwrap_or_else(|| stage.kind.as_ref().map_or(stage.span, |(_, span)| *span).text)
     }
 
     /// The parameters with paths as seen from the folder of `home`; `None` where they stay as they are.
-    pub(crate) fn placed(&self, value: &Value, home: SourceId, folders: &Folders<'_>) -> Option<Value> {
+    pub(crate) fn placed(&self, value: &Value, home: TextId, folders: &Folders<'_>) -> Option<Value> {
         if !self.marks.paths || !folders.several {
             return None;
         }
         let place = |path: &[String], text: &str, separator: &str| {
-            let source = self.scope.beginning(self.node?, path).source;
-            let elsewhere = !text.is_empty() && !Path::new(text).is_absolute() && !folders.same(source, home);
-            elsewhere.then(|| Value::String(format!("{}{separator}{text}", folders.of(source).display())))
+            let text_id = self.scope.beginning(self.node?, path).text;
+            let elsewhere = !text.is_empty() && !Path::new(text).is_absolute() && !folders.same(text_id, home);
+            elsewhere.then(|| Value::String(format!("{}{separator}{text}", folders.of(text_id).display())))
         };
         let placed = self.rewrite(PATH, value, &mut |mark, path, value| {
             let text = value.as_str()?;

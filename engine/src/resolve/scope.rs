@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::{
     diag::{Diagnostic, Span},
     spec::VarDef,
-    yaml::{Data, Node},
+    yaml::{Data, Tree},
 };
 
 /// Most that one value may hold, as [`size`] counts.
@@ -26,7 +26,7 @@ pub(crate) struct Scope<'a, 'v> {
     /// The value of each.
     pub value: &'a dyn Fn(usize) -> &'v Value,
     /// What it is written as: in `vars`, or in the level that sets it.
-    pub node: &'a dyn Fn(usize) -> &'v Node,
+    pub node: &'a dyn Fn(usize) -> &'v Tree,
     /// How much more may be made.
     pub room: &'a Room,
 }
@@ -35,7 +35,7 @@ pub(crate) struct Scope<'a, 'v> {
 #[derive(Clone, Copy)]
 pub(crate) struct Written<'v> {
     /// Where and how.
-    pub node: &'v Node,
+    pub node: &'v Tree,
     /// The variable that holds it, if one does.
     pub var: Option<&'v str>,
 }
@@ -57,7 +57,7 @@ impl<'v> Scope<'_, 'v> {
     }
 
     /// Follows `steps` into a value, and every `${}` that is a whole text on the way, to what was written in the end.
-    pub(crate) fn written<'n>(&'n self, node: &'n Node, steps: &[String]) -> Written<'n> {
+    pub(crate) fn written<'n>(&'n self, node: &'n Tree, steps: &[String]) -> Written<'n> {
         let mut at = Written { node, var: None };
         let mut steps = steps.to_vec();
         steps.reverse();
@@ -80,7 +80,7 @@ impl<'v> Scope<'_, 'v> {
     }
 
     /// The text that a path begins in: of `"${base}/nano"` the one that `base` holds.
-    pub(crate) fn beginning(&self, node: &Node, steps: &[String]) -> Span {
+    pub(crate) fn beginning(&self, node: &Tree, steps: &[String]) -> Span {
         let mut at = self.written(node, steps).node;
         for _ in 0..MAX_HOLES {
             let hole = at.as_str().and_then(|text| text.strip_prefix("${")).and_then(|rest| rest.split_once('}'));
@@ -99,7 +99,7 @@ impl<'v> Scope<'_, 'v> {
 }
 
 /// The entry of a mapping, or the item of a list, with the place of its name.
-pub(crate) fn child<'n>(node: &'n Node, step: &str) -> Option<(Span, &'n Node)> {
+pub(crate) fn child<'n>(node: &'n Tree, step: &str) -> Option<(Span, &'n Tree)> {
     match &node.data {
         Data::Map(_) => node.entry(step).map(|e| (e.key_span, &e.value)),
         Data::List(items) => items.get(step.parse::<usize>().ok()?).map(|n| (n.span, n)),

@@ -136,7 +136,7 @@ impl<'s> Stage<'s> {
             let config = self.config(variant, cx, &mut found);
             for mut problem in found {
                 // Said once, and with the variant's name only where the first variant does not have it.
-                let place = problem.labels.first().map(|l| l.span);
+                let place = problem.places.first().map(|l| l.span);
                 if said.insert((problem.code, problem.message.clone(), place)) {
                     if variant > 0 {
                         let _ = write!(problem.message, " (in the variant `{}`)", cx.variants.list[variant].name);

@@ -9,7 +9,7 @@ use super::scope::{Scope, size};
 use crate::{
     diag::{Diagnostic, Span, advice, one_of},
     spec::VarDef,
-    yaml::{Data, Node, shorten},
+    yaml::{Data, Tree, shorten},
 };
 
 /// A value with holes for variables.
@@ -59,7 +59,7 @@ pub(crate) struct Compiled {
 }
 
 /// Finds the holes of a value.
-pub(crate) fn compile(node: &Node, vars: &IndexMap<String, VarDef>, problems: &mut Vec<Diagnostic>) -> Compiled {
+pub(crate) fn compile(node: &Tree, vars: &IndexMap<String, VarDef>, problems: &mut Vec<Diagnostic>) -> Compiled {
     let mut compiler = Compiler { vars, problems, deps: Vec::new(), ok: true };
     let template = compiler.node(node);
     let Compiler { mut deps, ok, .. } = compiler;
@@ -76,7 +76,7 @@ struct Compiler<'a> {
 }
 
 impl Compiler<'_> {
-    fn node(&mut self, node: &Node) -> Template {
+    fn node(&mut self, node: &Tree) -> Template {
         match &node.data {
             Data::String(text) if text.contains("${") => self.text(text, node.span),
             Data::List(items) => {

@@ -15,7 +15,7 @@ use crate::{
     diag::{Diagnostic, Span, advice},
     pipeline::Variant,
     spec::{Factor, Role, Setting},
-    yaml::{Node, shorten},
+    yaml::{Tree, shorten},
 };
 
 /// Most variants of one pipeline.
@@ -39,7 +39,7 @@ pub(crate) struct Valued<'s> {
     /// The value.
     pub value: Value,
     /// The level's value in the file, where a level set it.
-    pub node: Option<&'s crate::yaml::Node>,
+    pub node: Option<&'s crate::yaml::Tree>,
 }
 
 impl Variants<'_> {
@@ -180,7 +180,7 @@ fn baseline_level(factor: &Factor, vars: &Vars, paths: &PathVars<'_>) -> Option<
 }
 
 /// Whether the paths in a level's value start from where those of the baseline do.
-fn same_place(vars: &Vars, paths: &PathVars<'_>, var: usize, level: &Node) -> bool {
+fn same_place(vars: &Vars, paths: &PathVars<'_>, var: usize, level: &Tree) -> bool {
     vars.in_baseline(|scope| paths.place(var, level, scope) == paths.place(var, &vars.defs[var].value, scope))
 }
 

@@ -11,10 +11,10 @@ use super::{
     template::{Compiled, compile},
 };
 use crate::{
-    diag::{Diagnostic, SHOWN_OF_CIRCLE, SourceMap, Span, circle, one_of},
+    diag::{Diagnostic, SHOWN_OF_CIRCLE, Span, Texts, circle, one_of},
     kind::Synonym,
     spec::VarDef,
-    yaml::{self, Data, Node},
+    yaml::{self, Data, Tree},
 };
 
 /// All variables, by index.
@@ -40,12 +40,12 @@ impl Vars {
         set: &Overrides,
         room: &Room,
         synonyms: &[Synonym],
-        sources: &mut SourceMap,
+        texts: &mut Texts,
         problems: &mut Vec<Diagnostic>,
     ) -> Self {
         let mut changed = Vec::new();
         for text in &set.set {
-            if let Some((name, def)) = override_of(text, &defs, &set.folder, synonyms, sources, problems) {
+            if let Some((name, def)) = override_of(text, &defs, &set.folder, synonyms, texts, problems) {
                 let index = defs.get_index_of(&name).expect("it was looked up");
                 changed.retain(|&(i, _)| i != index);
                 changed.push((index, def.span));
@@ -95,7 +95,7 @@ impl Vars {
         &'v self,
         var: usize,
         value: &dyn Fn(usize) -> &'v Value,
-        node: &dyn Fn(usize) -> &'v Node,
+        node: &dyn Fn(usize) -> &'v Tree,
         room: &Room,
         problems: &mut Vec<Diagnostic>,
     ) -> Value {
@@ -137,10 +137,10 @@ fn override_of(
     defs: &IndexMap<String, VarDef>,
     folder: &Path,
     synonyms: &[Synonym],
-    sources: &mut SourceMap,
+    texts: &mut Texts,
     problems: &mut Vec<Diagnostic>,
 ) -> Option<(String, VarDef)> {
-    let source = sources.add("--set", text, folder);
+    let source = texts.add("--set", text, folder);
     let Some((name, value)) = text.split_once('=') else {
         problems.push(
             Diagnostic::error("set::syntax", "`--set` takes `name=value`")
@@ -168,6 +168,6 @@ fn override_of(
     }
     let offset = text.len() - value.len();
     let node = yaml::parse_at(source, value, offset, problems)
-        .unwrap_or(Node { span: Span::new(source, offset, text.len()), data: Data::Invalid });
+        .unwrap_or(Tree { span: Span::new(source, offset, text.len()), data: Data::Invalid });
     Some((name.to_owned(), VarDef { span, value: node }))
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{Factor, Level, Role, Setting, read::Reader};
 use crate::{
     diag::Diagnostic,
-    yaml::{Data, Entry, Node},
+    yaml::{Data, Entry, Tree},
 };
 
 impl Reader<'_> {
@@ -41,7 +41,7 @@ impl Reader<'_> {
         }
     }
 
-    fn plain_level(&mut self, var: &str, node: &Node) -> Level {
+    fn plain_level(&mut self, var: &str, node: &Tree) -> Level {
         self.literal(node);
         let settings = vec![Setting { var: var.to_owned(), span: node.span, value: node.clone() }];
         Level { value: node.to_json(), span: node.span, settings }
@@ -65,7 +65,7 @@ impl Reader<'_> {
     }
 
     /// Levels are compared with the baseline and become names, so they hold no `${}`.
-    fn literal(&mut self, node: &Node) {
+    fn literal(&mut self, node: &Tree) {
         match &node.data {
             Data::String(text) if text.contains("${") => self.report(
                 Diagnostic::error("factors::literal", "a factor's levels are literal values")

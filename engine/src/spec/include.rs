@@ -14,7 +14,7 @@ use super::{
     read::{FileSpec, read_file},
 };
 use crate::{
-    diag::{Diagnostic, SourceMap, Span, plain},
+    diag::{Diagnostic, Span, Texts, plain},
     yaml,
 };
 
@@ -49,7 +49,7 @@ fn read_file_bytes(path: &Path) -> io::Result<Vec<u8>> {
 pub fn load_with(path: &Path, read: &dyn Fn(&Path) -> io::Result<Vec<u8>>) -> PipelineSpec {
     let mut loader = Loader {
         read,
-        sources: SourceMap::default(),
+        texts: Texts::default(),
         problems: Vec::new(),
         files: Vec::new(),
         done: HashMap::new(),
@@ -68,7 +68,7 @@ pub fn load_with(path: &Path, read: &dyn Fn(&Path) -> io::Result<Vec<u8>>) -> Pi
         vars: shared.vars,
         factors: spec.factors,
         stages: shared.stages,
-        sources: Arc::new(loader.sources),
+        texts: Arc::new(loader.texts),
         problems: loader.problems,
     }
 }
@@ -82,7 +82,7 @@ struct Shared {
 
 struct Loader<'r> {
     read: &'r dyn Fn(&Path) -> io::Result<Vec<u8>>,
-    sources: SourceMap,
+    texts: Texts,
     problems: Vec<Diagnostic>,
     files: Vec<PathBuf>,
     done: HashMap<PathBuf, Shared>,
@@ -126,7 +126,7 @@ impl Loader<'_> {
         if let Err(error) = std::str::from_utf8(&bytes) {
             let text = String::from_utf8_lossy(&bytes).into_owned();
             let at = error.valid_up_to();
-            let source = self.sources.add(name, text, folder);
+            let source = self.texts.add(name, text, folder);
             let utf16 = bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff");
             let help = if utf16 { "it looks like UTF-16; save it as UTF-8" } else { "save it as UTF-8" };
             self.problems.push(
@@ -137,8 +137,8 @@ impl Loader<'_> {
             return None;
         }
         let text = String::from_utf8(bytes).expect("it was checked");
-        let source = self.sources.add(name, text, folder);
-        let text = &self.sources.get(source).text;
+        let source = self.texts.add(name, text, folder);
+        let text = &self.texts.get(source).text;
         let root = yaml::parse(source, text, &mut self.problems)?;
         Some(read_file(root, from.is_some(), &mut self.problems))
     }

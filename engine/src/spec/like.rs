@@ -7,10 +7,10 @@ use indexmap::IndexMap;
 use super::{InputSpec, StageSpec};
 use crate::{
     diag::{Diagnostic, SHOWN_OF_CIRCLE, advice, circle},
-    yaml::{Data, Entry, Node, shorten},
+    yaml::{Data, Entry, Tree, shorten},
 };
 
-/// Most that all stages of a pipeline may take from others, as [`Node::size`] counts: a chain of stages grows with its
+/// Most that all stages of a pipeline may take from others, as [`Tree::size`] counts: a chain of stages grows with its
 /// square.
 const MAX_TAKEN: usize = 1_000_000;
 
@@ -44,7 +44,7 @@ pub(crate) fn apply(stages: &mut IndexMap<String, StageSpec>, problems: &mut Vec
         for at in chain.into_iter().rev() {
             state[at] = State::Done;
             let Some(base) = stages[at].like.as_ref().and_then(|(name, _)| stages.get(name)) else { continue };
-            taken += base.params.as_ref().map_or(0, Node::size) + base.inputs.len();
+            taken += base.params.as_ref().map_or(0, Tree::size) + base.inputs.len();
             if taken > MAX_TAKEN {
                 problems.push(too_much(&stages[at]));
                 // What they have taken so far is of no use, and may be wrong a million times.
@@ -106,8 +106,8 @@ fn take(stage: &mut StageSpec, base: StageSpec) {
     stage.running = stage.running.or(base.running);
     // An input that is null leaves its port out, so nothing more is to be done.
     stage.inputs = merged(base.inputs, std::mem::take(&mut stage.inputs), |input: &InputSpec| &input.port);
-    let entries = |params: Option<Node>| match params {
-        Some(Node { data: Data::Map(entries), span }) => (Some(span), entries),
+    let entries = |params: Option<Tree>| match params {
+        Some(Tree { data: Data::Map(entries), span }) => (Some(span), entries),
         _ => (None, Vec::new()),
     };
     let ((base_span, mut kept), (own_span, own)) = (entries(base.params), entries(stage.params.take()));
@@ -115,7 +115,7 @@ fn take(stage: &mut StageSpec, base: StageSpec) {
     let gone: HashSet<&str> = nulls.iter().map(|e| e.key.as_str()).collect();
     kept.retain(|e| !gone.contains(e.key.as_str()));
     stage.removed = nulls.iter().map(|e| (e.key.clone(), e.key_span)).collect();
-    let params = |span| Node { span, data: Data::Map(merged(kept, own, |entry: &Entry| &entry.key)) };
+    let params = |span| Tree { span, data: Data::Map(merged(kept, own, |entry: &Entry| &entry.key)) };
     stage.params = own_span.or(base_span).map(params);
 }
 

@@ -75,9 +75,9 @@ use indexmap::IndexMap;
 use serde_json::Value;
 
 use crate::{
-    diag::{Diagnostic, SourceMap, Span},
+    diag::{Diagnostic, Span, Texts},
     pipeline::{Resources, RetryPolicy},
-    yaml::Node,
+    yaml::Tree,
 };
 
 pub use include::{load, load_with};
@@ -102,7 +102,7 @@ pub struct PipelineSpec {
     /// `stages:` of all files, included ones first.
     pub stages: IndexMap<String, StageSpec>,
     /// The texts.
-    pub sources: Arc<SourceMap>,
+    pub texts: Arc<Texts>,
     /// What was wrong so far; [`resolve`](crate::resolve::resolve) reports it together with what it finds itself.
     pub problems: Vec<Diagnostic>,
 }
@@ -113,7 +113,7 @@ pub struct VarDef {
     /// Where its name is.
     pub span: Span,
     /// Its value, possibly with `${}`.
-    pub value: Node,
+    pub value: Tree,
 }
 
 /// How a factor's levels make variants.
@@ -161,7 +161,7 @@ pub struct Setting {
     /// Where its name is.
     pub span: Span,
     /// Its value in this level.
-    pub value: Node,
+    pub value: Tree,
 }
 
 /// One stage.
@@ -179,7 +179,7 @@ pub struct StageSpec {
     /// `inputs:`, in file order, after those of the stage that it is like.
     pub inputs: Vec<InputSpec>,
     /// `params:`, a mapping where present, merged into that of the stage that it is like.
-    pub params: Option<Node>,
+    pub params: Option<Tree>,
     /// Parameters that `like:` brings and that are taken away with `null`, and where.
     pub removed: Vec<(String, Span)>,
     /// Where `params` or, without it, the kind is: the place for a parameter that is missing.
@@ -243,5 +243,5 @@ pub struct InputSpec {
     /// Where its name is.
     pub span: Span,
     /// What is connected: a text such as `stage`, `stage.output`, `stage[*]`, possibly with `${}`; or null.
-    pub value: Node,
+    pub value: Tree,
 }

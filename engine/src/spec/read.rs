@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use super::{Factor, InputSpec, Role, Running, StageSpec, VarDef, parse_bytes, parse_duration};
 use crate::{
     diag::{Diagnostic, Span, one_of},
-    yaml::{Data, Entry, Node, shorten},
+    yaml::{Data, Entry, Tree, shorten},
 };
 
 /// What one file says.
@@ -28,7 +28,7 @@ const STAGE_KEYS: [&str; 10] =
 const MAX_NAME: usize = 64;
 
 /// Reads a file's tree. `included` files may not hold factors and need no name.
-pub(crate) fn read_file(root: Node, included: bool, problems: &mut Vec<Diagnostic>) -> FileSpec {
+pub(crate) fn read_file(root: Tree, included: bool, problems: &mut Vec<Diagnostic>) -> FileSpec {
     Reader { problems }.file(root, included)
 }
 
@@ -42,14 +42,14 @@ impl Reader<'_> {
         self.problems.push(diagnostic);
     }
 
-    pub(super) fn wrong_type(&mut self, what: &str, expected: &str, found: &Node) {
+    pub(super) fn wrong_type(&mut self, what: &str, expected: &str, found: &Tree) {
         if !matches!(found.data, Data::Invalid) {
             let message = format!("{what} must be {expected}, not {}", found.describe());
             self.report(Diagnostic::error("spec::type", message).at(found.span, format!("expected {expected}")));
         }
     }
 
-    fn file(&mut self, root: Node, included: bool) -> FileSpec {
+    fn file(&mut self, root: Tree, included: bool) -> FileSpec {
         let mut spec = FileSpec::default();
         let span = root.span;
         let Data::Map(entries) = root.data else {
@@ -121,7 +121,7 @@ impl Reader<'_> {
         );
     }
 
-    pub(super) fn entries<'n>(&mut self, what: &str, node: &'n Node) -> &'n [Entry] {
+    pub(super) fn entries<'n>(&mut self, what: &str, node: &'n Tree) -> &'n [Entry] {
         if let Some(entries) = node.as_map() {
             return entries;
         }
@@ -131,7 +131,7 @@ impl Reader<'_> {
         &[]
     }
 
-    fn text(&mut self, what: &str, node: &Node) -> Option<String> {
+    fn text(&mut self, what: &str, node: &Tree) -> Option<String> {
         if let Some(text) = node.as_str() {
             return Some(text.to_owned());
         }
@@ -139,7 +139,7 @@ impl Reader<'_> {
         None
     }
 
-    fn name_value(&mut self, node: &Node) -> Option<String> {
+    fn name_value(&mut self, node: &Tree) -> Option<String> {
         let name = self.text("`pipeline`", node)?;
         self.check_name("pipeline", &name, node.span);
         Some(name)
@@ -164,7 +164,7 @@ impl Reader<'_> {
         false
     }
 
-    fn includes(&mut self, node: &Node) -> Vec<(String, Span)> {
+    fn includes(&mut self, node: &Tree) -> Vec<(String, Span)> {
         let items = match &node.data {
             Data::List(items) => items.as_slice(),
             Data::Null => &[],
@@ -173,7 +173,7 @@ impl Reader<'_> {
         items.iter().filter_map(|n| Some((self.text("`include`", n)?, n.span))).collect()
     }
 
-    fn vars(&mut self, node: &Node, vars: &mut IndexMap<String, VarDef>) {
+    fn vars(&mut self, node: &Tree, vars: &mut IndexMap<String, VarDef>) {
         for entry in self.entries("`vars`", node) {
             if self.check_name("variable", &entry.key, entry.key_span) {
                 vars.insert(entry.key.clone(), VarDef { span: entry.key_span, value: entry.value.clone() });
@@ -181,7 +181,7 @@ impl Reader<'_> {
         }
     }
 
-    fn stages(&mut self, node: Node, stages: &mut IndexMap<String, StageSpec>) {
+    fn stages(&mut self, node: Tree, stages: &mut IndexMap<String, StageSpec>) {
         let Data::Map(entries) = node.data else {
             self.entries("`stages`", &node);
             return;
@@ -194,7 +194,7 @@ impl Reader<'_> {
         }
     }
 
-    fn stage(&mut self, name: &str, span: Span, node: Node) -> StageSpec {
+    fn stage(&mut self, name: &str, span: Span, node: Tree) -> StageSpec {
         let mut spec = StageSpec {
             span,
             kind: None,
@@ -283,7 +283,7 @@ impl Reader<'_> {
         }
     }
 
-    fn inputs(&mut self, node: Node) -> Vec<InputSpec> {
+    fn inputs(&mut self, node: Tree) -> Vec<InputSpec> {
         let Data::Map(entries) = node.data else {
             self.entries("`inputs`", &node);
             return Vec::new();
@@ -303,7 +303,7 @@ impl Reader<'_> {
         inputs
     }
 
-    fn resources(&mut self, node: &Node, running: &mut Running) {
+    fn resources(&mut self, node: &Tree, running: &mut Running) {
         for entry in self.entries("`resources`", node) {
             let value = &entry.value;
             match entry.key.as_str() {
@@ -320,7 +320,7 @@ impl Reader<'_> {
         }
     }
 
-    fn count(&mut self, what: &str, node: &Node) -> Option<u32> {
+    fn count(&mut self, what: &str, node: &Tree) -> Option<u32> {
         if let Data::Number(n, _) = &node.data
             && let Some(n) = n.as_u64().and_then(|n| u32::try_from(n).ok())
         {
@@ -330,7 +330,7 @@ impl Reader<'_> {
         None
     }
 
-    fn duration(&mut self, what: &str, node: &Node) -> Option<Duration> {
+    fn duration(&mut self, what: &str, node: &Tree) -> Option<Duration> {
         let duration = node.as_str().and_then(parse_duration);
         if duration.is_none() {
             self.wrong_type(what, "a time with its unit, such as `30s`, `10m` or `1h30m`", node);

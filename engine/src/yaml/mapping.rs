@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Data, Entry, Node, shorten};
+use super::{Data, Entry, Tree, shorten};
 use crate::diag::Diagnostic;
 
 /// Most repeated keys that are reported of one mapping.
@@ -43,12 +43,12 @@ pub(super) fn drop_duplicates(entries: &mut Vec<Entry>, problems: &mut Vec<Diagn
 }
 
 /// `<<: *base` or `<<: [*a, *b]`: adds what is not there yet; of several, the first counts.
-pub(super) fn merge(entries: &mut Vec<Entry>, merges: Vec<Node>, problems: &mut Vec<Diagnostic>) {
+pub(super) fn merge(entries: &mut Vec<Entry>, merges: Vec<Tree>, problems: &mut Vec<Diagnostic>) {
     if merges.is_empty() {
         return;
     }
     let mut known: HashSet<String> = entries.iter().map(|e| e.key.clone()).collect();
-    let (maps, lists): (Vec<Node>, Vec<Node>) = merges.into_iter().partition(|m| !matches!(m.data, Data::List(_)));
+    let (maps, lists): (Vec<Tree>, Vec<Tree>) = merges.into_iter().partition(|m| !matches!(m.data, Data::List(_)));
     let listed = lists.into_iter().flat_map(|l| if let Data::List(items) = l.data { items } else { Vec::new() });
     for map in maps.into_iter().chain(listed) {
         match map.data {

@@ -27,12 +27,12 @@ pub const MAX_BYTES: usize = 16 << 20;
 pub const MAX_VALUES: usize = 2_000_000;
 /// Deepest nesting of lists and mappings.
 pub const MAX_DEPTH: usize = 64;
-/// Most that anchors and aliases of a file may stand for, together, as [`Node::size`] counts.
+/// Most that anchors and aliases of a file may stand for, together, as [`Tree::size`] counts.
 pub const MAX_ALIASED: usize = 100_000;
 
 /// A value and its place.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Node {
+pub struct Tree {
     /// Where it is written; for an alias, where the anchor is.
     pub span: Span,
     /// What it is.
@@ -51,7 +51,7 @@ pub enum Data {
     /// Text.
     String(String),
     /// A sequence.
-    List(Vec<Node>),
+    List(Vec<Tree>),
     /// A mapping, in file order, without duplicates.
     Map(Vec<Entry>),
     /// Something that has been reported already; whoever meets it stays quiet.
@@ -66,10 +66,10 @@ pub struct Entry {
     /// Where the key is.
     pub key_span: Span,
     /// The value.
-    pub value: Node,
+    pub value: Tree,
 }
 
-impl Node {
+impl Tree {
     /// The text, if it is one.
     pub fn as_str(&self) -> Option<&str> {
         match &self.data {
@@ -116,7 +116,7 @@ impl Node {
     pub fn has_invalid(&self) -> bool {
         match &self.data {
             Data::Invalid => true,
-            Data::List(items) => items.iter().any(Node::has_invalid),
+            Data::List(items) => items.iter().any(Tree::has_invalid),
             Data::Map(entries) => entries.iter().any(|e| e.value.has_invalid()),
             _ => false,
         }
@@ -139,7 +139,7 @@ impl Node {
             Data::Bool(b) => Value::Bool(*b),
             Data::Number(n, _) => Value::Number(n.clone()),
             Data::String(s) => Value::String(s.clone()),
-            Data::List(items) => Value::Array(items.iter().map(Node::to_json).collect()),
+            Data::List(items) => Value::Array(items.iter().map(Tree::to_json).collect()),
             Data::Map(entries) => {
                 Value::Object(entries.iter().map(|e| (e.key.clone(), e.value.to_json())).collect::<Map<_, _>>())
             }

@@ -5,22 +5,22 @@ use std::collections::HashMap;
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Tag};
 
 use super::{
-    Data, Entry, MAX_ALIASED, MAX_BYTES, MAX_DEPTH, MAX_VALUES, Node,
+    Data, Entry, MAX_ALIASED, MAX_BYTES, MAX_DEPTH, MAX_VALUES, Tree,
     advice::help,
     mapping::{drop_duplicates, merge},
     scalar::{BadNumber, resolve_plain},
     shorten,
 };
-use crate::diag::{Diagnostic, SourceId, Span};
+use crate::diag::{Diagnostic, Span, TextId};
 
 /// Parses one document. `None` when the text is no YAML at all (the reason is in `problems`); other problems are
 /// collected and the offending value becomes [`Data::Invalid`]. An empty text is [`Data::Null`].
-pub fn parse(source: SourceId, text: &str, problems: &mut Vec<Diagnostic>) -> Option<Node> {
+pub fn parse(source: TextId, text: &str, problems: &mut Vec<Diagnostic>) -> Option<Tree> {
     parse_at(source, text, 0, problems)
 }
 
 /// Like [`parse`], for a text that begins `offset` bytes into its source.
-pub fn parse_at(source: SourceId, text: &str, offset: usize, problems: &mut Vec<Diagnostic>) -> Option<Node> {
+pub fn parse_at(source: TextId, text: &str, offset: usize, problems: &mut Vec<Diagnostic>) -> Option<Tree> {
     let positions = Positions::new(source, text, offset);
     if text.len() > MAX_BYTES {
         problems.push(
@@ -54,13 +54,13 @@ pub fn parse_at(source: SourceId, text: &str, offset: usize, problems: &mut Vec<
         }
         builder.event(event, span)?;
     }
-    let nothing = Node { span: Span::new(source, offset, offset), data: Data::Null };
+    let nothing = Tree { span: Span::new(source, offset, offset), data: Data::Null };
     Some(builder.root.unwrap_or(nothing))
 }
 
 /// Turns the parser's character positions into bytes.
 struct Positions<'t> {
-    source: SourceId,
+    source: TextId,
     text: &'t str,
     /// Where the text begins in its source.
     offset: usize,
@@ -69,7 +69,7 @@ struct Positions<'t> {
 }
 
 impl<'t> Positions<'t> {
-    fn new(source: SourceId, text: &'t str, offset: usize) -> Self {
+    fn new(source: TextId, text: &'t str, offset: usize) -> Self {
         let bytes =
             if text.is_ascii() { Vec::new() } else { text.char_indices().map(|(byte, _)| byte as u32).collect() };
         Self { source, text, offset, bytes }
@@ -97,8 +97,8 @@ struct Frame {
 }
 
 enum Items {
-    List(Vec<Node>),
-    Map { entries: Vec<Entry>, merges: Vec<Node>, key: Option<Key> },
+    List(Vec<Tree>),
+    Map { entries: Vec<Entry>, merges: Vec<Tree>, key: Option<Key> },
 }
 
 struct Key {
@@ -111,7 +111,7 @@ struct Key {
 
 /// What an anchor stands for, with what it costs to copy.
 struct Anchored {
-    node: Node,
+    node: Tree,
     size: usize,
     height: usize,
 }
@@ -123,7 +123,7 @@ struct Builder<'t, 'p> {
     anchors: HashMap<usize, Anchored>,
     aliased: usize,
     values: usize,
-    root: Option<Node>,
+    root: Option<Tree>,
 }
 
 impl Builder<'_, '_> {
@@ -147,7 +147,7 @@ impl Builder<'_, '_> {
                     return Some(());
                 }
                 let data = self.scalar(&text, style, tag.as_deref(), span);
-                let node = Node { span, data };
+                let node = Tree { span, data };
                 self.remember(anchor, &node, 0)?;
                 self.push(node, 0);
             }
@@ -217,13 +217,13 @@ impl Builder<'_, '_> {
         // Block collections end where their last value does; flow collections have a closing bracket.
         let closed = end.end > end.start;
         let span = Span { end: if closed { end.end } else { last.max(frame.start.end) }, ..frame.start };
-        let node = Node { span, data };
+        let node = Tree { span, data };
         self.remember(frame.anchor, &node, height)?;
         self.push(node, height);
         Some(())
     }
 
-    fn push(&mut self, node: Node, height: usize) {
+    fn push(&mut self, node: Tree, height: usize) {
         let Some(frame) = self.stack.last_mut() else {
             self.root = Some(node);
             return;
@@ -243,7 +243,7 @@ impl Builder<'_, '_> {
     }
 
     /// Keeps what an anchor stands for; the copy is charged like an alias, since anchors can be nested too.
-    fn remember(&mut self, anchor: usize, node: &Node, height: usize) -> Option<()> {
+    fn remember(&mut self, anchor: usize, node: &Tree, height: usize) -> Option<()> {
         if anchor == 0 || anchor == KEY {
             return Some(());
         }
@@ -279,7 +279,7 @@ impl Builder<'_, '_> {
             if self.wants_key() {
                 self.set_key(Key { text: String::new(), span, merge: false, valid: false });
             } else {
-                self.push(Node { span, data: Data::Invalid }, 0);
+                self.push(Tree { span, data: Data::Invalid }, 0);
             }
             return Some(());
         };

@@ -133,7 +133,7 @@ fn includes_that_are_no_files() {
         let spec = pipe_engine::spec::load(&path("p.yaml"));
         let messages: Vec<&str> = spec.problems.iter().map(|p| p.message.as_str()).collect();
         assert!(messages.len() == 1 && messages[0].contains(expect), "{include}: {messages:?}");
-        assert_eq!(spec.problems[0].labels.len(), 1, "it is located");
+        assert_eq!(spec.problems[0].places.len(), 1, "it is located");
         assert!(start.elapsed() < Duration::from_secs(5));
     };
     check("/dev/zero", "it is a device, a pipe or a socket, and no file");

@@ -104,5 +104,5 @@ fn unused_variables_of_included_files_are_no_warning() {
     let resolved = resolve_files(&[("p.yaml", &format!("pipeline: p\nvars:\n{many}stages: {{}}\n"))], &[]);
     let warnings = resolved.unwrap_or_else(|p| panic!("{p}")).warnings;
     assert_eq!(warnings.to_string(), "p.yaml:3:3: nothing uses 20000 of the variables");
-    assert_eq!(warnings.items[0].labels.len(), 10);
+    assert_eq!(warnings.items[0].places.len(), 10);
 }

@@ -112,8 +112,8 @@ fn problems_point_at_set() {
     let text = "pipeline: p\nvars: { n: 1 }\nstages:\n  t: { kind: table, params: { path: a } }\n  \
                 s: { kind: sample, inputs: { pool: t }, params: { count: \"${n}\" } }\n";
     let Err(problems) = resolve_files(&[("p.yaml", text)], &["n=none"]) else { panic!("it resolves") };
-    let labels = &problems.items[0].labels;
+    let labels = &problems.items[0].places;
     assert_eq!(labels.len(), 2);
-    assert_eq!(problems.sources.get(labels[1].span.source).name, "--set");
+    assert_eq!(problems.texts.get(labels[1].span.text).name, "--set");
     assert_eq!(labels[1].text, "`n` is set here");
 }

@@ -155,7 +155,8 @@ impl LoraParams {
 /// What the kind makes of little.
 #[cfg(test)]
 pub(crate) const GOLDEN: crate::golden::Golden = crate::golden::Golden {
-    stage: "inputs: { examples: respond }, params: { model: MODEL, lora: { r: 2 }, budget: { steps: 2 }, warmup_steps: 0 }",
+    stage: "inputs: { examples: respond }, params: { model: MODEL, lora: { r: 2 }, budget: { steps: 2 }, \
+        warmup_steps: 0 }",
     version: 1,
     outputs: &[
         ("adapter", "a90cef078aeb3f07b640175424d87c3d55bbb442e4da079817ab02ec955dc27d"),

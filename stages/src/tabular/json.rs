@@ -20,7 +20,7 @@ const BLOCK_SIZE: usize = 4 << 20;
 const ROWS_PER_CHUNK: usize = 4096;
 
 /// One row's text.
-struct Row<'a> {
+struct RowText<'a> {
     text: &'a str,
     /// The line it starts on.
     line: u64,
@@ -28,7 +28,7 @@ struct Row<'a> {
     key: Option<&'a str>,
 }
 
-fn place(path: &Path, row: &Row, error: &serde_json::Error) -> Place {
+fn place(path: &Path, row: &RowText, error: &serde_json::Error) -> Place {
     Place {
         path: path.to_owned(),
         line: row.line + (error.line() as u64).saturating_sub(1),
@@ -61,7 +61,7 @@ fn foreign_word<'a>(text: &'a str, error: &serde_json::Error) -> Option<&'a str>
 }
 
 /// A number that no 64-bit type keeps, as an error.
-fn check_numbers(path: &Path, row: &Row, options: &ReadOptions) -> Result<(), TabularError> {
+fn check_numbers(path: &Path, row: &RowText, options: &ReadOptions) -> Result<(), TabularError> {
     let Some(lost) = lost_number(row.text, options) else { return Ok(()) };
     let before = &row.text[..lost.written.as_ptr() as usize - row.text.as_ptr() as usize];
     let line = row.line + memchr::memchr_iter(b'\n', before.as_bytes()).count() as u64;
@@ -70,7 +70,11 @@ fn check_numbers(path: &Path, row: &Row, options: &ReadOptions) -> Result<(), Ta
     Err(TabularError::Value { place, column: lost.column, message: lost.message })
 }
 
-fn infer<'a>(path: &Path, rows: impl Iterator<Item = Row<'a>>, options: &ReadOptions) -> Result<Columns, TabularError> {
+fn infer<'a>(
+    path: &Path,
+    rows: impl Iterator<Item = RowText<'a>>,
+    options: &ReadOptions,
+) -> Result<Columns, TabularError> {
     let mut columns = Columns::new();
     let mut clash = Clash::default();
     for row in rows {
@@ -89,7 +93,7 @@ fn infer<'a>(path: &Path, rows: impl Iterator<Item = Row<'a>>, options: &ReadOpt
 
 fn build<'a>(
     path: &Path,
-    rows: impl Iterator<Item = Row<'a>>,
+    rows: impl Iterator<Item = RowText<'a>>,
     types: &Columns,
     options: &ReadOptions,
 ) -> Result<Built, TabularError> {
@@ -121,9 +125,9 @@ pub(crate) struct Lines<'a> {
     pub options: &'a ReadOptions,
 }
 
-fn lines_of(block: &Block) -> Result<impl Iterator<Item = Row<'_>>, TabularError> {
+fn lines_of(block: &Block) -> Result<impl Iterator<Item = RowText<'_>>, TabularError> {
     let lines = block.lines()?.filter(|(_, text)| !is_blank(text));
-    Ok(lines.map(|(line, text)| Row { text, line, key: None }))
+    Ok(lines.map(|(line, text)| RowText { text, line, key: None }))
 }
 
 fn is_blank(line: &str) -> bool {
@@ -189,8 +193,8 @@ struct OwnedRow {
 }
 
 impl DocumentRows {
-    fn rows(&self) -> impl Iterator<Item = Row<'_>> {
-        self.rows.iter().map(|row| Row { text: &row.text, line: row.line, key: row.key.as_deref() })
+    fn rows(&self) -> impl Iterator<Item = RowText<'_>> {
+        self.rows.iter().map(|row| RowText { text: &row.text, line: row.line, key: row.key.as_deref() })
     }
 }
 

@@ -13,7 +13,7 @@ use std::{borrow::Cow, collections::HashSet};
 use serde_json::{Map, Value};
 
 use self::{names::known_names, union::choices};
-use super::words::{describe, expectation, list, type_hint, type_name};
+use super::phrases::{describe, expectation, list, type_hint, type_name};
 use crate::{diag::did_you_mean, kind::Synonym};
 
 /// Something wrong with a parameter.

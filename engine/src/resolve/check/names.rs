@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::{
-    super::words::{expectation, list},
+    super::phrases::{expectation, list},
     Walk, follow,
 };
 use crate::{

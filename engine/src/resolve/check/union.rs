@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::{super::words::expectation, Problem, Walk, follow};
+use super::{super::phrases::expectation, Problem, Walk, follow};
 use crate::diag::{did_you_mean, list_names};
 
 impl<'s, 'v> Walk<'s, 'v, '_> {

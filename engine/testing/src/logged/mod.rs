@@ -1,5 +1,5 @@
-//! Kinds that take a little time, and write down in a file outside the store every piece of work they do: for tests with
-//! several processes, and with such as are killed.
+//! Kinds that take a little time, and write down in a file outside the store every piece of work they do: for tests
+//! with several processes, and with such as are killed.
 
 mod answer;
 mod mark;

@@ -6,6 +6,7 @@
 
 mod config;
 mod file;
+mod meta;
 mod metadata;
 mod names;
 mod tensors;

@@ -6,14 +6,14 @@ use serde_json::Value;
 
 use super::{
     GgufError,
+    meta::Meta,
     tokenizer_read::{SPLITS, kind},
-    write::Entry,
 };
 use crate::tokenizer::Tokenizer;
 
 /// The entries that llama.cpp needs to build the tokenizer. `rows` is the size of the embedding table: ids without a
 /// token are filled up. `ends` are all tokens that end a text.
-pub(super) fn entries(tokenizer: &Tokenizer, rows: usize, ends: &[u32]) -> Result<Vec<(String, Entry)>, GgufError> {
+pub(super) fn entries(tokenizer: &Tokenizer, rows: usize, ends: &[u32]) -> Result<Vec<(String, Meta)>, GgufError> {
     let text = tokenizer.inner().to_string(false).map_err(|e| GgufError::Unsupported(format!("its tokenizer: {e}")))?;
     let json: Value = serde_json::from_str(&text).map_err(|e| GgufError::Unsupported(format!("its tokenizer: {e}")))?;
     if json["model"]["type"] != "BPE" {
@@ -28,19 +28,19 @@ pub(super) fn entries(tokenizer: &Tokenizer, rows: usize, ends: &[u32]) -> Resul
     let spelled = spellings(&json);
     let spelling = |id| spelled.get(&id).cloned().unwrap_or_else(|| format!("[PAD{id}]"));
     let tokens: Vec<String> = (0..rows as u64).map(spelling).collect();
-    let mut found = vec![("tokenizer.ggml.tokens".to_owned(), Entry::Texts(tokens.clone()))];
+    let mut found = vec![("tokenizer.ggml.tokens".to_owned(), Meta::Texts(tokens.clone()))];
     let mut add = |key: &str, entry| found.push((format!("tokenizer.ggml.{key}"), entry));
     if byte_fallback {
-        add("model", Entry::Text("llama".into()));
-        add("pre", Entry::Text("default".into()));
-        add("scores", Entry::Numbers(scores(&tokens, &merges)));
-        add("add_space_prefix", Entry::Flag(adds_space(&json)));
+        add("model", Meta::Text("llama".into()));
+        add("pre", Meta::Text("default".into()));
+        add("scores", Meta::Numbers(scores(&tokens, &merges)));
+        add("add_space_prefix", Meta::Flag(adds_space(&json)));
     } else {
-        add("model", Entry::Text("gpt2".into()));
-        add("pre", Entry::Text(split_name(&json)?.into()));
-        add("merges", Entry::Texts(merges.iter().map(|(l, r)| format!("{l} {r}")).collect()));
+        add("model", Meta::Text("gpt2".into()));
+        add("pre", Meta::Text(split_name(&json)?.into()));
+        add("merges", Meta::Texts(merges.iter().map(|(l, r)| format!("{l} {r}")).collect()));
     }
-    add("token_type", Entry::Kinds(kinds(tokenizer, &json, &tokens, &spelled, byte_fallback)));
+    add("token_type", Meta::Kinds(kinds(tokenizer, &json, &tokens, &spelled, byte_fallback)));
     // What stands around a text is decided by the post-processor, whether or not the tokens are named.
     let (bare, full) = (tokenizer.encode("a", false)?, tokenizer.encode("a", true)?);
     let at = full.windows(bare.len().max(1)).position(|w| w == bare).unwrap_or(0);
@@ -71,11 +71,11 @@ pub(super) fn entries(tokenizer: &Tokenizer, rows: usize, ends: &[u32]) -> Resul
         ("eom", further.get(1).copied()),
     ] {
         if let Some(id) = id {
-            add(&format!("{role}_token_id"), Entry::Count(id));
+            add(&format!("{role}_token_id"), Meta::Count(id));
         }
     }
-    add("add_bos_token", Entry::Flag(!before.is_empty()));
-    add("add_eos_token", Entry::Flag(!after.is_empty()));
+    add("add_bos_token", Meta::Flag(!before.is_empty()));
+    add("add_eos_token", Meta::Flag(!after.is_empty()));
     Ok(found)
 }
 

@@ -10,7 +10,7 @@ use std::{
 
 use candle_core::quantized::{GgmlDType, QTensor};
 
-use super::{GgufError, config::yarn_attention, names, tokenizer_write};
+use super::{GgufError, config::yarn_attention, meta::Meta, names, tokenizer_write};
 use crate::{
     adapter::Merged,
     config::{Activation, DecoderConfig, Position, RopeScaling},
@@ -28,17 +28,6 @@ pub enum GgufType {
     /// 8-bit integers in blocks of 32 with an f16 scale; matrices whose rows are not a multiple of 32 are stored as
     /// f16.
     Q8_0,
-}
-
-/// A value of the metadata.
-pub(super) enum Entry {
-    Count(u32),
-    Number(f32),
-    Flag(bool),
-    Text(String),
-    Texts(Vec<String>),
-    Numbers(Vec<f32>),
-    Kinds(Vec<i32>),
 }
 
 const ALIGNMENT: usize = 32;
@@ -60,7 +49,7 @@ pub fn export_gguf(
     let config = model.config();
     let mut entries = describe(config, stored)?;
     entries.extend(tokenizer_write::entries(tokenizer, config.vocab_size, ends)?);
-    entries.extend(chat_template.map(|t| ("tokenizer.chat_template".to_owned(), Entry::Text(t.to_owned()))));
+    entries.extend(chat_template.map(|t| ("tokenizer.chat_template".to_owned(), Meta::Text(t.to_owned()))));
     let factors = rope_factors(config);
     let mut tensors: Vec<(String, Vec<usize>, GgmlDType, Option<Param>)> = Param::all(config)
         .into_iter()
@@ -117,7 +106,7 @@ fn encode(model: &Merged<'_>, param: Param, dtype: GgmlDType) -> Result<Vec<u8>,
 }
 
 /// `general.*` and the architecture's own keys.
-fn describe(config: &DecoderConfig, stored: GgufType) -> Result<Vec<(String, Entry)>, GgufError> {
+fn describe(config: &DecoderConfig, stored: GgufType) -> Result<Vec<(String, Meta)>, GgufError> {
     let unsupported = |what: String| GgufError::Unsupported(what);
     let architecture = config
         .family
@@ -143,11 +132,11 @@ fn describe(config: &DecoderConfig, stored: GgufType) -> Result<Vec<(String, Ent
         GgufType::F16 => 1,
         GgufType::Q8_0 => 7,
     };
-    let count = |n: usize| Entry::Count(n as u32);
+    let count = |n: usize| Meta::Count(n as u32);
     let mut entries = vec![
-        ("general.architecture".to_owned(), Entry::Text(architecture.into())),
-        ("general.file_type".to_owned(), Entry::Count(file_type)),
-        ("general.quantization_version".to_owned(), Entry::Count(2)),
+        ("general.architecture".to_owned(), Meta::Text(architecture.into())),
+        ("general.file_type".to_owned(), Meta::Count(file_type)),
+        ("general.quantization_version".to_owned(), Meta::Count(2)),
     ];
     let mut add = |tail: &str, entry| entries.push((format!("{architecture}.{tail}"), entry));
     add("block_count", count(config.num_layers()));
@@ -158,15 +147,15 @@ fn describe(config: &DecoderConfig, stored: GgufType) -> Result<Vec<(String, Ent
     add("attention.head_count_kv", count(config.num_key_value_heads));
     add("attention.key_length", count(config.head_dim));
     add("attention.value_length", count(config.head_dim));
-    add("attention.layer_norm_rms_epsilon", Entry::Number(config.norm_eps as f32));
+    add("attention.layer_norm_rms_epsilon", Meta::Number(config.norm_eps as f32));
     add("rope.dimension_count", count(config.head_dim));
-    add("rope.freq_base", Entry::Number(rope.theta as f32));
+    add("rope.freq_base", Meta::Number(rope.theta as f32));
     add("vocab_size", count(config.vocab_size));
     match &rope.scaling {
         RopeScaling::Default | RopeScaling::Llama3 { .. } | RopeScaling::Factors { .. } => {}
         RopeScaling::Linear { factor } => {
-            add("rope.scaling.type", Entry::Text("linear".into()));
-            add("rope.scaling.factor", Entry::Number(*factor as f32));
+            add("rope.scaling.type", Meta::Text("linear".into()));
+            add("rope.scaling.factor", Meta::Number(*factor as f32));
         }
         RopeScaling::Yarn {
             factor,
@@ -179,8 +168,8 @@ fn describe(config: &DecoderConfig, stored: GgufType) -> Result<Vec<(String, Ent
             if !truncate {
                 return Err(unsupported("YaRN with `truncate: false` has no counterpart".into()));
             }
-            add("rope.scaling.type", Entry::Text("yarn".into()));
-            add("rope.scaling.factor", Entry::Number(*factor as f32));
+            add("rope.scaling.type", Meta::Text("yarn".into()));
+            add("rope.scaling.factor", Meta::Number(*factor as f32));
             add("rope.scaling.original_context_length", count(*original_max_position_embeddings));
             // llama.cpp has the usual values by itself.
             let attention = attention_factor / yarn_attention(*factor);
@@ -190,7 +179,7 @@ fn describe(config: &DecoderConfig, stored: GgufType) -> Result<Vec<(String, Ent
                 ("rope.scaling.yarn_beta_slow", *beta_slow, 1.0),
             ] {
                 if (found - usual).abs() > 1e-9 {
-                    add(tail, Entry::Number(found as f32));
+                    add(tail, Meta::Number(found as f32));
                 }
             }
         }
@@ -242,7 +231,7 @@ impl<W: Write> Counted<W> {
 
     fn header(
         &mut self,
-        entries: &[(String, Entry)],
+        entries: &[(String, Meta)],
         tensors: &[(String, Vec<usize>, GgmlDType, Option<Param>)],
     ) -> std::io::Result<()> {
         self.bytes(b"GGUF")?;
@@ -269,38 +258,38 @@ impl<W: Write> Counted<W> {
         self.pad()
     }
 
-    fn entry(&mut self, entry: &Entry) -> std::io::Result<()> {
+    fn entry(&mut self, entry: &Meta) -> std::io::Result<()> {
         const ARRAY: u32 = 9;
         match entry {
-            Entry::Count(n) => {
+            Meta::Count(n) => {
                 self.u32(4)?;
                 self.u32(*n)
             }
-            Entry::Number(x) => {
+            Meta::Number(x) => {
                 self.u32(6)?;
                 self.bytes(&x.to_le_bytes())
             }
-            Entry::Flag(flag) => {
+            Meta::Flag(flag) => {
                 self.u32(7)?;
                 self.bytes(&[u8::from(*flag)])
             }
-            Entry::Text(text) => {
+            Meta::Text(text) => {
                 self.u32(8)?;
                 self.text(text)
             }
-            Entry::Texts(texts) => {
+            Meta::Texts(texts) => {
                 self.u32(ARRAY)?;
                 self.u32(8)?;
                 self.u64(texts.len())?;
                 texts.iter().try_for_each(|t| self.text(t))
             }
-            Entry::Numbers(numbers) => {
+            Meta::Numbers(numbers) => {
                 self.u32(ARRAY)?;
                 self.u32(6)?;
                 self.u64(numbers.len())?;
                 numbers.iter().try_for_each(|x| self.bytes(&x.to_le_bytes()))
             }
-            Entry::Kinds(kinds) => {
+            Meta::Kinds(kinds) => {
                 self.u32(ARRAY)?;
                 self.u32(5)?;
                 self.u64(kinds.len())?;

@@ -6,7 +6,7 @@ use super::{CachedBatch, Decoder, ModelError, Span, error::Context, layer::Pass}
 use crate::ops::{AttentionSpec, Rope};
 
 /// Keys and values of one slot in one layer, `[kv_heads, positions, head_dim]`; `None` while empty.
-pub(super) type Slot = Option<[Tensor; 2]>;
+pub(super) type KeysValues = Option<[Tensor; 2]>;
 
 /// Runs the batch through the blocks, appending to `caches` (`[layer][slot]`), and returns the logits of the tokens
 /// `wanted`, `[wanted, vocab]` in f32.
@@ -16,7 +16,7 @@ pub(super) fn step(
     wanted: &[usize],
     adapter: Option<usize>,
     rope: Option<&Rope>,
-    caches: &mut [Vec<Slot>],
+    caches: &mut [Vec<KeysValues>],
 ) -> std::result::Result<Vec<f32>, ModelError> {
     let positions: Vec<u32> = batch.spans.iter().flat_map(|s| (s.start..s.start + s.len).map(|p| p as u32)).collect();
     let mut x = decoder.embed_tokens(&batch.tokens)?;
@@ -46,7 +46,14 @@ pub(super) fn step(
 }
 
 /// Attention of one row's new tokens, `[len, heads * head_dim]`, to its slot and themselves.
-fn attend_row(q: &Tensor, k: &Tensor, v: &Tensor, spec: &AttentionSpec, span: Span, slot: &mut Slot) -> Result<Tensor> {
+fn attend_row(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    spec: &AttentionSpec,
+    span: Span,
+    slot: &mut KeysValues,
+) -> Result<Tensor> {
     let split = |t: &Tensor, heads: usize| t.reshape((span.len, heads, spec.head_dim))?.transpose(0, 1)?.contiguous();
     let (mut keys, mut values) = (split(k, spec.n_kv_heads)?, split(v, spec.n_kv_heads)?);
     if let Some([old_keys, old_values]) = slot.as_ref().filter(|_| span.start > 0) {

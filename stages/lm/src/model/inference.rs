@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::{
     CachedBatch, Decoder, ModelError,
     adapters::adapter_index,
-    composed::{self, Slot},
+    composed::{self, KeysValues},
     cpu::{CpuModel, CpuPass},
     decoder::check_tokens,
     rotary::Rotary,
@@ -49,7 +49,7 @@ enum Caches {
     /// Slot `s` is slot `s / groups` of group `s % groups`.
     Cpu(Vec<Group>),
     /// Per layer and slot.
-    Tensors(Vec<Vec<Slot>>),
+    Tensors(Vec<Vec<KeysValues>>),
 }
 
 /// Slots whose rows are computed together from the embedding to the logits.

@@ -38,7 +38,7 @@ pub fn cross_entropy(hidden: &Tensor, head: &Weight, targets: &[u32], weights: &
         return composed::cross_entropy(hidden, &head.to_tensor(hidden.device())?, targets, weights);
     }
     let rows =
-        (0..rows).filter(wanted).map(|i| Row { at: i, target: targets[i] as usize, weight: weights[i] }).collect();
+        (0..rows).filter(wanted).map(|i| Wanted { at: i, target: targets[i] as usize, weight: weights[i] }).collect();
     let want_hidden = hidden.track_op();
     match head {
         Weight::Dense(w) if fused(&[w]) && w.track_op() => {
@@ -53,7 +53,7 @@ pub fn cross_entropy(hidden: &Tensor, head: &Weight, targets: &[u32], weights: &
 }
 
 /// A row whose loss is wanted.
-struct Row {
+struct Wanted {
     at: usize,
     target: usize,
     weight: f32,
@@ -61,7 +61,7 @@ struct Row {
 
 /// Inputs: hidden and, if it is trained, the head.
 struct CrossEntropy {
-    rows: Vec<Row>,
+    rows: Vec<Wanted>,
     frozen: Option<Frozen>,
     want_hidden: bool,
     /// Gradients of hidden and head for a loss gradient of 1, from the forward pass.

@@ -38,8 +38,8 @@ impl Tokenizer {
 
     /// The tokens of a prompt as they begin a text that goes on: what a model is to continue, and what it saw in
     /// training. A space at the end belongs to the first word of the continuation where the vocabulary has words with
-    /// their spaces. Where a token would reach over the end of the prompt (vocabularies whose tokens span words), nobody
-    /// knows which one it will be, and the prompt's own tokens are taken, as transformers does.
+    /// their spaces. Where a token would reach over the end of the prompt (vocabularies whose tokens span words),
+    /// nobody knows which one it will be, and the prompt's own tokens are taken, as transformers does.
     ///
     /// # Errors
     /// The text cannot be represented.

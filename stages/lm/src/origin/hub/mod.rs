@@ -108,35 +108,35 @@ impl HubSettings {
     /// # Errors The hub cannot be reached, does not know the repository or revision, or does not let this token in; the
     /// repository has no safetensors; offline, the snapshot is not complete in the cache; `stop` said so.
     pub fn fetch(&self, repo: &str, revision: &str, stop: &dyn Fn() -> bool) -> Result<HubModel, HubError> {
-        let context = Context { settings: self, repo, revision, stop };
+        let fetch = Fetch { settings: self, repo, revision, stop };
         let known = if is_commit(revision) { Some(revision.to_owned()) } else { self.remembered(repo, revision) };
         if (is_commit(revision) || self.offline)
             && let Some(commit) = known
-            && let path = context.snapshot(&commit)
+            && let path = fetch.snapshot(&commit)
             && is_complete(&path)
         {
             return Ok(HubModel { path, commit });
         }
         if self.offline {
-            return Err(HubError::Offline { id: context.id(), cache: self.cache.clone() });
+            return Err(HubError::Offline { id: fetch.id(), cache: self.cache.clone() });
         }
-        let description = context.describe()?;
+        let description = fetch.describe()?;
         let (commit, listed) = (description.sha.clone(), description.files());
         let wanted = |name: &&String| COMPANIONS.contains(&name.as_str()) || is_module_file(name);
         for name in listed.iter().filter(wanted) {
-            context.download(&commit, name)?;
+            fetch.download(&commit, name)?;
         }
-        for name in context.weight_files(&listed, |name| context.download(&commit, name))? {
-            context.download(&commit, &name)?;
+        for name in fetch.weight_files(&listed, |name| fetch.download(&commit, name))? {
+            fetch.download(&commit, &name)?;
         }
         // Remembered last, so that a name never leads to half a snapshot.
-        let reference = context.folder().join("refs").join(revision);
+        let reference = fetch.folder().join("refs").join(revision);
         let remember = || -> io::Result<()> {
             fs::create_dir_all(reference.parent().unwrap_or(&reference))?;
             fs::write(&reference, &commit)
         };
         remember().map_err(|source| HubError::Cache { path: reference.clone(), source })?;
-        Ok(HubModel { path: context.snapshot(&commit), commit })
+        Ok(HubModel { path: fetch.snapshot(&commit), commit })
     }
 
     /// The commit that a revision is now. A commit is itself; offline it is what the cache remembers; else the hub is
@@ -148,12 +148,12 @@ impl HubSettings {
         if is_commit(revision) {
             return Ok(revision.to_owned());
         }
-        let context = Context { settings: self, repo, revision, stop };
+        let fetch = Fetch { settings: self, repo, revision, stop };
         if self.offline {
-            let unknown = || HubError::Offline { id: context.id(), cache: self.cache.clone() };
+            let unknown = || HubError::Offline { id: fetch.id(), cache: self.cache.clone() };
             return self.remembered(repo, revision).ok_or_else(unknown);
         }
-        Ok(context.describe()?.sha)
+        Ok(fetch.describe()?.sha)
     }
 
     /// The commit that the cache has for a branch or tag.
@@ -208,14 +208,14 @@ fn is_file_name(etag: &str) -> bool {
 }
 
 /// One fetch.
-struct Context<'a> {
+struct Fetch<'a> {
     settings: &'a HubSettings,
     repo: &'a str,
     revision: &'a str,
     stop: &'a dyn Fn() -> bool,
 }
 
-impl Context<'_> {
+impl Fetch<'_> {
     fn id(&self) -> String {
         format!("{}@{}", self.repo, self.revision)
     }

@@ -7,15 +7,15 @@ use std::{
 
 use super::blot;
 
-/// Index of a text in a [`SourceMap`]. Files are numbered in the order in which they were read: the pipeline file is 0.
+/// Index of a text in a [`Texts`]. Files are numbered in the order in which they were read: the pipeline file is 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct SourceId(pub(crate) u32);
+pub struct TextId(pub(crate) u32);
 
 /// A range of bytes in one text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Span {
     /// The text.
-    pub source: SourceId,
+    pub text: TextId,
     /// First byte.
     pub start: u32,
     /// One past the last byte.
@@ -24,14 +24,14 @@ pub struct Span {
 
 impl Span {
     /// The span of bytes `start..end`.
-    pub fn new(source: SourceId, start: usize, end: usize) -> Self {
-        Self { source, start: start as u32, end: end as u32 }
+    pub fn new(text: TextId, start: usize, end: usize) -> Self {
+        Self { text, start: start as u32, end: end as u32 }
     }
 }
 
 /// One text: a file, or what was given with `--set`.
 #[derive(Debug, Clone)]
-pub struct SourceFile {
+pub struct Text {
     /// The path as people know it, or `--set`.
     pub name: String,
     /// The text, without a byte order mark.
@@ -43,7 +43,7 @@ pub struct SourceFile {
     shown: OnceLock<String>,
 }
 
-impl SourceFile {
+impl Text {
     /// The text as people may see it, in as many bytes.
     pub fn shown(&self) -> &str {
         self.shown.get_or_init(|| blot(&self.text))
@@ -63,50 +63,44 @@ impl SourceFile {
 
 /// All texts of one pipeline.
 #[derive(Debug, Clone, Default)]
-pub struct SourceMap {
-    files: Vec<SourceFile>,
+pub struct Texts {
+    files: Vec<Text>,
 }
 
-impl SourceMap {
+impl Texts {
     /// Adds a text.
-    pub fn add(&mut self, name: impl Into<String>, text: impl Into<String>, folder: &Path) -> SourceId {
+    pub fn add(&mut self, name: impl Into<String>, text: impl Into<String>, folder: &Path) -> TextId {
         let text = text.into();
         let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at as u32 + 1)).collect();
-        self.files.push(SourceFile {
-            name: name.into(),
-            text,
-            folder: folder.to_owned(),
-            lines,
-            shown: OnceLock::new(),
-        });
-        SourceId(self.files.len() as u32 - 1)
+        self.files.push(Text { name: name.into(), text, folder: folder.to_owned(), lines, shown: OnceLock::new() });
+        TextId(self.files.len() as u32 - 1)
     }
 
     /// All texts, in the order in which they were added.
-    pub fn files(&self) -> &[SourceFile] {
+    pub fn files(&self) -> &[Text] {
         &self.files
     }
 
     /// A text that was added.
-    pub fn get(&self, id: SourceId) -> &SourceFile {
+    pub fn get(&self, id: TextId) -> &Text {
         &self.files[id.0 as usize]
     }
 
     /// All texts, in the order in which they were added.
-    pub fn iter(&self) -> impl Iterator<Item = &SourceFile> {
+    pub fn iter(&self) -> impl Iterator<Item = &Text> {
         self.files.iter()
     }
 
     /// Line and column of the span's start, counted from 1, columns in characters.
     pub fn position(&self, span: Span) -> (usize, usize) {
-        let (file, byte) = (self.get(span.source), span.start as usize);
+        let (file, byte) = (self.get(span.text), span.start as usize);
         let (line, start) = file.line_of(byte);
         (line + 1, file.text[start..byte].chars().count() + 1)
     }
 
     /// The span cut off at the end of its first line: what a label marks, since a block of many lines is hard to read.
     pub fn first_line(&self, span: Span) -> Span {
-        let text = &self.get(span.source).text[span.start as usize..span.end as usize];
+        let text = &self.get(span.text).text[span.start as usize..span.end as usize];
         let line = text.lines().next().unwrap_or("").trim_end();
         Span { end: span.start + line.len() as u32, ..span }
     }
