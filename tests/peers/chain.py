@@ -1,11 +1,13 @@
-"""Times 300 trivial chained stages (10 wide, 30 deep, each copying a line through `sh`) in pipe, DVC and Snakemake: cold, and with nothing changed.
+"""Times 300 trivial chained stages (10 wide, 30 deep, each copying a line through `sh`) in pipe, DVC and Snakemake:
+cold, and with nothing changed.
 
     cargo build --release
     pip install dvc snakemake          # DVC 3.67.1 and Snakemake 9.27.1 were used
     python tests/peers/chain.py --pipe target/release/pipe --runs 3
 
-The commands differ in a comment: without it pipe, which goes by content, would run one of each chain's thirty equal stages and reuse it 29
-times. Every tool gets the same files, two jobs where it can, and a fresh folder for each cold run. Nothing but the standard library is needed here.
+The commands differ in a comment: without it pipe, which goes by content, would run one of each chain's thirty equal
+stages and reuse it 29 times. Every tool gets the same files, two jobs where it can, and a fresh folder for each cold
+run. Nothing but the standard library is needed here.
 """
 import argparse
 import json
@@ -51,7 +53,8 @@ def snakefile():
     for w in range(WIDE):
         for d in range(DEEP):
             source = f"in_{w}.jsonl" if d == 0 else f"s_{w}_{d - 1}.jsonl"
-            text += f"rule s_{w}_{d}:\n    input: {source!r}\n    output: 's_{w}_{d}.jsonl'\n    shell: 'cat {{input}} > {{output}} # {w} {d}'\n"
+            text += f"rule s_{w}_{d}:\n    input: {source!r}\n    output: 's_{w}_{d}.jsonl'\n"
+            text += f"    shell: 'cat {{input}} > {{output}} # {w} {d}'\n"
     return text
 
 
@@ -73,7 +76,8 @@ def prepare(tool, folder, args):
 
 def timed(command, folder):
     start = time.perf_counter()
-    done = subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, "DVC_NO_ANALYTICS": "1"})
+    env = {**os.environ, "DVC_NO_ANALYTICS": "1"}
+    done = subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=env)
     seconds = time.perf_counter() - start
     if done.returncode != 0:
         raise SystemExit(f"{command[0]} failed: {done.stderr.decode()[-2000:]}")
@@ -88,7 +92,8 @@ def main():
     args = parser.parse_args()
     tools = [t for t in TOOLS if getattr(args, t)]
     for tool in tools:
-        setattr(args, tool, str(pathlib.Path(getattr(args, tool)).resolve()) if os.sep in getattr(args, tool) else getattr(args, tool))
+        given = getattr(args, tool)
+        setattr(args, tool, str(pathlib.Path(given).resolve()) if os.sep in given else given)
     times = {}
     for _ in range(args.runs):  # interleaved, so that a drift of the machine's speed meets all of them
         for tool in tools:
@@ -103,7 +108,8 @@ def main():
         for tool in tools:
             median = statistics.median(times[tool, phase])
             ratio = f"  {median / ours:6.1f}x pipe" if ours else ""
-            print(f"{phase:10} {tool:10} median {median:8.3f} s  (of {', '.join(f'{t:.3f}' for t in times[tool, phase])}){ratio}")
+            each = ", ".join(f"{t:.3f}" for t in times[tool, phase])
+            print(f"{phase:10} {tool:10} median {median:8.3f} s  (of {each}){ratio}")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""Times what has no peer: a run with nothing to do over 10,000 and 100,000 nodes, and the ingestion of a large JSONL file.
+"""Times what has no peer: a run with nothing to do over 10,000 and 100,000 nodes, and the ingestion of a large JSONL
+file.
 
     cargo build --release
     python tests/peers/scale.py --pipe target/release/pipe
 
-The nodes are chains of `seed_subset` stages, one chain for each value of a factor; all stages are distinct. Nothing but the standard
-library is needed.
+The nodes are chains of `seed_subset` stages, one chain for each value of a factor; all stages are distinct. Nothing but
+the standard library is needed.
 """
 import argparse
 import json
@@ -31,7 +32,8 @@ def chains(folder, variants, deep):
     lines = ["pipeline: p", "vars: { x: 0 }", f"matrix: {{ x: {list(range(variants))} }}", "stages:"]
     lines.append("  s0: { kind: table, params: { path: pool.jsonl, id: id } }")
     for i in range(1, deep + 1):
-        lines.append(f'  s{i}: {{ kind: seed_subset, inputs: {{ pool: s{i - 1} }}, params: {{ count: 5, seed: "${{x}}" }} }}')
+        params = 'params: { count: 5, seed: "${x}" }'
+        lines.append(f"  s{i}: {{ kind: seed_subset, inputs: {{ pool: s{i - 1} }}, {params} }}")
     (folder / "p.yaml").write_text("\n".join(lines) + "\n")
 
 
@@ -42,7 +44,8 @@ def large_file(path, size):
     with path.open("w") as file:
         while written < size:
             k = draw.randrange(99_000)
-            row = {"id": f"row-{rows}", "instruction": " ".join(words[k : k + 12]), "output": " ".join(words[k + 12 : k + 60]), "score": draw.random(), "n": rows}
+            row = {"id": f"row-{rows}", "instruction": " ".join(words[k : k + 12])}
+            row |= {"output": " ".join(words[k + 12 : k + 60]), "score": draw.random(), "n": rows}
             written += file.write(json.dumps(row) + "\n")
             rows += 1
     return written
@@ -62,13 +65,18 @@ def main():
             cold = run(pipe, folder)
             again = [run(pipe, folder) for _ in range(args.runs)]
             times = ", ".join(f"{t:.2f}" for t in again)
-            print(f"{variants * deep:7} nodes: cold {cold:.1f} s, nothing to do median {statistics.median(again):.2f} s (of {times})", flush=True)
+            median = statistics.median(again)
+            said = f"cold {cold:.1f} s, nothing to do median {median:.2f} s (of {times})"
+            print(f"{variants * deep:7} nodes: {said}", flush=True)
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         size = large_file(folder / "large.jsonl", args.megabytes * 1_000_000)
-        (folder / "p.yaml").write_text("pipeline: p\nstages:\n  large: { kind: table, params: { path: large.jsonl, id: id } }\n")
+        stages = "stages:\n  large: { kind: table, params: { path: large.jsonl, id: id } }\n"
+        (folder / "p.yaml").write_text(f"pipeline: p\n{stages}")
         seconds = run(pipe, folder)
-        print(f"{size / 1e6:.0f} MB of JSONL: {seconds:.2f} s ({size / 1e6 / seconds:.0f} MB/s), unchanged {run(pipe, folder):.3f} s")
+        again = run(pipe, folder)
+        rate = size / 1e6 / seconds
+        print(f"{size / 1e6:.0f} MB of JSONL: {seconds:.2f} s ({rate:.0f} MB/s), unchanged {again:.3f} s")
 
 
 if __name__ == "__main__":

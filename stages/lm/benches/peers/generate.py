@@ -75,7 +75,8 @@ def main():
             mine, peer = ours(args.ours, folder, args), theirs(model, args)
             rates.append((mine[0], mine[0.9], peer))
             print(
-                f"round {round_}: greedy {mine[0]:.0f} tokens/s, sampled {mine[0.9]:.0f}, transformers greedy {peer:.0f}",
+                f"round {round_}: greedy {mine[0]:.0f} tokens/s, sampled {mine[0.9]:.0f}, "
+                f"transformers greedy {peer:.0f}",
                 flush=True,
             )
     greedy, sampled, peer = (statistics.median(column) for column in zip(*rates))

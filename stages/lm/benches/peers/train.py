@@ -32,7 +32,8 @@ else:
     shapes = json.loads((Path(__file__).parent / "shapes.json").read_text())
     model = LlamaForCausalLM(LlamaConfig(**shapes[options.shape]))
 if options.method == "lora":
-    model = get_peft_model(model, LoraConfig(r=options.r, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM"))
+    lora = LoraConfig(r=options.r, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
+    model = get_peft_model(model, lora)
 model.config.use_cache = False
 model.train()
 trainable = [p for p in model.parameters() if p.requires_grad]

@@ -3,8 +3,9 @@
     python -m venv venv && venv/bin/pip install pandas polars duckdb pyarrow
     venv/bin/python read.py      # writes readings.json beside it
 
-A reading is {"columns": [[name, type], ...], "rows": [[value, ...], ...]} or {"error": its first line}. Types are named as pipe
-names them; what pipe has no name for (dates, decimals) keeps the tool's. Not-a-numbers are the text "NaN"."""
+A reading is {"columns": [[name, type], ...], "rows": [[value, ...], ...]} or {"error": its first line}. Types are
+named as pipe names them; what pipe has no name for (dates, decimals) keeps the tool's. Not-a-numbers are the
+text "NaN"."""
 
 import base64
 import datetime
@@ -69,10 +70,12 @@ def of_arrow(table):
 def of_pandas(frame):
     """Missing numbers are NaN to pandas, which has no other word; whole columns of Python objects keep theirs."""
     names = {"int64": "int", "float64": "float", "bool": "bool", "uint64": "int"}
-    columns = [[str(n), names.get(str(t), "string" if str(t) in ("str", "object") else str(t))] for n, t in frame.dtypes.items()]
+    of = lambda t: names.get(str(t), "string" if str(t) in ("str", "object") else str(t))
+    columns = [[str(n), of(t)] for n, t in frame.dtypes.items()]
     rows = []
     for row in frame.itertuples(index=False, name=None):
-        rows.append([None if v is pandas.NaT or (isinstance(v, float) and math.isnan(v)) else plain(getattr(v, "item", lambda v=v: v)()) for v in row])
+        missing = lambda v: v is pandas.NaT or (isinstance(v, float) and math.isnan(v))
+        rows.append([None if missing(v) else plain(getattr(v, "item", lambda v=v: v)()) for v in row])
     return {"columns": columns, "rows": rows}
 
 
