@@ -46,9 +46,11 @@ fn outputs_change_with_a_new_version_only() {
         if changed && golden.version == kind.version() {
             wrong.push(format!("{name} makes something else than before, and is still version {}", golden.version));
         } else if made != expected || golden.version != kind.version() {
-            let outputs: String = made.iter().map(|(p, d)| format!("        (\"{p}\", \"{d}\"),\n")).collect();
-            let version = kind.version();
-            wrong.push(format!("{name}: write\n    version: {version},\n    outputs: &[\n{outputs}    ],"));
+            let mut text = format!("{name}: write\n    version: {},\n    outputs: &[\n", kind.version());
+            for (port, digest) in made {
+                writeln!(text, "        (\"{port}\", \"{digest}\"),").unwrap();
+            }
+            wrong.push(text + "    ],");
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

@@ -11,7 +11,8 @@ use super::{
     error::{NOT_UTF8, Place, TabularError},
     numbers::cell_type,
     open::open,
-    read::{Built, Columns, ReadOptions, RowFormat, Wanted},
+    options::{Columns, ReadOptions, Wanted},
+    row_format::{Built, RowFormat},
     scan::{Records, ScanError, Scanner},
     types::ColumnType,
 };

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::{
     numbers,
-    read::{ReadOptions, Wanted},
+    options::{ReadOptions, Wanted},
 };
 
 /// Fewer characters than this are kept whatever they are: 15 digits and a point.

@@ -6,9 +6,10 @@ use indexmap::IndexMap;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::{
+    error::{Place, TabularError},
     exact::too_wide,
     numbers::int_type,
-    read::{ReadOptions, Wanted},
+    options::{ReadOptions, Wanted},
     types::{ColumnType, MAX_NESTING},
 };
 
@@ -186,5 +187,18 @@ impl<'de> Visitor<'de> for InferValue<'_> {
             infer_field(fields, name, &mut map, depth, self.clash)?;
         }
         Ok(())
+    }
+}
+
+/// The clash of one row as an error.
+pub(crate) fn clash_error(clash: Clash, place: Place, message: String) -> TabularError {
+    let column = clash.column();
+    match clash.types {
+        Some((found, expected)) => {
+            let top = clash.path.last().cloned().unwrap_or_default();
+            TabularError::Clash { place, column, top, found: found.into(), expected: expected.into() }
+        }
+        None if column.is_empty() => TabularError::Syntax { place, message },
+        None => TabularError::Value { place, column, message },
     }
 }

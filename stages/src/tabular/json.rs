@@ -9,9 +9,10 @@ use super::{
     build::RowBuilder,
     error::{Place, TabularError},
     exact::{Members, lost_number},
-    infer::{Clash, InferRow},
+    infer::{Clash, InferRow, clash_error},
     open::{Block, Blocks, read_all},
-    read::{Built, Columns, ReadOptions, RowFormat, Wanted, clash_error},
+    options::{Columns, ReadOptions, Wanted},
+    row_format::{Built, RowFormat},
 };
 
 /// Large enough to keep cores busy, small enough to stay in cache and to spread over threads.

@@ -1,138 +1,21 @@
 //! Drives a format: finds the types, builds batches in parallel and in order, checks ids, selects and renames columns.
 
-use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    path::{Path, PathBuf},
-    sync::{Arc, mpsc},
-};
+use std::{path::PathBuf, sync::mpsc};
 
-use arrow::{
-    array::{Array, AsArray, RecordBatch},
-    datatypes::{DataType, Int64Type, Schema, SchemaRef},
-};
-use indexmap::IndexMap;
-use pipe_engine::kind::StageError;
 use rayon::prelude::*;
 
 use super::{
     delimited::Delimited,
-    error::{Place, TabularError},
-    infer::Clash,
+    error::TabularError,
     json::{Documents, Lines},
     open::Format,
+    options::{Columns, ReadOptions, Wanted},
+    output::{Output, Sink},
     parquet,
+    row_format::RowFormat,
     text::{TextLines, WholeFiles},
-    types::{ColumnType, MAX_NESTING, arrow_schema},
+    types::{MAX_NESTING, arrow_schema},
 };
-
-/// Types by column name, in column order.
-pub(crate) type Columns = IndexMap<String, ColumnType>;
-
-/// What to make of the files.
-#[derive(Debug, Clone)]
-pub struct ReadOptions {
-    /// The columns to keep, in this order, by the name in the file; `None` keeps all.
-    pub columns: Option<Vec<String>>,
-    /// Name in the file -> new name.
-    pub rename: BTreeMap<String, String>,
-    /// Declared types, by the name in the file.
-    pub schema: BTreeMap<String, ColumnType>,
-    /// A column (by its new name) that must be there, without gaps or repeats.
-    pub id: Option<String>,
-    /// The most rows to read, over all files.
-    pub limit: Option<u64>,
-    /// For an object of rows in `.json`: the column that takes the keys.
-    pub key_column: String,
-    /// For `.json`: a JSON pointer to the rows.
-    pub rows_at: Option<String>,
-    /// For plain text: one row per file instead of one per line.
-    pub whole_files: bool,
-    /// For delimited text: whether `"` quotes cells.
-    pub quotes: bool,
-}
-
-impl Default for ReadOptions {
-    fn default() -> Self {
-        Self {
-            columns: None,
-            rename: BTreeMap::new(),
-            schema: BTreeMap::new(),
-            id: None,
-            limit: None,
-            key_column: "key".into(),
-            rows_at: None,
-            whole_files: false,
-            quotes: true,
-        }
-    }
-}
-
-/// What a file's column is wanted for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
-    /// Its type is to be found.
-    Infer,
-    /// Its type is declared.
-    Declared,
-    /// It was not selected.
-    Skip,
-}
-
-impl ReadOptions {
-    /// What the column of that name in the file is wanted for.
-    pub fn wanted(&self, name: &str) -> Wanted {
-        match &self.columns {
-            Some(columns) if !columns.iter().any(|kept| kept == name) => Wanted::Skip,
-            _ if self.schema.contains_key(name) => Wanted::Declared,
-            _ => Wanted::Infer,
-        }
-    }
-}
-
-/// Takes the rows.
-pub trait Sink {
-    /// The schema of all batches that follow. Called a second time, it voids everything written so far.
-    fn begin(&mut self, schema: &SchemaRef) -> Result<(), StageError>;
-    /// The next rows.
-    fn write(&mut self, batch: &RecordBatch) -> Result<(), StageError>;
-}
-
-/// Some rows with the number of the line that each one starts on.
-pub(crate) struct Built {
-    /// The rows.
-    pub batch: RecordBatch,
-    /// The file they are from.
-    pub path: PathBuf,
-    /// One line number per row, from 1; empty where the format has no lines.
-    pub lines: Vec<u64>,
-}
-
-/// A format whose columns are not known before the rows are read.
-pub(crate) trait RowFormat: Sync {
-    /// Some rows as they stand in the file.
-    type Chunk: Send + Sync;
-
-    /// Columns that are known before any row is read.
-    fn header(&self) -> Columns {
-        Columns::new()
-    }
-    /// All rows of all files, in order.
-    fn chunks(&self) -> Box<dyn Iterator<Item = Result<Self::Chunk, TabularError>> + Send + '_>;
-    /// Rows in the chunk.
-    fn rows(&self, chunk: &Self::Chunk) -> u64;
-    /// Drops all but the first `rows` rows.
-    fn truncate(&self, chunk: &mut Self::Chunk, rows: u64);
-    /// The types of the chunk's columns.
-    fn infer(&self, chunk: &Self::Chunk) -> Result<Columns, TabularError>;
-    /// The smallest type of both.
-    fn join(&self, a: ColumnType, b: ColumnType) -> Result<ColumnType, Box<(ColumnType, ColumnType)>> {
-        a.join(b)
-    }
-    /// Where a chunk begins.
-    fn place(&self, chunk: &Self::Chunk) -> Place;
-    /// The rows as columns of these types.
-    fn build(&self, chunk: &Self::Chunk, types: &Columns) -> Result<Built, TabularError>;
-}
 
 /// Reads `files`, all of one format, into `sink`; returns the number of rows.
 pub fn read(
@@ -285,130 +168,6 @@ fn write_all<F: RowFormat>(
         for built in receiver {
             output.write(&built?)?;
         }
-        Ok(output.rows)
+        Ok(output.rows())
     })
-}
-
-/// The way out: select, rename, check ids, hand over.
-pub(crate) struct Output<'a> {
-    sink: &'a mut dyn Sink,
-    schema: SchemaRef,
-    projection: Vec<usize>,
-    ids: Option<Ids>,
-    rows: u64,
-}
-
-impl<'a> Output<'a> {
-    /// For batches of `schema`, as read from `files`.
-    pub(crate) fn new(
-        schema: &SchemaRef,
-        files: &[PathBuf],
-        options: &ReadOptions,
-        sink: &'a mut dyn Sink,
-    ) -> Result<Self, TabularError> {
-        let path = files.first().map_or(Path::new(""), PathBuf::as_path);
-        let missing = |column: &String, schema: &Schema| TabularError::MissingColumn {
-            path: path.to_owned(),
-            column: column.clone(),
-            known: schema.fields().iter().map(|f| f.name().clone()).collect(),
-        };
-        let index_of = |name: &String| schema.index_of(name).map_err(|_| missing(name, schema));
-        let projection: Vec<usize> = match &options.columns {
-            Some(columns) => columns.iter().map(index_of).collect::<Result<_, _>>()?,
-            None => (0..schema.fields().len()).collect(),
-        };
-        options.rename.keys().try_for_each(|old| index_of(old).map(|_| ()))?;
-        let fields = projection.iter().map(|&i| {
-            let field = schema.field(i).clone();
-            match options.rename.get(field.name()) {
-                Some(new) => field.with_name(new),
-                None => field,
-            }
-        });
-        let selected = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-        let mut names = HashSet::with_capacity(selected.fields().len());
-        if let Some(field) = selected.fields().iter().find(|field| !names.insert(field.name())) {
-            let message = format!("two columns would be called `{}`; check `columns` and `rename`", field.name());
-            return Err(TabularError::Other { path: path.to_owned(), message });
-        }
-        let ids =
-            options.id.as_ref().map(|id| Ids::new(id, &selected).ok_or_else(|| missing(id, &selected))).transpose()?;
-        sink.begin(&selected)?;
-        Ok(Self { sink, schema: selected, projection, ids, rows: 0 })
-    }
-
-    /// Hands over some rows.
-    pub(crate) fn write(&mut self, built: &Built) -> Result<(), TabularError> {
-        let columns = self.projection.iter().map(|&i| built.batch.column(i).clone()).collect();
-        let batch = RecordBatch::try_new(self.schema.clone(), columns)
-            .map_err(|e| TabularError::Other { path: built.path.clone(), message: e.to_string() })?;
-        if let Some(ids) = &mut self.ids {
-            ids.check(&batch, built, self.rows)?;
-        }
-        self.rows += batch.num_rows() as u64;
-        self.sink.write(&batch)?;
-        Ok(())
-    }
-
-    /// Rows so far.
-    pub(crate) fn rows(&self) -> u64 {
-        self.rows
-    }
-}
-
-/// Sees to it that ids are there and unique, at 32 bytes a row: only the ids' digests are kept.
-struct Ids {
-    column: usize,
-    seen: HashMap<u128, u64>,
-}
-
-impl Ids {
-    fn new(id: &str, schema: &Schema) -> Option<Self> {
-        Some(Self { column: schema.index_of(id).ok()?, seen: HashMap::new() })
-    }
-
-    fn check(&mut self, batch: &RecordBatch, built: &Built, rows_before: u64) -> Result<(), TabularError> {
-        let column = batch.column(self.column);
-        let name = batch.schema_ref().field(self.column).name();
-        let place = |row: usize| match built.lines.get(row) {
-            Some(&line) => Place { path: built.path.clone(), line, column: 0 },
-            None => Place {
-                path: format!("{}, row {}", built.path.display(), rows_before + row as u64 + 1).into(),
-                line: 0,
-                column: 0,
-            },
-        };
-        let text: Box<dyn Fn(usize) -> String> = match column.data_type() {
-            DataType::Utf8 => Box::new(|row| column.as_string::<i32>().value(row).to_owned()),
-            DataType::Int64 => Box::new(|row| column.as_primitive::<Int64Type>().value(row).to_string()),
-            other => {
-                let message = format!("the id column `{name}` is of type {other}; ids are text or integers");
-                return Err(TabularError::Other { path: built.path.clone(), message });
-            }
-        };
-        for row in 0..batch.num_rows() {
-            if column.is_null(row) {
-                return Err(TabularError::MissingId { place: place(row), column: name.clone() });
-            }
-            let id = text(row);
-            let digest = u128::from_le_bytes(*blake3::hash(id.as_bytes()).as_bytes().first_chunk().expect("32 bytes"));
-            if let Some(first) = self.seen.insert(digest, rows_before + row as u64 + 1) {
-                return Err(TabularError::DuplicateId { place: place(row), id, first });
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The clash of one row as an error.
-pub(crate) fn clash_error(clash: Clash, place: Place, message: String) -> TabularError {
-    let column = clash.column();
-    match clash.types {
-        Some((found, expected)) => {
-            let top = clash.path.last().cloned().unwrap_or_default();
-            TabularError::Clash { place, column, top, found: found.into(), expected: expected.into() }
-        }
-        None if column.is_empty() => TabularError::Syntax { place, message },
-        None => TabularError::Value { place, column, message },
-    }
 }

@@ -7,7 +7,8 @@ use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use super::{
     error::{Place, TabularError},
     open::{Block, Blocks, read_all},
-    read::{Built, Columns, RowFormat},
+    options::Columns,
+    row_format::{Built, RowFormat},
     types::{ColumnType, arrow_schema},
 };
 

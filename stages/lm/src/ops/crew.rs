@@ -236,7 +236,9 @@ impl Team {
     /// Does a part if there is one that nobody has taken.
     fn look(&self) -> bool {
         let part = self.claim();
-        part.into_iter().for_each(|part| self.work(part));
+        if let Some(part) = part {
+            self.work(part);
+        }
         part.is_some()
     }
 }

@@ -14,7 +14,9 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::{
     error::TabularError,
-    read::{Built, Output, ReadOptions, Sink},
+    options::ReadOptions,
+    output::{Output, Sink},
+    row_format::Built,
     types::MAX_NESTING,
 };
 
