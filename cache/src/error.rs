@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::share::LeaseOwner;
+use crate::machine::LeaseOwner;
 
 /// A piece of the store that is not what its name or manifest promises. It is never served; the work is done again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

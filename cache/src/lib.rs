@@ -27,9 +27,9 @@ pub use disk::{
 };
 pub use error::{Damage, StoreError};
 pub use hash::{Digest, Hasher, ParseDigestError, TableDigest, row_digests};
-pub use machine::{host_name, now_ms};
+pub use machine::{LeaseOwner, host_name, now_ms};
 pub use memo::{AttemptClaim, Changes, Lead, RowClaim, RowMemo, StreamMemo};
-pub use share::{Lease, LeaseAttempt, LeaseOwner};
+pub use share::{Lease, LeaseAttempt};
 pub use store::{
     ContentDigest, Lookup, PipelineRefs, Publication, RefEntry, RefLog, RefsChange, ResultLink, Store, StoreOptions,
     TableWriter, is_leaving,

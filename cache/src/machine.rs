@@ -1,4 +1,4 @@
-//! What this machine says of itself: its clock, its name, and which of its processes live.
+//! What this machine says of itself: its clock, its name, which of its processes live, and which of them holds a lease.
 
 use std::{
     fs,
@@ -20,6 +20,17 @@ pub fn host_name() -> String {
 /// Changes whenever the machine is booted; empty where that cannot be known.
 pub(crate) fn boot_id() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+}
+
+/// Who holds a lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseOwner {
+    /// Process id.
+    pub pid: u32,
+    /// Host name.
+    pub host: String,
+    /// Milliseconds since 1970.
+    pub since_ms: u64,
 }
 
 /// A process, so that another one can tell whether it still lives. What a system does not tell is empty.

@@ -30,8 +30,8 @@ use crate::{
     disk::paths,
     error::{IoContext, StoreError},
     hash::{Digest, Hasher},
-    machine,
-    share::{Lease, LeaseAttempt, LeaseOwner},
+    machine::{self, LeaseOwner},
+    share::{Lease, LeaseAttempt},
     store::Store,
 };
 

@@ -24,7 +24,7 @@ use crate::{
     disk::conform,
     error::StoreError,
     hash::{Digest, schema_digest},
-    share::LeaseOwner,
+    machine::LeaseOwner,
     store::Store,
 };
 

@@ -25,7 +25,7 @@ use crate::{
     disk::{paths, stat::Stat},
     error::{IoContext, StoreError},
     hash::Digest,
-    machine::{self, Process},
+    machine::{self, LeaseOwner, Process},
 };
 
 /// Without locks: how often an owner touches its lease, and after how long without a touch it is free.
@@ -36,17 +36,6 @@ struct Beat {
 }
 
 const BEAT: Beat = Beat { every: Duration::from_secs(5), stale: Duration::from_secs(30) };
-
-/// Who holds a lease.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LeaseOwner {
-    /// Process id.
-    pub pid: u32,
-    /// Host name.
-    pub host: String,
-    /// Milliseconds since 1970.
-    pub since_ms: u64,
-}
 
 /// What a lease's file says.
 #[derive(Serialize, Deserialize)]

@@ -5,4 +5,4 @@ pub(crate) mod lock;
 pub(crate) mod session;
 pub(crate) mod sync;
 
-pub use lease::{Lease, LeaseAttempt, LeaseOwner};
+pub use lease::{Lease, LeaseAttempt};
