@@ -225,6 +225,8 @@ fn templates_are_bounded() {
             r"{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x }}"
         )
         .to_owned(),
+        r"{%}{{ 1 }}".to_owned(),
+        r"{%}}{% generation %}{%".to_owned(),
         r"{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}".to_owned(),
         "x".repeat(2 << 20),
     ];

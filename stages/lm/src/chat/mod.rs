@@ -165,8 +165,8 @@ fn plain_generation_blocks(source: &str) -> String {
     let mut plain = String::with_capacity(source.len());
     let mut rest = source;
     while let Some(start) = rest.find("{%") {
-        let Some(length) = rest[start..].find("%}") else { break };
-        let tag = &rest[start + 2..start + length];
+        let Some(length) = rest[start + 2..].find("%}") else { break };
+        let tag = &rest[start + 2..start + 2 + length];
         let name = tag.trim_matches(|c: char| c.is_whitespace() || c == '-' || c == '+');
         plain.push_str(&rest[..start + 2]);
         match name {
@@ -175,7 +175,7 @@ fn plain_generation_blocks(source: &str) -> String {
             _ => plain.push_str(tag),
         }
         plain.push_str("%}");
-        rest = &rest[start + length + 2..];
+        rest = &rest[start + 2 + length + 2..];
     }
     plain.push_str(rest);
     plain

@@ -1,4 +1,4 @@
-//! From any bytes to `Pipeline`: no panic, no hang. `cargo +nightly fuzz run pipeline`
+//! From any bytes to `Pipeline`: no panic, no hang. `cargo +nightly fuzz run --fuzz-dir tests/fuzz pipeline`
 //!
 //! A line `=== name` starts a further file, which `include: name` finds; a line `--set k=v` is an override.
 
@@ -7,10 +7,13 @@
 use std::{io, path::Path};
 
 use libfuzzer_sys::fuzz_target;
-use pipe_engine::{resolve::{Overrides, resolve}, spec::load_with};
-use pipe_testing::shapes;
+use pipe_engine::{
+    resolve::{Overrides, resolve},
+    spec::load_with,
+};
 
-fuzz_target!(|data: &[u8]| {
+// Panics that are caught where they are expected are no findings; others still end the process.
+fuzz_target!(init: drop(std::panic::take_hook()), |data: &[u8]| {
     let mut files: Vec<(String, Vec<u8>)> = vec![("p.yaml".to_owned(), Vec::new())];
     let mut set = Vec::new();
     for line in data.split_inclusive(|&b| b == b'\n') {
@@ -28,7 +31,7 @@ fuzz_target!(|data: &[u8]| {
         file.map(|(_, bytes)| bytes.clone()).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
     };
     let spec = load_with(Path::new("p.yaml"), &read);
-    match resolve(&spec, &shapes::registry(), &Overrides { set, ..Overrides::default() }) {
+    match resolve(&spec, &pipe_stages::registry(), &Overrides { set, ..Overrides::default() }) {
         Ok(resolved) => {
             let pipeline = resolved.pipeline;
             let mut pairs = (0..pipeline.variants.len()).flat_map(|v| (0..pipeline.stages.len()).map(move |s| (v, s)));
