@@ -19,7 +19,7 @@ pub mod model;
 pub mod ops;
 pub mod origin;
 pub mod quant;
-mod quiet;
+pub mod quiet;
 pub mod template;
 pub mod tokenizer;
 pub mod train;

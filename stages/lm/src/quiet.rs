@@ -29,7 +29,7 @@ impl Drop for Section {
 }
 
 /// What `work` returns, or the message with which it panicked, of which nothing is printed.
-pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let before = take_hook();

@@ -146,3 +146,12 @@ fn parquet() {
     writer.close().unwrap();
     survive("a.parquet", &bytes, &ReadOptions::default());
 }
+
+/// The library panics on the types of integers that are written beside the data, which has none such.
+#[test]
+fn what_panics_in_the_parquet_library_is_an_error() {
+    let path =
+        [std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tabular/damaged/int_of_8256_bits.parquet")];
+    let error = read(&path, Format::Parquet, &ReadOptions::default(), &mut Kept::default()).unwrap_err().to_string();
+    assert!(error.contains("not a readable Parquet file") && error.contains("8256"), "{error}");
+}

@@ -3,7 +3,7 @@
 
 mod depth;
 
-use std::{fs::File, path::PathBuf, sync::Arc};
+use std::{fmt::Display, fs::File, path::PathBuf, sync::Arc};
 
 use arrow::{
     array::RecordBatch,
@@ -11,6 +11,7 @@ use arrow::{
     datatypes::{DataType, Field, Schema, SchemaRef},
 };
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use pipe_lm::quiet::caught;
 
 use super::{
     error::TabularError,
@@ -43,7 +44,7 @@ pub(crate) fn read(files: &[PathBuf], options: &ReadOptions, sink: &mut dyn Sink
                 "columns are nested {depth} groups deep, of which at most {MAX_GROUPS} are read"
             )));
         }
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file)
+        let builder = guarded(|| ParquetRecordBatchReaderBuilder::try_new(file))
             .map_err(|e| failed(format!("not a readable Parquet file: {e}")))?;
         let schema = plain_schema(builder.schema());
         if let Some(field) = schema.fields().iter().find(|field| nesting(field.data_type()) > MAX_NESTING) {
@@ -60,9 +61,9 @@ pub(crate) fn read(files: &[PathBuf], options: &ReadOptions, sink: &mut dyn Sink
                 files[0].display()
             )));
         }
-        let reader = builder.with_batch_size(BATCH_ROWS).with_limit(left).build().map_err(|e| failed(e.to_string()))?;
-        for batch in reader {
-            let batch = batch.map_err(|e| failed(format!("damaged Parquet data: {e}")))?;
+        let mut reader = guarded(|| builder.with_batch_size(BATCH_ROWS).with_limit(left).build()).map_err(failed)?;
+        let damaged = |e| failed(format!("damaged Parquet data: {e}"));
+        while let Some(batch) = guarded(|| reader.next().transpose()).map_err(damaged)? {
             let batch = plain_batch(&batch, first).map_err(|e| failed(e.to_string()))?;
             left -= batch.num_rows();
             output.write(&Built { batch, path: path.clone(), lines: Vec::new() })?;
@@ -72,6 +73,11 @@ pub(crate) fn read(files: &[PathBuf], options: &ReadOptions, sink: &mut dyn Sink
         }
     }
     Ok(output.map_or(0, |(output, _)| output.rows()))
+}
+
+/// What the library says, or the panic that a damaged file brought about in it.
+fn guarded<T, E: Display>(work: impl FnOnce() -> Result<T, E>) -> Result<T, String> {
+    caught(work)?.map_err(|error| error.to_string())
 }
 
 /// The type without its encoding.
