@@ -6,6 +6,7 @@
 pub mod kinds;
 mod lab;
 pub mod logged;
+pub mod mutants;
 mod pace;
 mod probe;
 pub mod shapes;

@@ -2,33 +2,14 @@
 //! memory.
 
 use std::{
-    fs, io,
-    path::Path,
+    fs,
     time::{Duration, Instant},
 };
 
-use pipe_engine::{
-    resolve::{Overrides, resolve},
-    spec::load_with,
+use pipe_testing::{
+    mutants::{Random, resolve_anything},
+    shapes::registry,
 };
-use pipe_testing::shapes::registry;
-
-/// `SplitMix64` (Steele, Lea and Flood 2014): small, and the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        (self.next() % n.max(1) as u64) as usize
-    }
-}
 
 /// What readers stumble over.
 const PIECES: [&str; 40] = [
@@ -81,7 +62,7 @@ fn damage(random: &mut Random, seeds: &[Vec<u8>]) -> Vec<u8> {
         match random.below(7) {
             0 => drop(text.splice(at..at, PIECES[random.below(PIECES.len())].bytes())),
             1 => text.truncate(at),
-            2 if at < text.len() => text[at] = random.next() as u8,
+            2 if at < text.len() => text[at] = random.draw() as u8,
             3 if at < text.len() => drop(text.remove(at)),
             4 => {
                 let end = (at + random.below(60)).min(text.len());
@@ -99,32 +80,6 @@ fn damage(random: &mut Random, seeds: &[Vec<u8>]) -> Vec<u8> {
         }
     }
     text
-}
-
-/// Reads and resolves; every place that a problem names must be a place.
-fn try_it(files: &[(&str, Vec<u8>)], set: &[String]) {
-    let read = |path: &Path| {
-        let file = files.iter().find(|(name, _)| Path::new(name) == path);
-        file.map(|(_, bytes)| bytes.clone()).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
-    };
-    let spec = load_with(Path::new(files[0].0), &read);
-    match resolve(&spec, &registry(), &Overrides { set: set.to_vec(), folder: "/work".into(), name: None }) {
-        Ok(resolved) => {
-            let pipeline = resolved.pipeline;
-            let mut pairs = (0..pipeline.variants.len()).flat_map(|v| (0..pipeline.stages.len()).map(move |s| (v, s)));
-            assert!(pairs.all(|(v, s)| pipeline.node(v, s).is_some()));
-            assert!(pipeline.graph.node_weights().all(|n| !n.placements.is_empty()));
-        }
-        Err(problems) => {
-            assert!(problems.has_errors());
-            for problem in &problems.items {
-                for label in &problem.places {
-                    problems.texts.position(label.span);
-                    problems.texts.first_line(label.span);
-                }
-            }
-        }
-    }
 }
 
 fn seeds() -> Vec<Vec<u8>> {
@@ -145,7 +100,7 @@ fn seeds() -> Vec<Vec<u8>> {
 fn damaged_files_are_refused_or_read() {
     let seeds = seeds();
     assert!(seeds.len() > 40);
-    let mut random = Random(17);
+    let (registry, mut random) = (registry(), Random(17));
     let start = Instant::now();
     for round in 0..2_000 {
         let included = damage(&mut random, &seeds);
@@ -155,7 +110,7 @@ fn damaged_files_are_refused_or_read() {
         };
         let files = [("p.yaml", damage(&mut random, &seeds)), ("q/i.yaml", included)];
         let before = Instant::now();
-        try_it(&files, &set);
+        resolve_anything(&registry, &files, &set);
         assert!(before.elapsed() < Duration::from_secs(5), "round {round} took {:?}", before.elapsed());
         // A busy machine does less; what it does is always the same.
         if start.elapsed() > Duration::from_secs(8) {

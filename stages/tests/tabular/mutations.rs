@@ -4,28 +4,12 @@
 use std::{fs, panic::AssertUnwindSafe};
 
 use pipe_stages::tabular::{Format, ReadOptions, Unprintable, printable, read};
+use pipe_testing::mutants::Random;
 
 use super::Kept;
 
 /// Mutants per format: quick enough for every run of the tests. `PIPE_TEST_MUTANTS` asks for more.
 const MUTANTS: u64 = 400;
-
-/// Numbers by counting (SplitMix64, Steele et al. 2014).
-struct Draws(u64);
-
-impl Draws {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        (self.next() % n.max(1) as u64) as usize
-    }
-}
 
 /// Pieces that formats trip over.
 const PIECES: [&[u8]; 20] = [
@@ -51,12 +35,12 @@ const PIECES: [&[u8]; 20] = [
     b"null",
 ];
 
-fn mutate(bytes: &mut Vec<u8>, draws: &mut Draws) {
+fn mutate(bytes: &mut Vec<u8>, draws: &mut Random) {
     for _ in 0..=draws.below(4) {
         let at = draws.below(bytes.len());
         match draws.below(6) {
             0 if !bytes.is_empty() => bytes[at] ^= 1 << draws.below(8),
-            1 if !bytes.is_empty() => bytes[at] = draws.next() as u8,
+            1 if !bytes.is_empty() => bytes[at] = draws.draw() as u8,
             2 => {
                 let end = (at + draws.below(20)).min(bytes.len());
                 bytes.drain(at..end);
@@ -97,7 +81,7 @@ fn survive(name: &str, whole: &[u8], options: &ReadOptions) {
     let format = Format::of(&path[0]).unwrap();
     for seed in 0..mutants {
         let mut bytes = whole.to_vec();
-        mutate(&mut bytes, &mut Draws(seed));
+        mutate(&mut bytes, &mut Random(seed));
         fs::write(&path[0], &bytes).unwrap();
         let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| {
             let mut kept = Kept::default();

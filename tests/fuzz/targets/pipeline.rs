@@ -4,13 +4,8 @@
 
 #![no_main]
 
-use std::{io, path::Path};
-
 use libfuzzer_sys::fuzz_target;
-use pipe_engine::{
-    resolve::{Overrides, resolve},
-    spec::load_with,
-};
+use pipe_testing::mutants::resolve_anything;
 
 // Panics that are caught where they are expected are no findings; others still end the process.
 fuzz_target!(init: drop(std::panic::take_hook()), |data: &[u8]| {
@@ -26,26 +21,6 @@ fuzz_target!(init: drop(std::panic::take_hook()), |data: &[u8]| {
             content.extend_from_slice(line);
         }
     }
-    let read = |path: &Path| {
-        let file = files.iter().find(|(name, _)| Path::new(name) == path);
-        file.map(|(_, bytes)| bytes.clone()).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
-    };
-    let spec = load_with(Path::new("p.yaml"), &read);
-    match resolve(&spec, &pipe_stages::registry(), &Overrides { set, ..Overrides::default() }) {
-        Ok(resolved) => {
-            let pipeline = resolved.pipeline;
-            let mut pairs = (0..pipeline.variants.len()).flat_map(|v| (0..pipeline.stages.len()).map(move |s| (v, s)));
-            assert!(pairs.all(|(v, s)| pipeline.node(v, s).is_some()));
-            assert!(pipeline.graph.node_weights().all(|n| !n.placements.is_empty()));
-        }
-        Err(problems) => {
-            assert!(problems.has_errors());
-            for problem in &problems.items {
-                for label in &problem.places {
-                    problems.texts.position(label.span);
-                    problems.texts.first_line(label.span);
-                }
-            }
-        }
-    }
+    let files: Vec<_> = files.iter().map(|(name, bytes)| (name.as_str(), bytes.clone())).collect();
+    resolve_anything(&pipe_stages::registry(), &files, &set);
 });
