@@ -6,6 +6,7 @@
 //! the cache needs no network at all.
 
 mod client;
+mod error;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,6 +17,7 @@ use std::{
 
 use client::Client;
 pub use client::Fault;
+pub use error::HubError;
 use serde::Deserialize;
 
 /// Where the hub is, and what may be asked of it. Values come from the caller, since this crate reads no environment.
@@ -359,92 +361,4 @@ fn point(pointer: &Path, blob: &Path, name: &str) -> io::Result<()> {
         let _ = name;
         fs::copy(blob, pointer).map(|_| ())
     }
-}
-
-/// Why a model of the hub could not be had.
-#[derive(Debug, thiserror::Error)]
-pub enum HubError {
-    /// Not in the cache, and the network is not to be used.
-    #[error("find hf:{id} in {}: the cache does not hold all of it, and offline mode forbids to download \
-             it", cache.display())]
-    Offline {
-        /// Repository and revision.
-        id: String,
-        /// The cache directory.
-        cache: PathBuf,
-    },
-    /// Nobody may see it without a token, or it does not exist (the hub does not tell these apart).
-    #[error("download hf:{id}: the hub asks for a token (or there is no such model); set HF_TOKEN")]
-    TokenNeeded {
-        /// Repository and revision.
-        id: String,
-    },
-    /// The token is wrong or has expired.
-    #[error("download hf:{id}: the hub does not accept the token; check HF_TOKEN")]
-    TokenRefused {
-        /// Repository and revision.
-        id: String,
-    },
-    /// The model's conditions have not been accepted.
-    #[error("download hf:{id}: access is restricted; ask for it at {page} with the account of HF_TOKEN")]
-    Gated {
-        /// Repository and revision.
-        id: String,
-        /// The model's page.
-        page: String,
-    },
-    /// No such repository, revision or file.
-    #[error("download hf:{id}: the hub knows no such model or revision ({file} was not found)")]
-    NotFound {
-        /// Repository and revision.
-        id: String,
-        /// What was asked for.
-        file: String,
-    },
-    /// A repository without safetensors.
-    #[error("use hf:{id}: it has neither model.safetensors nor model.safetensors.index.json")]
-    NoWeights {
-        /// Repository and revision.
-        id: String,
-    },
-    /// An index that cannot be read or lists files that the repository lacks.
-    #[error("use hf:{id}: its model.safetensors.index.json does not fit its files")]
-    Index {
-        /// Repository and revision.
-        id: String,
-    },
-    /// A name by which files outside of the cache would be written.
-    #[error("download hf:{id}: the hub gives the {what} {value:?}, which leads out of the cache; do not use this hub")]
-    Hostile {
-        /// Repository and revision.
-        id: String,
-        /// `commit`, `etag` or `file name`.
-        what: &'static str,
-        /// What the hub said, or the beginning of it.
-        value: String,
-    },
-    /// The caller said to stop. What has arrived is kept.
-    #[error("download hf:{id}: it was cancelled")]
-    Cancelled {
-        /// Repository and revision.
-        id: String,
-    },
-    /// The cache cannot be written or read.
-    #[error("use the cache {}", path.display())]
-    Cache {
-        /// The path.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The transfer failed, more than once where that may help.
-    #[error("download {file} of hf:{id}")]
-    Transfer {
-        /// Repository and revision.
-        id: String,
-        /// What was asked for.
-        file: String,
-        /// What went wrong.
-        source: Box<Fault>,
-    },
 }
