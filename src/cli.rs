@@ -22,9 +22,10 @@ pub(crate) struct Cli {
 
 /// Flags of every command.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
     /// Where results are kept [default: `.pipe` in the project's root: the nearest folder above with `.pipe` or `.git`]
-    #[arg(long, value_name = "DIR", env = "PIPE_STORE", global = true)]
+    #[arg(long, value_name = "DIR", env = "PIPE_STORE", hide_env_values = true, global = true)]
     pub store: Option<PathBuf>,
     /// Say more on stderr: -v what happens, -vv details, -vvv everything
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
@@ -73,32 +74,50 @@ pub(crate) enum DagFormat {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run what is not done yet
+    #[command(after_help = "Examples:\n  pipe run study.yaml\n  pipe run study.yaml --set n=40 --until scores -j 4")]
     Run(Run),
     /// Say what a run would do, why, and how long it may take
+    #[command(after_help = "Examples:\n  pipe plan study.yaml --from instructions")]
     Plan(Plan),
     /// Explain why a stage runs, or why it does not
+    #[command(after_help = "Examples:\n  pipe why study.yaml scores@n=40")]
     Why(Why),
     /// List results, or runs
+    #[command(after_help = "Examples:\n  pipe ls study\n  pipe ls --runs")]
     Ls(Ls),
     /// Show a result: schema, rows, statistics of every column
+    #[command(after_help = "Examples:\n  pipe show scores@n=40 -n 20")]
     Show(Show),
     /// Compare two variants, or two runs
+    #[command(after_help = "Examples:\n  pipe diff n=20 n=40\n  pipe diff last~1 last")]
     Diff(Diff),
     /// Draw the graph, variants collapsed
+    #[command(after_help = "Examples:\n  pipe dag study.yaml --format mermaid")]
     Dag(Dag),
     /// Print what a stage wrote to its log
+    #[command(after_help = "Examples:\n  pipe logs scores@n=40")]
     Logs(Logs),
     /// Remove results that are no longer needed
+    #[command(after_help = "Examples:\n  pipe gc --unreachable --dry-run\n  pipe gc --max-size 20GB")]
     Gc(Gc),
     /// Check every byte of the store
+    #[command(after_help = "Examples:\n  pipe verify --repair")]
     Verify(Verify),
     /// Print the JSON Schema of pipeline files
+    #[command(after_help = "Examples:\n  pipe schema > pipeline.schema.json")]
     Schema,
     /// List the stage kinds, or document one
+    #[command(after_help = "Examples:\n  pipe kinds\n  pipe kinds respond\n  pipe kinds respond --write demo")]
     Kinds(Kinds),
+    /// Write the reference of kinds, metrics and commands as Markdown or man pages
+    #[command(after_help = "Examples:\n  pipe docs docs/reference\n  pipe docs --man ~/.local/share/man/man1")]
+    Docs(Docs),
     /// Write a starter pipeline with its data
+    #[command(after_help = "Examples:\n  pipe init demo")]
     Init(Init),
     /// Print a completion script for a shell
+    #[command(after_help = "Examples:\n  echo 'source <(pipe completions bash)' >> ~/.bashrc\n  \
+        pipe completions zsh > ~/.zfunc/_pipe\n  pipe completions fish > ~/.config/fish/completions/pipe.fish")]
     Completions(Completions),
 }
 
@@ -292,8 +311,24 @@ pub(crate) struct Verify {
 pub(crate) struct Kinds {
     /// The kind to document
     pub kind: Option<String>,
+    /// Print nothing but the example, a pipeline that runs
+    #[arg(long, requires = "kind")]
+    pub example: bool,
+    /// Write the example and the files that it reads to a folder
+    #[arg(long, value_name = "DIR", requires = "kind")]
+    pub write: Option<PathBuf>,
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+}
+
+#[derive(Debug, Clone, Args)]
+#[group(required = true, multiple = true)]
+pub(crate) struct Docs {
+    /// The folder that Markdown is written to
+    pub dir: Option<PathBuf>,
+    /// The folder that man pages are written to
+    #[arg(long, value_name = "DIR")]
+    pub man: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Args)]

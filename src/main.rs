@@ -3,6 +3,7 @@
 mod cli;
 mod commands;
 mod diagnostics;
+mod docs;
 mod error;
 mod exit;
 mod output;

@@ -3,6 +3,7 @@
 mod completions;
 mod dag;
 mod diff;
+mod docs;
 mod gc;
 mod init;
 mod kinds;
@@ -40,6 +41,7 @@ pub(crate) fn dispatch(global: &Global, command: Command) -> Result<Exit, CliErr
         Command::Verify(args) => verify::verify(global, &args),
         Command::Schema => schema::schema(),
         Command::Kinds(args) => kinds::kinds(&args),
+        Command::Docs(args) => docs::docs(&args),
         Command::Init(args) => init::init(&args),
         Command::Completions(args) => completions::completions(&args),
     }

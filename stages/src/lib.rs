@@ -10,6 +10,7 @@ mod rows;
 pub mod tabular;
 
 use pipe_engine::kind::Registry;
+pub use pipe_metrics as metrics;
 
 /// Declares the files in `kinds/`, and registers the kinds in them.
 macro_rules! kinds {
@@ -19,9 +20,11 @@ macro_rules! kinds {
             $(pub mod $file;)*
         }
 
-        /// All kinds.
+        /// All kinds, each with the example beside its file.
         pub fn registry() -> Registry {
-            Registry::default()$(.with(kinds::$file::$kind))*.knowing(elsewhere::NAMES)
+            Registry::default()
+                $(.with(kinds::$file::$kind).showing(include_str!(concat!("kinds/", stringify!($file), ".yaml"))))*
+                .knowing(elsewhere::NAMES)
         }
 
         /// What each of them makes of little.

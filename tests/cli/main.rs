@@ -11,6 +11,7 @@ mod looking;
 mod method;
 mod mistakes;
 mod programs;
+mod reference;
 mod reruns;
 mod tables;
 

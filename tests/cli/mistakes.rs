@@ -233,22 +233,34 @@ fn parameters_under_the_names_of_other_programs() {
     };
     let train = |params: &str| format!("{{ kind: train, params: {{ {params} }} }}");
     check(&train("num_train_epochs: 3"), &["did you mean `budget: { epochs: 3 }`?"]);
-    check(&train("lora_r: 8"), &["did you mean `lora: { r: 16 }`?"]);
+    check(&train("lora_r: 8"), &["did you mean `lora: { r: 8 }`?"]);
     check(&train("lr: 1e-4"), &["did you mean `learning_rate`?"]);
     check(&train("per-device-train-batch-size: 4"), &["did you mean `micro_batch_size`?"]);
     check(
         &train("lora: { lora_alpha: 4 }"),
-        &["`lora` has no parameter `lora_alpha`", "did you mean `lora: { alpha: 32 }`?"],
+        &["`lora` has no parameter `lora_alpha`", "did you mean `lora: { alpha: 4 }`?"],
     );
     check(&train("sequence_len: 512"), &["did you mean `max_seq_len`?"]);
     check("{ kind: pretrain, params: { micro_batch_size: 4 } }", &["did you mean `batch_size`?"]);
+    check(&train("num_train_epochs: 1.5"), &["did you mean `budget: { epochs: 1.5 }`?"]);
+    check(&train("lr_scheduler_type: constant_with_warmup"), &["did you mean `lr_scheduler: constant`?"]);
+    check(&train("completion_only_loss: true"), &["did you mean `train_on_prompt: false`?"]);
+    check(&train("load_in_4bit: true"), &["did you mean `quantization: nf4`?"]);
+    // What there is nothing of is said to be so, and why.
+    check(&train("fp16: true"), &["there is no parameter `fp16`", "computed with in f32"]);
+    check(&train("deepspeed: ds.json"), &["there is no parameter `deepspeed`", "in one process"]);
+    check(&train("sample_packing: true"), &["without padding"]);
+    check("{ kind: respond, params: { do_sample: false } }", &["did you mean `temperature: 0`?"]);
+    check("{ kind: respond, params: { presence_penalty: 1 } }", &["a server may have it"]);
+    check("{ kind: respond, params: { n: 4 } }", &["one text is sampled per row"]);
+    check("{ kind: generate, params: { n: 4 } }", &["did you mean `count`?"]);
     check("{ kind: evaluate, params: { max_gen_toks: 4 } }", &["did you mean `max_new_tokens`?"]);
     let project = TestEnvironment::with(&[("p.yaml", "pipeline: p\nvars: { budget: { epochs: 3 } }\nstages: {}\n")]);
     crate::mistakes::check(
         &project,
         &["plan", "p.yaml", "--set", "num_train_epochs=2"],
         3,
-        &["there is no variable `num_train_epochs`", "did you mean --set 'budget={ epochs: 3 }'?"],
+        &["there is no variable `num_train_epochs`", "did you mean --set 'budget={ epochs: 2 }'?"],
     );
 }
 
@@ -289,10 +301,12 @@ fn names_in_templates_are_checked_when_the_pipeline_is_read() {
     check("{{ instrction }}\n", &["uses `instrction`", "did you mean `instruction`?", "p.yaml:4:"]);
     check("{% for p in pasages %}{{ p.text }}{% endfor %}", &["uses `pasages`", "did you mean `passages`?"]);
     check(
-        "{% if with_input %}{{ input }}{% endif %}{{ question }}",
-        &["did you mean `with_inputs`?", "uses `question`", "a template sees: `demonstrations`"],
+        "{% if domian %}{{ input }}{% endif %}{{ question }}",
+        &["did you mean `domain`?", "uses `question`", "a template sees: `instruction`"],
     );
     check("{% for d in demonstrations %}{{ d.output }}", &["t.jinja"]);
+    check("{{ instruction }} {{ output }}", &["`output`, which is not there when", "{% if output is defined %}"]);
+    check("{{ instruction }}{% if with_inputs %}x{% endif %}{{ turns }}", &["uses `turns`"]);
     // What is asked for first may be missing.
     let fine = "pipeline: p\nstages:\n  t: { kind: table, params: { path: x.jsonl } }\n  a: { kind: respond, inputs: { \
                 instructions: t }, params: { model: m, template: t.jinja } }\n";

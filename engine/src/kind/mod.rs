@@ -12,14 +12,16 @@ mod preview;
 mod registry;
 mod source;
 mod stage_kind;
+mod synonym;
 
 pub use self::{
-    example::usual_ports,
+    example::{Example, usual_ports},
     highlight::Highlight,
     ports::{Column, InputPort, OutputPort, PortType, Ports},
     preview::Preview,
-    registry::{Registry, Synonym},
+    registry::Registry,
     source::{Finder, Source, SourceHost, WRITTEN, written},
     stage_kind::{AnyParams, DynKind, ParamProblem, StageKind},
+    synonym::{Meant, Synonym},
 };
 pub use crate::context::{Increment, StageError};

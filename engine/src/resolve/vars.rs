@@ -153,9 +153,10 @@ fn override_of(
     if !defs.contains_key(name) {
         let help = if defs.is_empty() {
             Some("this pipeline has no `vars:`".to_owned())
-        } else if let Some((variable, value)) = Synonym::find(synonyms, name, |name| defs.contains_key(name)) {
-            let value = if value.is_empty() { value_of(text) } else { value };
-            Some(format!("did you mean --set '{variable}={value}'?"))
+        } else if let Some(meant) = Synonym::find(synonyms, name, Some(value_of(text)), |name| defs.contains_key(name))
+        {
+            let value = if meant.value.is_empty() { value_of(text) } else { &*meant.value };
+            Some(format!("did you mean --set '{}={value}'?", meant.parameter))
         } else {
             one_of(name, "variables", defs.keys().map(String::as_str))
         };

@@ -21,7 +21,7 @@ pub fn pipeline_schema(registry: &Registry) -> Value {
     let mut choose = Vec::new();
     for kind in registry.iter() {
         let name = kind.name();
-        let params = add_params(name, kind.schema().to_value(), &mut definitions);
+        let mut params = add_params(name, kind.schema().to_value(), &mut definitions);
         let mut entry = json!({ "const": name });
         let ports = documented(kind.as_ref());
         if let Some(docs) = params.get("description").and_then(Value::as_str) {
@@ -44,6 +44,9 @@ pub fn pipeline_schema(registry: &Registry) -> Value {
             "if": { "properties": { "kind": { "const": name } }, "required": ["kind"] },
             "then": then
         }));
+        if let Some(example) = registry.example(name).and_then(|example| example.params(name)) {
+            params["examples"] = json!([example]);
+        }
         definitions.insert(name.to_owned(), params);
     }
     definitions.insert("stage".to_owned(), stage(kinds, choose));
@@ -217,11 +220,23 @@ fn for_editors(schema: &mut Value) {
             for mark in ["x-path", "x-path-of", "x-folder"] {
                 map.shift_remove(mark);
             }
+            if let Some(Value::Array(variables)) = map.shift_remove("x-variables") {
+                let about = map.get("description").and_then(Value::as_str).unwrap_or_default();
+                map.insert("description".to_owned(), json!(format!("{about}{}", in_words(&variables))));
+            }
             map.values_mut().for_each(for_editors);
         }
         Value::Array(items) => items.iter_mut().for_each(for_editors),
         _ => {}
     }
+}
+
+/// The variables that a template may use, as a list.
+fn in_words(variables: &[Value]) -> String {
+    let one = |variable: &Value| {
+        Some(format!("\n- `{}`: {}", variable["name"].as_str()?, variable["about"].as_str().unwrap_or_default()))
+    };
+    format!("\n\nIt may use{}", variables.iter().filter_map(one).collect::<String>())
 }
 
 fn rename_refs(kind: &str, schema: &mut Value) {

@@ -33,6 +33,8 @@ pub(crate) struct Definition {
     pub heading: &'static str,
     /// What it is, for `pipe kinds` and the schema.
     pub doc: &'static str,
+    /// Where it is from: a paper, or the program whose numbers it gives.
+    pub reference: &'static str,
     /// What exactly is computed; `{norm}` stands for the normaliser's name.
     pub signature: &'static str,
     /// The score, in `0..=1`, of a prediction against one reference; of several references the best counts.
@@ -45,19 +47,19 @@ fn share(yes: bool) -> f64 {
 
 /// All metrics, in the order in which they are listed.
 pub(crate) const DEFINITIONS: &[Definition] = &[
-    // Rajpurkar et al. 2016, arXiv:1606.05250, evaluate-v1.1.py.
     Definition {
         name: "token_f1",
         heading: "F1",
         doc: "F1 over the multiset of words, as in SQuAD 1.1.",
+        reference: "Rajpurkar et al. 2016 (SQuAD, arXiv:1606.05250), `evaluate-v1.1.py`",
         signature: "token_f1|norm:{norm}|tok:whitespace|refs:max|v1",
         score: |prediction, reference| f1_of_normalized(prediction.plain(), reference.plain()),
     },
-    // Lin 2004, https://aclanthology.org/W04-1013; Google's rouge_score 0.1.2, which has a normalisation of its own.
     Definition {
         name: "rouge_l",
         heading: "ROUGE-L",
         doc: "F of the longest common subsequence of words, unstemmed.",
+        reference: "Lin 2004 (aclanthology.org/W04-1013); Google's `rouge_score` 0.1.2, with its own normalisation",
         signature: "rougeL_f|tok:[a-z0-9]+|stem:none|refs:max|v1",
         score: |prediction, reference| RougeL::new(false).f(prediction.raw, reference.raw),
     },
@@ -65,14 +67,15 @@ pub(crate) const DEFINITIONS: &[Definition] = &[
         name: "rouge_l_stemmed",
         heading: "ROUGE-L stemmed",
         doc: "The same with NLTK's Porter stemmer, as `rouge_score` with `use_stemmer`.",
+        reference: "Lin 2004 (aclanthology.org/W04-1013); Google's `rouge_score` 0.1.2 with `use_stemmer`",
         signature: "rougeL_f|tok:[a-z0-9]+|stem:porter-nltk,len>3|refs:max|v1",
         score: |prediction, reference| RougeL::new(true).f(prediction.raw, reference.raw),
     },
-    // Rajpurkar et al. 2016.
     Definition {
         name: "exact_match",
         heading: "exact match",
         doc: "Equality after normalisation.",
+        reference: "Rajpurkar et al. 2016 (SQuAD, arXiv:1606.05250), `evaluate-v1.1.py`",
         signature: "exact_match|norm:{norm}|refs:max|v1",
         score: |prediction, reference| share(prediction.plain() == reference.plain()),
     },
@@ -80,19 +83,20 @@ pub(crate) const DEFINITIONS: &[Definition] = &[
         name: "contains",
         heading: "contains",
         doc: "Whether the reference's words stand in the answer one after the other, or the answer's in the reference.",
+        reference: "pipe's own, for answers that are sentences and references that are names",
         signature: "contains|norm:{norm}|tok:whitespace|dir:either|refs:max|v1",
         score: |prediction, reference| {
             let (prediction, reference) = (prediction.plain(), reference.plain());
             share(find_words(prediction, reference).is_some() || find_words(reference, prediction).is_some())
         },
     },
-    // Parmar et al. 2022, arXiv:2204.07600 (In-BoXBART), its script for the benchmark BoX.
     Definition {
         name: "token_f1_any_piece",
         heading: "F1 any piece",
         doc: "Token F1 against the best piece of a reference split at \", \", as the BoX benchmark's script has it. A \
               list answer scores full \
               marks for one entity: only for comparison with published numbers.",
+        reference: "Parmar et al. 2022 (In-BoXBART, arXiv:2204.07600), its script for the benchmark BoX",
         signature: "token_f1|norm:{norm}|tok:whitespace|refs:split(\", \"),max|v1",
         score: |prediction, reference| {
             let piece = |piece| f1_of_normalized(prediction.plain(), &reference.normalizer.apply(piece));

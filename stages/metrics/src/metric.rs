@@ -41,6 +41,21 @@ impl Metric {
         self.0.heading
     }
 
+    /// All metrics, in the order in which they are listed.
+    pub fn all() -> impl Iterator<Item = Self> {
+        DEFINITIONS.iter().map(Self)
+    }
+
+    /// What it is.
+    pub const fn doc(self) -> &'static str {
+        self.0.doc
+    }
+
+    /// The paper or program whose numbers it gives.
+    pub const fn reference(self) -> &'static str {
+        self.0.reference
+    }
+
     /// What exactly is computed: tokeniser, stemmer, normaliser and version, so that a number in a table can be told
     /// from another tool's number of the same name.
     pub fn signature(self, normalizer: Normalizer) -> String {
@@ -90,7 +105,10 @@ impl JsonSchema for Metric {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         let names: Vec<Schema> = DEFINITIONS
             .iter()
-            .map(|d| json_schema!({ "description": d.doc, "type": "string", "const": d.name }))
+            .map(|d| {
+                let about = format!("{} {}.", d.doc, d.reference);
+                json_schema!({ "description": about, "type": "string", "const": d.name })
+            })
             .collect();
         json_schema!({
             "description": "What is measured. Scores lie between 0 and 1; of several references the best counts.",

@@ -19,11 +19,8 @@ use crate::rows::ports;
 /// The embedded domain: an invented world of drugs, diseases and genes. Nothing in it is true, and nothing is medical
 /// advice.
 ///
-/// Outputs: `seeds` (instructions with an expert's answers, in drawing order), `cards` (one text per entity: the
-/// retrieval corpus), `off_domain` (seeds about towns, by experts with other habits), `development` and `exam` (two
-/// exams of the same make that share no item with each other or with the seeds: one for choosing hyperparameters, one
-/// for reporting; `phrasing` tells wordings that stand in no training text). An answer's style follows the expert's
-/// guide, which only the seeds reveal.
+/// The two exams are of the same make, and share no item with each other or with the seeds; an answer's style follows
+/// the expert's guide, which only the seeds reveal.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EmbeddedWorldParams {
@@ -71,7 +68,7 @@ impl StageKind for EmbeddedWorld {
                 ports::instruction(),
                 ports::output(),
                 ports::task(),
-                Column::text("phrasing", "The wording that the instruction is in."),
+                Column::text("phrasing", "The wording that the instruction is in; some stand in no training text."),
                 Column::text("entity", "What it is about."),
             ])
         };
@@ -84,11 +81,11 @@ impl StageKind for EmbeddedWorld {
             inputs: Vec::new(),
             open_inputs: false,
             outputs: vec![
-                items("seeds", "Answered instructions, as an expert would write them."),
+                items("seeds", "Instructions with an expert's answers, in the order in which they are drawn."),
                 cards,
-                items("off_domain", "The same of tasks that the exam does not hold."),
+                items("off_domain", "Seeds about towns, by experts with other habits."),
                 items("development", "An exam to choose settings by."),
-                items("exam", "The exam."),
+                items("exam", "The exam to report."),
             ],
         }
     }

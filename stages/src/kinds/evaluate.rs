@@ -91,7 +91,11 @@ impl StageKind for Evaluate {
             inputs: vec![
                 InputPort::new("items", PortType::Table, true)
                     .about("The exam.")
-                    .needs([ports::instruction(), ports::output().or("references")])
+                    .needs([
+                        ports::instruction(),
+                        Column::text("output", "The right answer; or a list of them, of which the best counts.")
+                            .or("references"),
+                    ])
                     .takes([
                         ports::id(),
                         ports::input(),
@@ -142,7 +146,7 @@ impl StageKind for Evaluate {
     }
 
     fn check_files(&self, params: &EvaluateParams, folder: &Path) -> Vec<ParamProblem> {
-        params.template.problems(folder)
+        params.template.problems(Purpose::Respond, folder)
     }
 
     fn sources(&self, params: &EvaluateParams) -> Result<Vec<Source>, StageError> {

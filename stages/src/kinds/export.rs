@@ -21,9 +21,6 @@ use crate::model::{EXPORTED_GGUF, ModelRef, adapter_port, model_error, model_por
 ///
 /// Folding adds `scale * B A` to each weight, in f32, and then rounds to `dtype`. An adapter of QLoRA was trained on
 /// quantised weights and is folded into the unquantised ones.
-///
-/// Inputs: optional `adapter` (PEFT) and `model` (files). Output: `model`, the directory, or a directory with
-/// `model.gguf`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExportParams {
@@ -101,7 +98,7 @@ impl StageKind for Export {
     fn ports(&self, params: &ExportParams) -> Ports {
         let outputs = vec![
             OutputPort::new("model", PortType::Files)
-                .about("The model with the adapter in it, as one would load it elsewhere."),
+                .about("The model with the adapter in it: a Hugging Face directory, or one with `model.gguf`."),
         ];
         let inputs = vec![adapter_port(), model_port(params.model.as_ref())];
         Ports { inputs, open_inputs: false, outputs }

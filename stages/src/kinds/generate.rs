@@ -29,7 +29,10 @@ use crate::{
         ModelRef, Quantization, completions, generator_options, model_port, resolve,
         sampling::{Sampling, SamplingDefaults},
     },
-    prompts::{ChatDate, Demonstration, FAILED_AT_MOST, PromptContext, PromptTemplate, Purpose, TemplateRef},
+    prompts::{
+        ChatDate, Demonstration, FAILED_AT_MOST, PromptContext, PromptTemplate, Purpose, TemplateRef,
+        template_variables,
+    },
     rows::{
         columns::{self, Seed, TextColumn},
         completed::{self, Finished},
@@ -46,11 +49,6 @@ pub use self::filter::InstructionFilters;
 /// instruction and, where seeds have one, its input. Attempts run through the filters in order until `count` rows are
 /// kept. Attempt i depends on the parameters, the seeds and i alone, and what is kept of it on earlier attempts: the
 /// first 1,000 of 20,000 rows are those of `count: 1000`, and a larger `count` adds only what is missing.
-///
-/// Inputs: `seeds` (`instruction`, optional `id` and `input`); optional `model` (files, in place of the parameter);
-/// optional `exclude` (`instruction`, optional `input`), whose instructions are dropped, such as those of the exam.
-/// Outputs: `instructions` (`id`, `instruction`, `input`, `demonstrations`: the ids of the seeds shown,
-/// `finish_reason`), and `yield`: how many attempts each filter dropped.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GenerateParams {
@@ -70,7 +68,7 @@ pub struct GenerateParams {
     pub num_demonstrations: usize,
     /// The prompt: plain, alpaca, chat, or a file. Its text is part of the key.
     #[serde(default)]
-    #[schemars(extend("x-operational" = true))]
+    #[schemars(extend("x-operational" = true, "x-variables" = template_variables(Purpose::Generate)))]
     pub template: TemplateRef,
     /// The date that the model's chat template may print (`strftime_now`), such as 2025-01-31. It is never the clock's:
     /// 2024-07-26 when left out, as Llama 3's template has it.
@@ -134,7 +132,7 @@ impl StageKind for Generate {
                     .takes([ports::id(), ports::input(), ports::output(), ports::task()]),
                 model_port(params.model.as_ref()),
                 InputPort::new("exclude", PortType::Table, false)
-                    .about("Instructions that must not be repeated, such as those of an exam.")
+                    .about("Instructions that are dropped, such as those of the exam.")
                     .needs([ports::instruction()])
                     .takes([ports::input()]),
             ],
@@ -166,7 +164,7 @@ impl StageKind for Generate {
     }
 
     fn check_files(&self, params: &GenerateParams, folder: &Path) -> Vec<ParamProblem> {
-        params.template.problems(folder)
+        params.template.problems(Purpose::Generate, folder)
     }
 
     fn sources(&self, params: &GenerateParams) -> Result<Vec<Source>, StageError> {

@@ -98,7 +98,7 @@ pub struct PretrainParams {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PretrainOptimizer {
-    /// Muon, its rate scaled to match AdamW's.
+    /// Muon (Jordan et al. 2024), its rate scaled to match AdamW's.
     #[default]
     Muon,
     /// AdamW.

@@ -27,7 +27,7 @@ use crate::{
         ModelRef, Quantization, adapter_port, generator_options, model_port, resolve,
         sampling::{Sampling, SamplingDefaults},
     },
-    prompts::{ChatDate, Demonstration, PromptContext, PromptTemplate, Purpose, TemplateRef},
+    prompts::{ChatDate, Demonstration, PromptContext, PromptTemplate, Purpose, TemplateRef, template_variables},
     rows::{
         columns::{self, Shown},
         completed::{Finished, NO_INSTRUCTION},
@@ -39,13 +39,6 @@ use crate::{
 ///
 /// Each answer depends on its own row, the seeds and the parameters alone. With the adapter of an earlier round as the
 /// input `adapter` this is the iteration of Self-Specialization (arXiv:2310.00160).
-///
-/// Inputs: `instructions` (`instruction`, optional `id`, `input`, `passages` as `retrieve` adds them, `demonstrations`
-/// as `generate` adds them); optional `seeds` (`instruction`, `output`, optional `id`, `input`); optional `adapter`
-/// (PEFT) and `model` (files). Outputs: `responses` (`id`, `instruction`, `input`, `output`, `passages`: those shown,
-/// as lists of `{id, text}`, which `train` takes for open-book training; `demonstrations`: ids of the seeds shown;
-/// `finish_reason`, `prompt_tokens`, `generated_tokens`; and `reasoning`, where a row has any), kept rows only, and
-/// `yield`: how many rows each filter dropped.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RespondParams {
@@ -58,7 +51,7 @@ pub struct RespondParams {
     pub quantization: Quantization,
     /// The prompt: plain, alpaca, chat, or a file. Its text is part of the key.
     #[serde(default)]
-    #[schemars(extend("x-operational" = true))]
+    #[schemars(extend("x-operational" = true, "x-variables" = template_variables(Purpose::Respond)))]
     pub template: TemplateRef,
     /// The date that the model's chat template may print (`strftime_now`), such as 2025-01-31. It is never the clock's:
     /// 2024-07-26 when left out, as Llama 3's template has it.
@@ -218,7 +211,7 @@ impl StageKind for Respond {
     }
 
     fn check_files(&self, params: &RespondParams, folder: &Path) -> Vec<ParamProblem> {
-        params.template.problems(folder)
+        params.template.problems(Purpose::Respond, folder)
     }
 
     fn sources(&self, params: &RespondParams) -> Result<Vec<Source>, StageError> {

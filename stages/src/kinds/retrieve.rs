@@ -33,12 +33,10 @@ use crate::{
 /// BM25 is Lucene's form with Anserini's defaults. Dense retrieval compares vectors, exactly, by cosine: those of an
 /// embedding model of BERT's family, or of a latent semantic analysis of the corpus, which needs no model. `hybrid`
 /// fuses both rankings by reciprocal rank (Cormack et al. 2009). Passages with equal scores stand in corpus order.
-/// `none` adds empty lists: the ablation without retrieval.
+/// `none` adds empty lists: the ablation without retrieval. A row without a query, or on which `query_template` fails,
+/// finds nothing.
 ///
-/// Inputs: `queries` (any columns), `corpus` (`text`, optional `id` and `title`, which is put in front of the text),
-/// optional `embedder` (files). Outputs: `rows`, the columns of `queries` and `passages`, a list of `{id, text,
-/// score}`, best first; and `yield`: for how many rows something was found, and what became of the others. A row
-/// without a query, or on which `query_template` fails, finds nothing.
+/// BM25: Robertson and Zaragoza 2009; which form is whose: Kamphuis et al. 2020. LSA: Deerwester et al. 1990.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RetrieveParams {
@@ -69,6 +67,7 @@ pub struct RetrieveParams {
     pub query_columns: Vec<String>,
     /// A minijinja template for the query over the row's text columns, in place of `query_columns`.
     #[serde(default)]
+    #[schemars(extend("x-variables" = [{ "name": "COLUMN", "about": "Each column of texts of `queries` by its name." }]))]
     pub query_template: Option<String>,
     /// Dense: `lsa`, or an embedding model (a Hugging Face directory relative to the file that names it, or
     /// `hf:org/name@revision`). Its content is part of the key, its place is not. Not needed with the input `embedder`.

@@ -74,7 +74,7 @@ impl StageKind for Train {
     }
 
     fn check_files(&self, params: &TrainParams, folder: &Path) -> Vec<ParamProblem> {
-        params.template.problems(folder)
+        params.template.problems(Purpose::Respond, folder)
     }
 
     fn sources(&self, params: &TrainParams) -> Result<Vec<Source>, StageError> {

@@ -1,15 +1,6 @@
 //! Prompts: minijinja templates, three named sets of them, and files that replace them.
 //!
-//! A template sees
-//!
-//! | variable | what |
-//! |---|---|
-//! | `demonstrations` | list of `{instruction, input, output}`, in prompt order |
-//! | `passages` | list of `{id, text, score}`, best first (responses) |
-//! | `instruction`, `input` | what is to be answered (responses); `input` may be empty |
-//! | `output` | the answer, where the finished text is wanted (training); undefined where the model is to write it |
-//! | `domain` | the parameter `domain`, may be empty |
-//! | `with_inputs` | whether any seed has an `input` (instructions; elsewhere false) |
+//! What a template sees stands in `variables.rs`, by purpose.
 //!
 //! Its text ends where the model begins. A top-level `{% set stop = [...] %}` gives the strings that end the model's
 //! text, the same for all rows; the parameter `stop` replaces them. `{{ turn("user") }}` (or `system`, `assistant`)
@@ -17,6 +8,7 @@
 //! renders. Undefined variables are errors. A single line break at the end of a file is not part of the prompt.
 
 mod template;
+mod variables;
 
 use std::{borrow::Cow, path::Path};
 
@@ -28,6 +20,7 @@ use serde_json::json;
 
 pub(crate) use template::FAILED_AT_MOST;
 pub use template::{Demonstration, Passage, PromptContext, PromptTemplate, Rendered, TrainingText};
+pub(crate) use variables::template_variables;
 
 /// What a prompt asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +104,7 @@ impl TemplateRef {
 
     /// What is wrong with a template that is a file, as far as it can be told without a row. A file that cannot be read
     /// is told when keys are made.
-    pub fn problems(&self, folder: &Path) -> Vec<ParamProblem> {
+    pub fn problems(&self, purpose: Purpose, folder: &Path) -> Vec<ParamProblem> {
         if BUILT_IN.iter().any(|(name, ..)| *name == self.0) {
             return Vec::new();
         }
@@ -119,7 +112,10 @@ impl TemplateRef {
         let problem =
             |message: String, help: Option<String>| ParamProblem { pointer: "/template".into(), message, help };
         match PromptTemplate::new(&self.0, &text) {
-            Ok(template) => template.unknown_names(&text).map(|(message, help)| problem(message, Some(help))).collect(),
+            Ok(template) => {
+                let names = template.unknown_names(purpose, &text);
+                names.map(|(message, help)| problem(message, Some(help))).collect()
+            }
             Err(StageError::User { message, help }) => vec![problem(message, help)],
             Err(error) => vec![problem(error.to_string(), None)],
         }

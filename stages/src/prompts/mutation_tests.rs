@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use pipe_testing::mutants::Random;
 
-use super::{BUILT_IN, Demonstration, Passage, PromptContext, PromptTemplate};
+use super::{BUILT_IN, Demonstration, Passage, PromptContext, PromptTemplate, Purpose};
 
 /// What readers and renderers of templates stumble over.
 const PIECES: [&str; 34] = [
@@ -85,7 +85,7 @@ fn damaged_templates_are_refused_or_rendered() {
             rendered += usize::from(template.render(&context).is_ok());
             let _ = template.stop(&context);
             let _ = template.training_text(&context, "e", None);
-            template.unknown_names(&text).for_each(drop);
+            template.unknown_names(Purpose::Respond, &text).for_each(drop);
         }
         assert!(before.elapsed() < Duration::from_secs(10), "round {round} took {:?}: {text}", before.elapsed());
         // A busy machine does less; what it does is always the same.

@@ -14,7 +14,7 @@ use pipe_lm::{
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::ChatDate;
+use super::{ChatDate, Purpose};
 
 /// An instruction that the prompt shows, with its answer where there is one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -107,8 +107,8 @@ pub struct PromptTemplate {
     cancel: CancelToken,
 }
 
-/// What a template sees.
-const SEEN: [&str; 7] = ["demonstrations", "passages", "instruction", "input", "output", "domain", "with_inputs"];
+/// What a template sees that serves every purpose; what is not of its own is empty.
+const SEEN: [&str; 4] = ["demonstrations", "passages", "input", "domain"];
 
 /// Whether a template asks somewhere if a name is defined, or says what to write if it is not.
 fn is_tested(text: &str, name: &str) -> bool {
@@ -173,20 +173,43 @@ impl PromptTemplate {
         self
     }
 
-    /// The names that the template uses and that no template sees, unless it asks whether they are defined: what is
-    /// wrong, and what to do.
-    pub fn unknown_names(&self, text: &str) -> impl Iterator<Item = (String, String)> {
+    /// The names that the template uses and that a template of this purpose does not see, or sees at times only, unless
+    /// it asks whether they are defined: what is wrong, and what to do.
+    pub fn unknown_names(&self, purpose: Purpose, text: &str) -> impl Iterator<Item = (String, String)> {
         let template = self.environment.get_template(NAME);
         let mut names: Vec<String> =
             template.map_or_else(|_| Vec::new(), |t| t.undeclared_variables(false).into_iter().collect());
         names.sort();
         let globals: Vec<&str> = self.environment.globals().map(|(name, _)| name).collect();
-        names.retain(|name| {
-            !SEEN.contains(&name.as_str()) && !globals.contains(&name.as_str()) && !is_tested(text, name)
-        });
-        names.into_iter().map(|name| {
-            let message = format!("the template `{}` uses `{name}`, which no template sees", self.name);
-            let help = one_of(&name, "a template sees", SEEN).unwrap_or_default();
+        let seen = |name: &str| {
+            let own = purpose.variables().iter().any(|variable| variable.name == name && !variable.tested);
+            own || SEEN.contains(&name) || name == "with_inputs"
+        };
+        names.retain(|name| !seen(name) && !globals.contains(&name.as_str()) && !is_tested(text, name));
+        names.into_iter().map(move |name| {
+            let variables = purpose.variables().iter();
+            let other = match purpose {
+                Purpose::Generate => Purpose::Respond,
+                Purpose::Respond => Purpose::Generate,
+            };
+            if variables.clone().any(|variable| variable.tested && variable.name == name) {
+                let message = format!(
+                    "the template `{}` uses `{name}`, which is not there when the model is to write",
+                    self.name
+                );
+                let help = format!("ask for it first: {{% if {name} is defined %}}{{{{ {name} }}}}{{% endif %}}");
+                return (message, help);
+            }
+            let message = if other.variables().iter().any(|variable| variable.name == name) {
+                let wanted = match purpose {
+                    Purpose::Generate => "instructions are",
+                    Purpose::Respond => "an answer is",
+                };
+                format!("the template `{}` uses `{name}`, which there is none of where {wanted} wanted", self.name)
+            } else {
+                format!("the template `{}` uses `{name}`, which no template sees", self.name)
+            };
+            let help = one_of(&name, "a template sees", variables.map(|variable| variable.name)).unwrap_or_default();
             (message, help)
         })
     }
@@ -196,8 +219,7 @@ impl PromptTemplate {
         let detail = error.detail().map(|d| format!(": {d}")).unwrap_or_default();
         StageError::user_help(
             format!("failed to {action} the template `{}`{line}: {}{detail}", self.name, error.kind()),
-            "a template sees `demonstrations`, `passages`, `instruction`, `input`, `output` (test it with `is \
-             defined`), `domain` and `with_inputs`",
+            "`pipe kinds KIND` lists what its templates see",
         )
     }
 

@@ -56,7 +56,7 @@ pub(crate) fn unknown_name(schema: &Value, name: &str, synonyms: &'static [Synon
         return None;
     }
     let mut walk = Walk { synonyms, path: vec![Cow::Borrowed(name)], ..Walk::new(schema) };
-    walk.unknown(name, &known);
+    walk.unknown(name, None, &known);
     walk.problems.pop()
 }
 
@@ -200,7 +200,7 @@ impl<'s, 'v> Walk<'s, 'v, '_> {
                 let known = known.get_or_insert_with(|| known_names(self.root, schema));
                 if !known.contains(&name.as_str()) {
                     meant.extend(did_you_mean(name, known.iter().copied()));
-                    self.unknown(name, known);
+                    self.unknown(name, Some(value), known);
                 }
             }
             self.path.pop();

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     diag::{did_you_mean, list_names},
-    kind::Synonym,
+    kind::{Meant, Synonym},
 };
 
 /// Unknown parameters of a stage for which the right ones are looked for.
@@ -37,13 +37,14 @@ impl<'s> Walk<'s, '_, '_> {
         );
     }
 
-    pub(super) fn unknown(&mut self, name: &str, known: &[&'s str]) {
+    /// A parameter that there is not; `value` is what it was given.
+    pub(super) fn unknown(&mut self, name: &str, value: Option<&Value>, known: &[&'s str]) {
         let place = match self.path.len() {
             1 => "there is no parameter".to_owned(),
             n => format!("`{}` has no parameter", self.path[..n - 1].join(".")),
         };
         let meant = || {
-            self.synonym(name, known)
+            self.synonym(name, value, known)
                 .or_else(|| did_you_mean(name, known.iter().copied()).map(|n| format!("did you mean `{n}`?")))
                 .or_else(|| {
                     elsewhere(self.root, name)
@@ -60,18 +61,27 @@ impl<'s> Walk<'s, '_, '_> {
         }
     }
 
-    /// What a parameter of other programs is called here, beside the misspelt one or at the top.
-    fn synonym(&self, name: &str, known: &[&str]) -> Option<String> {
-        let told = |(parameter, value): (&str, &str)| match value {
-            "" => format!("did you mean `{parameter}`?"),
-            value => format!("did you mean `{parameter}: {value}`?"),
+    /// What a parameter of other programs is called here, beside the misspelt one or at the top; or why there is
+    /// none.
+    fn synonym(&self, name: &str, value: Option<&Value>, known: &[&str]) -> Option<String> {
+        let given = match value {
+            Some(Value::String(text)) if text.len() <= 40 && !text.contains('\n') => Some(text.clone()),
+            Some(value @ Value::Number(_)) => self.written(value).or_else(|| Some(value.to_string())),
+            Some(Value::Bool(yes)) => Some(yes.to_string()),
+            _ => None,
         };
-        let here = Synonym::find(self.synonyms, name, |parameter| known.contains(&parameter));
-        let top = || {
-            let known = known_names(self.root, self.root);
-            Synonym::find(self.synonyms, name, |parameter| known.contains(&parameter))
+        let find = |known: &[&str]| {
+            Synonym::find(self.synonyms, name, given.as_deref(), |parameter| known.contains(&parameter))
         };
-        here.or_else(top).map(told)
+        let told = |meant: Meant| {
+            let because = if meant.because.is_empty() { String::new() } else { format!(" {}", meant.because) };
+            match &*meant.value {
+                "" => format!("did you mean `{}`?{because}", meant.parameter),
+                value => format!("did you mean `{}: {value}`?{because}", meant.parameter),
+            }
+        };
+        let meant = find(known).or_else(|| find(&known_names(self.root, self.root))).map(told);
+        meant.or_else(|| Synonym::reason(self.synonyms, name).map(str::to_owned))
     }
 }
 

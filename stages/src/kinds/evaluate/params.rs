@@ -8,25 +8,22 @@ use serde::{Deserialize, Serialize};
 use super::Evaluate;
 use crate::{
     model::{ModelRef, Quantization, sampling::Sampling},
-    prompts::{ChatDate, TemplateRef},
+    prompts::{ChatDate, Purpose, TemplateRef, template_variables},
     rows::columns::Shown,
 };
 
 /// Answers every row of `items` with a model (and an `adapter`), and scores the answers.
 ///
-/// `items` has `instruction` and `output`, or `references` for several right answers, of which the best counts.
-/// Optional columns: `id`, `input`, `task`, `labels` (the answers to choose from: the label that an answer names is
-/// then compared with the reference, as `accuracy`), and `passages` for `open_book`. With `num_fewshot` the prompt
-/// shows rows of `seeds`. Answers to rows seen before are reused.
+/// With `labels`, answers to choose from, the label that an answer names is compared with the reference, as `accuracy`.
+/// With `num_fewshot` the prompt shows rows of `seeds`. Answers to rows seen before are reused.
 ///
 /// An item whose prompt does not fit into the model's context, or that the model or its server refuses, scores 0; one
 /// without an answer to compare with is not scored. What a model thinks in front of its answer (`<think>...</think>`)
 /// is no part of the answer (`reasoning`).
 ///
-/// Outputs: `predictions`, one row per item; `yield`: how many items there are of each outcome; `scores`, one row over
-/// all items, and `tasks`, one row per task, with the mean of each metric, its standard error (`_stderr`: sample
-/// standard deviation over the square root of n), a percentile bootstrap interval over items (`_low`, `_high`), and the
-/// `signature` that says what exactly was computed.
+/// `scores` and `tasks` have the mean of each metric, its standard error (`_stderr`: sample standard deviation over the
+/// square root of n), a percentile bootstrap interval over items (`_low`, `_high`; Efron 1979), and the `signature` that
+/// says what exactly was computed.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EvaluateParams {
@@ -40,7 +37,7 @@ pub struct EvaluateParams {
     pub quantization: Quantization,
     /// The prompt in front of the answer; the same one as in `respond` and `train`. Its text enters the key.
     #[serde(default)]
-    #[schemars(extend("x-operational" = true))]
+    #[schemars(extend("x-operational" = true, "x-variables" = template_variables(Purpose::Respond)))]
     pub template: TemplateRef,
     /// The date that the model's chat template may print (`strftime_now`), such as 2025-01-31. It is never the clock's:
     /// 2024-07-26 when left out, as Llama 3's template has it.

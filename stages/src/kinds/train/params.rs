@@ -12,7 +12,7 @@ use super::batch::BatchParams;
 use crate::model::training::config_problem;
 use crate::{
     model::{ModelRef, Quantization},
-    prompts::{ChatDate, TemplateRef},
+    prompts::{ChatDate, Purpose, TemplateRef, template_variables},
     rows::columns::Shown,
 };
 
@@ -30,8 +30,8 @@ pub(super) const ALL_LINEAR: &str = "all-linear";
 /// left out, counted and said. The output `adapter` is a directory in PEFT's layout (with `method: full`, `model` is a
 /// Hugging Face directory); `log` has one row per optimizer step.
 ///
-/// Defaults follow QLoRA's reference (Dettmers et al. 2023, artidoro/qlora), except that nothing is quantised unless
-/// asked for, and 3 epochs. A killed training goes on from its last checkpoint to the same bytes.
+/// Defaults follow QLoRA's reference (Dettmers et al. 2023, arXiv:2305.14314, artidoro/qlora), except that nothing is
+/// quantised unless asked for, and 3 epochs. A killed training goes on from its last checkpoint to the same bytes.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TrainParams {
@@ -41,7 +41,7 @@ pub struct TrainParams {
     pub model: Option<ModelRef>,
     /// The prompt in front of the answer; the same one as in `respond` and `evaluate`. Its text enters the key.
     #[serde(default)]
-    #[schemars(extend("x-operational" = true))]
+    #[schemars(extend("x-operational" = true, "x-variables" = template_variables(Purpose::Respond)))]
     pub template: TemplateRef,
     /// The date that the model's chat template may print (`strftime_now`), such as 2025-01-31. It is never the clock's:
     /// 2024-07-26 when left out, as Llama 3's template has it.
@@ -138,7 +138,7 @@ pub struct TrainParams {
     pub checkpoint_steps: u64,
 }
 
-/// A low-rank adapter (Hu et al. 2021).
+/// A low-rank adapter (LoRA, Hu et al. 2021, arXiv:2106.09685).
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LoraParams {
@@ -153,7 +153,7 @@ pub struct LoraParams {
     /// `all-linear` (all linear layers but the output projection), a regular expression for whole module names, or a
     /// list of names such as `[q_proj, v_proj]`.
     pub target_modules: TargetNames,
-    /// Scale by alpha / sqrt(r) instead (Kalajdzievski 2023).
+    /// Scale by alpha / sqrt(r) instead (rsLoRA, Kalajdzievski 2023, arXiv:2312.03732).
     pub use_rslora: bool,
 }
 

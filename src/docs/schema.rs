@@ -1,0 +1,135 @@
+//! Parameters out of a JSON Schema, in the words of those who write pipelines.
+
+use serde_json::Value;
+
+use super::{ParamDoc, one_line};
+
+/// How deep parameters inside parameters are listed.
+const DEPTH: usize = 4;
+
+pub(super) fn description(schema: &Value) -> &str {
+    schema["description"].as_str().unwrap_or_default()
+}
+
+/// The properties of an object, each with its own inside it.
+pub(super) fn parameters(object: &Value, root: &Value, depth: usize) -> Vec<ParamDoc> {
+    let required: Vec<&str> = object["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let one = |(name, parameter): (&String, &Value)| {
+        let mut notes = vec![words(parameter, root, 0)];
+        if required.contains(&name.as_str()) {
+            notes.push("required".to_owned());
+        } else if let Some(default) = parameter.get("default").filter(|default| !default.is_null()) {
+            // The parameters inside it name their own.
+            notes.extend(
+                default.as_object().is_none_or(serde_json::Map::is_empty).then(|| format!("default {default}")),
+            );
+        }
+        if parameter["x-operational"] == true {
+            notes.push("not part of the key".to_owned());
+        }
+        let pair = |variable: &Value| {
+            let text = |key: &str| variable[key].as_str().map(one_line);
+            Some((text("name")?, text("about")?))
+        };
+        let nested = if depth < DEPTH { objects(parameter, root, 0) } else { Vec::new() };
+        ParamDoc {
+            name: name.clone(),
+            notes: notes.join(", "),
+            about: description(parameter).to_owned(),
+            choices: choices(parameter, root, 0),
+            variables: parameter["x-variables"].as_array().into_iter().flatten().filter_map(pair).collect(),
+            nested: nested.into_iter().flat_map(|nested| parameters(nested, root, depth + 1)).collect(),
+        }
+    };
+    object["properties"].as_object().into_iter().flatten().map(one).collect()
+}
+
+/// What a reference leads to; the schema itself where it is none.
+fn target<'a>(schema: &'a Value, root: &'a Value) -> &'a Value {
+    let pointed = schema["$ref"].as_str().and_then(|name| root.pointer(name.strip_prefix('#')?));
+    pointed.unwrap_or(schema)
+}
+
+/// The ways a value may be given, and what it may hold.
+fn parts(schema: &Value) -> impl Iterator<Item = &Value> {
+    let choices = ["anyOf", "oneOf", "allOf"].into_iter().filter_map(|key| schema[key].as_array()).flatten();
+    choices.chain(["items", "additionalProperties"].into_iter().filter_map(|key| schema.get(key)))
+}
+
+/// The objects with properties of their own that a value is or holds.
+fn objects<'a>(schema: &'a Value, root: &'a Value, depth: usize) -> Vec<&'a Value> {
+    let schema = target(schema, root);
+    if depth > DEPTH {
+        return Vec::new();
+    }
+    if schema["properties"].as_object().is_some_and(|properties| !properties.is_empty()) {
+        return vec![schema];
+    }
+    parts(schema).flat_map(|part| objects(part, root, depth + 1)).collect()
+}
+
+/// The words that a value may be or hold, with what is said of each.
+fn choices(schema: &Value, root: &Value, depth: usize) -> Vec<(String, String)> {
+    let schema = target(schema, root);
+    if depth > DEPTH || schema["properties"].is_object() {
+        return Vec::new();
+    }
+    let about = one_line(description(schema));
+    match &schema["const"] {
+        Value::String(name) if !about.is_empty() => vec![(name.clone(), about)],
+        _ => parts(schema).flat_map(|part| choices(part, root, depth + 1)).collect(),
+    }
+}
+
+/// What a value is.
+fn words(schema: &Value, root: &Value, depth: usize) -> String {
+    const DEPTH: usize = 6;
+    let schema = target(schema, root);
+    if depth > DEPTH {
+        return "the same again".to_owned();
+    }
+    if let Some(value) = schema.get("const") {
+        return value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    }
+    let several = |values: &[Value], each: &dyn Fn(&Value) -> String| {
+        let mut names: Vec<String> = Vec::new();
+        for name in values.iter().map(each).filter(|name| name != "null") {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        match names.pop() {
+            Some(last) if names.is_empty() => last,
+            Some(last) => format!("{} or {last}", names.join(", ")),
+            None => "null".to_owned(),
+        }
+    };
+    for key in ["anyOf", "oneOf", "allOf"] {
+        if let Some(options) = schema[key].as_array() {
+            return several(options, &|option| words(option, root, depth + 1));
+        }
+    }
+    if let Some(options) = schema["enum"].as_array() {
+        return several(options, &|option| option.as_str().map_or_else(|| option.to_string(), str::to_owned));
+    }
+    let plain = |name: &str| match name {
+        "array" => match &*words(&schema["items"], root, depth + 1) {
+            one @ ("text" | "number" | "whole number") => format!("list of {one}s"),
+            other => format!("list of {other}"),
+        },
+        "object" if schema["properties"].is_object() => "settings".to_owned(),
+        "object" if schema["additionalProperties"].is_object() => {
+            format!("map of names to {}", words(&schema["additionalProperties"], root, depth + 1))
+        }
+        "object" => "map".to_owned(),
+        "string" => "text".to_owned(),
+        "integer" => "whole number".to_owned(),
+        "boolean" => "true or false".to_owned(),
+        name => name.to_owned(),
+    };
+    match &schema["type"] {
+        Value::String(name) => plain(name),
+        Value::Array(names) => several(names, &|name| plain(name.as_str().unwrap_or_default())),
+        _ => "anything".to_owned(),
+    }
+}
