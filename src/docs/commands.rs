@@ -18,11 +18,14 @@ pub(crate) fn command() -> Command {
 pub(super) fn commands_page() -> String {
     let mut command = command();
     command.build();
-    let mut text = "# Commands\n\n".to_owned();
-    let _ = writeln!(text, "```text\n{}\n```", command.render_long_help().to_string().trim_end());
-    for sub in command.get_subcommands_mut().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help") {
-        let help = sub.clone().term_width(WIDTH).render_long_help().to_string();
-        let _ = writeln!(text, "\n## `pipe {}`\n\n```text\n{}\n```", sub.get_name(), help.trim_end());
+    let help = |command: &mut Command| {
+        let text = command.render_long_help().to_string();
+        text.trim_end().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+    };
+    let mut text = format!("# Commands\n\n```text\n{}\n```\n", help(&mut command));
+    for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help") {
+        let shown = help(&mut sub.clone().term_width(WIDTH));
+        let _ = writeln!(text, "\n## `pipe {}`\n\n```text\n{shown}\n```", sub.get_name());
     }
     text
 }

@@ -15,7 +15,7 @@ pub(super) fn description(schema: &Value) -> &str {
 pub(super) fn parameters(object: &Value, root: &Value, depth: usize) -> Vec<ParamDoc> {
     let required: Vec<&str> = object["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let one = |(name, parameter): (&String, &Value)| {
-        let mut notes = vec![words(parameter, root, 0)];
+        let mut notes = vec![words(parameter, root)];
         if required.contains(&name.as_str()) {
             notes.push("required".to_owned());
         } else if let Some(default) = parameter.get("default").filter(|default| !default.is_null()) {
@@ -82,44 +82,42 @@ fn choices(schema: &Value, root: &Value, depth: usize) -> Vec<(String, String)> 
 }
 
 /// What a value is.
-fn words(schema: &Value, root: &Value, depth: usize) -> String {
-    const DEPTH: usize = 6;
-    let schema = target(schema, root);
-    if depth > DEPTH {
+fn words(schema: &Value, root: &Value) -> String {
+    words_within(schema, root, &mut Vec::new())
+}
+
+/// What a value is, inside definitions of these names.
+fn words_within<'a>(schema: &'a Value, root: &'a Value, within: &mut Vec<&'a str>) -> String {
+    let Some(name) = schema["$ref"].as_str() else { return unnamed(schema, root, within) };
+    if within.contains(&name) {
         return "the same again".to_owned();
     }
+    within.push(name);
+    let words = unnamed(target(schema, root), root, within);
+    within.pop();
+    words
+}
+
+fn unnamed<'a>(schema: &'a Value, root: &'a Value, within: &mut Vec<&'a str>) -> String {
     if let Some(value) = schema.get("const") {
         return value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     }
-    let several = |values: &[Value], each: &dyn Fn(&Value) -> String| {
-        let mut names: Vec<String> = Vec::new();
-        for name in values.iter().map(each).filter(|name| name != "null") {
-            if !names.contains(&name) {
-                names.push(name);
-            }
-        }
-        match names.pop() {
-            Some(last) if names.is_empty() => last,
-            Some(last) => format!("{} or {last}", names.join(", ")),
-            None => "null".to_owned(),
-        }
-    };
     for key in ["anyOf", "oneOf", "allOf"] {
         if let Some(options) = schema[key].as_array() {
-            return several(options, &|option| words(option, root, depth + 1));
+            return either(options.iter().map(|option| words_within(option, root, within)));
         }
     }
     if let Some(options) = schema["enum"].as_array() {
-        return several(options, &|option| option.as_str().map_or_else(|| option.to_string(), str::to_owned));
+        return either(options.iter().map(|o| o.as_str().map_or_else(|| o.to_string(), str::to_owned)));
     }
-    let plain = |name: &str| match name {
-        "array" => match &*words(&schema["items"], root, depth + 1) {
+    let mut plain = |name: &str| match name {
+        "array" => match &*words_within(&schema["items"], root, within) {
             one @ ("text" | "number" | "whole number") => format!("list of {one}s"),
             other => format!("list of {other}"),
         },
         "object" if schema["properties"].is_object() => "settings".to_owned(),
         "object" if schema["additionalProperties"].is_object() => {
-            format!("map of names to {}", words(&schema["additionalProperties"], root, depth + 1))
+            format!("map of names to {}", words_within(&schema["additionalProperties"], root, within))
         }
         "object" => "map".to_owned(),
         "string" => "text".to_owned(),
@@ -129,7 +127,22 @@ fn words(schema: &Value, root: &Value, depth: usize) -> String {
     };
     match &schema["type"] {
         Value::String(name) => plain(name),
-        Value::Array(names) => several(names, &|name| plain(name.as_str().unwrap_or_default())),
+        Value::Array(names) => either(names.iter().map(|name| plain(name.as_str().unwrap_or_default()))),
         _ => "anything".to_owned(),
+    }
+}
+
+/// `a, b or c`, each once.
+fn either(all: impl Iterator<Item = String>) -> String {
+    let mut names: Vec<String> = Vec::new();
+    for name in all.filter(|name| name != "null") {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    match names.pop() {
+        Some(last) if names.is_empty() => last,
+        Some(last) => format!("{} or {last}", names.join(", ")),
+        None => "null".to_owned(),
     }
 }

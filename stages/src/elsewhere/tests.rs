@@ -40,8 +40,8 @@ fn every_name_that_is_proposed_is_a_parameter() {
         assert!(known.iter().any(|known| known == parameter), "`{ours}`: there is no parameter `{parameter}`");
         // `{ r: <16> }`, `{ endpoint: .., model: .., concurrency: <8> }`.
         let inner = value.strip_prefix("{ ").and_then(|value| value.strip_suffix(" }"));
-        for field in inner.into_iter().flat_map(|inner| inner.split(", ")) {
-            let name = field.split(':').next().unwrap_or_default();
+        for (name, _) in inner.into_iter().flat_map(|inner| inner.split(", ")).filter_map(|field| field.split_once(':'))
+        {
             assert!(known.iter().any(|known| known == name), "`{ours}`: there is no parameter `{name}`");
         }
     }
