@@ -29,12 +29,14 @@ fn colored(terminal: bool) -> bool {
 
 /// Whether stderr takes colours.
 pub(crate) fn color_on_stderr() -> bool {
-    colored(io::stderr().is_terminal())
+    static COLORED: OnceLock<bool> = OnceLock::new();
+    *COLORED.get_or_init(|| colored(io::stderr().is_terminal()))
 }
 
 /// Whether stdout takes colours.
 pub(crate) fn color_on_stdout() -> bool {
-    colored(io::stdout().is_terminal())
+    static COLORED: OnceLock<bool> = OnceLock::new();
+    *COLORED.get_or_init(|| colored(io::stdout().is_terminal()))
 }
 
 /// Begins our own colours until the text is written: a code point that is none of any text. What escapes there are

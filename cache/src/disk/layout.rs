@@ -90,11 +90,7 @@ impl Layout {
     /// Where an object of that name lies.
     pub fn object(&self, kind: ArtifactKind, id: &Digest) -> PathBuf {
         let hex = id.to_string();
-        let extension = match kind {
-            ArtifactKind::Table => ".parquet",
-            ArtifactKind::Files => "",
-        };
-        self.dir.join(format!("objects/{}/{hex}{extension}", &hex[..2]))
+        self.dir.join(format!("objects/{}/{hex}{}", &hex[..2], kind.ending()))
     }
 
     /// Where the object of an artifact lies.

@@ -27,6 +27,16 @@ pub enum ArtifactKind {
     Files,
 }
 
+impl ArtifactKind {
+    /// What the name of an object of this kind ends in.
+    pub(crate) fn ending(self) -> &'static str {
+        match self {
+            Self::Table => ".parquet",
+            Self::Files => "",
+        }
+    }
+}
+
 /// All that is needed to use an artifact as an input: its logical digest for keys, its object for reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ArtifactRef {

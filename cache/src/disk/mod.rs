@@ -4,6 +4,7 @@ pub(crate) mod checked_json;
 mod layout;
 pub(crate) mod listing;
 pub(crate) mod manifest;
+mod near;
 pub(crate) mod object;
 pub(crate) mod paths;
 pub(crate) mod record_log;
@@ -13,6 +14,7 @@ mod table_reader;
 
 pub use layout::Layout;
 pub use manifest::{ArtifactKind, ArtifactRef, Column, Entry, FileEntry, Manifest, Output, Provenance};
+pub(crate) use near::Near;
 pub use table_file::conform;
 pub(crate) use table_file::{TableFile, write_whole};
 pub(crate) use table_reader::open_parquet;

@@ -38,6 +38,18 @@ impl Stat {
         }
     }
 
+    /// The same of what the system call gives.
+    #[expect(clippy::useless_conversion, clippy::allow_attributes, reason = "types of the fields differ by platform")]
+    pub(crate) fn of_raw(stat: &rustix::fs::Stat) -> Self {
+        let ns = |seconds: i128, ns: i128| seconds * 1_000_000_000 + ns;
+        Self {
+            inode: stat.st_ino.into(),
+            bytes: u64::try_from(stat.st_size).unwrap_or(0),
+            modified_ns: ns(stat.st_mtime.into(), stat.st_mtime_nsec.into()),
+            changed_ns: ns(stat.st_ctime.into(), stat.st_ctime_nsec.into()),
+        }
+    }
+
     /// Of a file, or of what a link leads to; `None` where there is none.
     pub(crate) fn at(path: &Path) -> io::Result<Option<Self>> {
         match fs::metadata(path) {

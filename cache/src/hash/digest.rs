@@ -74,19 +74,39 @@ impl<'de> Deserialize<'de> for Digest {
 
 /// Builds a digest out of typed, self-delimiting fields. `domain` keeps digests of different things apart.
 #[derive(Clone)]
-pub struct Hasher(blake3::Hasher);
+pub struct Hasher {
+    hasher: blake3::Hasher,
+    /// What is not hashed yet: fields are a few bytes each, and blake3 takes kilobytes at a time.
+    pending: Vec<u8>,
+}
+
+/// Bytes that are gathered at least before they are hashed.
+const GATHERED: usize = 4096;
 
 impl Hasher {
     /// A hasher for one kind of thing, for example `"pipe.key.v1"`.
     pub fn new(domain: &str) -> Self {
-        let mut hasher = Self(blake3::Hasher::new());
+        let mut hasher = Self { hasher: blake3::Hasher::new(), pending: Vec::new() };
         hasher.str(domain);
         hasher
     }
 
     fn tagged(&mut self, tag: u8, bytes: &[u8]) -> &mut Self {
-        self.0.update(&[tag]);
-        self.0.update(bytes);
+        self.pending.push(tag);
+        self.add(bytes)
+    }
+
+    fn add(&mut self, bytes: &[u8]) -> &mut Self {
+        if bytes.len() < GATHERED {
+            self.pending.extend_from_slice(bytes);
+        }
+        if bytes.len() >= GATHERED || self.pending.len() >= GATHERED {
+            self.hasher.update(&self.pending);
+            self.pending.clear();
+        }
+        if bytes.len() >= GATHERED {
+            self.hasher.update(bytes);
+        }
         self
     }
 
@@ -98,15 +118,13 @@ impl Hasher {
     /// Bytes, framed by their length.
     pub fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
         self.tagged(b'b', &(bytes.len() as u64).to_le_bytes());
-        self.0.update(bytes);
-        self
+        self.add(bytes)
     }
 
     /// A text, framed by its length.
     pub fn str(&mut self, text: &str) -> &mut Self {
         self.tagged(b's', &(text.len() as u64).to_le_bytes());
-        self.0.update(text.as_bytes());
-        self
+        self.add(text.as_bytes())
     }
 
     /// Another digest.
@@ -147,7 +165,14 @@ impl Hasher {
 
     /// The digest of all fields so far.
     pub fn finish(&self) -> Digest {
-        Digest(*self.0.finalize().as_bytes())
+        if self.pending.is_empty() {
+            return Digest(*self.hasher.finalize().as_bytes());
+        }
+        if self.hasher.count() == 0 {
+            return Digest(*blake3::hash(&self.pending).as_bytes());
+        }
+        let mut hasher = self.hasher.clone();
+        Digest(*hasher.update(&self.pending).finalize().as_bytes())
     }
 }
 

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     disk::{
-        Entry, Layout, Manifest,
+        Entry, Layout, Manifest, Near,
         manifest::{self, Unreadable},
         object::{self, Stamp},
         paths, record_log,
@@ -66,6 +66,8 @@ pub struct Store {
 
 struct Inner {
     layout: Layout,
+    manifests: Near,
+    objects: Near,
     options: StoreOptions,
     index: RwLock<Index>,
     /// Objects whose bytes were verified in this process, and what `stat` said then.
@@ -90,6 +92,8 @@ impl Store {
         let missing = index.is_none();
         let store = Self {
             inner: Arc::new(Inner {
+                manifests: Near::open(&layout.join("manifests")),
+                objects: Near::open(&layout.join("objects")),
                 layout,
                 options,
                 index: RwLock::new(index.unwrap_or_default()),
@@ -130,15 +134,15 @@ impl Store {
     /// What is known of a key. Costs a few microseconds: a look into the index and a `stat` of the manifest and every
     /// output.
     pub fn lookup(&self, key: &Digest) -> Result<Lookup, StoreError> {
-        let path = self.layout().manifest(key);
-        let there = Stat::at(&path).at("read", &path)?;
         if let Some(indexed) = self.inner.index.read().entries.get(key)
-            && there == Some(indexed.manifest)
-            && indexed.entry.outputs.iter().all(|(_, artifact)| object::stat_object(self.layout(), artifact).is_ok())
+            && self.inner.manifests.manifest(key) == Some(indexed.manifest)
+            && indexed.entry.outputs.iter().all(|(_, artifact)| self.inner.objects.has(artifact))
         {
             indexed.touch(index::today());
             return Ok(Lookup::Hit(indexed.entry.clone()));
         }
+        let path = self.layout().manifest(key);
+        let there = Stat::at(&path).at("read", &path)?;
         // Not in the index, or no longer as the index says: the manifest has the last word.
         let found = if there.is_some() { manifest::read(&path) } else { Err(Unreadable::Missing) };
         let manifest = match found {

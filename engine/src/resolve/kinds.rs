@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use serde_json::Value;
 
-use super::{operational::any_operational, placing::Marks};
+use super::{check::Plain, operational::Semantics, placing::Marks};
 use crate::kind::{DynKind, Registry, Synonym};
 
 /// A kind with its schema, made once.
@@ -13,8 +13,10 @@ pub(crate) struct KindInfo {
     pub kind: Arc<dyn DynKind>,
     /// The schema of its parameters.
     pub schema: Value,
-    /// Whether any parameter stays out of the key.
-    pub operational: bool,
+    /// What of the parameters enters the key.
+    pub semantics: Semantics,
+    /// Parameters in which plainly nothing is wrong.
+    pub plain: Plain,
     /// What the schema says of paths.
     pub marks: Marks,
     /// What its parameters are called elsewhere.
@@ -24,7 +26,14 @@ pub(crate) struct KindInfo {
 impl KindInfo {
     fn new(kind: &Arc<dyn DynKind>, synonyms: &'static [Synonym]) -> Self {
         let schema = kind.schema().to_value();
-        Self { synonyms, kind: kind.clone(), operational: any_operational(&schema), marks: Marks::of(&schema), schema }
+        Self {
+            synonyms,
+            kind: kind.clone(),
+            semantics: Semantics::of(&schema),
+            plain: Plain::of(&schema),
+            marks: Marks::of(&schema),
+            schema,
+        }
     }
 }
 

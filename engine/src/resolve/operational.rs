@@ -1,7 +1,9 @@
 //! The part of the parameters that enters a stage's key: everything but what carries `x-operational` in the kind's
 //! schema.
 
-use serde_json::Value;
+use std::collections::HashMap;
+
+use serde_json::{Map, Value};
 
 use super::{
     check::{fits, follow},
@@ -10,8 +12,58 @@ use super::{
 
 const MARK: &str = "x-operational";
 
+/// References that are followed one after the other.
+const MAX_REFERENCES: usize = 8;
+
+/// What a kind's schema says of operational parameters, worked out once: of most parameters the name alone tells
+/// whether they belong to the key, in every one of many thousand stages.
+pub(crate) struct Semantics {
+    any: bool,
+    top: HashMap<String, Part>,
+}
+
+/// What of a parameter at the top enters the key.
+enum Part {
+    Nothing,
+    Whole,
+    /// To be looked at.
+    Some,
+}
+
+impl Semantics {
+    /// Of the parameters that `schema` describes.
+    pub(crate) fn of(schema: &Value) -> Self {
+        let part = |sub: &Value| match () {
+            () if is_operational(schema, sub) => Part::Nothing,
+            () if reaches_operational(schema, sub, MAX_REFERENCES) => Part::Some,
+            () => Part::Whole,
+        };
+        let properties = schema.get("properties").and_then(Value::as_object);
+        let top = properties.into_iter().flatten().map(|(name, sub)| (name.clone(), part(sub))).collect();
+        Self { any: any_operational(schema), top }
+    }
+
+    /// The part of the parameters that enters the key; `None` where that is all of them.
+    pub(crate) fn part(&self, schema: &Value, value: &Value) -> Option<Value> {
+        if !self.any {
+            return None;
+        }
+        let Value::Object(object) = value else { return Some(semantic(schema, schema, value)) };
+        let mut kept = Map::with_capacity(object.len());
+        for (name, field) in object {
+            let part = match self.top.get(name) {
+                Some(Part::Nothing) => None,
+                Some(Part::Whole) => Some(field.clone()),
+                Some(Part::Some) | None => member(schema, schema, name, field, value),
+            };
+            kept.extend(part.map(|part| (name.clone(), part)));
+        }
+        Some(Value::Object(kept))
+    }
+}
+
 /// Whether any parameter of the schema is operational; if not, [`semantic`] is the identity.
-pub(crate) fn any_operational(schema: &Value) -> bool {
+fn any_operational(schema: &Value) -> bool {
     match schema {
         Value::Object(map) => map.get(MARK) == Some(&Value::Bool(true)) || map.values().any(any_operational),
         Value::Array(items) => items.iter().any(any_operational),
@@ -19,15 +71,39 @@ pub(crate) fn any_operational(schema: &Value) -> bool {
     }
 }
 
+/// As [`any_operational`], through references; what is too deep to tell counts.
+fn reaches_operational(root: &Value, schema: &Value, references: usize) -> bool {
+    match schema {
+        Value::Object(map) => {
+            let through = || match follow(root, schema) {
+                Some(target) => references == 0 || reaches_operational(root, target, references - 1),
+                None => map.contains_key("$ref"),
+            };
+            map.get(MARK) == Some(&Value::Bool(true))
+                || map.values().any(|sub| reaches_operational(root, sub, references))
+                || through()
+        }
+        Value::Array(items) => items.iter().any(|item| reaches_operational(root, item, references)),
+        _ => false,
+    }
+}
+
+/// What of an object's field enters the key.
+fn member(root: &Value, schema: &Value, name: &str, field: &Value, object: &Value) -> Option<Value> {
+    match property(root, schema, name, object) {
+        Some(sub) if is_operational(root, sub) => None,
+        Some(sub) => Some(semantic(root, sub, field)),
+        None => Some(field.clone()),
+    }
+}
+
 /// `value` without its operational parameters, at every depth.
-pub(crate) fn semantic(root: &Value, schema: &Value, value: &Value) -> Value {
+fn semantic(root: &Value, schema: &Value, value: &Value) -> Value {
     match value {
         Value::Object(object) => {
-            let kept = object.iter().filter_map(|(name, field)| match property(root, schema, name, value) {
-                Some(sub) if is_operational(root, sub) => None,
-                Some(sub) => Some((name.clone(), semantic(root, sub, field))),
-                None => Some((name.clone(), field.clone())),
-            });
+            let kept = object
+                .iter()
+                .filter_map(|(name, field)| Some((name.clone(), member(root, schema, name, field, value)?)));
             Value::Object(kept.collect())
         }
         Value::Array(items) => {
@@ -140,6 +216,7 @@ mod tests {
             let expect = json!({"count": 1, "inner": {"keep": true}, "list": [{"keep": true}, {"keep": true}],
                                 "method": kept, "seed": 1});
             assert_eq!(semantic(&schema, &schema, &value), expect);
+            assert_eq!(Semantics::of(&schema).part(&schema, &value), Some(expect));
         };
         check(json!({"kind": "a", "threads": 2}), json!({"kind": "a"}));
         check(json!({"kind": "b", "threads": 2}), json!({"kind": "b", "threads": 2}));
@@ -152,6 +229,8 @@ mod tests {
         struct Plain {
             count: u32,
         }
-        assert!(!any_operational(&serde_json::to_value(schema_for!(Plain)).unwrap()));
+        let schema = serde_json::to_value(schema_for!(Plain)).unwrap();
+        assert!(!any_operational(&schema));
+        assert_eq!(Semantics::of(&schema).part(&schema, &json!({"count": 1})), None);
     }
 }

@@ -16,7 +16,6 @@ use super::{
     check::{Problem, check, unknown_name},
     inputs::{Reference, check_ports, parse_reference},
     kinds::{KindInfo, Kinds},
-    operational::semantic,
     placing::{Folders, Params},
     scope::{Scope, child, lone_hole},
     template::{Compiled, Template, compile},
@@ -244,9 +243,11 @@ impl<'s> Stage<'s> {
             let node = given.node?;
             given.scope.written(node, path).node.numeral().map(str::to_owned)
         };
-        let found = check(&info.schema, value, info.synonyms, &numeral);
-        if !found.is_empty() {
-            return Err(found);
+        if !info.plain.admits(value) {
+            let found = check(&info.schema, value, info.synonyms, &numeral);
+            if !found.is_empty() {
+                return Err(found);
+            }
         }
         let parse = |value: &Value| {
             info.kind.parse(value).map_err(|error| {
@@ -261,9 +262,8 @@ impl<'s> Stage<'s> {
         };
         let (mut params, mut json) = parse(value)?;
         // The key holds paths as they are written, wherever they start from.
-        let in_key = if info.operational { Some(semantic(&info.schema, &info.schema, &json)) } else { None };
+        let mut semantic = info.semantics.part(&info.schema, &json).map(Arc::new);
         let home = given.home(value, self.spec);
-        let mut semantic = in_key.map(Arc::new);
         if let Some(placed) = given.placed(value, home, folders) {
             semantic = semantic.or_else(|| Some(Arc::new(json.clone())));
             (params, json) = parse(&placed)?;

@@ -6,12 +6,14 @@
 //! even if the kind forgot `deny_unknown_fields`.
 
 mod names;
+mod plain;
 mod union;
 
 use std::{borrow::Cow, collections::HashSet};
 
 use serde_json::{Map, Value};
 
+pub(crate) use self::plain::Plain;
 use self::{names::known_names, union::choices};
 use super::phrases::{describe, expectation, list, type_hint, type_name};
 use crate::{diag::did_you_mean, kind::Synonym};
