@@ -106,7 +106,7 @@ impl ColumnDoc {
     fn new(column: &Column, otherwise: &str) -> Self {
         let always = if column.always { String::new() } else { format!(", {otherwise}") };
         Self {
-            names: [&*column.name].into_iter().chain(column.alternative).map(str::to_owned).collect(),
+            names: [&*column.name].into_iter().chain(column.alternatives.iter().copied()).map(str::to_owned).collect(),
             notes: format!("{}{always}", column.holds),
             about: column.about,
         }

@@ -14,9 +14,14 @@ pub(super) fn description(schema: &Value) -> &str {
 /// The properties of an object, each with its own inside it.
 pub(super) fn parameters(object: &Value, root: &Value, depth: usize) -> Vec<ParamDoc> {
     let required: Vec<&str> = object["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    // One of several forms, `{ steps: 100 }` or `{ epochs: 3 }`: what is said of the form is said of its one key.
+    let is_form = object["properties"].as_object().is_some_and(|properties| properties.len() == 1);
     let one = |(name, parameter): (&String, &Value)| {
         let mut notes = vec![words(parameter, root)];
-        if required.contains(&name.as_str()) {
+        let form = is_form && description(parameter).is_empty() && !description(object).is_empty();
+        if form {
+            // Others may stand in its place.
+        } else if required.contains(&name.as_str()) {
             notes.push("required".to_owned());
         } else if let Some(default) = parameter.get("default").filter(|default| !default.is_null()) {
             // The parameters inside it name their own.
@@ -35,7 +40,7 @@ pub(super) fn parameters(object: &Value, root: &Value, depth: usize) -> Vec<Para
         ParamDoc {
             name: name.clone(),
             notes: notes.join(", "),
-            about: description(parameter).to_owned(),
+            about: description(if form { object } else { parameter }).to_owned(),
             choices: choices(parameter, root, 0),
             variables: parameter["x-variables"].as_array().into_iter().flatten().filter_map(pair).collect(),
             nested: nested.into_iter().flat_map(|nested| parameters(nested, root, depth + 1)).collect(),

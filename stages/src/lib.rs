@@ -36,6 +36,7 @@ macro_rules! kinds {
 // A line for each kind, in the order in which `pipe kinds` lists them: its file, and its name there.
 kinds! {
     table::Table,
+    select::Select,
     seed_subset::SeedSubset,
     generate::Generate,
     retrieve::Retrieve,

@@ -24,6 +24,8 @@ struct Known {
     certain: BTreeSet<String>,
     /// Those that may be there.
     possible: BTreeSet<String>,
+    /// What to do where one is missing.
+    hint: Option<String>,
 }
 
 /// Looks ahead, in the order of the graph.
@@ -63,7 +65,7 @@ impl<'a> Ahead<'a> {
             StageError::User { message, help: Some(help) } => format!("{message} ({help})"),
             _ => causes(&error).join(": "),
         };
-        let (preview, mut problem) = match previewed {
+        let (mut preview, mut problem) = match previewed {
             Ok(preview) => (preview, None),
             Err(error) => (Preview::default(), Some(told(error))),
         };
@@ -77,19 +79,33 @@ impl<'a> Ahead<'a> {
             }
             inputs.insert(&input.port, known);
         }
+        if problem.is_none() {
+            let all = |known: &Known| known.certain.union(&known.possible).cloned().collect();
+            let arriving = inputs.iter().filter_map(|(port, known)| Some(((*port).to_owned(), all(known.as_ref()?))));
+            match node.kind.follow(&node.params, &arriving.collect()) {
+                Ok(followed) => preview.columns.extend(followed.columns),
+                Err(error) => problem = Some(told(error)),
+            }
+        }
         let outputs = node.outputs.iter().map(|output| {
             if let Some(columns) = preview.columns.get(&*output.name) {
-                return Some(Known { certain: columns.iter().cloned().collect(), possible: BTreeSet::new() });
+                return Some(Known {
+                    certain: columns.iter().cloned().collect(),
+                    possible: BTreeSet::new(),
+                    hint: preview.hints.get(&*output.name).cloned(),
+                });
             }
             let names = |always: bool| output.columns.iter().filter(move |c| c.always == always);
             let mut known = Known {
                 certain: names(true).map(|c| c.name.to_string()).collect(),
                 possible: names(false).map(|c| c.name.to_string()).collect(),
+                hint: None,
             };
             if let Some(input) = output.passes {
                 let passed = inputs.get(input).cloned().flatten()?;
                 known.certain.extend(passed.certain);
                 known.possible.extend(passed.possible);
+                known.hint = passed.hint;
             }
             (!known.certain.is_empty()).then_some(known)
         });
@@ -101,16 +117,15 @@ impl<'a> Ahead<'a> {
     fn missing(&self, node: &Node, input: &NodeInput, known: &Known) -> Option<String> {
         let port = node.kind.ports(&node.params).inputs.into_iter().find(|port| port.name == input.port)?;
         let there = |name: &str| known.certain.contains(name) || known.possible.contains(name);
-        let lacks = |c: &&Column| c.always && !there(&c.name) && !c.alternative.is_some_and(there);
+        let lacks = |c: &&Column| c.always && !there(&c.name) && !c.alternatives.iter().any(|other| there(other));
         let column = port.columns.iter().find(lacks)?;
-        let or = column.alternative.map_or_else(String::new, |other| format!(" or `{other}`"));
+        let or = column.or_others("`");
         let have: Vec<String> = known.certain.iter().map(|name| format!("`{name}`")).collect();
         let from = &self.pipeline.graph[input.edges.first()?.node].placements[0];
         let from = &self.pipeline.stages[from.1 as usize].name;
+        let hint = known.hint.as_deref().unwrap_or("rename one where the table is read, or connect another stage");
         Some(format!(
-            "the input `{}` needs a column `{}`{or}, and the columns of `{from}` are {} (rename one where the table is \
-             read, or \
-             connect another stage)",
+            "the input `{}` needs a column `{}`{or}, and the columns of `{from}` are {} ({hint})",
             input.port,
             column.name,
             have.join(", ")
@@ -128,6 +143,7 @@ impl<'a> Ahead<'a> {
                 Some(all) => Known {
                     certain: all.certain.union(&known.certain).cloned().collect(),
                     possible: all.possible.union(&known.possible).cloned().collect(),
+                    hint: all.hint.or(known.hint),
                 },
             });
         }
@@ -150,6 +166,7 @@ impl<'a> Ahead<'a> {
             return Ok(columns.filter(|columns| !columns.is_empty()).map(|columns| Known {
                 certain: columns.iter().map(|column| column.name.clone()).collect(),
                 possible: BTreeSet::new(),
+                hint: None,
             }));
         }
         Ok(self.promised.get(&edge.node).and_then(|outputs| outputs.get(edge.output).cloned().flatten()))

@@ -23,6 +23,6 @@ pub(crate) use self::sources::KeyedSources;
 pub use self::{
     parts::KeyParts,
     record::{FORMAT, FileSource, KeyRecord, ResultRecord, SourceContent, SourceRecord},
-    sources::{SourceError, SourceHasher, expand},
+    sources::{SourceError, SourceHasher, expand, matcher},
     stand::{Missing, Obstacle, Standing, View},
 };

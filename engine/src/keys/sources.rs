@@ -247,6 +247,18 @@ fn place(folder: &Path, path: &Path) -> PathBuf {
     folder.join(path).components().collect()
 }
 
+/// Whether names match a pattern, by the rules of [`expand`].
+pub fn matcher(pattern: &str) -> Result<impl Fn(&str) -> bool + use<>, String> {
+    let all_below = if pattern.ends_with("**") { "/*" } else { "" };
+    let pattern = glob::Pattern::new(&format!("{pattern}{all_below}"))
+        .map_err(|e| format!("is not a valid pattern: {}", e.msg))?;
+    Ok(move |name: &str| pattern.matches_with(name, OPTIONS))
+}
+
+/// How names are matched.
+const OPTIONS: glob::MatchOptions =
+    glob::MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
+
 /// The files that a pattern matches below `folder`, sorted. The same for the key and for the kind that reads them. A
 /// file or folder of that very name is meant itself (`data[1].jsonl`); `lib/**` is all below `lib`. What interpreters
 /// leave beside what they read is not matched.
@@ -260,10 +272,8 @@ pub fn expand(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
     let all_below = if pattern.ends_with("**") { "/*" } else { "" };
     let pattern = format!("{pattern}{all_below}");
     let full = Path::new(&glob::Pattern::escape(&start.to_string_lossy())).join(pattern);
-    let options =
-        glob::MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
     let matches =
-        glob::glob_with(&full.to_string_lossy(), options).map_err(|e| format!("is not a valid pattern: {}", e.msg))?;
+        glob::glob_with(&full.to_string_lossy(), OPTIONS).map_err(|e| format!("is not a valid pattern: {}", e.msg))?;
     let mut paths = Vec::new();
     for path in matches {
         let path = path.map_err(|e| format!("cannot be followed: {e}"))?;

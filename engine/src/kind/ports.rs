@@ -22,9 +22,9 @@ pub enum PortType {
 pub struct Column {
     /// Its name.
     pub name: Cow<'static, str>,
-    /// Another column that will do in its place.
-    #[serde(rename = "or", skip_serializing_if = "Option::is_none")]
-    pub alternative: Option<&'static str>,
+    /// Other columns that will do in its place.
+    #[serde(rename = "or", skip_serializing_if = "Vec::is_empty")]
+    pub alternatives: Vec<&'static str>,
     /// What it holds, in words: `text`, `number`, `list of texts`.
     pub holds: &'static str,
     /// Of an input: whether it must be there. Of an output: whether it always is.
@@ -36,7 +36,7 @@ pub struct Column {
 impl Column {
     /// A column; `holds` says in words what its values are.
     pub fn new(name: impl Into<Cow<'static, str>>, holds: &'static str, about: &'static str) -> Self {
-        Self { name: name.into(), alternative: None, holds, always: true, about }
+        Self { name: name.into(), alternatives: Vec::new(), holds, always: true, about }
     }
 
     /// A column of texts.
@@ -51,8 +51,14 @@ impl Column {
 
     /// Another column will do in its place.
     #[must_use]
-    pub fn or(self, alternative: &'static str) -> Self {
-        Self { alternative: Some(alternative), ..self }
+    pub fn or(mut self, alternative: &'static str) -> Self {
+        self.alternatives.push(alternative);
+        self
+    }
+
+    /// The others in words, each in those marks: ` or x or y`; nothing where there are none.
+    pub fn or_others(&self, mark: &str) -> String {
+        self.alternatives.iter().flat_map(|other| [" or ", mark, other, mark]).collect()
     }
 }
 

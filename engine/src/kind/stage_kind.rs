@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::{Highlight, Ports, Preview, Source, SourceHost};
+use super::{Arriving, Highlight, Ports, Preview, Source, SourceHost};
 use crate::context::{Increment, StageContext, StageError};
 
 /// A parameter that is of the right type but makes no sense.
@@ -67,6 +67,12 @@ pub trait StageKind: Send + Sync + 'static {
         Ok(Preview::default())
     }
 
+    /// What follows for the columns of outputs from those of inputs, where [`Self::ports`] cannot say it, and what a
+    /// stage with such inputs would fail on.
+    fn follow(&self, _params: &Self::Params, _arriving: &Arriving) -> Result<Preview, StageError> {
+        Ok(Preview::default())
+    }
+
     /// What people want to see of the result when a run ends: scores, yields, counts.
     fn highlights(&self, _params: &Self::Params) -> Vec<Highlight> {
         Vec::new()
@@ -106,6 +112,8 @@ pub trait DynKind: Send + Sync {
     fn sources(&self, params: &AnyParams) -> Result<Vec<Source>, StageError>;
     /// See [`StageKind::preview`].
     fn preview(&self, params: &AnyParams, host: &dyn SourceHost) -> Result<Preview, StageError>;
+    /// See [`StageKind::follow`].
+    fn follow(&self, params: &AnyParams, arriving: &Arriving) -> Result<Preview, StageError>;
     /// See [`StageKind::highlights`].
     fn highlights(&self, params: &AnyParams) -> Vec<Highlight>;
     /// See [`StageKind::run`].
@@ -154,6 +162,9 @@ impl<K: StageKind> DynKind for K {
     }
     fn preview(&self, params: &AnyParams, host: &dyn SourceHost) -> Result<Preview, StageError> {
         StageKind::preview(self, typed::<K>(params), host)
+    }
+    fn follow(&self, params: &AnyParams, arriving: &Arriving) -> Result<Preview, StageError> {
+        K::follow(self, typed::<K>(params), arriving)
     }
     fn highlights(&self, params: &AnyParams) -> Vec<Highlight> {
         StageKind::highlights(self, typed::<K>(params))

@@ -6,7 +6,7 @@
 //! | mark | meaning |
 //! |---|---|
 //! | `x-path: [...]` | a path, unless it is one of these texts or begins with one that ends in `:` |
-//! | `x-path: true` | a path or a pattern; what is written enters the key; see [`written`](crate::kind::written) |
+//! | `x-path: true` | a path, pattern or address; what is written enters the key ([`written`](crate::kind::written)) |
 //! | `x-path-of: name` | a path where the same text is among those of the parameter `name` |
 //! | `x-words: true` | words of a command line |
 //! | `x-folder: true` | the stage works in the folder of the file that holds this parameter, if it is given |
@@ -57,10 +57,14 @@ fn has(schema: &Value, mark: &str) -> bool {
     }
 }
 
-/// Whether a text is no path: it is one of the names of the mark, or begins with one that ends in `:`.
+/// Whether a text is no path: it is an address, one of the names of the mark, or begins with one that ends in `:`.
 fn is_name(text: &str, names: &[Value]) -> bool {
     let text = text.trim();
-    names.iter().filter_map(Value::as_str).any(|name| name == text || name.ends_with(':') && text.starts_with(name))
+    text.contains("://")
+        || names
+            .iter()
+            .filter_map(Value::as_str)
+            .any(|name| name == text || name.ends_with(':') && text.starts_with(name))
 }
 
 /// The variables that paths are made of: of these, equal texts in different folders are different values.

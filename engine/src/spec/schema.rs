@@ -126,7 +126,7 @@ fn outputs(ports: &Ports) -> String {
 /// The columns of a port in one sentence.
 fn listed(columns: &[Column]) -> String {
     let name = |column: &Column| {
-        let or = column.alternative.map_or_else(String::new, |other| format!(" or `{other}`"));
+        let or = column.or_others("`");
         format!("`{}`{or}{}", column.name, if column.always { "" } else { " (optional)" })
     };
     let names: Vec<String> = columns.iter().map(name).collect();

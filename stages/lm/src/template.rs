@@ -5,12 +5,14 @@
 //! holds is therefore looked at when it is set ([`tags`] adds the filters): it is never nested deeper than
 //! [`MAX_DEPTH`], and a namespace, the one thing that can be changed, holds no namespace, so that nothing holds itself.
 
+mod expression;
 mod tags;
 
 use std::{panic, thread};
 
 use minijinja::{Environment, Error, ErrorKind, State, Template, Value, syntax::SyntaxConfig, value::ValueKind};
 
+pub use expression::{expression, expressions, names};
 use tags::{HELD, KEPT};
 
 /// Work of one rendering: instructions, and 64 bytes of data each. A prompt of a hundred turns and a megabyte takes a

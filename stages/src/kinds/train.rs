@@ -48,7 +48,7 @@ impl StageKind for Train {
         let examples = |name: &'static str, required, about| {
             InputPort::new(name, PortType::Table, required)
                 .about(about)
-                .needs([ports::instruction(), ports::output().or("references")])
+                .needs([ports::instruction().or("messages"), ports::output().or("references").or("messages")])
                 .takes([ports::id(), ports::input(), ports::passages()])
         };
         let trained = match params.method {

@@ -7,7 +7,7 @@ use pipe_engine::{
     kind::StageError,
 };
 use pipe_lm::{
-    chat::{ChatOptions, ChatTemplate, Message},
+    chat::{ChatOptions, ChatTemplate, Message, Turns},
     generate::Prompt,
     template as bounded,
 };
@@ -375,6 +375,16 @@ impl PromptTemplate {
             Some(completion) => Ok(TrainingText { completion: completion.to_owned(), prompt, add_special_tokens }),
             None => Err(self.not_a_prefix()),
         }
+    }
+
+    /// A conversation as the model's chat template writes it, with what the assistant says in it.
+    ///
+    /// # Errors
+    /// The chat template refuses it, or fails.
+    pub fn turns(&self, messages: &[Message], chat: &ChatTemplate) -> Result<Turns, StageError> {
+        let options = ChatOptions { date: self.chat_date.0, ..ChatOptions::default() };
+        let failed = |e| StageError::user(format!("failed to {}", causes(&pipe_lm::Error::from(e)).join(": ")));
+        chat.turns(messages, &options).map_err(failed)
     }
 
     fn not_a_prefix(&self) -> StageError {

@@ -13,7 +13,11 @@ use arrow::{
 use pipe_cache::{Digest, row_digests};
 use pipe_engine::{context::StageContext, kind::StageError};
 
-use crate::{prompts::Passage, rows::words::first_words, tabular::TabularError};
+use crate::{
+    prompts::Passage,
+    rows::words::first_words,
+    tabular::{self, TabularError},
+};
 
 /// A column of texts.
 #[derive(Debug, Clone)]
@@ -25,8 +29,14 @@ pub(crate) struct TextColumn {
 
 /// A column that is not there, with those that are.
 pub(crate) fn missing(batch: &RecordBatch, port: &str, name: &str) -> StageError {
-    let known = batch.schema_ref().fields().iter().map(|f| f.name().clone()).collect();
-    TabularError::MissingColumn { path: format!("the input `{port}`").into(), column: name.to_owned(), known }.into()
+    let known: Vec<String> = batch.schema_ref().fields().iter().map(|f| f.name().clone()).collect();
+    let hint = tabular::hint(known.iter().map(String::as_str));
+    let missing =
+        TabularError::MissingColumn { path: format!("the input `{port}`").into(), column: name.to_owned(), known };
+    match hint {
+        Some(hint) => StageError::user_help(missing.to_string(), hint),
+        None => missing.into(),
+    }
 }
 
 /// Whether values of this type are texts; nulls may be.
@@ -42,14 +52,14 @@ fn is_scalar(data_type: &DataType) -> bool {
     is_text(data_type) || data_type.is_numeric() || *data_type == DataType::Boolean
 }
 
-fn wrong_type(port: &str, name: &str, found: &DataType, wanted: &str) -> StageError {
+pub(super) fn wrong_type(port: &str, name: &str, found: &DataType, wanted: &str) -> StageError {
     StageError::user_help(
         format!("column `{name}` of the input `{port}` is {found} where {wanted} is wanted"),
         "declare the column's type where the table is read (`schema`), or connect another table",
     )
 }
 
-fn text_array(
+pub(super) fn text_array(
     array: &ArrayRef,
     port: &str,
     name: &str,

@@ -2,6 +2,7 @@
 
 use arrow::array::RecordBatch;
 use pipe_engine::{context::StageContext, kind::StageError};
+use pipe_lm::chat::Message;
 
 use crate::{
     prompts::Passage,
@@ -26,6 +27,8 @@ pub(crate) struct Row {
     pub labels: Vec<String>,
     /// What is shown of the column `passages`, best first.
     pub passages: Vec<Passage>,
+    /// A whole conversation, in place of one question and its answer.
+    pub messages: Vec<Message>,
 }
 
 /// Reads the rows of a table at `port`. Of the columns `id`, `instruction`, `input`, `output`, `references`, `task`,
@@ -63,6 +66,7 @@ pub(crate) fn read_rows(table: &RecordBatch, port: &str, shown: Option<Shown>) -
             task: tasks.as_ref().and_then(|texts| texts.get(row)).map(str::to_owned),
             labels: labels.next().unwrap_or_default(),
             passages: passages.next().unwrap_or_default(),
+            messages: Vec::new(),
         });
     }
     Ok(rows)

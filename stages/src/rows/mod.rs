@@ -3,6 +3,7 @@
 
 pub(crate) mod columns;
 pub(crate) mod completed;
+pub(crate) mod conversations;
 pub(crate) mod examples;
 pub(crate) mod ports;
 pub(crate) mod reasoning;

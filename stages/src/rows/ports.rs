@@ -18,8 +18,26 @@ pub(crate) fn output() -> Column {
     Column::text("output", "The answer.")
 }
 
+pub(crate) fn references() -> Column {
+    Column::new("references", "list of texts", "The right answers, where there may be several.")
+}
+
+pub(crate) fn messages() -> Column {
+    Column::new("messages", "list of {role, content}", "A conversation: turns of `system`, `user` and `assistant`.")
+}
+
 pub(crate) fn task() -> Column {
     Column::text("task", "The sort of row.")
+}
+
+/// The columns of texts in chunks.
+pub(crate) fn chunk() -> [Column; 4] {
+    [
+        Column::text("id", "The file's name and the chunk's number in it, `rates/fixed.md#2`."),
+        Column::text("title", "The headings that it stands under, `Loans > Fixed rates`; null where there are none."),
+        Column::text("text", "The chunk, without its heading."),
+        Column::text("file", "The file's name below the folder."),
+    ]
 }
 
 pub(crate) fn passages() -> Column {

@@ -1,4 +1,4 @@
-//! CSV and TSV with a header (RFC 4180 quoting). An empty cell is null.
+//! CSV and TSV (RFC 4180 quoting). An empty cell is null.
 
 use std::{
     collections::HashMap,
@@ -11,7 +11,7 @@ use super::{
     error::{NOT_UTF8, Place, TabularError},
     numbers::cell_type,
     open::open,
-    options::{Columns, ReadOptions, Wanted},
+    options::{Columns, Header, ReadOptions, Wanted},
     row_format::{Built, RowFormat},
     scan::{Records, ScanError, Scanner},
     types::ColumnType,
@@ -43,7 +43,7 @@ pub(crate) struct Chunk {
 }
 
 impl Chunk {
-    /// The cells of one of the file's columns.
+    /// The cells of one of the file's columns, as they are written.
     fn column(&self, at: usize) -> impl Iterator<Item = &[u8]> {
         (0..self.records.len()).map(move |row| self.records.cell(row * self.order.len() + at))
     }
@@ -61,16 +61,25 @@ impl<'a> Delimited<'a> {
     }
 
     fn open(&self, path: &Path) -> Result<(Reader, Vec<String>), TabularError> {
-        let mut reader = Scanner::new(open(path)?, self.delimiter, self.options.quotes);
+        let scanner = || Ok::<_, TabularError>(Scanner::new(open(path)?, self.delimiter, self.options.quote));
+        let mut reader = scanner()?;
+        if let Header::Named(names) = &self.options.header {
+            return Ok((reader, names.clone()));
+        }
         let mut header = Records::default();
         let width = reader.record(&mut header).map_err(|e| scan_error(path, e))?.unwrap_or(0);
+        if self.options.header == Header::Absent {
+            // The first record of the first file counts the columns of all.
+            let names = if self.names.is_empty() { (1..=width).map(numbered).collect() } else { self.names.clone() };
+            return Ok((scanner()?, names));
+        }
         let place = |line| Place { path: path.to_owned(), line, column: 0 };
         let line = header.lines().first().copied().unwrap_or(1);
         let mut names = Vec::with_capacity(width);
         for at in 0..width {
             let name = std::str::from_utf8(header.cell(at)).map_err(|_| not_utf8(place(line), at, None))?;
             // Row names, as pandas and R write them, have no name themselves.
-            names.push(if name.is_empty() { format!("column_{}", at + 1) } else { name.to_owned() });
+            names.push(if name.is_empty() { numbered(at + 1) } else { name.to_owned() });
         }
         let mut seen = HashMap::with_capacity(width);
         for (at, name) in names.iter().enumerate() {
@@ -104,15 +113,20 @@ impl<'a> Delimited<'a> {
     ) -> Result<impl Iterator<Item = Result<Chunk, TabularError>> + Send + use<'a>, TabularError> {
         let (mut reader, names) = self.open(path)?;
         let order = Arc::new(self.order(path, &names)?);
-        let mut failed = false;
+        let (mut failed, header) = (false, &self.options.header);
         Ok(std::iter::from_fn(move || {
             if failed {
                 return None;
             }
-            let records = read_records(&mut reader, path, names.len()).transpose()?;
+            let records = read_records(&mut reader, path, names.len(), header).transpose()?;
             failed = records.is_err();
             Some(records.map(|records| Chunk { path: path.to_owned(), order: order.clone(), records }))
         }))
+    }
+
+    /// The cell, nothing where it is written for a missing value.
+    fn value<'c>(&self, cell: &'c [u8]) -> &'c [u8] {
+        if self.options.nulls.iter().any(|null| null.as_bytes() == cell) { &[] } else { cell }
     }
 
     /// The names of the wanted columns, and their places in a record.
@@ -122,8 +136,18 @@ impl<'a> Delimited<'a> {
     }
 }
 
+/// What a column without a name is called.
+fn numbered(place: usize) -> String {
+    format!("column_{place}")
+}
+
 /// The next records, `None` if there are none.
-fn read_records(reader: &mut Reader, path: &Path, width: usize) -> Result<Option<Records>, TabularError> {
+fn read_records(
+    reader: &mut Reader,
+    path: &Path,
+    width: usize,
+    header: &Header,
+) -> Result<Option<Records>, TabularError> {
     let mut records = Records::default();
     while records.len() < RECORDS_PER_CHUNK && records.bytes() < BYTES_PER_CHUNK {
         match reader.record(&mut records).map_err(|e| scan_error(path, e))? {
@@ -132,8 +156,12 @@ fn read_records(reader: &mut Reader, path: &Path, width: usize) -> Result<Option
             Some(cells) => {
                 let line = records.lines().last().copied().unwrap_or(0);
                 let place = Place { path: path.to_owned(), line, column: 0 };
-                let message =
-                    format!("the record has {cells} fields, the header {width}; is a delimiter or a quote missing?");
+                let has = match header {
+                    Header::First => format!("the header {width}"),
+                    Header::Absent => format!("the first one {width}"),
+                    Header::Named(_) => format!("`header` names {width}"),
+                };
+                let message = format!("the record has {cells} fields, {has}; is a delimiter or a quote missing?");
                 return Err(TabularError::Syntax { place, message });
             }
         }
@@ -184,7 +212,7 @@ impl RowFormat for Delimited<'_> {
         for ((name, wanted), &at) in self.names.iter().zip(&self.wanted).zip(chunk.order.iter()) {
             let mut ty = ColumnType::Unknown;
             if *wanted == Wanted::Infer {
-                for cell in chunk.column(at) {
+                for cell in chunk.column(at).map(|cell| self.value(cell)) {
                     // What is no text is found, and said, when it is built.
                     ty = join(ty, std::str::from_utf8(cell).map_or(ColumnType::Text, cell_type));
                     if ty == ColumnType::Text {
@@ -214,7 +242,7 @@ impl RowFormat for Delimited<'_> {
             let place = || Place { path: chunk.path.clone(), line, column: 0 };
             cells.clear();
             for &(name, at) in &wanted {
-                let cell = chunk.records.cell(row * chunk.order.len() + at);
+                let cell = self.value(chunk.records.cell(row * chunk.order.len() + at));
                 cells.push(std::str::from_utf8(cell).map_err(|_| not_utf8(place(), at, Some(name)))?);
             }
             builder.push_cells(cells.iter().copied()).map_err(|message| TabularError::Value {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use arrow::array::ArrayRef;
 use serde::de::DeserializeSeed;
 use serde_json::value::RawValue;
 
@@ -116,6 +117,20 @@ fn build<'a>(
         lines.push(row.line);
     }
     Ok(Built { batch: builder.finish(), path: path.to_owned(), lines })
+}
+
+/// A column of JSON values, of the smallest type that holds them all.
+///
+/// # Errors
+/// No type does; the place is the value's number.
+pub fn column_of(values: &[String]) -> Result<ArrayRef, TabularError> {
+    const NAME: &str = "value";
+    let rows: Vec<String> = values.iter().map(|value| format!("{{\"{NAME}\":{value}}}")).collect();
+    let texts = || (1..).zip(&rows).map(|(line, text)| RowText { text, line, key: None });
+    let (path, options) = (Path::new("the values"), ReadOptions::default());
+    let types = infer(path, texts(), &options)?;
+    let built = build(path, texts(), &types, &options)?;
+    Ok(built.batch.column(0).clone())
 }
 
 /// JSON lines. Lines of white space are skipped.
@@ -257,6 +272,13 @@ impl Documents<'_> {
             let inner = inner.and_then(|o| o.0.into_iter().find(|(n, _)| *n == name).map(|(_, value)| value));
             root = inner
                 .ok_or_else(|| other(format!("`rows_at`: there is no object with a key `{name}` at that place")))?;
+        }
+        if self.options.rows_at.is_none()
+            && let Some(name) = self.options.rows_under
+            && let Ok(Members(members)) = serde_json::from_str::<Members>(root.get())
+            && let Some((_, rows)) = members.into_iter().find(|(key, rows)| key == name && rows.get().starts_with('['))
+        {
+            root = rows;
         }
         let keyed: Vec<(Option<String>, &RawValue)> = match root.get().as_bytes().first() {
             Some(b'[') => {

@@ -16,6 +16,7 @@
 //! **Memory** is bounded by the chunks in flight, except for `.json` documents, which are held whole.
 
 mod build;
+mod chunks;
 mod delimited;
 mod error;
 mod exact;
@@ -31,16 +32,20 @@ mod printable;
 mod read;
 mod row_format;
 mod scan;
+mod shapes;
 mod sink;
 mod text;
 mod types;
 
+pub use chunks::{ChunkUnit, Chunking};
 pub use error::{Declared, TabularError};
+pub use json::column_of;
 pub use open::Format;
-pub use options::ReadOptions;
+pub use options::{Header, ReadOptions};
 pub use output::Sink;
 pub use peek::peek;
 pub use printable::{Unprintable, not_finite, printable, printable_column};
 pub use read::read;
+pub use shapes::{Shape, Turns, hint};
 pub use sink::OutputSink;
 pub use types::{ColumnType, arrow_schema};

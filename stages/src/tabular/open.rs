@@ -25,7 +25,7 @@ pub enum Format {
     Tsv,
     /// Parquet (`.parquet`).
     Parquet,
-    /// Plain text (`.txt`, `.md`).
+    /// Plain text (`.txt`, `.md`, `.markdown`).
     Text,
 }
 
@@ -34,15 +34,22 @@ impl Format {
     pub fn of(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_str()?.to_lowercase();
         let name = [".gz", ".gzip", ".zst", ".zstd"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
-        Some(match name.rsplit_once('.')?.1 {
-            "jsonl" | "ndjson" => Self::Jsonl,
-            "json" => Self::Json,
-            "csv" => Self::Csv,
-            "tsv" => Self::Tsv,
-            "parquet" => Self::Parquet,
-            "txt" | "md" => Self::Text,
-            _ => return None,
-        })
+        let extension = name.rsplit_once('.')?.1;
+        Self::ALL.into_iter().find(|format| format.extensions().contains(&extension))
+    }
+
+    const ALL: [Self; 6] = [Self::Jsonl, Self::Json, Self::Csv, Self::Tsv, Self::Parquet, Self::Text];
+
+    /// The extensions that stand for it.
+    pub fn extensions(self) -> &'static [&'static str] {
+        match self {
+            Self::Jsonl => &["jsonl", "ndjson"],
+            Self::Json => &["json"],
+            Self::Csv => &["csv"],
+            Self::Tsv => &["tsv"],
+            Self::Parquet => &["parquet"],
+            Self::Text => &["txt", "md", "markdown"],
+        }
     }
 }
 

@@ -1,10 +1,14 @@
 //! What to make of the files.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use indexmap::IndexMap;
 
-use super::types::ColumnType;
+use super::{
+    chunks::Chunking,
+    shapes::{Shape, Turns},
+    types::ColumnType,
+};
 
 /// Types by column name, in column order.
 pub(crate) type Columns = IndexMap<String, ColumnType>;
@@ -26,10 +30,38 @@ pub struct ReadOptions {
     pub key_column: String,
     /// For `.json`: a JSON pointer to the rows.
     pub rows_at: Option<String>,
+    /// For `.json` without that pointer: the key of an object under which the rows are, if there is one.
+    pub rows_under: Option<&'static str>,
+    /// How the rows are laid out, if not as stages read them.
+    pub shape: Option<Shape>,
+    /// For conversations: what becomes of them.
+    pub turns: Turns,
     /// For plain text: one row per file instead of one per line.
     pub whole_files: bool,
-    /// For delimited text: whether `"` quotes cells.
-    pub quotes: bool,
+    /// For plain text: several rows per file, cut like that.
+    pub chunking: Option<Chunking>,
+    /// What the files are called in the table, in their order; by their own names, without folders, where it is empty.
+    pub names: Vec<String>,
+    /// For delimited text: what stands between cells, where it is not what the format's name says.
+    pub delimiter: Option<u8>,
+    /// For delimited text: what quotes cells; `None` reads quotes as characters.
+    pub quote: Option<u8>,
+    /// For delimited text: what is written for a missing value, besides nothing.
+    pub nulls: Vec<String>,
+    /// For delimited text: where the names of the columns are from.
+    pub header: Header,
+}
+
+/// Where the names of delimited columns are from.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Header {
+    /// The first record.
+    #[default]
+    First,
+    /// Nowhere: they are `column_1`, `column_2` and so on.
+    Absent,
+    /// From outside of the files.
+    Named(Vec<String>),
 }
 
 impl Default for ReadOptions {
@@ -42,8 +74,16 @@ impl Default for ReadOptions {
             limit: None,
             key_column: "key".into(),
             rows_at: None,
+            rows_under: None,
+            shape: None,
+            turns: Turns::All,
             whole_files: false,
-            quotes: true,
+            chunking: None,
+            names: Vec::new(),
+            delimiter: None,
+            quote: Some(b'"'),
+            nulls: Vec::new(),
+            header: Header::First,
         }
     }
 }
@@ -60,6 +100,12 @@ pub enum Wanted {
 }
 
 impl ReadOptions {
+    /// What the file at that place among all files is called in the table.
+    pub fn name_of(&self, at: usize, path: &Path) -> String {
+        let own = || path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        self.names.get(at).cloned().unwrap_or_else(own)
+    }
+
     /// What the column of that name in the file is wanted for.
     pub fn wanted(&self, name: &str) -> Wanted {
         match &self.columns {

@@ -1,4 +1,4 @@
-//! The way out: columns selected and renamed, ids checked, rows handed over.
+//! The way out: columns selected and renamed, ids checked.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -26,23 +26,17 @@ pub trait Sink {
     fn write(&mut self, batch: &RecordBatch) -> Result<(), StageError>;
 }
 
-/// The way out: select, rename, check ids, hand over.
-pub(crate) struct Output<'a> {
-    sink: &'a mut dyn Sink,
+/// The way out: select, rename, check ids.
+pub(crate) struct Output {
     schema: SchemaRef,
     projection: Vec<usize>,
     ids: Option<Ids>,
     rows: u64,
 }
 
-impl<'a> Output<'a> {
+impl Output {
     /// For batches of `schema`, as read from `files`.
-    pub(crate) fn new(
-        schema: &SchemaRef,
-        files: &[PathBuf],
-        options: &ReadOptions,
-        sink: &'a mut dyn Sink,
-    ) -> Result<Self, TabularError> {
+    pub(crate) fn new(schema: &SchemaRef, files: &[PathBuf], options: &ReadOptions) -> Result<Self, TabularError> {
         let path = files.first().map_or(Path::new(""), PathBuf::as_path);
         let missing = |column: &String, schema: &Schema| TabularError::MissingColumn {
             path: path.to_owned(),
@@ -70,12 +64,16 @@ impl<'a> Output<'a> {
         }
         let ids =
             options.id.as_ref().map(|id| Ids::new(id, &selected).ok_or_else(|| missing(id, &selected))).transpose()?;
-        sink.begin(&selected)?;
-        Ok(Self { sink, schema: selected, projection, ids, rows: 0 })
+        Ok(Self { schema: selected, projection, ids, rows: 0 })
     }
 
-    /// Hands over some rows.
-    pub(crate) fn write(&mut self, built: &Built) -> Result<(), TabularError> {
+    /// The columns that come out.
+    pub(crate) fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// The next rows, as they come out.
+    pub(crate) fn selected(&mut self, built: &Built) -> Result<RecordBatch, TabularError> {
         let columns = self.projection.iter().map(|&i| built.batch.column(i).clone()).collect();
         let batch = RecordBatch::try_new(self.schema.clone(), columns)
             .map_err(|e| TabularError::Other { path: built.path.clone(), message: e.to_string() })?;
@@ -83,8 +81,7 @@ impl<'a> Output<'a> {
             ids.check(&batch, built, self.rows)?;
         }
         self.rows += batch.num_rows() as u64;
-        self.sink.write(&batch)?;
-        Ok(())
+        Ok(batch)
     }
 
     /// Rows so far.

@@ -5,6 +5,7 @@ use std::{path::PathBuf, sync::mpsc};
 use rayon::prelude::*;
 
 use super::{
+    chunks::Chunks,
     delimited::Delimited,
     error::TabularError,
     json::{Documents, Lines},
@@ -13,6 +14,7 @@ use super::{
     output::{Output, Sink},
     parquet,
     row_format::RowFormat,
+    shapes::read_shaped,
     text::{TextLines, WholeFiles},
     types::{MAX_NESTING, arrow_schema},
 };
@@ -24,12 +26,20 @@ pub fn read(
     options: &ReadOptions,
     sink: &mut dyn Sink,
 ) -> Result<u64, TabularError> {
+    if let Some(shape) = options.shape {
+        return read_shaped(files, format, options, shape, sink);
+    }
     match format {
         Format::Jsonl => read_rows(&Lines { files, options }, files, options, sink),
         Format::Json => read_rows(&Documents { files, options }, files, options, sink),
-        Format::Csv => read_rows(&Delimited::new(files, b',', options)?, files, options, sink),
-        Format::Tsv => read_rows(&Delimited::new(files, b'\t', options)?, files, options, sink),
-        Format::Text if options.whole_files => read_rows(&WholeFiles { files }, files, options, sink),
+        Format::Csv | Format::Tsv => {
+            let delimiter = options.delimiter.unwrap_or(if format == Format::Tsv { b'\t' } else { b',' });
+            read_rows(&Delimited::new(files, delimiter, options)?, files, options, sink)
+        }
+        Format::Text if let Some(chunking) = options.chunking => {
+            read_rows(&Chunks { files, options, chunking }, files, options, sink)
+        }
+        Format::Text if options.whole_files => read_rows(&WholeFiles { files, options }, files, options, sink),
         Format::Text => read_rows(&TextLines { files }, files, options, sink),
         Format::Parquet => parquet::read(files, options, sink),
     }
@@ -144,7 +154,8 @@ fn write_all<F: RowFormat>(
     sink: &mut dyn Sink,
 ) -> Result<u64, TabularError> {
     let types = &with_declared(found, files, options)?;
-    let mut output = Output::new(&arrow_schema(types), files, options, sink)?;
+    let mut output = Output::new(&arrow_schema(types), files, options)?;
+    sink.begin(output.schema())?;
     let threads = rayon::current_num_threads();
     std::thread::scope(|scope| {
         // One group of chunks is built while the one before it is written; the channel bounds what is in flight.
@@ -166,7 +177,7 @@ fn write_all<F: RowFormat>(
             }
         });
         for built in receiver {
-            output.write(&built?)?;
+            sink.write(&output.selected(&built?)?)?;
         }
         Ok(output.rows())
     })

@@ -90,8 +90,8 @@ enum At {
 pub(crate) struct Scanner<R> {
     reader: R,
     delimiter: u8,
-    /// Whether `"` quotes.
-    quotes: bool,
+    /// What quotes, if anything does.
+    quote: Option<u8>,
     buffer: Vec<u8>,
     next: usize,
     line: u64,
@@ -101,8 +101,8 @@ pub(crate) struct Scanner<R> {
 
 impl<R: Read> Scanner<R> {
     /// From the beginning of a text.
-    pub(crate) fn new(reader: R, delimiter: u8, quotes: bool) -> Self {
-        Self { reader, delimiter, quotes, buffer: Vec::new(), next: 0, line: 1, after_return: false }
+    pub(crate) fn new(reader: R, delimiter: u8, quote: Option<u8>) -> Self {
+        Self { reader, delimiter, quote, buffer: Vec::new(), next: 0, line: 1, after_return: false }
     }
 
     /// The bytes that are there; more of them if there were none. Empty at the end.
@@ -141,7 +141,7 @@ impl<R: Read> Scanner<R> {
                     _ => ScanError::TooLong { line: self.line },
                 });
             }
-            let (delimiter, quotes, line) = (self.delimiter, self.quotes, self.line);
+            let (delimiter, quote, line) = (self.delimiter, self.quote, self.line);
             let bytes = self.available()?;
             let Some(&byte) = bytes.first() else {
                 if let At::Quoted(opened) = at {
@@ -152,18 +152,18 @@ impl<R: Read> Scanner<R> {
             };
             let mut taken = 1;
             at = match at {
-                At::Start if quotes && byte == b'"' => At::Quoted(line),
+                At::Start if quote == Some(byte) => At::Quoted(line),
                 At::Quoted(opened) => {
-                    let quote = memchr::memchr(b'"', bytes);
-                    let inside = &bytes[..quote.unwrap_or(bytes.len())];
+                    let closes = quote.and_then(|quote| memchr::memchr(quote, bytes));
+                    let inside = &bytes[..closes.unwrap_or(bytes.len())];
                     records.text.extend_from_slice(inside);
-                    taken = inside.len() + usize::from(quote.is_some());
+                    taken = inside.len() + usize::from(closes.is_some());
                     let lines = memchr::memchr_iter(b'\n', inside).count() as u64;
                     self.line += lines;
-                    quote.map_or(At::Quoted(opened), |_| At::Closing(opened))
+                    closes.map_or(At::Quoted(opened), |_| At::Closing(opened))
                 }
-                At::Closing(opened) if byte == b'"' => {
-                    records.text.push(b'"');
+                At::Closing(opened) if quote == Some(byte) => {
+                    records.text.push(byte);
                     At::Quoted(opened)
                 }
                 _ if byte == delimiter => {
@@ -216,7 +216,7 @@ mod tests {
     /// Lines, then cells in brackets; or the error.
     fn scan(text: &str, quotes: bool) -> String {
         let mut records = Records::default();
-        let mut scanner = Scanner::new(Trickle(text.as_bytes()), b',', quotes);
+        let mut scanner = Scanner::new(Trickle(text.as_bytes()), b',', quotes.then_some(b'"'));
         let mut out = String::new();
         loop {
             let first = records.ends.len();

@@ -7,7 +7,7 @@ use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use super::{
     error::{Place, TabularError},
     open::{Block, Blocks, read_all},
-    options::Columns,
+    options::{Columns, ReadOptions},
     row_format::{Built, RowFormat},
     types::{ColumnType, arrow_schema},
 };
@@ -64,34 +64,46 @@ impl RowFormat for TextLines<'_> {
 pub(crate) struct WholeFiles<'a> {
     /// Files in order.
     pub files: &'a [PathBuf],
+    /// What they are called.
+    pub options: &'a ReadOptions,
+}
+
+/// One file.
+pub(crate) struct WholeFile {
+    name: String,
+    block: Block,
 }
 
 impl RowFormat for WholeFiles<'_> {
-    type Chunk = Block;
+    type Chunk = WholeFile;
 
-    fn chunks(&self) -> Box<dyn Iterator<Item = Result<Block, TabularError>> + Send + '_> {
-        Box::new(self.files.iter().map(|path| Ok(Block { path: path.clone(), first_line: 1, bytes: read_all(path)? })))
+    fn chunks(&self) -> Box<dyn Iterator<Item = Result<WholeFile, TabularError>> + Send + '_> {
+        let file = |(at, path): (usize, &PathBuf)| {
+            let block = Block { path: path.clone(), first_line: 1, bytes: read_all(path)? };
+            Ok(WholeFile { name: self.options.name_of(at, path), block })
+        };
+        Box::new(self.files.iter().enumerate().map(file))
     }
 
-    fn rows(&self, _: &Block) -> u64 {
+    fn rows(&self, _: &WholeFile) -> u64 {
         1
     }
 
-    fn truncate(&self, _: &mut Block, _: u64) {}
+    fn truncate(&self, _: &mut WholeFile, _: u64) {}
 
-    fn infer(&self, _: &Block) -> Result<Columns, TabularError> {
+    fn infer(&self, _: &WholeFile) -> Result<Columns, TabularError> {
         Ok(columns(&["file", "text"]))
     }
 
-    fn place(&self, block: &Block) -> Place {
-        Place { path: block.path.clone(), line: 0, column: 0 }
+    fn place(&self, file: &WholeFile) -> Place {
+        Place { path: file.block.path.clone(), line: 0, column: 0 }
     }
 
-    fn build(&self, block: &Block, types: &Columns) -> Result<Built, TabularError> {
-        let file = block.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    fn build(&self, file: &WholeFile, types: &Columns) -> Result<Built, TabularError> {
+        let block = &file.block;
         let arrays: Vec<ArrayRef> =
-            vec![Arc::new(StringArray::from(vec![file])), Arc::new(StringArray::from(vec![block.text()?]))];
-        let batch = batch(types, arrays, &self.place(block))?;
+            vec![Arc::new(StringArray::from(vec![&*file.name])), Arc::new(StringArray::from(vec![block.text()?]))];
+        let batch = batch(types, arrays, &self.place(file))?;
         Ok(Built { batch, path: block.path.clone(), lines: Vec::new() })
     }
 }

@@ -1,5 +1,6 @@
 //! The kinds that use language models, run by the engine on models made on the spot; on a trained one when asked for.
 
+mod conversations;
 #[path = "../../../tests/support/data.rs"]
 mod data;
 mod export;

@@ -120,7 +120,7 @@ fn quotes_that_do_not_close_are_refused_where_they_open() {
     assert!(error.starts_with("a.csv, line 3: a quote opens here and closes inside the cell ["), "{error}");
     check(
         &[("a.tsv", "id\ttext\n1\t\"unbalanced\n2\t\"b\" c\n")],
-        json! { "quotes": false },
+        json! { "quote": null },
         r#"id: Int64
            text: Utf8
            {"id":1,"text":"\"unbalanced"}

@@ -13,7 +13,7 @@ use std::{fs, path::PathBuf};
 
 use arrow::{array::RecordBatch, compute::concat_batches, datatypes::SchemaRef, json::LineDelimitedWriter};
 use pipe_engine::kind::StageError;
-use pipe_stages::tabular::{Declared, Format, ReadOptions, Sink, TabularError, read};
+use pipe_stages::tabular::{Declared, Format, Header, ReadOptions, Sink, TabularError, read};
 use tempfile::TempDir;
 
 /// Keeps what is read; counts how often reading began.
@@ -98,7 +98,12 @@ fn options(json: serde_json::Value) -> ReadOptions {
             "id" => options.id = serde_json::from_value(value.clone()).unwrap(),
             "limit" => options.limit = serde_json::from_value(value.clone()).unwrap(),
             "rows_at" => options.rows_at = serde_json::from_value(value.clone()).unwrap(),
-            "quotes" => options.quotes = serde_json::from_value(value.clone()).unwrap(),
+            "quote" => options.quote = value.as_str().map(|quote| quote.as_bytes()[0]),
+            "delimiter" => options.delimiter = value.as_str().map(|delimiter| delimiter.as_bytes()[0]),
+            "nulls" => options.nulls = serde_json::from_value(value.clone()).unwrap(),
+            "header" if value.is_boolean() => options.header = Header::Absent,
+            "header" => options.header = Header::Named(serde_json::from_value(value.clone()).unwrap()),
+            "chunking" => options.chunking = Some(serde_json::from_value(value.clone()).unwrap()),
             "whole_files" => options.whole_files = serde_json::from_value(value.clone()).unwrap(),
             other => panic!("no option {other}"),
         }

@@ -108,7 +108,7 @@ fn delimited() {
     let rows = (0..30).map(|i| format!("{i},\"text \"\"{i}\"\",\nmore\",{i}.5,true\r\n")).collect::<Vec<_>>().concat();
     let csv = format!("id,text,x,flag\r\n{rows}");
     survive("a.csv", csv.as_bytes(), &ReadOptions::default());
-    survive("a.tsv", csv.replace(',', "\t").as_bytes(), &ReadOptions { quotes: false, ..ReadOptions::default() });
+    survive("a.tsv", csv.replace(',', "\t").as_bytes(), &ReadOptions { quote: None, ..ReadOptions::default() });
 }
 
 #[test]

@@ -178,9 +178,17 @@ pub(crate) fn values(path: &str, old: Option<&Value>, new: Option<&Value>, lines
                 values(&format!("{path}.{name}"), a.get(name), b.get(name), lines);
             }
         }
+        (Some(Value::String(a)), Some(Value::String(b))) if a != b && is_digest(a) && is_digest(b) => {
+            lines.push(format!("{path}: content changed"));
+        }
         (old, new) if old != new => lines.push(format!("{path} {} -> {}", show(old), show(new))),
         _ => {}
     }
+}
+
+/// Whether a text stands for the content of a file.
+fn is_digest(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn show(value: Option<&Value>) -> String {
@@ -212,10 +220,10 @@ fn sources(old: &KeyRecord, new: &KeyRecord, lines: &mut Vec<String>) {
         match before.get(name) {
             None => lines.push(format!("source `{label}`: added")),
             Some(old) if old == content => {}
+            Some(SourceContent::Value(old)) if let SourceContent::Value(new) = content => {
+                values(&format!("source `{label}`"), Some(old), Some(new), lines);
+            }
             Some(old) => lines.push(match (old, content) {
-                (SourceContent::Value(a), SourceContent::Value(b)) => {
-                    format!("source `{label}` {} -> {}", show(Some(a)), show(Some(b)))
-                }
                 (SourceContent::Env(a), SourceContent::Env(b)) => {
                     let text = |v: &Option<String>| show(v.clone().map(Value::String).as_ref());
                     format!("environment variable `{label}` {} -> {}", text(a), text(b))

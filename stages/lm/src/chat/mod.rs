@@ -8,13 +8,17 @@
 mod date;
 mod json;
 mod python;
+mod turns;
 
-use std::path::Path;
+use std::{borrow::Cow, path::Path};
 
 use minijinja::{Environment, ErrorKind, Value, value::Serde};
 use serde::{Deserialize, Serialize};
 
 pub use date::Date;
+pub(crate) use python::method as python_method;
+pub use turns::Turns;
+use turns::generation_blocks;
 
 use crate::{
     template,
@@ -56,6 +60,8 @@ pub struct ChatTemplate {
 }
 
 const NAME: &str = "chat_template";
+/// With marks around what the assistant says.
+const MARKED: &str = "chat_template with marks";
 
 impl ChatTemplate {
     /// Reads the template of a checkpoint directory; `None` where it has none (a base model).
@@ -79,7 +85,11 @@ impl ChatTemplate {
         environment.add_function("raise_exception", |message: String| -> Result<Value, minijinja::Error> {
             Err(minijinja::Error::new(ErrorKind::InvalidOperation, RAISED).with_source(Raised(message)))
         });
-        template::add(&mut environment, NAME, plain_generation_blocks(source)).map_err(ChatError::Template)?;
+        if let Cow::Owned(marked) = generation_blocks(source, true) {
+            template::add(&mut environment, MARKED, marked).map_err(ChatError::Template)?;
+        }
+        let plain = generation_blocks(source, false).into_owned();
+        template::add(&mut environment, NAME, plain).map_err(ChatError::Template)?;
         Ok(Self { environment, special })
     }
 
@@ -89,20 +99,35 @@ impl ChatTemplate {
     /// # Errors
     /// As [`ChatTemplate::render`].
     pub fn conversation(&self, messages: &[Message], options: &ChatOptions) -> Result<String, ChatError> {
+        self.told(messages, options).map(|(text, _)| text)
+    }
+
+    /// [`ChatTemplate::conversation`], with the messages as they were rendered.
+    fn told<'m>(
+        &self,
+        messages: &'m [Message],
+        options: &ChatOptions,
+    ) -> Result<(String, Cow<'m, [Message]>), ChatError> {
         let rendered = self.render(messages, options);
-        let [system, user, rest @ ..] = messages else { return rendered };
+        let as_given = |rendered: Result<String, ChatError>| rendered.map(|text| (text, Cow::Borrowed(messages)));
+        let [system, user, rest @ ..] = messages else { return as_given(rendered) };
         if system.role != "system" || user.role != "user" {
-            return rendered;
+            return as_given(rendered);
         }
         match &rendered {
-            Ok(text) if text.contains(system.content.trim()) => return rendered,
+            Ok(text) if text.contains(system.content.trim()) => return as_given(rendered),
             Ok(_) | Err(ChatError::Refused { .. }) => {}
-            Err(_) => return rendered,
+            Err(_) => return as_given(rendered),
         }
         let content = format!("{}\n\n{}", system.content.trim_end(), user.content);
         let folded: Vec<Message> = std::iter::once(Message::new("user", content)).chain(rest.iter().cloned()).collect();
         // What is wrong with more than the system text is told of the conversation as it was given.
-        self.render(&folded, options).or(rendered)
+        self.render(&folded, options).map(|text| (text, Cow::Owned(folded))).or_else(|_| as_given(rendered))
+    }
+
+    /// Whether it says itself what the assistant says.
+    fn marks_turns(&self) -> bool {
+        self.environment.get_template(MARKED).is_ok()
     }
 
     /// The id of the token with which the template ends the assistant's turn, if it is a special one: a model that was
@@ -122,6 +147,15 @@ impl ChatTemplate {
     /// # Errors
     /// The template refuses the conversation (such as two user turns in a row) or fails.
     pub fn render<M: Serialize>(&self, messages: &[M], options: &ChatOptions) -> Result<String, ChatError> {
+        self.render_by(NAME, messages, options)
+    }
+
+    /// [`ChatTemplate::render`] with marks around what the assistant says.
+    fn render_marked(&self, messages: &[Message], options: &ChatOptions) -> Result<String, ChatError> {
+        self.render_by(MARKED, messages, options)
+    }
+
+    fn render_by<M: Serialize>(&self, name: &str, messages: &[M], options: &ChatOptions) -> Result<String, ChatError> {
         let mut variables = std::collections::BTreeMap::from([
             ("messages", Value::from(Serde(messages))),
             ("add_generation_prompt", Value::from(options.add_generation_prompt)),
@@ -134,7 +168,7 @@ impl ChatTemplate {
         for (name, value) in &options.variables {
             variables.insert(name, Value::from(Serde(value)));
         }
-        let template = self.environment.get_template(NAME).map_err(ChatError::Template)?;
+        let template = self.environment.get_template(name).map_err(ChatError::Template)?;
         let variables = Value::from_pairs(variables);
         template::with_room(&template, || template.render(variables))
             .map_err(|error| refusal(&error).unwrap_or(ChatError::Render(error)))
@@ -159,28 +193,6 @@ fn refusal(error: &minijinja::Error) -> Option<ChatError> {
     None
 }
 
-/// `{% generation %}` only marks which text is the assistant's; here it becomes a condition that always holds, which
-/// trims white space in the same way.
-fn plain_generation_blocks(source: &str) -> String {
-    let mut plain = String::with_capacity(source.len());
-    let mut rest = source;
-    while let Some(start) = rest.find("{%") {
-        let Some(length) = rest[start + 2..].find("%}") else { break };
-        let tag = &rest[start + 2..start + 2 + length];
-        let name = tag.trim_matches(|c: char| c.is_whitespace() || c == '-' || c == '+');
-        plain.push_str(&rest[..start + 2]);
-        match name {
-            "generation" => plain.push_str(&tag.replace("generation", "if true")),
-            "endgeneration" => plain.push_str(&tag.replace("endgeneration", "endif")),
-            _ => plain.push_str(tag),
-        }
-        plain.push_str("%}");
-        rest = &rest[start + 2 + length + 2..];
-    }
-    plain.push_str(rest);
-    plain
-}
-
 /// Why a conversation could not be rendered.
 #[derive(Debug, thiserror::Error)]
 pub enum ChatError {
@@ -195,6 +207,15 @@ pub enum ChatError {
     Refused {
         /// What it said.
         message: String,
+    },
+    /// A turn of the assistant is written in another way when the conversation goes on, and cannot be found.
+    #[error(
+        "tell what the assistant says in turn {number}: the chat template writes it otherwise when the conversation \
+             goes on"
+    )]
+    Turn {
+        /// Which turn, from 1.
+        number: usize,
     },
     /// The template failed.
     #[error("render the conversation with the model's chat template")]

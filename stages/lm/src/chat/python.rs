@@ -7,7 +7,7 @@ use minijinja::{Error, Output, State, Value, value::ValueKind};
 
 use crate::template;
 
-pub(super) fn method(state: &mut State, value: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
+pub(crate) fn method(state: &mut State, value: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
     match (name, value.as_str()) {
         ("title", Some(text)) if args.is_empty() => Ok(Value::from(title(text))),
         // What can grow is paid for before it is made.

@@ -8,13 +8,15 @@ mod check;
 pub(crate) mod files;
 mod hub;
 mod reading;
+mod web;
 
 use std::path::{Path, PathBuf};
 
 pub use check::{check_decoder, check_embedder};
 pub use files::{files_of, name_in};
-pub use hub::{Fault, HubError, HubModel, HubSettings};
+pub use hub::{Fault, HubDataset, HubError, HubModel, HubSettings, Wanted};
 pub use reading::{READING, embedder_reading, reading};
+pub use web::{WebCache, WebError};
 
 /// Where a model comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,6 +7,7 @@
 //! the border, of which TRL warns).
 
 use super::{Tokenizer, TokenizerError};
+use crate::chat::Turns;
 
 /// The tokens of a prompt with its completion.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +19,17 @@ pub struct Joint {
 }
 
 impl Tokenizer {
+    /// The tokens of a conversation, and of each whether a character of it stands in one of the spans.
+    ///
+    /// # Errors
+    /// The text cannot be represented.
+    pub fn encode_turns(&self, turns: &Turns) -> Result<(Vec<u32>, Vec<bool>), TokenizerError> {
+        let encoding = self.guarded(|| self.inner.encode(turns.text.as_str(), false))?;
+        let said =
+            |(start, end): &(usize, usize)| turns.spans.iter().any(|span| *end > span.start && *start < span.end);
+        Ok((encoding.get_ids().to_vec(), encoding.get_offsets().iter().map(said).collect()))
+    }
+
     /// The tokens of `prompt` followed by `completion`. `add_special_tokens` surrounds them with what the model expects
     /// at the start (and end) of a document.
     ///

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs};
 use chrono::NaiveDate;
 use pipe_lm::{
     chat::{ChatError, ChatOptions, ChatTemplate, Date, Message},
-    tokenizer::SpecialTokens,
+    tokenizer::{SpecialTokens, Tokenizer},
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -213,5 +213,48 @@ fn what_variables_hold_is_nested_no_deeper_than_it_can_be_walked() {
     ] {
         let error = render(&source).unwrap_err();
         assert!(matches!(&error, ChatError::Render(_)), "{error:?}");
+    }
+}
+
+#[derive(Deserialize)]
+struct Conversations {
+    marked: Vec<Conversation>,
+    plain: Vec<Conversation>,
+}
+
+#[derive(Deserialize)]
+struct Conversation {
+    template: String,
+    messages: Vec<Message>,
+    #[serde(default)]
+    ids: Vec<u32>,
+    #[serde(default)]
+    mask: Vec<u8>,
+    #[serde(default)]
+    text: String,
+    /// In characters.
+    #[serde(default)]
+    spans: Vec<(usize, usize)>,
+}
+
+#[test]
+fn every_turn_of_the_assistant_is_trained_on_that_trl_trains_on() {
+    let golden: Conversations = serde_json::from_str(&golden_text("turns.json")).unwrap();
+    let tokenizer = Tokenizer::from_dir(&crate::support::golden("tokenizers/byte_level")).unwrap();
+    let turns = |case: &Conversation| {
+        let template = ChatTemplate::new(&case.template, SpecialTokens::default()).unwrap();
+        template.turns(&case.messages, &ChatOptions::default()).unwrap()
+    };
+    assert!(golden.marked.len() > 8 && golden.plain.len() > 4);
+    for case in &golden.marked {
+        let (tokens, said) = tokenizer.encode_turns(&turns(case)).unwrap();
+        let mask: Vec<u8> = said.into_iter().map(u8::from).collect();
+        assert_eq!((tokens, mask), (case.ids.clone(), case.mask.clone()), "{:?}", case.messages);
+    }
+    for case in &golden.plain {
+        let turns = turns(case);
+        let bytes = |at: usize| case.text.char_indices().nth(at).map_or(case.text.len(), |(at, _)| at);
+        let spans: Vec<_> = case.spans.iter().map(|&(start, end)| bytes(start)..bytes(end)).collect();
+        assert_eq!((&turns.text, &turns.spans), (&case.text, &spans), "{:?}", case.messages);
     }
 }

@@ -5,6 +5,7 @@ mod chat;
 mod config;
 #[path = "../../../../tests/support/data.rs"]
 mod data;
+mod elsewhere;
 mod gguf;
 mod origin;
 mod peers;

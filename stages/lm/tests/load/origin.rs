@@ -14,7 +14,7 @@ use pipe_lm::origin::{HubError, HubSettings, LocalModel, ModelOrigin, OriginErro
 use crate::support::chain;
 
 /// Nobody wants to stop.
-const GO_ON: fn() -> bool = || false;
+pub(crate) const GO_ON: fn() -> bool = || false;
 
 #[test]
 fn origins_are_told_apart_by_how_they_are_written() {
@@ -81,7 +81,7 @@ fn settings_follow_the_variables_of_huggingface_hub() {
     assert_eq!(stored.token.as_deref(), Some("hf_stored"));
 }
 
-const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+pub(crate) const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
 /// What the server does besides serving.
 #[derive(Default)]
@@ -114,7 +114,7 @@ struct Says {
     names: Vec<String>,
 }
 
-struct FakeHub {
+pub(crate) struct FakeHub {
     endpoint: String,
     behaviour: Arc<Mutex<Behaviour>>,
     cache: tempfile::TempDir,
@@ -135,6 +135,11 @@ impl FakeHub {
         Self { endpoint, behaviour, cache: tempfile::tempdir().unwrap() }
     }
 
+    /// With these files.
+    pub(crate) fn with_files(files: BTreeMap<String, Vec<u8>>) -> Self {
+        Self::new(Behaviour { files, ..Behaviour::default() })
+    }
+
     fn with_model() -> Self {
         let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
         files.insert("config.json".into(), b"{}".to_vec());
@@ -148,7 +153,7 @@ impl FakeHub {
         Self::new(Behaviour { files, ..Behaviour::default() })
     }
 
-    fn settings(&self) -> HubSettings {
+    pub(crate) fn settings(&self) -> HubSettings {
         HubSettings {
             endpoint: self.endpoint.clone(),
             cache: self.cache.path().to_owned(),
@@ -157,11 +162,11 @@ impl FakeHub {
         }
     }
 
-    fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         std::mem::take(&mut self.behaviour.lock().unwrap().requests)
     }
 
-    fn message(&self, error: &HubError) -> String {
+    pub(crate) fn message(&self, error: &HubError) -> String {
         chain(error, self.cache.path()).replace(&self.endpoint, "HUB")
     }
 }
@@ -202,7 +207,9 @@ fn serve(stream: &TcpStream, shared: &Mutex<Behaviour>) {
         let mut closes = false;
         let answer = if let Some(code) = refused {
             status(code)
-        } else if path.starts_with("/api/models/org/name/revision/") {
+        } else if path.starts_with("/api/models/org/name/revision/")
+            || path.starts_with("/api/datasets/org/name/revision/")
+        {
             let names = b.files.keys().chain(&b.says.names);
             let siblings: Vec<_> = names.map(|f| serde_json::json!({"rfilename": f})).collect();
             let sha = b.says.sha.as_deref().unwrap_or(COMMIT);
@@ -214,8 +221,10 @@ fn serve(stream: &TcpStream, shared: &Mutex<Behaviour>) {
                 "HTTP/1.1 302 X\r\nlocation: {host}{path}\r\nx-linked-etag: \"linked\"\r\ncontent-length: 0\r\n\r\n"
             )
             .into_bytes()
-        } else if let Some(body) =
-            path.strip_prefix(&format!("/org/name/resolve/{COMMIT}/")).and_then(|f| b.files.get(f)).cloned()
+        } else if let Some(body) = (path.strip_prefix("/datasets").unwrap_or(&path))
+            .strip_prefix(&format!("/org/name/resolve/{COMMIT}/"))
+            .and_then(|f| b.files.get(f))
+            .cloned()
         {
             let start = start.unwrap_or(0);
             if start >= body.len() {
@@ -325,7 +334,7 @@ fn refusals_say_what_to_do() {
     check(
         &guarded,
         None,
-        "download hf:org/name@main: the hub asks for a token (or there is no such model); set HF_TOKEN",
+        "download hf:org/name@main: the hub asks for a token (or there is nothing of that name); set HF_TOKEN",
     );
     check(&guarded, Some("wrong"), "download hf:org/name@main: the hub does not accept the token; check HF_TOKEN");
     check(
@@ -336,7 +345,7 @@ fn refusals_say_what_to_do() {
     check(
         &|b| b.refuse = Some(404),
         None,
-        "download hf:org/name@main: the hub knows no such model or revision (its description was not found)",
+        "download hf:org/name@main: the hub knows no such repository or revision (its description was not found)",
     );
     check(
         &|b| drop(b.files.remove("model.safetensors.index.json")),

@@ -15,7 +15,10 @@ use crate::{
         training::{check_context, left_over, training_error},
     },
     prompts::{FAILED_AT_MOST, PromptContext, PromptTemplate, Purpose},
-    rows::examples::{Row, check_passages, leave_out_unanswered, leave_out_unasked, read_rows},
+    rows::{
+        conversations::{are_conversations, read_conversations},
+        examples::{Row, check_passages, leave_out_unanswered, leave_out_unasked, read_rows},
+    },
 };
 
 /// What is trained on, and what the loss is measured on.
@@ -64,11 +67,14 @@ impl Examples {
 }
 
 fn read(params: &TrainParams, cx: &StageContext, port: &str) -> Result<Vec<Row>, StageError> {
-    let mut rows = read_rows(&cx.table(port)?.read()?, port, params.shown())?;
+    let table = cx.table(port)?.read()?;
+    let conversations = are_conversations(&table);
+    let mut rows =
+        if conversations { read_conversations(&table, port) } else { read_rows(&table, port, params.shown()) }?;
     leave_out_unasked(cx, &mut rows, port)?;
     leave_out_unanswered(cx, &mut rows, port)?;
     // Seeds are written by people, who had no passages.
-    if params.open_book && port != "seeds" {
+    if params.open_book && port != "seeds" && !conversations {
         check_passages(cx, &rows, port)?;
     }
     Ok(rows)
@@ -148,6 +154,9 @@ impl Encoder<'_> {
     }
 
     fn example(&self, row: &Row) -> Result<Example, StageError> {
+        if !row.messages.is_empty() {
+            return self.conversation(row);
+        }
         let context = PromptContext {
             domain: &self.params.domain,
             passages: &row.passages,
@@ -172,6 +181,23 @@ impl Encoder<'_> {
             &row.id,
             &[Segment { tokens: prompt.to_vec(), weight }, Segment { tokens: completion.to_vec(), weight: 1.0 }],
         ))
+    }
+}
+
+impl Encoder<'_> {
+    /// A conversation in the model's own chat template; the loss falls on every turn of the assistant.
+    fn conversation(&self, row: &Row) -> Result<Example, StageError> {
+        let chat = self.base.chat().ok_or_else(|| {
+            StageError::user_help(
+                "the rows are conversations (`messages`), and the model has no chat template",
+                "use a model that brings one; `turns: first` where the table is read makes `instruction` and `output` \
+                 of the first exchange",
+            )
+        })?;
+        let turns = self.template.turns(&row.messages, chat)?;
+        let (tokens, said) = self.base.tokenizer().encode_turns(&turns).map_err(model_error)?;
+        let weight = |said: bool| if said || self.params.train_on_prompt { 1.0 } else { 0.0 };
+        Ok(Example { id: row.id.clone(), weights: said.into_iter().map(weight).collect(), tokens })
     }
 }
 

@@ -22,7 +22,11 @@ pub(super) const NEVER: u64 = u64::MAX;
 pub(super) const ALL_LINEAR: &str = "all-linear";
 
 /// Trains a LoRA adapter (or the whole model) on `examples`: rows with `instruction`, `output` and where there is one
-/// `input`.
+/// `input`; or conversations, rows with `messages` (`{role, content}`) and no `instruction`.
+///
+/// Conversations are written by the model's own chat template, and the loss falls on every turn of the assistant, as
+/// with TRL's `assistant_only_loss`: on what the template marks with `{% generation %}`, and where it marks nothing, on
+/// what follows the prompt that the model would have been given there. Those with a turn without text are left out.
 ///
 /// The loss falls on the answer and the token that ends it. The rows of the input `seeds`, if connected, are trained on
 /// as well; an arm on seeds alone connects them as `examples`. Held-out rows come from the input `evaluation` or from

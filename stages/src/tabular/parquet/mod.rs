@@ -27,8 +27,7 @@ const MAX_GROUPS: usize = 2 * MAX_NESTING + 1;
 
 /// Reads files that have the same columns.
 pub(crate) fn read(files: &[PathBuf], options: &ReadOptions, sink: &mut dyn Sink) -> Result<u64, TabularError> {
-    let mut sink = Some(sink);
-    let mut output: Option<(Output<'_>, SchemaRef)> = None;
+    let mut output: Option<(Output, SchemaRef)> = None;
     let mut left = options.limit.unwrap_or(u64::MAX) as usize;
     for path in files {
         let failed = |message: String| TabularError::Other { path: path.clone(), message };
@@ -51,8 +50,9 @@ pub(crate) fn read(files: &[PathBuf], options: &ReadOptions, sink: &mut dyn Sink
             return Err(failed(format!("column `{}` is nested more than {MAX_NESTING} deep", field.name())));
         }
         if output.is_none() {
-            let sink = sink.take().expect("taken once");
-            output = Some((Output::new(&schema, files, options, sink)?, schema.clone()));
+            let begun = Output::new(&schema, files, options)?;
+            sink.begin(begun.schema())?;
+            output = Some((begun, schema.clone()));
         }
         let (output, first) = output.as_mut().expect("set above");
         if let Some(difference) = difference(first, &schema) {
@@ -66,7 +66,7 @@ pub(crate) fn read(files: &[PathBuf], options: &ReadOptions, sink: &mut dyn Sink
         while let Some(batch) = guarded(|| reader.next().transpose()).map_err(damaged)? {
             let batch = plain_batch(&batch, first).map_err(|e| failed(e.to_string()))?;
             left -= batch.num_rows();
-            output.write(&Built { batch, path: path.clone(), lines: Vec::new() })?;
+            sink.write(&output.selected(&Built { batch, path: path.clone(), lines: Vec::new() })?)?;
         }
         if left == 0 {
             break;

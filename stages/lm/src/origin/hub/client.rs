@@ -23,6 +23,8 @@ use ureq::{
     http::{Response, Uri, header::HeaderMap},
 };
 
+use super::RepoKind;
+
 /// Longest wait for a connection.
 const CONNECT: Duration = Duration::from_secs(10);
 /// Longest silence of a server, in front of its answer or within it.
@@ -64,7 +66,7 @@ impl Fault {
     }
 
     /// Whether asking again may help: broken connections, busy servers.
-    pub(super) fn may_pass(&self) -> bool {
+    pub(crate) fn may_pass(&self) -> bool {
         match self {
             Self::Status(code) => matches!(code, 408 | 416 | 429) || *code >= 500,
             Self::Request(error) => !matches!(**error, ureq::Error::BadUri(_) | ureq::Error::Tls(_)),
@@ -92,6 +94,25 @@ impl Description {
     }
 }
 
+/// A file of a repository, at a commit.
+#[derive(Debug, Clone)]
+pub(super) struct HubFile {
+    pub kind: RepoKind,
+    pub repo: String,
+    pub commit: String,
+    pub name: String,
+}
+
+/// What is asked of a file: a part of it, or only what has changed.
+#[derive(Debug, Default)]
+pub(crate) struct Question<'a> {
+    pub range: Option<&'a str>,
+    /// The etag that it had.
+    pub etag: Option<&'a str>,
+    /// When it had changed.
+    pub modified: Option<&'a str>,
+}
+
 /// What the hub says of a file.
 #[derive(Debug, Clone)]
 pub(super) struct FileFacts {
@@ -102,7 +123,7 @@ pub(super) struct FileFacts {
 
 /// A hub, and how it is spoken to.
 #[derive(Clone)]
-pub(super) struct Client {
+pub(crate) struct Client {
     agent: Agent,
     endpoint: String,
     token: Option<String>,
@@ -124,19 +145,21 @@ impl Client {
     }
 
     /// What `revision` of `repo` is now.
-    pub(crate) fn describe(&self, repo: &str, revision: &str) -> Result<Description, Fault> {
-        let url = format!("{}/api/models/{repo}/revision/{}", self.endpoint, revision.replace('/', "%2F"));
-        let mut answer = self.get(&url, None, QUESTION, &mut |_, _| ())?;
+    pub(super) fn describe(&self, kind: RepoKind, repo: &str, revision: &str) -> Result<Description, Fault> {
+        let (kind, revision) = (kind.plural(), revision.replace('/', "%2F"));
+        let url = format!("{}/api/{kind}/{repo}/revision/{revision}", self.endpoint);
+        let mut answer = self.get(&url, &Question::default(), QUESTION, &mut |_, _| ())?;
         let text = answer.body_mut().with_config().limit(MAX_DESCRIPTION).read_to_string();
         serde_json::from_str(&text.map_err(request)?).map_err(|e| Fault::Answer(e.to_string()))
     }
 
-    fn file_url(&self, repo: &str, commit: &str, name: &str) -> String {
-        format!("{}/{repo}/resolve/{commit}/{name}", self.endpoint)
+    fn file_url(&self, file: &HubFile) -> String {
+        let HubFile { kind, repo, commit, name } = file;
+        format!("{}/{}{repo}/resolve/{commit}/{name}", self.endpoint, kind.in_front())
     }
 
     /// Size and etag of a file.
-    pub(crate) fn facts(&self, repo: &str, commit: &str, name: &str) -> Result<FileFacts, Fault> {
+    pub(super) fn facts(&self, file: &HubFile) -> Result<FileFacts, Fault> {
         let (mut linked, mut plain) = (None, None);
         let mut look = |at_hub: bool, headers: &HeaderMap| {
             let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -145,8 +168,8 @@ impl Client {
                 plain = header("etag").or(plain.take());
             }
         };
-        let url = self.file_url(repo, commit, name);
-        let answer = self.get(&url, Some("bytes=0-0".to_owned()), QUESTION, &mut look)?;
+        let first = Question { range: Some("bytes=0-0"), ..Question::default() };
+        let answer = self.get(&self.file_url(file), &first, QUESTION, &mut look)?;
         let missing = |header: &str| Fault::Answer(format!("the header `{header}` is missing"));
         let etag = linked.or(plain).ok_or_else(|| missing("etag"))?;
         let range = answer.headers().get("content-range").and_then(|value| value.to_str().ok());
@@ -158,13 +181,7 @@ impl Client {
     }
 
     /// Adds to `part` what it lacks of a file of `size` bytes.
-    pub(crate) fn download(
-        &self,
-        (repo, commit, name): (&str, &str, &str),
-        size: u64,
-        part: &Path,
-        cancelled: &AtomicBool,
-    ) -> Result<(), Fault> {
+    pub(super) fn download(&self, of: &HubFile, size: u64, part: &Path, cancelled: &AtomicBool) -> Result<(), Fault> {
         let mut file = fs::OpenOptions::new().create(true).append(true).open(part)?;
         let mut there = file.metadata()?.len();
         if there > size {
@@ -173,8 +190,9 @@ impl Client {
             there = 0;
         }
         if there < size {
-            let range = Some(format!("bytes={there}-"));
-            let mut answer = self.get(&self.file_url(repo, commit, name), range, FILE, &mut |_, _| ())?;
+            let range = format!("bytes={there}-");
+            let rest = Question { range: Some(&range), ..Question::default() };
+            let mut answer = self.get(&self.file_url(of), &rest, FILE, &mut |_, _| ())?;
             if answer.status().as_u16() != 206 {
                 // The whole file, whatever was asked for.
                 file.set_len(0)?;
@@ -204,11 +222,16 @@ impl Client {
         Ok(file.sync_all()?)
     }
 
+    /// Asks any address for a file.
+    pub(crate) fn ask(&self, url: &str, question: &Question<'_>) -> Result<Response<Body>, Fault> {
+        self.get(url, question, FILE, &mut |_, _| ())
+    }
+
     /// Asks, and asks where it is sent. `look` sees the headers of every answer, and whether it is the hub's.
     fn get(
         &self,
         url: &str,
-        range: Option<String>,
+        asked: &Question<'_>,
         limit: Duration,
         look: &mut dyn FnMut(bool, &HeaderMap),
     ) -> Result<Response<Body>, Fault> {
@@ -219,8 +242,11 @@ impl Client {
             question = question.header("user-agent", concat!("pipe/", env!("CARGO_PKG_VERSION")));
             // As stored: an answer that is packed again has other bytes than the file.
             question = question.header("accept-encoding", "identity");
-            if let Some(range) = &range {
-                question = question.header("range", range);
+            let Question { range, etag, modified } = asked;
+            for (name, value) in [("range", range), ("if-none-match", etag), ("if-modified-since", modified)] {
+                if let Some(value) = value {
+                    question = question.header(name, *value);
+                }
             }
             if let Some(token) = self.token.as_ref().filter(|_| at_hub) {
                 question = question.header("authorization", format!("Bearer {token}"));
@@ -278,7 +304,7 @@ fn join(url: &str, location: &str) -> Result<String, Fault> {
 
 /// Runs `work` on a thread of its own, and waits for it as long as `stop` does not say to stop. Work that nobody waits
 /// for any more sees the flag that it is given, and ends with the server's next word or silence.
-pub(super) fn watched<T: Send + 'static>(
+pub(crate) fn watched<T: Send + 'static>(
     stop: &dyn Fn() -> bool,
     work: impl FnOnce(&AtomicBool) -> Result<T, Fault> + Send + 'static,
 ) -> Result<T, Fault> {
@@ -300,7 +326,7 @@ pub(super) fn watched<T: Send + 'static>(
 }
 
 /// Waits; `false` if it is to stop.
-pub(super) fn pause(duration: Duration, stop: &dyn Fn() -> bool) -> bool {
+pub(crate) fn pause(duration: Duration, stop: &dyn Fn() -> bool) -> bool {
     let end = std::time::Instant::now() + duration;
     while std::time::Instant::now() < end {
         if stop() {
@@ -312,7 +338,7 @@ pub(super) fn pause(duration: Duration, stop: &dyn Fn() -> bool) -> bool {
 }
 
 /// The lock that programs take which write a file of the cache; one that is dead has none.
-pub(super) fn lock(path: &Path, stop: &AtomicBool) -> Result<Option<fs::File>, Fault> {
+pub(crate) fn lock(path: &Path, stop: &AtomicBool) -> Result<Option<fs::File>, Fault> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(PathBuf::from(name))?;

@@ -1,10 +1,10 @@
-//! What may be wrong with a model of the hub, and what to do about it.
+//! What may be wrong with what the hub has, and what to do about it.
 
 use std::path::PathBuf;
 
 use super::Fault;
 
-/// Why a model of the hub could not be had.
+/// Why something of the hub could not be had.
 #[derive(Debug, thiserror::Error)]
 pub enum HubError {
     /// Not in the cache, and the network is not to be used.
@@ -17,7 +17,7 @@ pub enum HubError {
         cache: PathBuf,
     },
     /// Nobody may see it without a token, or it does not exist (the hub does not tell these apart).
-    #[error("download hf:{id}: the hub asks for a token (or there is no such model); set HF_TOKEN")]
+    #[error("download hf:{id}: the hub asks for a token (or there is nothing of that name); set HF_TOKEN")]
     TokenNeeded {
         /// Repository and revision.
         id: String,
@@ -28,16 +28,16 @@ pub enum HubError {
         /// Repository and revision.
         id: String,
     },
-    /// The model's conditions have not been accepted.
+    /// Its conditions have not been accepted.
     #[error("download hf:{id}: access is restricted; ask for it at {page} with the account of HF_TOKEN")]
     Gated {
         /// Repository and revision.
         id: String,
-        /// The model's page.
+        /// Its page.
         page: String,
     },
     /// No such repository, revision or file.
-    #[error("download hf:{id}: the hub knows no such model or revision ({file} was not found)")]
+    #[error("download hf:{id}: the hub knows no such repository or revision ({file} was not found)")]
     NotFound {
         /// Repository and revision.
         id: String,

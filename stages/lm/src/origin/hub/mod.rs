@@ -1,4 +1,4 @@
-//! Models of the Hugging Face hub, in the cache that Python's `huggingface_hub` uses too.
+//! Models and data sets of the Hugging Face hub, in the cache that Python's `huggingface_hub` uses too.
 //!
 //! What the hub says is not trusted: names that lead out of the cache are refused, and the token is told to the hub
 //! alone. A revision is resolved to a commit once, and all files are taken from that commit. A download that was
@@ -6,6 +6,7 @@
 //! the cache needs no network at all.
 
 mod client;
+mod datasets;
 mod error;
 
 use std::{
@@ -15,8 +16,10 @@ use std::{
     time::Duration,
 };
 
-use client::Client;
 pub use client::Fault;
+use client::HubFile;
+pub(super) use client::{Client, Question, lock, pause, watched};
+pub use datasets::{HubDataset, Wanted};
 pub use error::HubError;
 use serde::Deserialize;
 
@@ -41,6 +44,39 @@ impl std::fmt::Debug for HubSettings {
             .field("token", &self.token.as_ref().map(|_| "***"))
             .field("offline", &self.offline)
             .finish()
+    }
+}
+
+/// What a repository holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RepoKind {
+    Model,
+    Dataset,
+}
+
+impl RepoKind {
+    /// As the hub's addresses and the cache's folders call them.
+    fn plural(self) -> &'static str {
+        match self {
+            Self::Model => "models",
+            Self::Dataset => "datasets",
+        }
+    }
+
+    /// What stands in front of a repository in the addresses of its files.
+    fn in_front(self) -> &'static str {
+        match self {
+            Self::Model => "",
+            Self::Dataset => "datasets/",
+        }
+    }
+
+    /// The same behind `hf:`, as it is written in a pipeline file.
+    fn written(self) -> &'static str {
+        match self {
+            Self::Model => "",
+            Self::Dataset => "//datasets/",
+        }
     }
 }
 
@@ -110,8 +146,8 @@ impl HubSettings {
     /// # Errors The hub cannot be reached, does not know the repository or revision, or does not let this token in; the
     /// repository has no safetensors; offline, the snapshot is not complete in the cache; `stop` said so.
     pub fn fetch(&self, repo: &str, revision: &str, stop: &dyn Fn() -> bool) -> Result<HubModel, HubError> {
-        let fetch = Fetch { settings: self, repo, revision, stop };
-        let known = if is_commit(revision) { Some(revision.to_owned()) } else { self.remembered(repo, revision) };
+        let fetch = Fetch { settings: self, kind: RepoKind::Model, repo, revision, stop };
+        let known = if is_commit(revision) { Some(revision.to_owned()) } else { fetch.remembered() };
         if (is_commit(revision) || self.offline)
             && let Some(commit) = known
             && let path = fetch.snapshot(&commit)
@@ -132,12 +168,7 @@ impl HubSettings {
             fetch.download(&commit, &name)?;
         }
         // Remembered last, so that a name never leads to half a snapshot.
-        let reference = fetch.folder().join("refs").join(revision);
-        let remember = || -> io::Result<()> {
-            fs::create_dir_all(reference.parent().unwrap_or(&reference))?;
-            fs::write(&reference, &commit)
-        };
-        remember().map_err(|source| HubError::Cache { path: reference.clone(), source })?;
+        fetch.remember(&commit)?;
         Ok(HubModel { path: fetch.snapshot(&commit), commit })
     }
 
@@ -147,22 +178,7 @@ impl HubSettings {
     /// # Errors
     /// The hub cannot be reached or does not know it; offline, the cache does not; `stop` said so.
     pub fn resolve(&self, repo: &str, revision: &str, stop: &dyn Fn() -> bool) -> Result<String, HubError> {
-        if is_commit(revision) {
-            return Ok(revision.to_owned());
-        }
-        let fetch = Fetch { settings: self, repo, revision, stop };
-        if self.offline {
-            let unknown = || HubError::Offline { id: fetch.id(), cache: self.cache.clone() };
-            return self.remembered(repo, revision).ok_or_else(unknown);
-        }
-        Ok(fetch.describe()?.sha)
-    }
-
-    /// The commit that the cache has for a branch or tag.
-    fn remembered(&self, repo: &str, revision: &str) -> Option<String> {
-        let folder = format!("models--{}", repo.replace('/', "--"));
-        let text = fs::read_to_string(self.cache.join(folder).join("refs").join(revision)).ok()?;
-        Some(text.trim().to_owned()).filter(|commit| is_commit(commit))
+        Fetch { settings: self, kind: RepoKind::Model, repo, revision, stop }.resolve()
     }
 }
 
@@ -212,6 +228,7 @@ fn is_file_name(etag: &str) -> bool {
 /// One fetch.
 struct Fetch<'a> {
     settings: &'a HubSettings,
+    kind: RepoKind,
     repo: &'a str,
     revision: &'a str,
     stop: &'a dyn Fn() -> bool,
@@ -219,12 +236,40 @@ struct Fetch<'a> {
 
 impl Fetch<'_> {
     fn id(&self) -> String {
-        format!("{}@{}", self.repo, self.revision)
+        format!("{}{}@{}", self.kind.written(), self.repo, self.revision)
+    }
+
+    /// The commit that the revision is now.
+    fn resolve(&self) -> Result<String, HubError> {
+        if is_commit(self.revision) {
+            return Ok(self.revision.to_owned());
+        }
+        if self.settings.offline {
+            let unknown = || HubError::Offline { id: self.id(), cache: self.settings.cache.clone() };
+            return self.remembered().ok_or_else(unknown);
+        }
+        Ok(self.describe()?.sha)
+    }
+
+    /// The commit that the cache has for a branch or tag.
+    fn remembered(&self) -> Option<String> {
+        let text = fs::read_to_string(self.folder().join("refs").join(self.revision)).ok()?;
+        Some(text.trim().to_owned()).filter(|commit| is_commit(commit))
+    }
+
+    /// Keeps the commit for the branch or tag.
+    fn remember(&self, commit: &str) -> Result<(), HubError> {
+        let reference = self.folder().join("refs").join(self.revision);
+        let write = || -> io::Result<()> {
+            fs::create_dir_all(reference.parent().unwrap_or(&reference))?;
+            fs::write(&reference, commit)
+        };
+        write().map_err(|source| HubError::Cache { path: reference.clone(), source })
     }
 
     /// Where the cache has what it has of the repository.
     fn folder(&self) -> PathBuf {
-        self.settings.cache.join(format!("models--{}", self.repo.replace('/', "--")))
+        self.settings.cache.join(format!("{}--{}", self.kind.plural(), self.repo.replace('/', "--")))
     }
 
     fn snapshot(&self, commit: &str) -> PathBuf {
@@ -241,8 +286,9 @@ impl Fetch<'_> {
 
     fn describe(&self) -> Result<client::Description, HubError> {
         let description = self.retry("its description", || {
-            let (client, repo, revision) = (self.client(), self.repo.to_owned(), self.revision.to_owned());
-            client::watched(self.stop, move |_| client.describe(&repo, &revision))
+            let (client, kind) = (self.client(), self.kind);
+            let (repo, revision) = (self.repo.to_owned(), self.revision.to_owned());
+            client::watched(self.stop, move |_| client.describe(kind, &repo, &revision))
         })?;
         if is_commit(&description.sha) { Ok(description) } else { Err(self.hostile("commit", &description.sha)) }
     }
@@ -273,11 +319,12 @@ impl Fetch<'_> {
         if pointer.exists() {
             return Ok(pointer);
         }
-        let (client, repo) = (self.client(), self.repo.to_owned());
-        let (commit, file) = (commit.to_owned(), name.to_owned());
+        let client = self.client();
+        let (repo, commit) = (self.repo.to_owned(), commit.to_owned());
+        let file = HubFile { kind: self.kind, repo, commit, name: name.to_owned() };
         let facts = self.retry(name, || {
-            let (client, repo, commit, file) = (client.clone(), repo.clone(), commit.clone(), file.clone());
-            client::watched(self.stop, move |_| client.facts(&repo, &commit, &file))
+            let (client, file) = (client.clone(), file.clone());
+            client::watched(self.stop, move |_| client.facts(&file))
         })?;
         if !is_file_name(&facts.etag) {
             return Err(self.hostile("etag", &facts.etag));
@@ -290,14 +337,14 @@ impl Fetch<'_> {
         fs::create_dir_all(&blobs).map_err(cache(&blobs))?;
         let blob = blobs.join(&facts.etag);
         self.retry(name, || {
-            let (client, repo, commit, file) = (client.clone(), repo.clone(), commit.clone(), file.clone());
+            let (client, file) = (client.clone(), file.clone());
             let (blob, size) = (blob.clone(), facts.size);
             client::watched(self.stop, move |cancelled| {
                 let _lock = client::lock(&blob, cancelled)?;
                 let complete = fs::metadata(&blob).is_ok_and(|there| there.len() == size);
                 if !complete {
                     let part = PathBuf::from(format!("{}.part", blob.display()));
-                    client.download((&repo, &commit, &file), size, &part, cancelled)?;
+                    client.download(&file, size, &part, cancelled)?;
                     fs::rename(&part, &blob)?;
                 }
                 Ok(())
@@ -331,7 +378,8 @@ impl Fetch<'_> {
         if matches!(source, Fault::Cancelled) {
             return HubError::Cancelled { id };
         }
-        let page = format!("{}/{}", super::without_password(&self.settings.endpoint), self.repo);
+        let endpoint = super::without_password(&self.settings.endpoint);
+        let page = format!("{endpoint}/{}{}", self.kind.in_front(), self.repo);
         match (source.status(), self.settings.token.is_some()) {
             (Some(401), false) => HubError::TokenNeeded { id },
             (Some(401), true) => HubError::TokenRefused { id },

@@ -1,0 +1,218 @@
+//! Rows as collections of examples have them, in the columns that stages read.
+
+mod conversations;
+mod squad;
+
+use std::path::PathBuf;
+
+use arrow::{
+    array::{ArrayRef, AsArray, ListArray, RecordBatch, StringArray, StructArray},
+    datatypes::{DataType, Field, Schema, SchemaRef},
+};
+use pipe_engine::kind::StageError;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+use super::{
+    error::TabularError,
+    open::Format,
+    options::ReadOptions,
+    output::{Output, Sink},
+    read,
+    row_format::Built,
+};
+
+/// How rows are laid out in collections that others publish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Shape {
+    /// `instruction`, `input` and `output`: as stages read them.
+    Alpaca,
+    /// `conversations`, a list of `{from, value}`: becomes `messages`.
+    Sharegpt,
+    /// `messages`, a list of `{role, content}`.
+    Messages,
+    /// SQuAD's own JSON, or its flat form (`context`, `question`, `answers`): becomes `instruction` (the question),
+    /// `input` (the context), `output` (the first answer) and `references` (all of them; none where there is no
+    /// answer).
+    Squad,
+}
+
+impl Shape {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Alpaca => "alpaca",
+            Self::Sharegpt => "sharegpt",
+            Self::Messages => "messages",
+            Self::Squad => "squad",
+        }
+    }
+}
+
+/// What becomes of a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Turns {
+    /// All of it, in a column `messages`, as `train` reads it.
+    #[default]
+    All,
+    /// The first question and its answer, in columns `instruction` and `output`.
+    First,
+}
+
+/// Reads rows of a shape; selection, new names, ids and the limit are those of the rows as they become.
+pub(super) fn read_shaped(
+    files: &[PathBuf],
+    format: Format,
+    options: &ReadOptions,
+    shape: Shape,
+    sink: &mut dyn Sink,
+) -> Result<u64, TabularError> {
+    let explodes = shape == Shape::Squad && matches!(format, Format::Json | Format::Jsonl);
+    let inner = ReadOptions {
+        columns: None,
+        rename: std::collections::BTreeMap::new(),
+        id: None,
+        limit: options.limit.filter(|_| !explodes),
+        shape: None,
+        rows_under: (shape == Shape::Squad).then_some("data"),
+        ..options.clone()
+    };
+    let mut shaped = Shaped { shape, files, options, sink, output: None };
+    read::read(files, format, &inner, &mut shaped)?;
+    Ok(shaped.output.map_or(0, |output| output.rows()))
+}
+
+/// Turns rows into what stages read, on their way out.
+struct Shaped<'a> {
+    shape: Shape,
+    files: &'a [PathBuf],
+    options: &'a ReadOptions,
+    sink: &'a mut dyn Sink,
+    output: Option<Output>,
+}
+
+impl Shaped<'_> {
+    fn fit(&self, batch: &RecordBatch, rows_before: u64) -> Result<RecordBatch, Misfit> {
+        match self.shape {
+            Shape::Alpaca => {
+                text_column(batch, "instruction")?;
+                text_column(batch, "output")?;
+                Ok(batch.clone())
+            }
+            Shape::Sharegpt | Shape::Messages => conversations::fit(batch, self.options.turns, rows_before),
+            Shape::Squad => squad::fit(batch, rows_before),
+        }
+    }
+
+    fn error(&self, misfit: Misfit) -> TabularError {
+        let path = self.files.first().cloned().unwrap_or_default();
+        let what = format!("the rows are not of the shape `{}`: {}", self.shape.name(), misfit.message);
+        TabularError::Foreign { path, what, help: misfit.help }
+    }
+}
+
+impl Sink for Shaped<'_> {
+    fn begin(&mut self, schema: &SchemaRef) -> Result<(), StageError> {
+        let none = RecordBatch::new_empty(schema.clone());
+        let shaped = self.fit(&none, 0).map_err(|misfit| self.error(misfit))?;
+        let output = Output::new(shaped.schema_ref(), self.files, self.options)?;
+        self.sink.begin(output.schema())?;
+        self.output = Some(output);
+        Ok(())
+    }
+
+    fn write(&mut self, batch: &RecordBatch) -> Result<(), StageError> {
+        let rows = self.output.as_ref().map_or(0, Output::rows);
+        let mut batch = self.fit(batch, rows).map_err(|misfit| self.error(misfit))?;
+        let left = self.options.limit.map_or(usize::MAX, |limit| (limit.saturating_sub(rows)) as usize);
+        if batch.num_rows() > left {
+            batch = batch.slice(0, left);
+        }
+        let output = self.output.as_mut().ok_or_else(|| StageError::contract("rows before their schema"))?;
+        let built = Built { batch, path: self.files.first().cloned().unwrap_or_default(), lines: Vec::new() };
+        self.sink.write(&output.selected(&built)?)
+    }
+}
+
+/// Why rows are not of a shape.
+struct Misfit {
+    message: String,
+    help: String,
+}
+
+impl Misfit {
+    fn new(message: String, help: &str) -> Self {
+        Self { message, help: help.to_owned() }
+    }
+
+    fn missing(batch: &RecordBatch, column: &str) -> Self {
+        let names: Vec<String> =
+            batch.schema_ref().fields().iter().map(|field| format!("`{}`", field.name())).collect();
+        Self {
+            message: format!("there is no column `{column}`"),
+            help: format!("the columns are {}; leave `shape` out, or `rename` them", names.join(", ")),
+        }
+    }
+}
+
+fn text_column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a StringArray, Misfit> {
+    let column = batch.column_by_name(name).ok_or_else(|| Misfit::missing(batch, name))?;
+    column.as_string_opt::<i32>().ok_or_else(|| {
+        let message = format!("column `{name}` is {} where text is wanted", column.data_type());
+        Misfit::new(message, "look at the file, or leave `shape` out")
+    })
+}
+
+/// A list of objects.
+fn objects<'a>(column: &'a ArrayRef, name: &str) -> Result<(&'a ListArray, &'a StructArray), Misfit> {
+    let list = column.as_list_opt::<i32>();
+    list.and_then(|list| Some((list, list.values().as_struct_opt()?))).ok_or_else(|| {
+        let message = format!("column `{name}` is {} where a list of objects is wanted", column.data_type());
+        Misfit::new(message, "look at the file, or leave `shape` out")
+    })
+}
+
+/// A batch of these columns; a later one of a name that was there before is left out.
+fn batch_of(columns: Vec<(String, ArrayRef)>) -> Result<RecordBatch, Misfit> {
+    let mut kept: Vec<(String, ArrayRef)> = Vec::with_capacity(columns.len());
+    for (name, column) in columns {
+        if !kept.iter().any(|(there, _)| *there == name) {
+            kept.push((name, column));
+        }
+    }
+    let fields: Vec<Field> = kept.iter().map(|(n, column)| Field::new(n, column.data_type().clone(), true)).collect();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), kept.into_iter().map(|(_, column)| column).collect())
+        .map_err(|e| Misfit::new(e.to_string(), "look at the file, or leave `shape` out"))
+}
+
+/// What rows with these columns look like, where that is not what stages read, and what to do about it.
+pub fn hint<'a>(columns: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let names: Vec<&str> = columns.into_iter().collect();
+    let has = |name: &str| names.contains(&name);
+    let looks = |like: &str, give: &str| Some(format!("the rows look like {like}: give the `table` stage {give}"));
+    if let [name] = names[..]
+        && let Some(mark) = [';', '\t', '|'].into_iter().find(|mark| name.contains(*mark))
+    {
+        return Some(format!("`{}` is one column: give the `table` stage `delimiter: {mark:?}`", name.escape_debug()));
+    }
+    match () {
+        () if has("paragraphs") || (has("question") && has("context") && has("answers")) => {
+            looks("SQuAD's", "`shape: squad`")
+        }
+        () if has("conversations") || has("conversation") => {
+            looks("ShareGPT's", "`shape: sharegpt`, and `turns: first` for `instruction` and `output`")
+        }
+        () if has("messages") => {
+            looks("conversations", "`shape: messages, turns: first` for `instruction` and `output`")
+        }
+        () => None,
+    }
+}
+
+/// The type of a list of messages.
+fn messages_type() -> DataType {
+    let fields = ["role", "content"].map(|name| Field::new(name, DataType::Utf8, true));
+    DataType::List(Arc::new(Field::new_list_field(DataType::Struct(fields.into_iter().collect()), true)))
+}
