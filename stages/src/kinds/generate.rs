@@ -34,9 +34,10 @@ use crate::{
         template_variables,
     },
     rows::{
-        columns::{self, Seed, TextColumn},
+        columns::TextColumn,
         completed::{self, Finished},
         ports,
+        seeds::{Seed, seeds},
     },
 };
 
@@ -180,7 +181,7 @@ impl StageKind for Generate {
     }
 
     fn run(&self, params: &GenerateParams, cx: &mut StageContext) -> Result<(), StageError> {
-        let seeds = columns::seeds(cx, "seeds", false)?;
+        let seeds = seeds(cx, "seeds", false)?;
         let excluded = match cx.optional_table("exclude")? {
             Some(table) => excluded(&table.read()?)?,
             None => Vec::new(),

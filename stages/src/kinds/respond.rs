@@ -29,8 +29,9 @@ use crate::{
     },
     prompts::{ChatDate, Demonstration, PromptContext, PromptTemplate, Purpose, TemplateRef, template_variables},
     rows::{
-        columns::{self, Shown},
+        columns::Shown,
         completed::{Finished, NO_INSTRUCTION},
+        seeds,
     },
 };
 
@@ -228,7 +229,7 @@ impl StageKind for Respond {
 
     fn run(&self, params: &RespondParams, cx: &mut StageContext) -> Result<(), StageError> {
         let seeds = match cx.optional_table("seeds")? {
-            Some(_) => columns::seeds(cx, "seeds", params.num_demonstrations > 0)?,
+            Some(_) => seeds::seeds(cx, "seeds", params.num_demonstrations > 0)?,
             None => Vec::new(),
         };
         // All rows are looked at first, so that a mistake in the table is found before the model runs.

@@ -8,6 +8,7 @@
 //! renders. Undefined variables are errors. A single line break at the end of a file is not part of the prompt.
 
 mod template;
+mod turns;
 mod variables;
 
 use std::{borrow::Cow, path::Path};

@@ -7,7 +7,7 @@ use pipe_engine::{
     kind::StageError,
 };
 use pipe_lm::{
-    chat::{ChatOptions, ChatTemplate, Message, Turns},
+    chat::{ChatOptions, ChatTemplate, Message},
     generate::Prompt,
     template as bounded,
 };
@@ -103,7 +103,7 @@ pub(crate) const FAILED_AT_MOST: usize = 32;
 pub struct PromptTemplate {
     environment: Environment<'static>,
     name: String,
-    chat_date: ChatDate,
+    pub(super) chat_date: ChatDate,
     cancel: CancelToken,
 }
 
@@ -375,16 +375,6 @@ impl PromptTemplate {
             Some(completion) => Ok(TrainingText { completion: completion.to_owned(), prompt, add_special_tokens }),
             None => Err(self.not_a_prefix()),
         }
-    }
-
-    /// A conversation as the model's chat template writes it, with what the assistant says in it.
-    ///
-    /// # Errors
-    /// The chat template refuses it, or fails.
-    pub fn turns(&self, messages: &[Message], chat: &ChatTemplate) -> Result<Turns, StageError> {
-        let options = ChatOptions { date: self.chat_date.0, ..ChatOptions::default() };
-        let failed = |e| StageError::user(format!("failed to {}", causes(&pipe_lm::Error::from(e)).join(": ")));
-        chat.turns(messages, &options).map_err(failed)
     }
 
     fn not_a_prefix(&self) -> StageError {

@@ -11,7 +11,7 @@ use arrow::{
     datatypes::{DataType, Field, Fields, Float64Type, Schema},
 };
 use pipe_cache::{Digest, row_digests};
-use pipe_engine::{context::StageContext, kind::StageError};
+use pipe_engine::kind::StageError;
 
 use crate::{
     prompts::Passage,
@@ -286,124 +286,17 @@ pub(crate) fn with_reasoning(
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(joined)
 }
 
-/// A seed instruction.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Seed {
-    /// Its id, or its row's number.
-    pub id: String,
-    /// What is to be done.
-    pub instruction: String,
-    /// What it is about; may be empty.
-    pub input: String,
-    /// The expert's answer; empty where the table has none.
-    pub output: String,
-}
-
-/// The seeds at a port. Rows without an instruction or, with `answered`, without an output are left out and counted:
-/// they can be shown to nobody.
-///
-/// # Errors
-/// There are none; a column is missing; an id occurs twice.
-pub(crate) fn seeds(cx: &StageContext, port: &str, answered: bool) -> Result<Vec<Seed>, StageError> {
-    let batch = cx.table(port)?.read()?;
-    let seeds = whole_seeds(&batch, port, answered)?;
-    let left_out = batch.num_rows() - seeds.len();
-    if left_out > 0 {
-        cx.counter("seeds_empty", left_out as u64);
-        let what = if answered { "instruction or no `output`" } else { "instruction" };
-        cx.warn(format!("{left_out} of {} rows of `{port}` have no {what} and were left out", batch.num_rows()));
-    }
-    Ok(seeds)
-}
-
-fn whole_seeds(batch: &RecordBatch, port: &str, answered: bool) -> Result<Vec<Seed>, StageError> {
-    let ids = ids(batch, port)?;
-    if ids.is_empty() {
-        return Err(StageError::user_help(
-            format!("the input `{port}` has no rows"),
-            "demonstrations are drawn from it: it needs one or more",
-        ));
-    }
-    let instruction = TextColumn::required(batch, port, "instruction")?;
-    let input = TextColumn::optional(batch, port, "input")?;
-    let output = if answered { Some(TextColumn::required(batch, port, "output")?) } else { None };
-    let seed = |(row, id): (usize, String)| Seed {
-        id,
-        instruction: instruction.or_empty(row).trim().to_owned(),
-        input: input.as_ref().map_or("", |c| c.or_empty(row)).trim().to_owned(),
-        output: output.as_ref().map_or("", |c| c.or_empty(row)).trim().to_owned(),
-    };
-    let whole = |seed: &Seed| !seed.instruction.is_empty() && (!answered || !seed.output.is_empty());
-    let seeds: Vec<Seed> = ids.into_iter().enumerate().map(seed).filter(whole).collect();
-    if seeds.is_empty() {
-        let what = if answered { "both an `instruction` and an `output`" } else { "an `instruction`" };
-        return Err(StageError::user_help(
-            format!("no row of the input `{port}` has {what}"),
-            "look at the stage that makes them",
-        ));
-    }
-    Ok(seeds)
-}
-
 #[cfg(test)]
-mod tests {
-    use arrow::array::Int64Array;
-
+pub(super) mod tests {
     use super::*;
 
-    fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
+    pub(crate) fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
         let fields: Vec<Field> = columns.iter().map(|(n, a)| Field::new(*n, a.data_type().clone(), true)).collect();
         RecordBatch::try_new(Arc::new(Schema::new(fields)), columns.into_iter().map(|(_, a)| a).collect()).unwrap()
     }
 
-    fn texts(values: &[Option<&str>]) -> ArrayRef {
+    pub(crate) fn texts(values: &[Option<&str>]) -> ArrayRef {
         Arc::new(values.iter().copied().collect::<StringArray>())
-    }
-
-    #[test]
-    fn seeds_are_read_and_their_mistakes_named() {
-        let good = batch(vec![
-            ("id", Arc::new(Int64Array::from(vec![7, 8]))),
-            ("instruction", texts(&[Some(" Do it. "), Some("Do that.")])),
-            ("output", texts(&[Some("done"), Some("did")])),
-        ]);
-        let read = whole_seeds(&good, "seeds", true).unwrap();
-        assert_eq!(
-            (&*read[0].id, &*read[0].instruction, &*read[0].input, &*read[1].output),
-            ("7", "Do it.", "", "did")
-        );
-
-        let two = texts(&[Some("x"), Some("y")]);
-        for (columns, message) in [
-            (vec![("instructions", two.clone())], "`instruction`"),
-            (
-                vec![("instruction", texts(&[None, Some(" ")])), ("output", two.clone())],
-                "no row of the input `seeds` has",
-            ),
-            (vec![("instruction", two.clone())], "`output`"),
-            (vec![("instruction", two.clone()), ("output", texts(&[None, Some("")]))], "both an `instruction` and an"),
-            (
-                vec![("instruction", two.clone()), ("output", two.clone()), ("id", texts(&[Some("a"), Some("a")]))],
-                "rows 1 and 2",
-            ),
-            (
-                vec![("instruction", Arc::new(Int64Array::from(vec![1, 2])) as ArrayRef), ("output", two.clone())],
-                "is Int64 where text",
-            ),
-            (vec![("instruction", texts(&[]))], "no rows"),
-        ] {
-            let error = whole_seeds(&batch(columns), "seeds", true).unwrap_err().to_string();
-            assert!(error.contains(message), "{message}: {error}");
-        }
-        // One row that can be shown to nobody ends nothing.
-        for columns in [
-            vec![("instruction", texts(&[Some("x"), Some(" ")])), ("output", two.clone())],
-            vec![("instruction", two.clone()), ("output", texts(&[Some("x"), None]))],
-            vec![("instruction", texts(&[Some("x"), None])), ("output", texts(&[Some("x"), Some(" ")]))],
-        ] {
-            let read = whole_seeds(&batch(columns), "seeds", true).unwrap();
-            assert_eq!(read.iter().map(|seed| &*seed.id).collect::<Vec<_>>(), ["0"]);
-        }
     }
 
     #[test]

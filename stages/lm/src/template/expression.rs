@@ -50,7 +50,7 @@ mod tests {
             compiled.eval(context!(a => "Word", n => 3)).map(|value| value.to_string())
         };
         assert_eq!(eval("a.lower() ~ n").unwrap(), "word3");
-        assert_eq!(eval("a|length > n and n is odd").unwrap(), "true");
+        assert_eq!(eval("a|length > n and n is odd").unwrap(), "True");
         assert!(eval("b + 1").is_err() && eval("a +").is_err() && eval("").is_err());
         // Work, output and nesting are bounded.
         assert!(eval("range(9999)|map('string')|join(a * 9999)|length").is_err());

@@ -8,8 +8,8 @@ use super::params::{EvaluateParams, FewshotSelection};
 use crate::{
     prompts::Demonstration,
     rows::{
-        columns::{self, Seed},
         examples::Row,
+        seeds::{Seed, seeds},
     },
 };
 
@@ -28,7 +28,7 @@ impl Fewshot {
     /// The input `seeds` has too few rows with an answer.
     pub(super) fn read(params: &EvaluateParams, cx: &StageContext) -> Result<Self, StageError> {
         let count = params.num_fewshot;
-        let seeds = if count == 0 { Vec::new() } else { columns::seeds(cx, "seeds", true)? };
+        let seeds = if count == 0 { Vec::new() } else { seeds(cx, "seeds", true)? };
         if seeds.len() < count {
             return Err(StageError::user_help(
                 format!("`num_fewshot` is {count}, and the input `seeds` has {} rows with an answer", seeds.len()),

@@ -15,8 +15,8 @@ use super::{
     parse::parse,
 };
 use crate::rows::{
-    columns::Seed,
     completed::{is_cut, unanswered},
+    seeds::Seed,
     words::{normalised, words},
 };
 

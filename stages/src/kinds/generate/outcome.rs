@@ -9,8 +9,8 @@ use arrow::{
 use pipe_engine::kind::StageError;
 
 use crate::rows::{
-    columns::Seed,
     completed::{NOT_FINITE, REFUSED, TOO_LONG, UNRENDERED},
+    seeds::Seed,
 };
 
 pub(crate) const TRUNCATED: &str = "truncated";

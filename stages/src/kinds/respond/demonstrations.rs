@@ -6,7 +6,7 @@ use pipe_engine::{context::StageContext, kind::StageError};
 use pipe_random::RowRandom;
 
 use super::{DemonstrationChoice, rows::Query};
-use crate::{rows::columns::Seed, rows::words::words};
+use crate::{rows::seeds::Seed, rows::words::words};
 
 /// Chooses seeds for rows; a row's choice depends on the row, the seeds and the recipe alone.
 pub(crate) struct Chooser<'a> {

@@ -8,6 +8,7 @@
 mod client;
 mod datasets;
 mod error;
+mod kind;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,6 +22,7 @@ use client::HubFile;
 pub(super) use client::{Client, Question, lock, pause, watched};
 pub use datasets::{HubDataset, Wanted};
 pub use error::HubError;
+use kind::RepoKind;
 use serde::Deserialize;
 
 /// Where the hub is, and what may be asked of it. Values come from the caller, since this crate reads no environment.
@@ -44,39 +46,6 @@ impl std::fmt::Debug for HubSettings {
             .field("token", &self.token.as_ref().map(|_| "***"))
             .field("offline", &self.offline)
             .finish()
-    }
-}
-
-/// What a repository holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum RepoKind {
-    Model,
-    Dataset,
-}
-
-impl RepoKind {
-    /// As the hub's addresses and the cache's folders call them.
-    fn plural(self) -> &'static str {
-        match self {
-            Self::Model => "models",
-            Self::Dataset => "datasets",
-        }
-    }
-
-    /// What stands in front of a repository in the addresses of its files.
-    fn in_front(self) -> &'static str {
-        match self {
-            Self::Model => "",
-            Self::Dataset => "datasets/",
-        }
-    }
-
-    /// The same behind `hf:`, as it is written in a pipeline file.
-    fn written(self) -> &'static str {
-        match self {
-            Self::Model => "",
-            Self::Dataset => "//datasets/",
-        }
     }
 }
 
