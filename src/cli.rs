@@ -36,7 +36,7 @@ pub(crate) struct Global {
     /// Write a timeline that ui.perfetto.dev and chrome://tracing open
     #[arg(long, value_name = "FILE", global = true)]
     pub trace: Option<PathBuf>,
-    /// Colours and bars
+    /// Colours
     #[arg(long, value_enum, default_value_t = Color::Auto, value_name = "WHEN", global = true)]
     pub color: Color,
 }
@@ -44,7 +44,7 @@ pub(crate) struct Global {
 /// When to use colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Color {
-    /// On a terminal, unless NO_COLOR is set.
+    /// On a terminal, unless NO_COLOR is set or TERM is `dumb`.
     Auto,
     Always,
     Never,
@@ -85,10 +85,10 @@ pub(crate) enum Command {
     /// List results, or runs
     #[command(after_help = "Examples:\n  pipe ls study\n  pipe ls --runs")]
     Ls(Ls),
-    /// Show a result: schema, rows, statistics of every column
+    /// Show a result: schema, rows, statistics of every column; small tables, such as scores, as they are
     #[command(after_help = "Examples:\n  pipe show scores@n=40 -n 20")]
     Show(Show),
-    /// Compare two variants, or two runs
+    /// Compare two variants, or two runs: parameters, sizes, metrics, rows
     #[command(after_help = "Examples:\n  pipe diff n=20 n=40\n  pipe diff last~1 last")]
     Diff(Diff),
     /// Draw the graph, variants collapsed
@@ -174,12 +174,26 @@ pub(crate) struct Run {
     /// Start further stages after one has failed, as far as they do not need it
     #[arg(short, long)]
     pub keep_going: bool,
+    /// Run again whenever the pipeline file, what it includes or a source changes, until Ctrl-C
+    #[arg(short, long)]
+    pub watch: bool,
     /// Where links to results are made [default: `results` beside the store]
     #[arg(long, value_name = "DIR")]
     pub results: Option<PathBuf>,
+    /// Write the losses of trainings, step by step, also where TensorBoard looks for them: to `tensorboard/` beside
+    /// the store
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub log: Option<LogTo>,
     /// `json` prints one event per line
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+}
+
+/// Who is to be told of the steps of trainings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogTo {
+    /// `tensorboard --logdir tensorboard`
+    Tensorboard,
 }
 
 /// What the machine has.
@@ -237,12 +251,15 @@ pub(crate) struct Show {
     /// The pipeline, if several have such a stage
     #[arg(long, value_name = "NAME")]
     pub pipeline: Option<String>,
-    /// How many rows to print
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 5)]
-    pub head: usize,
+    /// How many rows to print [default: 5, of small tables all]
+    #[arg(short = 'n', long, value_name = "N")]
+    pub head: Option<usize>,
     /// Leave the statistics out
     #[arg(long)]
     pub no_stats: bool,
+    /// Print whole values, on as many lines as they take
+    #[arg(short, long)]
+    pub wrap: bool,
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 }
@@ -256,6 +273,9 @@ pub(crate) struct Diff {
     /// The pipeline whose variants are meant, if there are several
     #[arg(long, value_name = "NAME")]
     pub pipeline: Option<String>,
+    /// Show all that differs, not a screenful of it
+    #[arg(short, long)]
+    pub all: bool,
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 }

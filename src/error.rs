@@ -50,8 +50,21 @@ pub(crate) enum CliError {
 
 impl From<SelectError> for CliError {
     fn from(error: SelectError) -> Self {
-        let help = one_of(&error.name, &format!("the {}s are", error.what), error.known.iter().map(String::as_str));
-        Self::NotFound { message: error.to_string(), help }
+        let message = error.to_string();
+        match error {
+            SelectError::Unknown { what, name, known, .. } => {
+                let help = one_of(&name, &format!("the {what}s are"), known.iter().map(String::as_str));
+                Self::NotFound { message, help }
+            }
+            SelectError::Conflict { named, with, selected } => {
+                const SHOWN: usize = 8;
+                let mut labels: Vec<String> = selected.iter().take(SHOWN).map(|label| format!("`{label}`")).collect();
+                labels.extend((selected.len() > SHOWN).then(|| format!("{} more", selected.len() - SHOWN)));
+                let selects = if labels.is_empty() { "nothing".to_owned() } else { labels.join(", ") };
+                let help = Some(format!("leave one out; `{with}` selects {selects}, and `{named}` is none of them"));
+                Self::Usage { message, help }
+            }
+        }
     }
 }
 

@@ -6,8 +6,11 @@ use std::{
     sync::OnceLock,
 };
 
+use parking_lot::RwLock;
 use pipe_cache::ArtifactKind;
 use pipe_engine::diag::{escape, is_hostile, redact, shown};
+
+use unicode_width::UnicodeWidthStr;
 
 use crate::{cli::Color, error::CliError};
 
@@ -19,11 +22,18 @@ pub(crate) fn set_color(color: Color) {
     let _ = COLOR.set(color);
 }
 
+/// Whether the terminal is one that only takes lines.
+pub(crate) fn terminal_is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
+}
+
 fn colored(terminal: bool) -> bool {
     match COLOR.get().unwrap_or(&Color::Auto) {
         Color::Always => true,
         Color::Never => false,
-        Color::Auto => terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        Color::Auto => {
+            terminal && !terminal_is_dumb() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        }
     }
 }
 
@@ -37,6 +47,33 @@ pub(crate) fn color_on_stderr() -> bool {
 pub(crate) fn color_on_stdout() -> bool {
     static COLORED: OnceLock<bool> = OnceLock::new();
     *COLORED.get_or_init(|| colored(io::stdout().is_terminal()))
+}
+
+/// How much a screen holds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Screen {
+    pub columns: usize,
+    pub lines: usize,
+}
+
+impl Screen {
+    /// That of the terminal behind stdout; where there is none, a page.
+    pub(crate) fn of_stdout() -> Self {
+        let size = terminal_size::terminal_size_of(io::stdout());
+        match size {
+            Some((width, height)) if width.0 > 0 && height.0 > 0 => {
+                Self { columns: width.0.into(), lines: height.0.into() }
+            }
+            _ => Self { columns: 110, lines: 42 },
+        }
+    }
+}
+
+/// How wide a text is on a terminal, our own colours left out.
+pub(crate) fn visible_width(text: &str) -> usize {
+    let mut parts = text.split(OWN);
+    let first = parts.next().unwrap_or_default().width();
+    first + parts.map(|part| part.split_once('m').map_or(part, |(_, text)| text).width()).sum::<usize>()
 }
 
 /// Begins our own colours until the text is written: a code point that is none of any text. What escapes there are
@@ -59,26 +96,38 @@ pub(crate) mod style {
     pub(crate) const WARNING: &str = "33;1";
     pub(crate) const GOOD: &str = "32";
     pub(crate) const NEW: &str = "36";
+    pub(crate) const REMOVED: &str = "31;9";
     pub(crate) const DIM: &str = "2";
     pub(crate) const BOLD: &str = "1";
 }
 
-/// Says a line on stderr. A closed stderr is nobody's problem.
-pub(crate) fn say(line: impl Display) {
-    let _ = writeln!(io::stderr().lock(), "{}", rendered(&line.to_string()));
+/// Prints a line above what is drawn on the terminal.
+type Above = Box<dyn Fn(&str) + Send + Sync>;
+
+/// Set while something is drawn on the terminal.
+static ABOVE: RwLock<Option<Above>> = RwLock::new(None);
+
+/// Has lines for people printed by `above` while something is drawn on the terminal: they would stand in the middle of
+/// it.
+pub(crate) fn say_through(above: Option<Above>) {
+    *ABOVE.write() = above;
 }
 
-/// Where data for people goes: stdout, or stderr for what is said about a run.
+/// Says a line on stderr. A closed stderr is nobody's problem.
+pub(crate) fn say(line: impl Display) {
+    let line = line.to_string();
+    match &*ABOVE.read() {
+        Some(above) => above(&line),
+        None => drop(writeln!(io::stderr().lock(), "{}", rendered(&line))),
+    }
+}
+
+/// Where data for people goes.
 pub(crate) struct Shown<W>(W);
 
 /// Standard output for people.
 pub(crate) fn stdout() -> Shown<io::StdoutLock<'static>> {
     Shown(io::stdout().lock())
-}
-
-/// Standard error for people.
-pub(crate) fn stderr() -> Shown<io::StderrLock<'static>> {
-    Shown(io::stderr().lock())
 }
 
 impl<W: Write> Write for Shown<W> {
@@ -233,9 +282,14 @@ impl Table {
 
     /// Writes it, headings dimmed.
     pub(crate) fn write(&self, out: &mut impl Write, color: bool) -> io::Result<()> {
-        let width = |column: usize| {
-            self.rows.iter().filter_map(|r| r.get(column)).map(|c| c.chars().count()).max().unwrap_or(0)
-        };
+        self.lines(color).into_iter().try_for_each(|line| writeln!(out, "{line}"))
+    }
+
+    /// Its lines, headings dimmed.
+    pub(crate) fn lines(&self, color: bool) -> Vec<String> {
+        let mut lines = Vec::with_capacity(self.rows.len());
+        let width =
+            |column: usize| self.rows.iter().filter_map(|r| r.get(column)).map(|c| c.width()).max().unwrap_or(0);
         let widths: Vec<usize> = (0..self.right.len()).map(width).collect();
         for (i, row) in self.rows.iter().enumerate() {
             let mut line = String::new();
@@ -243,7 +297,7 @@ impl Table {
                 if column > 0 {
                     line.push_str("  ");
                 }
-                let pad = " ".repeat(widths[column] - cell.chars().count());
+                let pad = " ".repeat(widths[column] - cell.width());
                 if self.right[column] {
                     line += &pad;
                 }
@@ -253,9 +307,9 @@ impl Table {
                 }
             }
             let line = line.trim_end();
-            writeln!(out, "{}", if i == 0 { paint(line, style::DIM, color) } else { line.to_owned() })?;
+            lines.push(if i == 0 { paint(line, style::DIM, color) } else { line.to_owned() });
         }
-        Ok(())
+        lines
     }
 }
 

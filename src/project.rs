@@ -113,6 +113,13 @@ pub(crate) fn existing_store(global: &Global, options: StoreOptions) -> Result<S
     Ok(Store::open(&path, options)?)
 }
 
+/// Whether commands that are given here and name no store find this one.
+pub(crate) fn is_found_here(store: &Store) -> bool {
+    let here = std::env::var_os("PIPE_STORE").map_or_else(|| root(Path::new(".")).join(STORE), PathBuf::from);
+    let canonical = |path: &Path| path.canonicalize().ok();
+    canonical(&here).is_some() && canonical(&here) == canonical(store.layout().root())
+}
+
 /// What commands open the store with that only read it.
 pub(crate) const READ_ONLY: StoreOptions = StoreOptions { read_only: true };
 

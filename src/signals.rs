@@ -35,7 +35,7 @@ pub(crate) fn cancel_on_signal(token: CancelToken) {
                 }
                 continue;
             }
-            output::say("\nstopping in good order; what is done stays done (Ctrl-C again to stop at once)");
+            output::say("stopping in good order; what is done stays done (Ctrl-C again to stop at once)");
             token.cancel();
         }
     });

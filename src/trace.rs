@@ -7,9 +7,17 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use tracing::Subscriber;
-use tracing_chrome::{ChromeLayer, ChromeLayerBuilder, FlushGuard};
-use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, registry::LookupSpan};
+use tracing::{
+    Subscriber,
+    field::{Field, Visit},
+    span::{Attributes, Id},
+};
+use tracing_chrome::{ChromeLayer, ChromeLayerBuilder, EventOrSpan, FlushGuard};
+use tracing_subscriber::{
+    EnvFilter, Layer,
+    layer::{Context, SubscriberExt},
+    registry::LookupSpan,
+};
 
 use crate::{cli::Global, error::CliError, output};
 
@@ -77,9 +85,51 @@ pub(crate) fn start(global: &Global) -> Result<Tracing, CliError> {
     });
     if log.is_some() || layer.is_some() {
         // Not `init`, which would add what the network libraries write to their log.
-        let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(log).with(layer));
+        let _ = tracing::subscriber::set_global_default(
+            tracing_subscriber::registry().with(log).with(SpanNames).with(layer),
+        );
     }
     Ok(Tracing { _timeline: timeline })
+}
+
+/// What a span is about: the stage of a node, the file that is loaded.
+struct SpanName(String);
+
+/// Takes note of what spans are about, for the names of slices.
+struct SpanNames;
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for SpanNames {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let mut about = About::default();
+        attributes.record(&mut about);
+        if let (Some(name), Some(span)) = (about.0, context.span(id)) {
+            span.extensions_mut().insert(SpanName(name));
+        }
+    }
+}
+
+/// The field that says what a span is about.
+#[derive(Default)]
+struct About(Option<String>);
+
+impl Visit for About {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        if matches!(field.name(), "label" | "file" | "path") {
+            self.0.get_or_insert_with(|| format!("{value:?}"));
+        }
+    }
+}
+
+/// The stage's label for the work on a node, `load p.yaml` for others that are about something.
+fn slice_name<S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync>(of: &EventOrSpan<'_, '_, S>) -> String {
+    match of {
+        EventOrSpan::Event(event) => event.metadata().name().to_owned(),
+        EventOrSpan::Span(span) => match span.extensions().get::<SpanName>() {
+            Some(SpanName(label)) if span.name() == "node" => label.clone(),
+            Some(SpanName(about)) => format!("{} {about}", span.name()),
+            None => span.name().to_owned(),
+        },
+    }
 }
 
 fn timeline<S>(path: &Path) -> Result<(ChromeLayer<S>, Timeline), CliError>
@@ -89,6 +139,7 @@ where
     let failed = |source| CliError::Io { action: "create the timeline", path: path.to_owned(), source };
     let (file, error) = (File::create(path).map_err(failed)?, Arc::default());
     let writer = Forgiving { file, error: Arc::clone(&error) };
-    let (layer, guard) = ChromeLayerBuilder::new().writer(writer).include_args(true).include_locations(false).build();
+    let layer = ChromeLayerBuilder::new().writer(writer).include_args(true).include_locations(false);
+    let (layer, guard) = layer.name_fn(Box::new(slice_name)).build();
     Ok((layer, Timeline { path: path.to_owned(), guard: Some(guard), error }))
 }

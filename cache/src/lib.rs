@@ -20,10 +20,10 @@ mod memo;
 mod share;
 mod store;
 
-pub use care::{Finding, GcPolicy, GcReport, VerifyOptions, VerifyReport};
+pub use care::{Finding, GcPolicy, GcReport, Reason, Removable, Removed, VerifyOptions, VerifyReport};
 pub use disk::{
     ArtifactKind, ArtifactRef, Column, Entry, FileEntry, Layout, Manifest, Output, Provenance, ReadOptions,
-    TableReader, conform,
+    TableReader, conform, type_name,
 };
 pub use error::{Damage, StoreError};
 pub use hash::{Digest, Hasher, ParseDigestError, TableDigest, row_digests};

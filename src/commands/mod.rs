@@ -14,7 +14,6 @@ mod run;
 mod runs;
 mod schema;
 mod show;
-mod stats;
 mod target;
 mod values;
 mod verify;

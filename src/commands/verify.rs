@@ -31,15 +31,21 @@ pub(crate) fn verify(global: &cli::Global, args: &cli::Verify) -> Result<Exit, C
             for finding in &report.findings {
                 writeln!(out, "{}", as_text(finding))?;
             }
+            let aside = plural(report.repaired.len() as u64, "damaged piece");
+            let outcome = match (report.is_sound(), report.repaired.is_empty()) {
+                (true, true) => "all sound".to_owned(),
+                (true, false) => format!("{aside} put aside; the store is sound now"),
+                (false, true) => "DAMAGED".to_owned(),
+                (false, false) => format!("{aside} put aside, and STILL DAMAGED: not all could be read"),
+            };
             writeln!(
                 out,
-                "{}, {}, {}, {}: {} checked, {}",
+                "{}, {}, {}, {}: {} checked, {outcome}",
                 plural(report.manifests as u64, "result"),
                 plural(report.objects as u64, "object"),
                 plural(report.shards as u64, "memo shard"),
                 plural(report.others as u64, "other file"),
                 bytes(report.bytes),
-                if report.is_sound() { "all sound" } else { "DAMAGED" },
             )?;
         }
     }

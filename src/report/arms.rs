@@ -3,15 +3,32 @@
 use pipe_engine::events::{Arm, ArmScore};
 use serde_json::Value;
 
-use crate::output::{Table, count, seconds};
+use crate::output::{Table, count, seconds, visible_width};
 
+/// The variant with the values in `vars`.
+pub(super) const BASELINE: &str = "baseline";
 /// Rows shown; the rest is in the results.
 const SHOWN: usize = 60;
 
 /// One row per arm: its factors, scores with standard errors, yield, counts, time and reuse. The second value is how
-/// many rows were left out.
-pub(crate) fn table(arms: &[Arm]) -> (Table, usize) {
-    let columns = Columns::of(arms);
+/// many rows were left out. Where that is wider than so many `columns`, the last ones are left out.
+pub(crate) fn table(arms: &[Arm], columns: Option<usize>) -> (Table, usize) {
+    for left_out in 0..=LEAVES_OUT {
+        let (table, rows) = table_with(arms, left_out);
+        let fits = columns.is_none_or(|columns| table.lines(false).iter().all(|line| visible_width(line) <= columns));
+        if fits || left_out == LEAVES_OUT {
+            return (table, rows);
+        }
+    }
+    unreachable!("the last one is returned")
+}
+
+/// Groups of columns that may be left out: reuse, time, counts, yield.
+const LEAVES_OUT: usize = 4;
+
+fn table_with(arms: &[Arm], left_out: usize) -> (Table, usize) {
+    let mut columns = Columns::of(arms);
+    columns.leave_out(left_out);
     let mut table = Table::new(&columns.headings().iter().map(String::as_str).collect::<Vec<_>>());
     for arm in arms.iter().take(SHOWN) {
         table.row(columns.cells(arm));
@@ -19,8 +36,43 @@ pub(crate) fn table(arms: &[Arm]) -> (Table, usize) {
     (table, arms.len().saturating_sub(SHOWN))
 }
 
+/// What the signs in the table mean.
+pub(super) fn legend(arms: &[Arm]) -> Option<String> {
+    let signs = Signs::of(arms);
+    let signs = [
+        signs.errors.then_some("± standard error of the mean over items"),
+        signs.baseline.then_some("* the baseline, the values in `vars`"),
+    ];
+    let told: Vec<&str> = signs.into_iter().flatten().collect();
+    (!told.is_empty()).then(|| told.join("; "))
+}
+
+/// The signs that are used.
+struct Signs {
+    errors: bool,
+    baseline: bool,
+}
+
+impl Signs {
+    fn of(arms: &[Arm]) -> Self {
+        let shown = || arms.iter().take(SHOWN);
+        Self {
+            errors: shown().flat_map(|arm| &arm.scores).any(|score| score.standard_error.is_some()),
+            baseline: shown().any(|arm| is_baseline(arm, arms)),
+        }
+    }
+}
+
+/// Whether it is the baseline's, and not one that all variants share.
+fn is_baseline(arm: &Arm, arms: &[Arm]) -> bool {
+    let others = || arms.iter().flat_map(|arm| &arm.variants).filter(|variant| *variant != BASELINE);
+    arm.variants.iter().any(|variant| variant == BASELINE) && !others().all(|other| arm.variants.contains(other))
+}
+
 /// The columns that any of the arms has something in.
 struct Columns<'a> {
+    arms: &'a [Arm],
+    baseline: bool,
     stage: bool,
     factors: Vec<&'a str>,
     /// Names and headings.
@@ -28,12 +80,16 @@ struct Columns<'a> {
     kept: bool,
     /// Names and headings.
     counts: Vec<(&'a str, &'a str)>,
+    time: bool,
+    reuse: bool,
 }
 
 impl<'a> Columns<'a> {
     fn of(arms: &'a [Arm]) -> Self {
         let factors = distinct(arms.iter().flat_map(|arm| arm.factors.keys().map(String::as_str)));
         Self {
+            arms,
+            baseline: Signs::of(arms).baseline,
             stage: factors.is_empty() || arms.iter().any(|arm| arm.stage != arms[0].stage),
             factors,
             scores: distinct(
@@ -43,22 +99,36 @@ impl<'a> Columns<'a> {
             ),
             kept: arms.iter().any(|arm| arm.kept.is_some()),
             counts: distinct(arms.iter().flat_map(|a| a.counts.iter().map(|c| (c.name.as_str(), c.heading.as_str())))),
+            time: true,
+            reuse: true,
         }
+    }
+
+    fn leave_out(&mut self, groups: usize) {
+        self.reuse = groups < 1;
+        self.time = groups < 2;
+        if groups > 2 {
+            self.counts.clear();
+        }
+        self.kept &= groups < 4;
     }
 
     fn headings(&self) -> Vec<String> {
         let mut headings = Vec::new();
+        headings.extend(self.baseline.then(String::new));
         headings.extend(self.stage.then(|| "stage".to_owned()));
         headings.extend(self.factors.iter().map(|&name| name.to_owned()));
         headings.extend(self.scores.iter().map(|(_, heading)| format!(">{heading}")));
         headings.extend(self.kept.then(|| ">kept of attempted".to_owned()));
         headings.extend(self.counts.iter().map(|(_, heading)| format!(">{heading}")));
-        headings.extend([">time".to_owned(), ">of which now".to_owned(), ">reused".to_owned()]);
+        headings.extend(self.time.then(|| ">time".to_owned()));
+        headings.extend(self.reuse.then_some([">of which now", ">reused"]).into_iter().flatten().map(str::to_owned));
         headings
     }
 
     fn cells(&self, arm: &Arm) -> Vec<String> {
         let mut cells = Vec::new();
+        cells.extend(self.baseline.then(|| if is_baseline(arm, self.arms) { "*" } else { "" }.to_owned()));
         cells.extend(self.stage.then(|| arm.stage.clone()));
         cells.extend(self.factors.iter().map(|&name| arm.factors.get(name).map_or_else(String::new, value)));
         cells.extend(
@@ -75,7 +145,9 @@ impl<'a> Columns<'a> {
         };
         cells.extend(self.counts.iter().map(counted));
         let paid = if arm.seconds_paid > 0.0 { seconds(arm.seconds_paid) } else { none() };
-        cells.extend([seconds(arm.seconds), paid, format!("{} of {}", arm.reused, arm.stages)]);
+        cells.extend(self.time.then(|| seconds(arm.seconds)));
+        let reuse = [paid, format!("{} of {}", arm.reused, arm.stages)];
+        cells.extend(self.reuse.then_some(reuse).into_iter().flatten());
         cells
     }
 }
@@ -132,10 +204,40 @@ mod tests {
         let base = Arm { stage: "base".into(), factors: [].into_iter().collect(), ..arm(0, score(None, None), None) };
         let arms = [base, arm(1000, score(Some(0.12345), Some(0.01)), Some(ArmYield { attempted: 1100, kept: 990 }))];
         let mut out = Vec::new();
-        table(&arms).0.write(&mut out, false).unwrap();
+        table(&arms, None).0.write(&mut out, false).unwrap();
         let expect = "stage  n               F1   kept of attempted    trained   time  of which now  reused\n\
                       base                    -                   -          0  12.0s             -  3 of 5\n\
                       score  1000  0.123 ±0.010  990 of 1,100 (90%)  1,234,000  12.0s          2.5s  3 of 5\n";
         assert_eq!(String::from_utf8(out).unwrap(), expect);
+    }
+
+    #[test]
+    fn the_baseline_is_marked_and_signs_are_explained() {
+        let arm = |variant: &str, standard_error| Arm {
+            stage: "score".into(),
+            variants: vec![variant.to_owned()],
+            factors: [("n".to_owned(), json!(variant.len()))].into_iter().collect(),
+            scores: vec![ArmScore { name: "f1".into(), heading: "F1".into(), value: Some(0.5), standard_error }],
+            kept: None,
+            counts: Vec::new(),
+            seconds: 1.0,
+            seconds_paid: 0.0,
+            stages: 1,
+            reused: 1,
+        };
+        let arms = [arm("baseline", Some(0.01)), arm("n=3", Some(0.01))];
+        let lines = table(&arms, None).0.lines(false);
+        assert_eq!(lines[1], "*  8  0.500 ±0.010  1.0s             -  1 of 1");
+        assert_eq!(lines[2], "   3  0.500 ±0.010  1.0s             -  1 of 1");
+        assert_eq!(
+            legend(&arms).unwrap(),
+            "± standard error of the mean over items; * the baseline, the values in `vars`"
+        );
+        assert_eq!(legend(&[arm("baseline", None)]), None);
+        let narrow = table(&arms, Some(34)).0.lines(false);
+        assert_eq!(narrow[0], "   n            F1  time", "what says least goes first");
+        assert_eq!(table(&arms, Some(10)).0.lines(false)[1], "*  8  0.500 ±0.010");
+        let shared = Arm { variants: vec!["baseline".into(), "n=3".into()], ..arm("n=3", None) };
+        assert!(!is_baseline(&shared, &[arms[0].clone(), shared.clone()]), "that of all variants");
     }
 }

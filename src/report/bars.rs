@@ -1,127 +1,301 @@
-//! Live bars on a terminal: one for the run, one for every stage that is running.
+//! Live bars on a terminal: one line for the run, and one above it for every stage that is running.
 
-use std::{collections::HashMap, time::Duration};
-
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use pipe_engine::{
-    events::{Event, EventKind},
-    pipeline::NodeRef,
+use std::{
+    io::{self, Write},
+    sync::Arc,
+    time::{Duration, Instant},
 };
+
+use parking_lot::Mutex;
+use pipe_engine::events::{Event, EventKind};
 
 use super::{
     Reporter,
     lines::{line, problem},
+    region::{Line, Region, Size, cut, fold, wide},
+    ticker::Ticker,
+    view::{RunView, StageView, clock},
 };
-use crate::output::{clip, rendered};
+use crate::output::{self, clip, color_on_stderr, paint, style};
 
-const REDRAWS_PER_SECOND: u8 = 12;
-const LABEL_WIDTH: usize = 32;
+/// Between two drawings. Lines are printed with the next one.
+const EVERY: Duration = Duration::from_millis(100);
+const LABEL_WIDTH: usize = 40;
+const SPINNER: [char; 10] = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
 
 /// The reporter for terminals.
 pub(crate) struct Bars {
-    multi: MultiProgress,
-    run: Option<ProgressBar>,
-    stages: HashMap<u32, ProgressBar>,
+    screen: Arc<Mutex<Screen>>,
+    ticker: Option<Ticker>,
+}
+
+struct Screen {
+    view: RunView,
+    region: Region,
+    /// Printed with the next drawing.
+    above: String,
+    drawn: Option<Instant>,
+    turns: usize,
+    color: bool,
 }
 
 impl Default for Bars {
     fn default() -> Self {
-        let target = ProgressDrawTarget::stderr_with_hz(REDRAWS_PER_SECOND);
-        Self { multi: MultiProgress::with_draw_target(target), run: None, stages: HashMap::new() }
-    }
-}
-
-fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).expect("the templates of this file are valid").progress_chars("━╸─")
-}
-
-impl Bars {
-    fn println(&self, text: &str) {
-        // A terminal that cannot be written to is gone, and the run goes on.
-        let _ = self.multi.println(rendered(text));
-    }
-
-    fn start(&mut self, node: &NodeRef) {
-        let bar = ProgressBar::new_spinner().with_style(style("  {spinner:.cyan} {prefix} {elapsed:>5}"));
-        bar.set_prefix(format!("{:LABEL_WIDTH$}", clip(&node.label.0, LABEL_WIDTH)));
-        let bar = match &self.run {
-            Some(run) => self.multi.insert_before(run, bar),
-            None => self.multi.add(bar),
-        };
-        bar.enable_steady_tick(Duration::from_millis(200));
-        self.stages.insert(node.id, bar);
-    }
-
-    fn progress(&self, node: &NodeRef, done: u64, total: Option<u64>, unit: &str) {
-        let Some(bar) = self.stages.get(&node.id) else { return };
-        let was_spinner = bar.message().is_empty();
-        match total {
-            Some(total) => {
-                bar.set_length(total);
-                if was_spinner {
-                    bar.set_style(style(
-                        "  {spinner:.cyan} {prefix} {bar:24.cyan} {human_pos}/{human_len} {msg} {per_sec} eta {eta}",
-                    ));
-                }
-            }
-            None if was_spinner => {
-                bar.set_style(style("  {spinner:.cyan} {prefix} {human_pos} {msg} {per_sec} {elapsed}"));
-            }
-            None => {}
-        }
-        bar.set_message(clip(unit, LABEL_WIDTH));
-        bar.set_position(done);
-    }
-
-    fn end(&mut self, node: &NodeRef) {
-        if let Some(bar) = self.stages.remove(&node.id) {
-            bar.finish_and_clear();
-        }
-        self.advance();
-    }
-
-    fn advance(&self) {
-        if let Some(run) = &self.run {
-            run.inc(1);
-        }
+        let screen = Arc::new(Mutex::new(Screen {
+            view: RunView::default(),
+            region: Region::default(),
+            above: String::new(),
+            drawn: None,
+            turns: 0,
+            color: color_on_stderr(),
+        }));
+        let (ticking, saying) = (Arc::clone(&screen), Arc::clone(&screen));
+        output::say_through(Some(Box::new(move |text| {
+            let mut screen = saying.lock();
+            screen.print(text);
+            screen.draw();
+        })));
+        let ticker = Ticker::start(EVERY, move || ticking.lock().tick());
+        Self { screen, ticker: Some(ticker) }
     }
 }
 
 impl Reporter for Bars {
     fn event(&mut self, event: &Event) {
-        match &event.kind {
-            EventKind::RunStarted { pipeline, selected, .. } => {
-                let bar = ProgressBar::new(*selected as u64);
-                bar.set_style(style("{prefix:.bold} {bar:30.green} {pos}/{len} stages {elapsed}"));
-                bar.set_prefix(clip(pipeline, LABEL_WIDTH));
-                self.run = Some(self.multi.add(bar));
+        let mut screen = self.screen.lock();
+        screen.view.see(event);
+        // Of a stage that has a line, the line says it.
+        let waits = matches!(&event.kind, EventKind::Waiting { .. }) && !screen.view.running.is_empty();
+        let text = problem(&event.kind).or_else(|| line(&event.kind).filter(|_| !waits));
+        if let Some(text) = text {
+            screen.print(&text);
+            // Many lines in succession are printed together.
+            if screen.drawn.is_none_or(|drawn| drawn.elapsed() >= EVERY / 2) {
+                screen.draw();
             }
-            EventKind::Hit { .. } => self.advance(),
-            EventKind::Started { node, .. } => {
-                // The run's bar appears only when there is something to wait for.
-                if let Some(run) = &self.run {
-                    run.enable_steady_tick(Duration::from_millis(200));
-                }
-                self.start(node);
-            }
-            EventKind::Progress { node, done, total, unit } => self.progress(node, *done, *total, unit),
-            EventKind::Finished { node, .. } | EventKind::Failed { node, .. } | EventKind::Skipped { node, .. } => {
-                self.end(node);
-            }
-            EventKind::Retry { node, .. } => {
-                if let Some(bar) = self.stages.remove(&node.id) {
-                    bar.finish_and_clear();
-                }
-            }
-            EventKind::RunFinished { .. } => {
-                for bar in self.stages.drain().map(|(_, bar)| bar).chain(self.run.take()) {
-                    bar.finish_and_clear();
-                }
-            }
-            _ => {}
         }
-        if let Some(text) = problem(&event.kind).or_else(|| line(&event.kind)) {
-            self.println(&text);
+    }
+}
+
+impl Drop for Bars {
+    fn drop(&mut self) {
+        self.ticker = None;
+        output::say_through(None);
+        let mut screen = self.screen.lock();
+        screen.view.worked = false;
+        screen.draw();
+    }
+}
+
+impl Screen {
+    fn print(&mut self, text: &str) {
+        self.above += text;
+        self.above.push('\n');
+    }
+
+    fn tick(&mut self) {
+        self.turns += 1;
+        if self.view.worked || !self.above.is_empty() {
+            self.draw();
         }
+    }
+
+    fn draw(&mut self) {
+        let size = Size::now();
+        let lines =
+            if self.view.worked { lines(&self.view, self.view.now(), self.turns, size, self.color) } else { vec![] };
+        if lines.is_empty() && self.region.is_empty() && self.above.is_empty() {
+            return;
+        }
+        let text = self.region.redraw(&std::mem::take(&mut self.above), &lines, size);
+        // A terminal that cannot be written to is gone, and the run goes on.
+        let mut err = io::stderr().lock();
+        let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
+        self.drawn = Some(Instant::now());
+    }
+}
+
+/// The lines of the stages that are running, as many as there is room for, and that of the run.
+fn lines(view: &RunView, now: f64, turn: usize, size: Size, color: bool) -> Vec<Line> {
+    let room = size.height.saturating_sub(3).max(1);
+    let shown = if view.running.len() > room { room - 1 } else { view.running.len() };
+    let longest = view.running[..shown].iter().map(|stage| wide(&stage.label)).max().unwrap_or(0);
+    let label = longest.min(LABEL_WIDTH).min(size.width * 2 / 5);
+    let spinner = SPINNER[turn % SPINNER.len()];
+    let mut lines: Vec<Line> =
+        view.running[..shown].iter().map(|stage| stage_line(stage, label, spinner, now, size.width, color)).collect();
+    if shown < view.running.len() {
+        let mut more = Pieces::new(size.width, color);
+        more.add(&format!("  and {} more running", view.running.len() - shown), style::DIM);
+        lines.push(more.line());
+    }
+    lines.push(run_line(view, now, size.width, color));
+    lines
+}
+
+/// `⠋ label  ━━━━╸────  620/1,000 rows  733 attempts  eta 40s`: as many words as there is room for, by importance.
+fn stage_line(stage: &StageView, label: usize, spinner: char, now: f64, width: usize, color: bool) -> Line {
+    let mut pieces = Pieces::new(width, color);
+    pieces.add(&format!("{spinner} "), style::NEW);
+    let name = fold(&stage.label, label);
+    pieces.add(&format!("{name}{}", " ".repeat(label - wide(&name))), "");
+    let (share, mut bar) = (stage.share(), None);
+    let mut left = pieces.left();
+    let mut words = Vec::new();
+    let all = stage.words(now);
+    // What comes before the bar in importance, and what after it.
+    let extra = all.iter().position(|word| word.extra).unwrap_or(all.len());
+    for (i, word) in all.iter().enumerate() {
+        if i == extra {
+            bar = bar_columns(left);
+            left -= bar.filter(|_| share.is_some()).map_or(0, |columns| columns + 2);
+        }
+        let text = clip(&word.text, 200);
+        let needs = wide(&text) + 2;
+        // The first is cut where there is no room for it, the others are left out.
+        if needs <= left || words.is_empty() {
+            left = left.saturating_sub(needs);
+            words.push((word.place, text));
+        }
+    }
+    if extra == all.len() {
+        bar = bar_columns(left);
+    }
+    if let (Some(share), Some(columns)) = (share, bar) {
+        pieces.add("  ", "");
+        pieces.bar(share, columns, style::NEW);
+    }
+    words.sort_by_key(|(place, _)| *place);
+    for (place, text) in words {
+        pieces.add("  ", "");
+        pieces.add(&text, if place > 0 { style::DIM } else { "" });
+    }
+    pieces.line()
+}
+
+/// How long a bar there is room for, if any.
+fn bar_columns(left: usize) -> Option<usize> {
+    match left {
+        0..12 => None,
+        12..36 => Some(10),
+        _ => Some(20),
+    }
+}
+
+fn run_line(view: &RunView, now: f64, width: usize, color: bool) -> Line {
+    let mut pieces = Pieces::new(width, color);
+    pieces.add(&fold(&view.pipeline, LABEL_WIDTH.min(width * 2 / 5)), style::BOLD);
+    pieces.add("  ", "");
+    pieces.bar(view.over as f64 / view.selected.max(1) as f64, if width >= 100 { 30 } else { 20 }, style::GOOD);
+    pieces.add(&format!("  {}/{} stages", view.over, view.selected), "");
+    if view.failed > 0 {
+        pieces.add(&format!("  {} failed", view.failed), style::ERROR);
+    }
+    pieces.add(&format!("  {}", clock(now)), style::DIM);
+    pieces.line()
+}
+
+/// A line that is put together from the left, and never gets wider than the terminal.
+struct Pieces {
+    text: String,
+    width: usize,
+    most: usize,
+    color: bool,
+}
+
+impl Pieces {
+    fn new(columns: usize, color: bool) -> Self {
+        // In the last column, terminals differ in what comes next.
+        Self { text: String::new(), width: 0, most: columns.saturating_sub(1), color }
+    }
+
+    fn left(&self) -> usize {
+        self.most - self.width
+    }
+
+    fn add(&mut self, text: &str, style: &str) {
+        let text = cut(text, self.left());
+        self.width += wide(&text);
+        if style.is_empty() || text.trim().is_empty() {
+            self.text += &text;
+        } else {
+            self.text += &paint(text, style, self.color);
+        }
+    }
+
+    fn bar(&mut self, share: f64, columns: usize, style: &str) {
+        let halves = (share * 2.0 * columns as f64) as usize;
+        let done = "━".repeat(halves / 2) + if halves % 2 == 1 { "╸" } else { "" };
+        let rest = "─".repeat(columns - wide(&done));
+        self.add(&done, style);
+        self.add(&rest, style::DIM);
+    }
+
+    fn line(self) -> Line {
+        Line { text: self.text, width: self.width }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pipe_engine::events::Measure;
+
+    use super::*;
+    use crate::report::view::tests::{progress, running};
+
+    fn shown(view: &RunView, now: f64, width: usize) -> Vec<String> {
+        let lines = lines(view, now, 0, Size { width, height: 24 }, false);
+        for line in &lines {
+            assert!(wide(&line.text) == line.width && line.width < width, "{}", line.text);
+        }
+        lines.into_iter().map(|line| line.text).collect()
+    }
+
+    #[test]
+    fn there_is_room_for_what_matters_at_every_width() {
+        let mut view = running("instructions@n_synthetic=1000");
+        for second in 0..4u32 {
+            let n = f64::from(second);
+            let facts = [
+                ("attempts", Measure::Count, 125.0 * n),
+                ("dropped", Measure::Count, 25.0 * n),
+                ("near_duplicate", Measure::Part, 25.0 * n),
+            ];
+            progress(&mut view, 1.0 + n, u64::from(100 * second), &facts);
+        }
+        let at = |width| shown(&view, 4.0, width);
+        assert_eq!(
+            at(120),
+            [
+                "⠋ instructions@n_synthetic=1000  ━╸────────  300/2,000 rows  375 attempts  75 dropped \
+                 (75 near_duplicate)  3s  eta 17s",
+                "p  ──────────────────────────────  0/3 stages  4s",
+            ]
+            .map(str::to_owned)
+        );
+        assert_eq!(
+            at(80),
+            [
+                "⠋ instructions@n_synthetic=1000  300/2,000 rows  375 attempts  3s  eta 17s",
+                "p  ────────────────────  0/3 stages  4s",
+            ]
+        );
+        assert_eq!(at(40)[0], "⠋ instruc…tic=1000  300/2,000 rows  3s");
+        assert_eq!(at(20)[0], "⠋ ins…1000  300/2,…");
+        for width in 1..160 {
+            at(width);
+        }
+    }
+
+    #[test]
+    fn more_stages_than_there_are_lines_are_counted() {
+        let mut view = running("a");
+        for _ in 0..30 {
+            let mut other = running("b");
+            view.running.append(&mut other.running);
+        }
+        let lines = lines(&view, 2.0, 0, Size { width: 80, height: 10 }, false);
+        assert_eq!(lines.len(), 8);
+        assert_eq!(lines[6].text, "  and 25 more running");
     }
 }

@@ -1,27 +1,65 @@
 //! Plain lines on stderr, for logs and pipes.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use pipe_engine::events::{Event, EventKind, NodeStats, OutputCount};
 
-use super::Reporter;
+use super::{Reporter, ticker::Ticker, view::RunView};
 use crate::output::{amounts, color_on_stderr, count, explained, paint, say, seconds, style};
 
-/// A stage that takes long says how far it is this often, in seconds.
-const PROGRESS_EVERY: f64 = 10.0;
+/// A stage says how far it is when it has run for so long, in seconds, and again when it has run twice as long; but
+/// at least every so often.
+const FIRST: f64 = 10.0;
+const AT_LEAST: f64 = 600.0;
 
 /// The reporter for everything that is not a terminal.
 #[derive(Default)]
 pub(crate) struct Lines {
-    errors_only: bool,
-    /// By node: when it last said something.
-    last: HashMap<u32, f64>,
+    /// None where only what went wrong is said.
+    heard: Option<(Arc<Mutex<Heard>>, Ticker)>,
+}
+
+/// The run, and when its stages are to say something next.
+#[derive(Default)]
+struct Heard {
+    view: RunView,
+    /// By label.
+    due: HashMap<String, f64>,
 }
 
 impl Lines {
+    /// Says how far stages are, too.
+    pub(crate) fn new() -> Self {
+        let heard = Arc::<Mutex<Heard>>::default();
+        let told = Arc::clone(&heard);
+        let ticker = Ticker::start(Duration::from_millis(500), move || {
+            let mut heard = told.lock();
+            let now = heard.view.now();
+            heard.due(now).into_iter().for_each(say);
+        });
+        Self { heard: Some((heard, ticker)) }
+    }
+
     /// Says only what went wrong.
     pub(crate) fn errors_only() -> Self {
-        Self { errors_only: true, ..Self::default() }
+        Self::default()
+    }
+}
+
+impl Heard {
+    /// What is to be said now.
+    fn due(&mut self, now: f64) -> Vec<String> {
+        let mut said = Vec::new();
+        for stage in &self.view.running {
+            let due = self.due.entry(stage.label.clone()).or_insert(stage.began + FIRST);
+            if now >= *due {
+                *due = now + (now - stage.began).min(AT_LEAST);
+                said.push(format!("  {}", stage.line(now)));
+            }
+        }
+        self.due.retain(|label, _| self.view.running.iter().any(|stage| stage.label == *label));
+        said
     }
 }
 
@@ -29,22 +67,13 @@ impl Reporter for Lines {
     fn event(&mut self, event: &Event) {
         if let Some(line) = problem(&event.kind) {
             say(line);
-        } else if !self.errors_only {
-            match &event.kind {
-                EventKind::Progress { node, done, total, unit } => {
-                    let last = self.last.entry(node.id).or_insert(event.at);
-                    if event.at - *last >= PROGRESS_EVERY {
-                        *last = event.at;
-                        let of = total.map_or_else(String::new, |total| format!(" of {}", count(total)));
-                        say(format_args!("{}: {}{of} {unit}", node.label, count(*done)));
-                    }
-                }
-                kind => {
-                    if let Some(line) = line(kind) {
-                        say(line);
-                    }
-                }
-            }
+        } else if self.heard.is_some()
+            && let Some(line) = line(&event.kind)
+        {
+            say(line);
+        }
+        if let Some((heard, _)) = &self.heard {
+            heard.lock().view.see(event);
         }
     }
 }
@@ -95,5 +124,22 @@ fn done(stats: &NodeStats, outputs: &[OutputCount]) -> String {
         0 => String::new(),
         _ => format!(" ({} new)", count(stats.rows_computed)),
     };
-    format!("{}{new}, {}", amounts(outputs.iter().map(|o| (o.port.as_str(), o.kind, o.rows))), seconds(stats.seconds))
+    // The others go along with the first: yields, logs.
+    let main = outputs.iter().take(1).map(|o| (o.port.as_str(), o.kind, o.rows));
+    format!("{}{new}, {}", amounts(main), seconds(stats.seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::view::tests::running;
+
+    #[test]
+    fn a_stage_that_takes_long_says_so_more_and_more_rarely() {
+        let mut heard = Heard { view: running("slow"), ..Heard::default() };
+        let said: Vec<u32> = (0..4000u32).filter(|second| !heard.due(f64::from(*second)).is_empty()).collect();
+        assert_eq!(said, [11, 21, 41, 81, 161, 321, 641, 1241, 1841, 2441, 3041, 3641]);
+        heard.view.running.clear();
+        assert!(heard.due(4001.0).is_empty() && heard.due.is_empty());
+    }
 }

@@ -4,7 +4,12 @@ mod arms;
 mod bars;
 mod json;
 mod lines;
+mod pace;
+mod region;
 mod summary;
+mod tensorboard;
+mod ticker;
+mod view;
 
 use std::io::{self, IsTerminal};
 
@@ -15,7 +20,7 @@ use crate::{
     output,
 };
 
-pub(crate) use summary::Summary;
+pub(crate) use {summary::Summary, tensorboard::TensorBoard};
 
 /// Takes the events of a run in order.
 pub(crate) trait Reporter {
@@ -32,8 +37,8 @@ pub(crate) fn reporter(global: &Global, format: Format) -> Box<dyn Reporter> {
         return Box::new(lines::Lines::errors_only());
     }
     // Log lines and bars would overwrite each other.
-    if global.verbose == 0 && io::stderr().is_terminal() && output::color_on_stderr() {
+    if global.verbose == 0 && io::stderr().is_terminal() && !output::terminal_is_dumb() {
         return Box::new(bars::Bars::default());
     }
-    Box::new(lines::Lines::default())
+    Box::new(lines::Lines::new())
 }

@@ -1,6 +1,11 @@
 //! The last words of a run.
 
-use pipe_engine::events::{Arm, Event, EventKind, RunEnd, RunSummary, SkipReason};
+use std::io::{self, IsTerminal, Write};
+
+use pipe_engine::{
+    events::{Arm, Event, EventKind, RunEnd, RunSummary, SkipReason},
+    pipeline::{NodeId, Pipeline},
+};
 
 use super::arms;
 use crate::output::{self, color_on_stderr, count, paint, say, seconds, style};
@@ -12,6 +17,8 @@ pub(crate) struct Summary {
     failed: Vec<String>,
     not_selected: Vec<String>,
     arms: Vec<Arm>,
+    /// The stage that was computed last.
+    last: Option<u32>,
 }
 
 impl Summary {
@@ -25,22 +32,43 @@ impl Summary {
             EventKind::Skipped { node, reason: SkipReason::UpstreamNotSelected { upstream } } => {
                 self.not_selected.push(format!("{} (needs {upstream})", node.label));
             }
+            EventKind::Finished { node, .. } => self.last = Some(node.id),
             EventKind::Arms { arms } => self.arms.clone_from(arms),
             _ => {}
         }
     }
 
-    /// Says what the arms came to.
-    pub(crate) fn say_arms(&self) {
+    /// Prints what the arms came to.
+    pub(crate) fn print_arms(&self) {
         if self.arms.is_empty() {
             return;
         }
-        let (table, more) = arms::table(&self.arms);
-        // A closed stderr is nobody's problem.
-        let _ = table.write(&mut output::stderr(), color_on_stderr());
+        let terminal = io::stdout().is_terminal();
+        let (table, more) = arms::table(&self.arms, terminal.then(|| output::Screen::of_stdout().columns));
+        // A closed stdout is nobody's problem.
+        let mut out = output::stdout();
+        let _ = table.write(&mut out, output::color_on_stdout());
+        let _ = arms::legend(&self.arms).map_or(Ok(()), |legend| writeln!(out, "{legend}"));
         if more > 0 {
             say(format_args!("and {more} more: see the results, or --format json"));
         }
+    }
+
+    /// What to look at next: a result, and a variant to compare with the baseline. The names are those under which
+    /// results are kept.
+    pub(crate) fn to_look_at(&self, pipeline: &Pipeline) -> (Option<String>, Option<String>) {
+        let kept_as =
+            |name: &str| pipeline.variants.iter().position(|v| v.name == name).map(|variant| pipeline.kept_as(variant));
+        let label = match self.arms.first() {
+            Some(arm) => arm.variants.first().and_then(|variant| Some((arm.stage.as_str(), kept_as(variant)?))),
+            None => self.last.and_then(|node| {
+                let &(variant, stage) = pipeline.graph[NodeId::new(node as usize)].placements.first()?;
+                Some((pipeline.stages[stage as usize].name.as_str(), pipeline.kept_as(variant as usize)))
+            }),
+        };
+        let one = pipeline.variants.len() == 1 && pipeline.trial.is_none();
+        let shown = label.map(|(stage, variant)| if one { stage.to_owned() } else { format!("{stage}@{variant}") });
+        (shown, (pipeline.variants.len() > 1).then(|| pipeline.kept_as(1)))
     }
 
     /// Says what ran, what was reused, and the time that saved.

@@ -14,5 +14,7 @@ mod programs;
 mod reference;
 mod reruns;
 mod tables;
+mod terminal;
+mod watching;
 
 use environment::TestEnvironment;

@@ -269,3 +269,26 @@ fn every_shipped_pipeline_makes_sense() {
     }
     assert!(seen >= 11, "{seen}");
 }
+
+#[test]
+fn the_steps_of_a_training_go_to_tensorboard_and_enter_no_key() {
+    let project = project(&[("lora", "{ r: 4, alpha: 8 }")]);
+    project.ok(&["run", "p.yaml", "--until", "adapter", "--log", "tensorboard"]);
+    let folder = project.file("tensorboard/p/adapter");
+    let files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path()).collect();
+    assert_eq!(files.len(), 1, "{files:?}");
+    assert!(files[0].file_name().unwrap().to_string_lossy().starts_with("events.out.tfevents."), "{files:?}");
+    // Length, checksum, data, checksum; the first record names the version of the format.
+    let mut bytes = &std::fs::read(&files[0]).unwrap()[..];
+    let mut records = Vec::new();
+    while let Some((length, rest)) = bytes.split_first_chunk() {
+        let length = usize::try_from(u64::from_le_bytes(*length)).unwrap();
+        records.push(&rest[4..4 + length]);
+        bytes = &rest[4 + length + 4..];
+    }
+    let has = |record: &[u8], text: &[u8]| record.windows(text.len()).any(|window| window == text);
+    assert!(has(records[0], b"brain.Event:2"));
+    let losses = records.iter().filter(|record| has(record, b"train/loss") && has(record, b"train/learning_rate"));
+    assert_eq!(losses.count(), 8, "one for every step");
+    assert_eq!(project.ran(&["--until", "adapter"]), [""; 0]);
+}

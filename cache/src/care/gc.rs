@@ -17,12 +17,14 @@ use std::{
     time::Duration,
 };
 
+use serde_json::Value;
+
+use super::{
+    census::{Census, Item, What, objects_of},
+    removed::{Reason, Removable, Removed, useless},
+};
 use crate::{
-    disk::{
-        Manifest, listing,
-        manifest::{self, Unreadable},
-        paths,
-    },
+    disk::{listing, manifest, paths},
     error::{IoContext, StoreError},
     hash::Digest,
     machine,
@@ -64,115 +66,12 @@ pub struct GcReport {
     pub freed_bytes: u64,
     /// Bytes of results and memos that remain.
     pub kept_bytes: u64,
+    /// Each of them.
+    pub removed: Vec<Removed>,
 }
 
 /// Without locks, orphans younger than this may belong to a publication that is going on.
 const UNLOCKED_GRACE: Duration = Duration::from_hours(24);
-
-/// Something that can be removed by age or size.
-struct Item {
-    what: What,
-    last_used_ms: u64,
-    /// Whether a reference holds it.
-    reachable: bool,
-}
-
-#[derive(Clone)]
-enum What {
-    Result(Digest),
-    Memo(Digest),
-    Work(Digest),
-}
-
-/// All that is in the store, and what is to remain of it.
-struct Census {
-    manifests: BTreeMap<Digest, Manifest>,
-    manifest_bytes: HashMap<Digest, u64>,
-    memos: BTreeMap<Digest, (PathBuf, u64)>,
-    works: BTreeMap<Digest, (PathBuf, u64)>,
-    objects: BTreeMap<PathBuf, u64>,
-    /// How many remaining manifests name an object.
-    holders: HashMap<PathBuf, usize>,
-    /// A manifest of a newer version: what it names is not known, so no object is an orphan for certain.
-    future: bool,
-    doomed: Vec<What>,
-}
-
-impl Census {
-    fn take(store: &Store) -> Result<Self, StoreError> {
-        let layout = store.layout();
-        let mut census = Self {
-            manifests: BTreeMap::new(),
-            manifest_bytes: HashMap::new(),
-            memos: sized(&layout.join("memo"))?,
-            works: sized(&layout.join("work"))?,
-            objects: BTreeMap::new(),
-            holders: HashMap::new(),
-            future: false,
-            doomed: Vec::new(),
-        };
-        for path in paths::list_fanned(&layout.join("manifests"))? {
-            match manifest::read(&path) {
-                Ok(manifest) => {
-                    for object in objects_of(store, &manifest) {
-                        *census.holders.entry(object).or_default() += 1;
-                    }
-                    census.manifest_bytes.insert(manifest.key, paths::size_of(&path));
-                    census.manifests.insert(manifest.key, manifest);
-                }
-                Err(Unreadable::Future(_)) => census.future = true,
-                // Damaged ones are for `verify`; what they held is computed again.
-                Err(Unreadable::Missing | Unreadable::Damaged(_)) => {}
-                Err(Unreadable::Store(e)) => return Err(e),
-            }
-        }
-        for path in paths::list_fanned(&layout.join("objects"))? {
-            let bytes = paths::size_of(&path);
-            census.objects.insert(path, bytes);
-        }
-        Ok(census)
-    }
-
-    fn total(&self) -> u64 {
-        let held = |(path, bytes): (&PathBuf, &u64)| if self.holders.contains_key(path) { *bytes } else { 0 };
-        self.objects.iter().map(held).sum::<u64>()
-            + self.manifest_bytes.values().sum::<u64>()
-            + self.memos.values().chain(self.works.values()).map(|(_, bytes)| bytes).sum::<u64>()
-    }
-
-    /// Decides that something goes; returns the bytes that go with it.
-    fn doom(&mut self, store: &Store, what: &What) -> u64 {
-        let freed = match what {
-            What::Result(key) => {
-                let Some(manifest) = self.manifests.remove(key) else { return 0 };
-                let mut bytes = self.manifest_bytes.remove(key).unwrap_or(0);
-                for object in objects_of(store, &manifest) {
-                    let holders = self.holders.entry(object.clone()).or_insert(1);
-                    *holders -= 1;
-                    if *holders == 0 {
-                        self.holders.remove(&object);
-                        bytes += self.objects.get(&object).copied().unwrap_or(0);
-                    }
-                }
-                bytes
-            }
-            What::Memo(recipe) => self.memos.remove(recipe).map_or(0, |(_, bytes)| bytes),
-            What::Work(key) => self.works.remove(key).map_or(0, |(_, bytes)| bytes),
-        };
-        self.doomed.push(what.clone());
-        freed
-    }
-}
-
-/// The entries of a directory that are named by digests, with their sizes.
-fn sized(dir: &Path) -> Result<BTreeMap<Digest, (PathBuf, u64)>, StoreError> {
-    let entries = paths::list(dir)?.into_iter();
-    Ok(entries.filter_map(|path| Some((paths::digest_name(&path)?, (path.clone(), paths::size_of(&path))))).collect())
-}
-
-fn objects_of(store: &Store, manifest: &Manifest) -> BTreeSet<PathBuf> {
-    manifest.outputs.iter().map(|o| store.layout().artifact(&o.artifact)).collect()
-}
 
 fn modified_ms(path: &Path) -> u64 {
     let modified = fs::metadata(path).and_then(|m| m.modified()).ok();
@@ -189,47 +88,62 @@ impl Store {
             self.flush()?;
         }
         let mut report = GcReport::default();
+        let now_ms = machine::now_ms();
         self.collect_leftovers(policy, &mut report)?;
 
         let lock = if self.read_only() { None } else { self.lock(true)? };
         let mut census = Census::take(self)?;
+        let orphans: BTreeSet<PathBuf> =
+            census.objects.keys().filter(|path| !census.holders.contains_key(*path)).cloned().collect();
+        let records = census.records_of_memos();
         self.choose(policy, &mut census)?;
         report.kept_bytes = census.total();
 
         // Manifests first: none may name what is gone.
         let doomed = std::mem::take(&mut census.doomed);
         let mut keys = Vec::new();
-        for what in &doomed {
-            if let What::Result(key) = what {
-                let path = self.layout().manifest(key);
+        for doomed in &doomed {
+            if let What::Result(key) = doomed.what {
+                let path = self.layout().manifest(&key);
                 remove(&path, policy, &mut report.freed_bytes)?;
-                keys.push(*key);
+                keys.push(key);
                 report.manifests += 1;
+                report.removed.push(doomed.removed(Removable::Result, path, doomed.record.clone()));
             }
         }
         if !policy.dry_run && !keys.is_empty() {
             self.forget(&keys)?;
         }
         for path in census.objects.keys().filter(|path| !census.holders.contains_key(*path)) {
-            let young = || modified_ms(path) + UNLOCKED_GRACE.as_millis() as u64 > machine::now_ms();
+            let last_used_ms = modified_ms(path);
+            let young = || last_used_ms + UNLOCKED_GRACE.as_millis() as u64 > now_ms;
             if census.future || (lock.is_none() && !self.read_only() && young()) {
                 continue;
             }
+            let before = report.freed_bytes;
             remove(path, policy, &mut report.freed_bytes)?;
             report.objects += 1;
+            if orphans.contains(path) {
+                let bytes = report.freed_bytes - before;
+                report.removed.push(useless(Removable::Object, path.clone(), bytes, last_used_ms));
+            }
         }
         drop(lock);
 
-        for what in &doomed {
-            let (path, count) = match what {
+        for doomed in &doomed {
+            let (path, count, what, record) = match &doomed.what {
                 What::Result(_) => continue,
-                What::Memo(recipe) => (self.layout().memo(recipe), &mut report.memos),
-                What::Work(key) => (self.layout().work(key), &mut report.leftovers),
+                What::Memo(recipe) => {
+                    let record = records.get(recipe).cloned().unwrap_or_default();
+                    (self.layout().memo(recipe), &mut report.memos, Removable::Memo, record)
+                }
+                What::Work(key) => (self.layout().work(key), &mut report.leftovers, Removable::Work, Value::Null),
             };
             let bytes = paths::size_of(&path);
-            if policy.dry_run || self.remove_unused(what, &path)? {
+            if policy.dry_run || self.remove_unused(&doomed.what, &path)? {
                 *count += 1;
                 report.freed_bytes += bytes;
+                report.removed.push(doomed.removed(what, path, record));
             } else {
                 report.kept_bytes += bytes;
             }
@@ -280,8 +194,15 @@ impl Store {
             let leftover = matches!(item.what, What::Work(_)) && unreachable;
             let age = Duration::from_millis(machine::now_ms().saturating_sub(item.last_used_ms));
             let old = policy.max_age.is_some_and(|max| age > max) && (policy.even_reachable || !item.reachable);
-            if old || leftover || (policy.unreachable && unreachable) {
-                total -= census.doom(self, &item.what);
+            let reason = if leftover {
+                Some(Reason::Useless)
+            } else if policy.unreachable && unreachable {
+                Some(Reason::Unreachable)
+            } else {
+                old.then_some(Reason::Old)
+            };
+            if let Some(reason) = reason {
+                total -= census.doom(self, item, reason);
                 return false;
             }
             policy.even_reachable || !item.reachable
@@ -290,7 +211,7 @@ impl Store {
             if policy.max_bytes.is_none_or(|max| total <= max) {
                 break;
             }
-            total -= census.doom(self, &item.what);
+            total -= census.doom(self, &item, Reason::Room);
         }
         Ok(())
     }
@@ -358,8 +279,10 @@ impl Store {
             self.make_durable(since)?;
         }
         for session in dead {
-            remove(&session.dir, policy, &mut report.freed_bytes)?;
+            let bytes = remove(&session.dir, policy, &mut report.freed_bytes)?;
             report.leftovers += 1;
+            let since = session.since.duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
+            report.removed.push(useless(Removable::Leftover, session.dir, bytes, since));
         }
         if !policy.dry_run {
             report.leftovers += claims::sweep(self)?;
@@ -368,8 +291,10 @@ impl Store {
             }
         }
         for path in paths::list(&self.layout().join("quarantine"))? {
-            remove(&path, policy, &mut report.freed_bytes)?;
+            let since = modified_ms(&path);
+            let bytes = remove(&path, policy, &mut report.freed_bytes)?;
             report.quarantined += 1;
+            report.removed.push(useless(Removable::Damaged, path, bytes, since));
         }
         Ok(())
     }
@@ -398,8 +323,12 @@ impl Store {
     }
 }
 
-/// Removes something, unless this is a dry run; adds its size to `freed`.
-fn remove(path: &Path, policy: &GcPolicy, freed: &mut u64) -> Result<(), StoreError> {
-    *freed += paths::size_of(path);
-    if policy.dry_run { Ok(()) } else { paths::remove(path).at("remove", path) }
+/// Removes something, unless this is a dry run; adds its size to `freed`, and returns it.
+fn remove(path: &Path, policy: &GcPolicy, freed: &mut u64) -> Result<u64, StoreError> {
+    let bytes = paths::size_of(path);
+    *freed += bytes;
+    if !policy.dry_run {
+        paths::remove(path).at("remove", path)?;
+    }
+    Ok(bytes)
 }

@@ -11,6 +11,7 @@ pub(crate) mod record_log;
 pub(crate) mod stat;
 mod table_file;
 mod table_reader;
+mod type_name;
 
 pub use layout::Layout;
 pub use manifest::{ArtifactKind, ArtifactRef, Column, Entry, FileEntry, Manifest, Output, Provenance};
@@ -19,3 +20,4 @@ pub use table_file::conform;
 pub(crate) use table_file::{TableFile, write_whole};
 pub(crate) use table_reader::open_parquet;
 pub use table_reader::{ReadOptions, TableReader};
+pub use type_name::type_name;

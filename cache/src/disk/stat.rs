@@ -39,7 +39,7 @@ impl Stat {
     }
 
     /// The same of what the system call gives.
-    #[expect(clippy::useless_conversion, clippy::allow_attributes, reason = "types of the fields differ by platform")]
+    #[expect(clippy::useless_conversion, reason = "types of the fields differ by platform")]
     pub(crate) fn of_raw(stat: &rustix::fs::Stat) -> Self {
         let ns = |seconds: i128, ns: i128| seconds * 1_000_000_000 + ns;
         Self {

@@ -55,6 +55,14 @@ impl Store {
     /// Makes links below `results` to current objects: relative symbolic links, or copies where links are not possible.
     /// Links that are right already cost a `readlink` each. Returns how many were made.
     pub fn link_results(&self, results: &Path, links: &[ResultLink]) -> Result<usize, StoreError> {
+        let made = self.link_more_results(results, links)?;
+        let folders: BTreeSet<&Path> = links.iter().filter_map(|link| link.path.parent()).collect();
+        folders.into_iter().try_for_each(|folder| sweep(&results.join(folder)))?;
+        Ok(made)
+    }
+
+    /// The same without looking for what killed processes have left, for results that come one by one.
+    pub fn link_more_results(&self, results: &Path, links: &[ResultLink]) -> Result<usize, StoreError> {
         if links.is_empty() {
             return Ok(0);
         }
@@ -77,8 +85,6 @@ impl Store {
             }
             made += usize::from(make_link(&at, &target, &object, link.artifact.kind)?);
         }
-        let folders: BTreeSet<&Path> = links.iter().filter_map(|link| link.path.parent()).collect();
-        folders.into_iter().try_for_each(|folder| sweep(&results.join(folder)))?;
         Ok(made)
     }
 }

@@ -1,7 +1,11 @@
 //! What a running stage says.
 
+use indexmap::IndexMap;
+
+use crate::events::Fact;
+
 /// What a running stage says; whoever runs it says on whose behalf.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum StageMessage {
     /// How far it is.
     Progress {
@@ -11,6 +15,17 @@ pub enum StageMessage {
         total: Option<u64>,
         /// What is counted: `rows`, `steps`, `bytes`.
         unit: String,
+        /// Units that earlier work had done.
+        known: u64,
+        /// What else there is to tell.
+        facts: Vec<Fact>,
+    },
+    /// Numbers of a step, by name.
+    Series {
+        /// Which step.
+        step: u64,
+        /// The numbers.
+        values: IndexMap<String, f64>,
     },
     /// One line for people.
     Log(String),

@@ -36,6 +36,7 @@ pub use self::{
     rows::{MappedRows, PendingRows, RowSink},
     stream::{Attempt, AttemptSink, StreamCounts, Wanted},
 };
+pub use crate::events::{Fact, Measure};
 
 /// The pace from what a stage computes to the disk: rows are handed over and written down this often while a stage
 /// emits them. Batches that take longer are written down one by one. A kill loses what is younger, and the batch in
@@ -90,11 +91,21 @@ pub(crate) struct ContextParts {
     pub log_path: PathBuf,
 }
 
+/// What was told of the stage's progress.
+#[derive(Default)]
+struct Told {
+    last: Option<Instant>,
+    /// Set while earlier work is looked through; what is done then is known.
+    recalling: bool,
+    known: u64,
+    facts: Vec<Fact>,
+}
+
 /// The world of one running stage. Everything takes `&self`, so that closures and threads of the stage can share it.
 pub struct StageContext {
     parts: ContextParts,
     log: OnceLock<File>,
-    progress: Mutex<Option<Instant>>,
+    progress: Mutex<Told>,
     counts: Mutex<StageCounts>,
     /// Objects of inputs that turned out damaged.
     damaged: Arc<Mutex<Vec<Digest>>>,
@@ -165,12 +176,46 @@ impl StageContext {
 
     /// Says how far the stage is. Cheap: most calls only look at the clock.
     pub fn progress(&self, done: u64, total: Option<u64>, unit: &str) {
-        let mut last = self.progress.lock();
-        if Some(done) != total && last.is_some_and(|last| last.elapsed() < PROGRESS_EVERY) {
+        let mut told = self.progress.lock();
+        if told.recalling {
+            told.known = done;
+        }
+        if Some(done) != total && told.last.is_some_and(|last| last.elapsed() < PROGRESS_EVERY) {
             return;
         }
-        *last = Some(Instant::now());
-        self.tell(StageMessage::Progress { done, total, unit: unit.to_owned() });
+        told.last = Some(Instant::now());
+        let (known, facts) = (told.known, told.facts.clone());
+        self.tell(StageMessage::Progress { done, total, unit: unit.to_owned(), known, facts });
+    }
+
+    /// Takes note of a number that tells people how the work goes; it is told with the next progress.
+    pub fn fact(&self, name: &str, measure: Measure, value: f64) {
+        self.change_fact(name, measure, |fact| *fact = value);
+    }
+
+    /// Adds to such a number.
+    pub fn add_to_fact(&self, name: &str, measure: Measure, more: f64) {
+        self.change_fact(name, measure, |fact| *fact += more);
+    }
+
+    fn change_fact(&self, name: &str, measure: Measure, change: impl FnOnce(&mut f64)) {
+        let facts = &mut self.progress.lock().facts;
+        let place = facts.iter().position(|fact| fact.name == name).unwrap_or_else(|| {
+            facts.push(Fact { name: name.to_owned(), value: 0.0, measure });
+            facts.len() - 1
+        });
+        change(&mut facts[place].value);
+    }
+
+    /// Tells the numbers of a step, each of which is wanted: for those who draw curves.
+    pub fn series(&self, step: u64, values: &[(&str, f64)]) {
+        let values = values.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
+        self.tell(StageMessage::Series { step, values });
+    }
+
+    /// Says that earlier work is being looked through, or no longer.
+    fn recall(&self, recalling: bool) {
+        self.progress.lock().recalling = recalling;
     }
 
     /// Adds to a count that is kept with the result (`tokens_generated`).

@@ -265,7 +265,9 @@ impl StageContext {
             own: 0,
             flushed: Instant::now(),
         };
+        self.recall(true);
         state.advance()?;
+        self.recall(false);
         let reused = state.folded;
         let changes = state.memo.changes();
         let mut following = Following::new(self);

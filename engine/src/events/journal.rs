@@ -1,6 +1,6 @@
 //! The journal: one append-only file of events per run, `runs/<run>.jsonl` in the store.
 //!
-//! Hits, progress, log lines and the table of arms are left out: a run that finds everything done writes two lines,
+//! Hits, progress, series, log lines and the table of arms are left out: a run that finds everything done writes two lines,
 //! however large the pipeline. What every stage stands at when a run ends is written once per distinct state, to
 //! `runs/states/<digest>.json`, and named in the last line. A run that was killed lacks its last line, and perhaps the
 //! end of the one before: readers take what is whole.
@@ -97,7 +97,11 @@ impl JournalWriter {
     pub(crate) fn write(&mut self, event: &Event) -> Result<(), JournalError> {
         let left_out = matches!(
             event.kind,
-            EventKind::Hit { .. } | EventKind::Progress { .. } | EventKind::Log { .. } | EventKind::Arms { .. }
+            EventKind::Hit { .. }
+                | EventKind::Progress { .. }
+                | EventKind::Series { .. }
+                | EventKind::Log { .. }
+                | EventKind::Arms { .. }
         );
         if left_out {
             return Ok(());

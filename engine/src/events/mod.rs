@@ -5,17 +5,20 @@
 //! serialise to one JSON object each (the JSON-lines reporter, the journal).
 
 mod arm;
+mod fact;
 mod journal;
 mod timings;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+use indexmap::IndexMap;
 use pipe_cache::{ArtifactKind, Digest};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::journal::JournalWriter;
 pub use self::{
     arm::{Arm, ArmCount, ArmScore, ArmYield},
+    fact::{Fact, Measure},
     journal::{EndState, Journal, JournalError, RunInfo},
     timings::{Timings, Work},
 };
@@ -95,6 +98,21 @@ pub enum EventKind {
         total: Option<u64>,
         /// What is counted: `rows`, `steps`, `bytes`.
         unit: String,
+        /// Units that earlier work had done: they say nothing of how fast it goes.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        known: u64,
+        /// What else there is to tell.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        facts: Vec<Fact>,
+    },
+    /// Numbers of a step, such as the loss of a training. Left out of journals.
+    Series {
+        /// Which node.
+        node: NodeRef,
+        /// Which step.
+        step: u64,
+        /// The numbers, by name: `train/loss`.
+        values: IndexMap<String, f64>,
     },
     /// One line for people from the stage.
     Log {

@@ -237,7 +237,10 @@ impl<'a> Coordinator<'a> {
                 let key = self.state(node).work.as_ref().map(|work| work.key);
                 let node = self.name(node);
                 self.emitter.emit(match said {
-                    StageMessage::Progress { done, total, unit } => EventKind::Progress { node, done, total, unit },
+                    StageMessage::Progress { done, total, unit, known, facts } => {
+                        EventKind::Progress { node, done, total, unit, known, facts }
+                    }
+                    StageMessage::Series { step, values } => EventKind::Series { node, step, values },
                     StageMessage::Log(line) => EventKind::Log { node, line },
                     StageMessage::Warning(message) => EventKind::Warning { node: Some(node), message },
                     StageMessage::Waiting(on) => EventKind::Waiting { node, key: key.expect("a running node"), on },
@@ -295,6 +298,7 @@ impl<'a> Coordinator<'a> {
                 });
                 self.done(node, &entry);
                 self.note_refs();
+                self.link_result(node);
             }
             JobEnd::Busy(owner) => {
                 let state = self.state(node);

@@ -82,6 +82,19 @@ impl Coordinator<'_> {
         }
     }
 
+    /// Makes the links of a result at once. What goes wrong is told at the end, when all links are looked at.
+    pub(super) fn link_result(&self, node: u32) {
+        let state = &self.nodes[node as usize];
+        if let (Some(results), Some(entry), false) =
+            (self.options.results.as_deref(), &state.entry, self.run.store.read_only())
+        {
+            let id = NodeId::new(node as usize);
+            if let Err(error) = links::put_one(&self.run.store, results, self.pipeline, id, entry) {
+                tracing::debug!(%error, "a result has no link yet");
+            }
+        }
+    }
+
     /// References and links, unless the last run left them in this very state.
     fn point_at_results(&self, state: Digest, reached: &Kept<'_>) -> Result<(), StoreError> {
         let store = &self.run.store;

@@ -78,6 +78,23 @@ pub(super) fn put(store: &Store, results: &Path, kept: &Kept<'_>) -> Result<(), 
     sweep(store, results, pipeline, &names)
 }
 
+/// Makes the links of a result that has just been computed: people look at it while the run goes on.
+pub(super) fn put_one(
+    store: &Store,
+    results: &Path,
+    pipeline: &Pipeline,
+    node: NodeId,
+    entry: &Entry,
+) -> Result<(), StoreError> {
+    let mut all = Vec::new();
+    for &(variant, stage) in &pipeline.graph[node].placements {
+        let dir = folder(pipeline, variant as usize);
+        let links = links(&pipeline.stages[stage as usize].name, entry);
+        all.extend(links.map(|(name, artifact)| ResultLink { path: dir.join(name), artifact: *artifact }));
+    }
+    store.link_more_results(results, &all).map(drop)
+}
+
 /// Removes links to what is no longer a result of the pipeline.
 fn sweep(
     store: &Store,

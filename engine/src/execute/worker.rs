@@ -19,7 +19,7 @@ use super::{
 use crate::{
     context::{CancelReason, CancelToken, ContextParts, Forgotten, StageContext, StageError, StageMessage},
     events::{NodeStats, WAITING},
-    keys::{KeyRecord, KeyedSources, ResultRecord, SourceHasher},
+    keys::{KeyRecord, KeyedSources, ResultRecord, SourceHasher, texts},
     kind::{AnyParams, DynKind, Source},
     pipeline::Label,
 };
@@ -232,6 +232,7 @@ impl ComputeJob {
             stage: self.stage.clone(),
             label: self.label.clone(),
             log: log.clone(),
+            texts: texts(&*self.kind, &self.params, &self.folder),
         };
         let mut counters = stats.counters.clone();
         let rows = [

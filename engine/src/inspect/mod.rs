@@ -6,12 +6,19 @@ mod diff;
 mod estimate;
 mod plan;
 mod survey;
+mod watched;
 mod why;
+mod words;
 
 pub use self::{
     dag::{Dag, DagEdge, DagStage, dag},
-    diff::{Diff, DiffError, Metric, OutputDiff, StageDiff, runs as diff_runs, variants as diff_variants},
+    diff::{
+        CellDiff, Diff, DiffError, EXAMPLES, Metric, OutputDiff, RowExample, RowsDiff, StageDiff, runs as diff_runs,
+        variants as diff_variants,
+    },
     plan::{Action, Plan, PlanNode, StageSharing, plan},
     survey::{Survey, survey},
+    watched::{Sight, Watched},
     why::{Earlier, Verdict, Why, why},
+    words::{Piece, marked, shortened, words},
 };

@@ -19,7 +19,7 @@ mod record;
 mod sources;
 mod stand;
 
-pub(crate) use self::sources::KeyedSources;
+pub(crate) use self::sources::{KeyedSources, texts};
 pub use self::{
     parts::KeyParts,
     record::{FORMAT, FileSource, KeyRecord, ResultRecord, SourceContent, SourceRecord},

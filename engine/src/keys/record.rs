@@ -1,6 +1,6 @@
 //! What keys are made of, readable, and what else of a result the engine keeps in its manifest.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use pipe_cache::Digest;
 use serde::{Deserialize, Serialize};
@@ -82,4 +82,7 @@ pub struct ResultRecord {
     /// The stage's log file, when it wrote one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<PathBuf>,
+    /// The texts of sources that are kept, so that what changed in them can be told.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub texts: BTreeMap<String, String>,
 }

@@ -158,7 +158,7 @@ pub(crate) struct InFolder<'a> {
 impl InFolder<'_> {
     fn record(&self, source: Source) -> Result<SourceRecord, SourceError> {
         Ok(match source {
-            Source::Path { label, path } => {
+            Source::Path { label, path } | Source::Text { label, path } => {
                 let digest = self.hasher.digest(&label, &place(self.folder, &path))?;
                 SourceRecord { label, content: SourceContent::Content(digest) }
             }
@@ -207,6 +207,22 @@ impl SourceHost for InFolder<'_> {
         let digest = self.hasher.digest("file", &self.folder.join(path));
         digest.map_err(|e| StageError::other("find out what the stage depends on", e))
     }
+}
+
+/// A text that is longer is not kept.
+const MAX_TEXT: u64 = 32 * 1024;
+
+/// The texts of a stage's sources that are to be kept with its result, by label, as they are now.
+pub(crate) fn texts(kind: &dyn DynKind, params: &AnyParams, folder: &Path) -> BTreeMap<String, String> {
+    let read = |source: Source| match source {
+        Source::Text { label, path } => {
+            let path = place(folder, &path);
+            let small = std::fs::metadata(&path).is_ok_and(|file| file.is_file() && file.len() <= MAX_TEXT);
+            small.then(|| std::fs::read_to_string(path).ok().map(|text| (label, text))).flatten()
+        }
+        _ => None,
+    };
+    kind.sources(params).unwrap_or_default().into_iter().filter_map(read).collect()
 }
 
 /// The sources that a key was made of.

@@ -22,6 +22,14 @@ pub enum Source {
         /// Where it lies; no part of the key.
         path: PathBuf,
     },
+    /// A file as [`Source::Path`], whose text is kept with the result: what changed in it can then be told word by
+    /// word. For templates, not for data.
+    Text {
+        /// The name under which it appears in the key record, for example `template`.
+        label: String,
+        /// Where it lies; no part of the key.
+        path: PathBuf,
+    },
     /// The files that a pattern (`data/*.jsonl`, `**` included) matches, in the order of their names; each is hashed
     /// by content.
     Glob {

@@ -7,6 +7,8 @@
 //! - and upstream of (or named by) one of `until`, if it is given;
 //! - and part of one of `variants`, if it is given.
 //!
+//! Each of these has to have something that is selected: `--only b --until a` is refused where `b` does not lead to `a`.
+//!
 //! A node that is not selected never runs: its result is used when the store has it, and the selected nodes that need
 //! it are skipped when it has not. `force` makes selected nodes run although the store has their results, and forgets
 //! their memo rows; what they yield replaces the old results, and if it is the same, nothing below reruns.
@@ -30,18 +32,31 @@ pub struct Selection {
     pub force_all: bool,
 }
 
-/// A name on the command line that the pipeline does not have.
+/// A selection that makes no sense.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("pipeline `{pipeline}` has no {what} `{name}`")]
-pub struct SelectError {
-    /// The pipeline.
-    pub pipeline: String,
-    /// `stage` or `variant`.
-    pub what: &'static str,
-    /// The name.
-    pub name: String,
-    /// All names that would do.
-    pub known: Vec<String>,
+pub enum SelectError {
+    /// A name on the command line that the pipeline does not have.
+    #[error("pipeline `{pipeline}` has no {what} `{name}`")]
+    Unknown {
+        /// The pipeline.
+        pipeline: String,
+        /// `stage` or `variant`.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// All names that would do.
+        known: Vec<String>,
+    },
+    /// Something is named that something else leaves out.
+    #[error("`{named}` and `{with}` cannot both hold: there is nothing to run that is both")]
+    Conflict {
+        /// As it was given: `--only b`.
+        named: String,
+        /// What else was given.
+        with: String,
+        /// What that selects, by label.
+        selected: Vec<String>,
+    },
 }
 
 /// What a [`Selection`] comes to on a pipeline.
@@ -64,33 +79,91 @@ impl Selection {
     /// Finds the nodes that are meant.
     pub fn resolve(&self, pipeline: &Pipeline) -> Result<Selected, SelectError> {
         let n = pipeline.graph.node_count();
-        let mut run = vec![true; n];
-        let mut keep = |names: &[String], reach: fn(&Pipeline, Vec<NodeId>) -> Vec<bool>| -> Result<(), SelectError> {
-            if !names.is_empty() {
-                let within = reach(pipeline, find_all(pipeline, names)?);
-                run.iter_mut().zip(within).for_each(|(run, within)| *run &= within);
-            }
-            Ok(())
-        };
-        keep(&self.only, mark)?;
-        keep(&self.from, Pipeline::downstream)?;
-        keep(&self.until, Pipeline::upstream)?;
+        let mut limits: Vec<Limit<'_>> = Vec::new();
+        let reaches: [(_, _, Reach); 3] = [
+            ("--only", &self.only, mark),
+            ("--from", &self.from, Pipeline::downstream),
+            ("--until", &self.until, Pipeline::upstream),
+        ];
+        for (flag, names, reach) in reaches.into_iter().filter(|(_, names, _)| !names.is_empty()) {
+            limits.push(Limit { flag, names, reach, within: reach(pipeline, find_all(pipeline, names)?) });
+        }
         if !self.variants.is_empty() {
-            let mut wanted = vec![false; pipeline.variants.len()];
-            for name in &self.variants {
-                wanted[find_variant(pipeline, name)?] = true;
-            }
-            for (node, run) in pipeline.graph.node_weights().zip(&mut run) {
-                *run &= node.placements.iter().any(|&(variant, _)| wanted[variant as usize]);
+            let found =
+                self.variants.iter().map(|name| nodes_of_variant(pipeline, name)).collect::<Result<Vec<_>, _>>()?;
+            let within = mark(pipeline, found.concat());
+            limits.push(Limit { flag: "--variant", names: &self.variants, reach: mark, within });
+        }
+        let run: Vec<bool> = (0..n).map(|node| limits.iter().all(|limit| limit.within[node])).collect();
+        for limit in &limits {
+            for name in limit.names {
+                let nodes = match limit.flag {
+                    "--variant" => nodes_of_variant(pipeline, name)?,
+                    _ => pipeline.find_nodes(name)?,
+                };
+                let reached = (limit.reach)(pipeline, nodes);
+                check(pipeline, (limit.flag, name), &reached, &run, &limits)?;
             }
         }
         let mut force = vec![self.force_all; n];
-        for node in find_all(pipeline, &self.force)? {
-            force[node.index()] = true;
+        for name in &self.force {
+            let nodes = pipeline.find_nodes(name)?;
+            check(pipeline, ("--force", name), &mark(pipeline, nodes.clone()), &run, &limits)?;
+            for node in nodes {
+                force[node.index()] = true;
+            }
         }
         force.iter_mut().zip(&run).for_each(|(force, run)| *force &= run);
         Ok(Selected { run, force })
     }
+}
+
+/// What a flag means by nodes, by node index.
+type Reach = fn(&Pipeline, Vec<NodeId>) -> Vec<bool>;
+
+/// What one of the flags leaves in.
+struct Limit<'a> {
+    flag: &'static str,
+    names: &'a [String],
+    reach: Reach,
+    /// By node index.
+    within: Vec<bool>,
+}
+
+impl Limit<'_> {
+    fn given(&self) -> String {
+        format!("{} {}", self.flag, self.names.join(","))
+    }
+}
+
+/// Whether anything of what a flag stands for is selected; if not, what leaves it out.
+fn check(
+    pipeline: &Pipeline,
+    (flag, name): (&'static str, &str),
+    named: &[bool],
+    run: &[bool],
+    limits: &[Limit<'_>],
+) -> Result<(), SelectError> {
+    let meet = |other: &[bool]| named.iter().zip(other).any(|(a, b)| *a && *b);
+    if meet(run) {
+        return Ok(());
+    }
+    let others: Vec<&Limit<'_>> = limits.iter().filter(|limit| limit.flag != flag).collect();
+    let one = others.iter().find(|limit| !meet(&limit.within));
+    let with: Vec<&Limit<'_>> = one.map_or(others.clone(), |limit| vec![limit]);
+    let selected = pipeline.graph.node_indices().filter(|node| with.iter().all(|limit| limit.within[node.index()]));
+    Err(SelectError::Conflict {
+        named: format!("{flag} {name}"),
+        with: with.iter().map(|limit| limit.given()).collect::<Vec<_>>().join(" "),
+        selected: selected.map(|node| pipeline.node_ref(node).label.to_string()).collect(),
+    })
+}
+
+/// The nodes that a variant stands on.
+fn nodes_of_variant(pipeline: &Pipeline, name: &str) -> Result<Vec<NodeId>, SelectError> {
+    let wanted = find_variant(pipeline, name)?;
+    let of = |id: &NodeId| pipeline.graph[*id].placements.iter().any(|&(variant, _)| variant as usize == wanted);
+    Ok(pipeline.graph.node_indices().filter(of).collect())
 }
 
 fn mark(pipeline: &Pipeline, nodes: Vec<NodeId>) -> Vec<bool> {
@@ -107,7 +180,7 @@ fn find_all(pipeline: &Pipeline, names: &[String]) -> Result<Vec<NodeId>, Select
 }
 
 fn find_variant(pipeline: &Pipeline, name: &str) -> Result<usize, SelectError> {
-    pipeline.variants.iter().position(|v| v.name == name).ok_or_else(|| SelectError {
+    pipeline.variants.iter().position(|v| v.name == name).ok_or_else(|| SelectError::Unknown {
         pipeline: pipeline.name.clone(),
         what: "variant",
         name: name.to_owned(),
@@ -122,7 +195,7 @@ impl Pipeline {
             Some((stage, variant)) => (stage, Some(find_variant(self, variant)?)),
             None => (name, None),
         };
-        let stage = self.stages.iter().position(|s| s.name == stage_name).ok_or_else(|| SelectError {
+        let stage = self.stages.iter().position(|s| s.name == stage_name).ok_or_else(|| SelectError::Unknown {
             pipeline: self.name.clone(),
             what: "stage",
             name: stage_name.to_owned(),

@@ -63,6 +63,42 @@ fn sources_and_environment() {
 }
 
 #[test]
+fn the_words_that_changed_in_a_text() {
+    let yaml = "pipeline: p\nstages:\n  pool: { kind: lines, params: { lines: [x] } }\n  map: { kind: map, inputs: { in: \
+                pool }, params: { file: mark.txt } }\n";
+    let lab = Lab::new();
+    lab.write("mark.txt", "You are an expert.\nAnswer in one short sentence.\n");
+    assert_eq!(lab.run(yaml).failures(), [""; 0]);
+    lab.write("mark.txt", "You are a novice.\nAnswer in one short sentence.\n");
+    let changed = "source `file`: You are [-an expert.-]{+a novice.+}⏎Answer in one … ";
+    assert_eq!(changes(&lab, yaml, "map"), [changed]);
+    // Two results, neither of which is the file's any more.
+    lab.run(yaml);
+    lab.write("mark.txt", "gone");
+    let runs = Journal::new(&lab.store).runs().unwrap();
+    let diff = inspect::diff_runs(&lab.store, &runs[1], &runs[0]).unwrap();
+    assert_eq!(diff.stages.iter().find(|stage| stage.stage.starts_with("map")).unwrap().changes, [changed]);
+}
+
+#[test]
+fn long_texts_in_parameters_are_compared_word_by_word() {
+    let lab = Lab::new();
+    let yaml = |mark: &str| {
+        format!(
+            "pipeline: p\nstages:\n  pool: {{ kind: lines, params: {{ lines: [x] }} }}\n  loud: {{ kind: upper, inputs: \
+             {{ in: pool }}, params: {{ mark: '{mark}' }} }}\n"
+        )
+    };
+    let long = "one two three four five six seven eight nine ten eleven twelve thirteen";
+    lab.run(&yaml(long));
+    let other = yaml(&long.replace("seven", "sieben"));
+    assert_eq!(
+        changes(&lab, &other, "loud"),
+        ["params.mark: … three four five six [-seven-]{+sieben+} eight nine ten … "]
+    );
+}
+
+#[test]
 fn rows_of_inputs() {
     let check = |pool: &str, expect: &str| {
         let mut lab = lab();

@@ -4,7 +4,7 @@ use std::{collections::HashMap, ops::ControlFlow, time::Instant};
 
 use parking_lot::Mutex;
 use pipe_engine::{
-    context::{FLUSH_EVERY, StageContext},
+    context::{FLUSH_EVERY, Measure, StageContext},
     kind::StageError,
 };
 use pipe_lm::generate::{Backend, Completion, Prompt, Request, SamplingParams, Sink};
@@ -75,6 +75,7 @@ impl<F: FnMut(Vec<Completion>) -> Result<ControlFlow<()>, StageError>> Collector
 
 impl<F: FnMut(Vec<Completion>) -> Result<ControlFlow<()>, StageError>> Sink for Collector<'_, F> {
     fn completed(&mut self, completion: Completion) -> ControlFlow<()> {
+        self.cx.add_to_fact("tokens", Measure::Pace, completion.usage.completion_tokens as f64);
         self.waiting.push(completion);
         if self.handed_over.elapsed() >= FLUSH_EVERY { self.flush() } else { ControlFlow::Continue(()) }
     }

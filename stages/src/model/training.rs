@@ -7,12 +7,12 @@ use arrow::{
     datatypes::{Field, Schema},
 };
 use pipe_engine::{
-    context::StageContext,
+    context::{Measure, StageContext},
     kind::{ParamProblem, StageError},
 };
 use pipe_lm::train::{
-    Checkpoints, Dataset, Evaluation, Example, Observer, Progress, StepRecord, Surroundings, TrainConfig, TrainError,
-    TrainLog, Trainable, train,
+    Checkpoints, Dataset, EvalRecord, Evaluation, Example, Observer, Progress, StepRecord, Surroundings, TrainConfig,
+    TrainError, TrainLog, Trainable, train,
 };
 
 /// Checkpoints kept of a running training: the newest, and one before it in case the newest is damaged.
@@ -111,7 +111,7 @@ pub(crate) fn train_in_stage(
         checkpoints: Some(&checkpoints),
         base_identity: training.base_identity,
     };
-    let outcome = train(model, training.data, config, surroundings, &mut Watch(cx)).map_err(training_error)?;
+    let outcome = train(model, training.data, config, surroundings, &mut Watch { cx }).map_err(training_error)?;
     if let Some(step) = outcome.resumed_from {
         cx.note(format!("went on from the checkpoint of step {step}"));
     }
@@ -136,12 +136,29 @@ pub(crate) fn train_in_stage(
 }
 
 /// Reports progress, and stops a training that is to be cancelled.
-struct Watch<'a>(&'a StageContext);
+struct Watch<'a> {
+    cx: &'a StageContext,
+}
 
 impl Observer for Watch<'_> {
+    fn on_eval(&mut self, record: &EvalRecord) {
+        self.cx.fact("held-out loss", Measure::Value, record.loss);
+        self.cx.series(record.step, &[("eval/loss", record.loss)]);
+    }
+
     fn on_step(&mut self, progress: Progress<'_>) -> ControlFlow<()> {
-        self.0.progress(progress.record.step, Some(progress.total_steps), "steps");
-        if self.0.check_cancelled().is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        let step = progress.record;
+        let series = [
+            ("train/loss", step.loss),
+            ("train/learning_rate", step.learning_rate),
+            ("train/grad_norm", step.grad_norm),
+            ("train/epoch", step.epoch),
+        ];
+        self.cx.series(step.step, &series);
+        self.cx.fact("loss", Measure::Value, progress.record.loss);
+        self.cx.add_to_fact("tokens", Measure::Pace, progress.record.tokens as f64);
+        self.cx.progress(progress.record.step, Some(progress.total_steps), "steps");
+        if self.cx.check_cancelled().is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 }
 

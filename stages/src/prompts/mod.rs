@@ -99,7 +99,7 @@ impl TemplateRef {
         let label = "template".to_owned();
         match self.built_in(purpose) {
             Some(text) => Source::Value { label, value: json!(blake3::hash(text.as_bytes()).to_hex().as_str()) },
-            None => Source::Path { label, path: (&*self.0).into() },
+            None => Source::Text { label, path: (&*self.0).into() },
         }
     }
 

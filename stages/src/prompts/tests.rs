@@ -156,7 +156,7 @@ fn the_text_of_a_template_is_its_source() {
         other => panic!("{other:?}"),
     };
     assert_ne!(digest(Purpose::Generate), digest(Purpose::Respond));
-    assert!(matches!(TemplateRef("a.jinja".into()).source(Purpose::Respond), Source::Path { .. }));
+    assert!(matches!(TemplateRef("a.jinja".into()).source(Purpose::Respond), Source::Text { .. }));
 }
 
 #[test]

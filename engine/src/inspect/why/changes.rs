@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use arrow::datatypes::Schema;
-use pipe_cache::{ArtifactKind, ArtifactRef, Digest, ReadOptions, Store, StoreError, row_digests};
+use pipe_cache::{ArtifactKind, ArtifactRef, Digest, ReadOptions, Store, StoreError, row_digests, type_name};
 use serde_json::Value;
 
+use super::super::words::{marked, shortened, words};
 use crate::{
     context::{InputArtifact, InputRecord},
     keys::{KeyRecord, SourceContent},
@@ -15,6 +16,35 @@ use crate::{
 const MAX_ROWS: u64 = 5_000_000;
 /// A value longer than this is cut short.
 const MAX_VALUE: usize = 60;
+/// Changed words, with those around them, are cut short after so many characters.
+const MAX_WORDS: usize = 400;
+
+/// Texts of sources, by label.
+pub(crate) type Texts = BTreeMap<String, String>;
+
+/// What is said of a source whose content is another.
+fn content_changed(label: &str) -> String {
+    format!("source `{label}`: content changed")
+}
+
+/// Says which words changed in the texts that are known of both sides.
+pub(crate) fn say_words(lines: &mut [String], old: &Texts, new: &Texts) {
+    for line in lines {
+        let known = old.iter().filter_map(|(label, text)| Some((label, text, new.get(label)?)));
+        if let Some((label, old, new)) = known.into_iter().find(|(label, ..)| *line == content_changed(label)) {
+            *line = format!("source `{label}`: {}", changed_words(old, new));
+        }
+    }
+}
+
+/// `… the [-old-]{+new+} text …`, in one line.
+fn changed_words(old: &str, new: &str) -> String {
+    let text = marked(&shortened(words(old, new))).replace('\n', "⏎");
+    if text.chars().count() <= MAX_WORDS {
+        return text;
+    }
+    text.chars().take(MAX_WORDS).chain("...".chars()).collect()
+}
 
 /// Compares key records. Remembers which tables it has compared.
 pub(crate) struct Changes<'a> {
@@ -148,7 +178,7 @@ fn counts(old: &ArtifactRef, new: &ArtifactRef) -> String {
 
 fn columns(old: &Schema, new: &Schema) -> Option<String> {
     let types = |schema: &Schema| -> Vec<(String, String)> {
-        schema.fields().iter().map(|f| (f.name().clone(), f.data_type().to_string())).collect()
+        schema.fields().iter().map(|f| (f.name().clone(), type_name(f.data_type()))).collect()
     };
     let (old, new) = (types(old), types(new));
     if old == new {
@@ -180,6 +210,11 @@ pub(crate) fn values(path: &str, old: Option<&Value>, new: Option<&Value>, lines
         }
         (Some(Value::String(a)), Some(Value::String(b))) if a != b && is_digest(a) && is_digest(b) => {
             lines.push(format!("{path}: content changed"));
+        }
+        (Some(Value::String(a)), Some(Value::String(b)))
+            if a != b && a.chars().count().max(b.chars().count()) > MAX_VALUE =>
+        {
+            lines.push(format!("{path}: {}", changed_words(a, b)));
         }
         (old, new) if old != new => lines.push(format!("{path} {} -> {}", show(old), show(new))),
         _ => {}
@@ -231,7 +266,7 @@ fn sources(old: &KeyRecord, new: &KeyRecord, lines: &mut Vec<String>) {
                 (SourceContent::Files(a), SourceContent::Files(b)) if a.len() != b.len() => {
                     format!("source `{label}`: {} -> {} files", a.len(), b.len())
                 }
-                _ => format!("source `{label}`: content changed"),
+                _ => content_changed(label),
             }),
         }
     }

@@ -7,9 +7,9 @@ use std::{
 
 use pipe_cache::{Digest, Manifest, Store, StoreError};
 
-use super::{Changes, Earlier};
+use super::{Changes, Earlier, say_words};
 use crate::{
-    keys::{KeyRecord, ResultRecord},
+    keys::{KeyRecord, ResultRecord, texts},
     pipeline::{NodeId, Pipeline},
 };
 
@@ -77,7 +77,11 @@ impl<'a> History<'a> {
             for key in keys.into_iter().take(CANDIDATES) {
                 let Some(found) = self.manifest(&key)? else { continue };
                 let (manifest, old) = &*found;
-                let changes = self.changes.between(&old.key, record, partial);
+                let mut changes = self.changes.between(&old.key, record, partial);
+                if !old.texts.is_empty() {
+                    let node = &self.pipeline.graph[id];
+                    say_words(&mut changes, &old.texts, &texts(&*node.kind, &node.params, &node.folder));
+                }
                 if best.as_ref().is_none_or(|(_, fewest)| changes.len() < fewest.len()) {
                     let earlier = Earlier {
                         key,

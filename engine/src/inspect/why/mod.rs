@@ -8,7 +8,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use pipe_cache::{Digest, Store};
 use serde::Serialize;
 
-pub(crate) use self::{changes::Changes, history::History};
+pub(crate) use self::{
+    changes::{Changes, say_words},
+    history::History,
+};
 use super::survey::survey;
 use crate::{
     context::causes,

@@ -59,7 +59,7 @@ impl<const V: u32, const R: u32> StageKind for Map<V, R> {
     }
 
     fn sources(&self, params: &MapParams) -> Result<Vec<Source>, StageError> {
-        Ok(params.file.iter().map(|path| Source::Path { label: "file".into(), path: path.clone() }).collect())
+        Ok(params.file.iter().map(|path| Source::Text { label: "file".into(), path: path.clone() }).collect())
     }
 
     fn run(&self, params: &MapParams, cx: &mut StageContext) -> Result<(), StageError> {

@@ -1,7 +1,7 @@
 //! What becomes of attempts, one after the other: kept or dropped, counted, and how many more are wanted.
 
 use pipe_engine::{
-    context::{Attempt, Wanted},
+    context::{Attempt, Measure, Wanted},
     kind::StageError,
 };
 
@@ -48,20 +48,23 @@ impl<'a> Fold<'a> {
         self.unanswered.add(finish, written, || self.writer.what(attempt.index));
         self.unanswered.check_of_many(params.sampling.max_refused)?;
         let (_, text) = params.sampling.reasoning.split(written);
-        match self.filter.judge(text, finish) {
+        let dropped = match self.filter.judge(text, finish) {
             Ok((instruction, input)) => {
                 let id = format!("{}-{:06}", &self.writer.cx.recipe().to_string()[..8], attempt.index);
                 let demonstrations = self.writer.demonstrations(attempt.index);
                 self.kept.push(&id, &instruction, &input, &demonstrations, finish);
                 self.counts.add(outcome::KEPT);
                 self.fruitless = 0;
+                None
             }
             Err(reason) => {
                 self.counts.add(reason);
                 self.fruitless += 1;
+                Some(reason)
             }
-        }
+        };
         let (kept, attempts) = (self.kept.len(), attempt.index + 1);
+        self.tell(attempts, dropped);
         self.writer.cx.progress(kept, Some(params.count), "rows");
         let wanted = self.wanted(attempts);
         if wanted.rows > 0 && wanted.attempts == 0 {
@@ -73,6 +76,16 @@ impl<'a> Fold<'a> {
             return Err(self.gave_up(attempts, spent));
         }
         Ok(wanted)
+    }
+
+    /// Tells people how many attempts there were, and why those were dropped that were.
+    fn tell(&self, attempts: u64, dropped: Option<&str>) {
+        let cx = self.writer.cx;
+        cx.fact("attempts", Measure::Count, attempts as f64);
+        cx.fact("dropped", Measure::Count, (attempts - self.kept.len()) as f64);
+        if let Some(reason) = dropped {
+            cx.add_to_fact(reason, Measure::Part, 1.0);
+        }
     }
 
     /// What is still wanted after so many attempts.

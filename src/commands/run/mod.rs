@@ -1,10 +1,14 @@
 //! `pipe run`.
 
+mod next;
+mod watch;
+
 use pipe_engine::{
     context::CancelToken,
     diag::redact,
     events::RunEnd,
     execute::{self, RunOptions},
+    pipeline::Pipeline,
 };
 use pipe_stages::programs;
 use serde_json::{Value, json};
@@ -14,15 +18,26 @@ use crate::{
     error::CliError,
     exit::Exit,
     project,
-    report::{Summary, reporter},
+    report::{Reporter, Summary, TensorBoard, reporter},
     signals,
 };
 
 pub(crate) fn run(global: &cli::Global, args: cli::Run) -> Result<Exit, CliError> {
-    let pipeline = project::load(&args.pipeline)?;
-    let store = project::open_store(global, &pipeline.base_dir)?;
     let cancel = CancelToken::new();
+    if let Err(error) = programs::adopt_orphans() {
+        tracing::debug!(%error, "programs that leave their parents are not followed");
+    }
+    if args.watch {
+        signals::cancel_on_signal(cancel.clone());
+        return watch::run(global, args, &cancel);
+    }
+    let pipeline = project::load(&args.pipeline)?;
     signals::cancel_on_signal(cancel.clone());
+    once(global, args, &pipeline, cancel)
+}
+
+fn once(global: &cli::Global, args: cli::Run, pipeline: &Pipeline, cancel: CancelToken) -> Result<Exit, CliError> {
+    let store = project::open_store(global, &pipeline.base_dir)?;
     let results = args.results.clone().unwrap_or_else(|| project::results_path(&store));
     let options = RunOptions {
         selection: args.select.into(),
@@ -34,13 +49,15 @@ pub(crate) fn run(global: &cli::Global, args: cli::Run) -> Result<Exit, CliError
         software: SOFTWARE.to_owned(),
         ..options(&args.limits)
     };
-    if let Err(error) = programs::adopt_orphans() {
-        tracing::debug!(%error, "programs that leave their parents are not followed");
-    }
     let mut reporter = reporter(global, args.format);
+    let mut curves =
+        args.log.map(|cli::LogTo::Tensorboard| TensorBoard::new(store.layout().root().with_file_name("tensorboard")));
     let mut words = Summary::default();
-    let summary = execute::run(&pipeline, &store, &options, &mut |event| {
+    let summary = execute::run(pipeline, &store, &options, &mut |event| {
         reporter.event(event);
+        if let Some(curves) = &mut curves {
+            curves.event(event);
+        }
         words.event(event);
     });
     programs::end_all();
@@ -49,9 +66,12 @@ pub(crate) fn run(global: &cli::Global, args: cli::Run) -> Result<Exit, CliError
     if !global.quiet {
         // With --format json, an event has it.
         if args.format == cli::Format::Text {
-            words.say_arms();
+            words.print_arms();
         }
         words.say(&summary);
+        if args.format == cli::Format::Text && summary.ran > 0 && summary.outcome == RunEnd::Succeeded {
+            next::say_commands(global, &store, pipeline, &words);
+        }
     }
     {
         let _span = tracing::info_span!("flush").entered();

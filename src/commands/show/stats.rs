@@ -9,7 +9,7 @@ use arrow::{
     error::ArrowError,
     util::display::{ArrayFormatter, FormatOptions},
 };
-use pipe_cache::Digest;
+use pipe_cache::{Digest, type_name};
 use pipe_stages::tabular::{Unprintable, printable_column};
 use serde::Serialize;
 
@@ -176,7 +176,7 @@ impl Column {
         }
         ColumnStats {
             name: self.name,
-            data_type: self.data_type.to_string(),
+            data_type: type_name(&self.data_type),
             nulls: self.nulls,
             distinct: distinct as u64,
             min,

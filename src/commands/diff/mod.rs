@@ -1,20 +1,16 @@
 //! `pipe diff`.
 
-use std::io::{self, Write};
+mod text;
 
 use pipe_cache::Store;
-use pipe_engine::{
-    diag::one_of,
-    inspect::{self, Diff, Metric, StageDiff},
-};
+use pipe_engine::{diag::one_of, inspect};
 
 use super::runs;
 use crate::{
     cli::{self, Format},
     error::CliError,
     exit::Exit,
-    output::{self, color_on_stdout, count, paint, style},
-    project,
+    output, project,
 };
 
 pub(crate) fn diff(global: &cli::Global, args: &cli::Diff) -> Result<Exit, CliError> {
@@ -25,7 +21,7 @@ pub(crate) fn diff(global: &cli::Global, args: &cli::Diff) -> Result<Exit, CliEr
     };
     match args.format {
         Format::Json => output::json(&diff)?,
-        Format::Text => write(&diff, &mut output::stdout())?,
+        Format::Text => text::write(&diff, args.all, &mut output::stdout())?,
     }
     Ok(Exit::Success)
 }
@@ -65,45 +61,4 @@ fn pipeline_of(store: &Store, args: &cli::Diff) -> Result<Option<String>, CliErr
             help: Some("say which one with --pipeline".to_owned()),
         }),
     }
-}
-
-fn write(diff: &Diff, out: &mut impl Write) -> io::Result<()> {
-    let color = color_on_stdout();
-    let title = format!("{} → {}", diff.left, diff.right);
-    writeln!(out, "{}", paint(title, style::BOLD, color))?;
-    for stage in &diff.stages {
-        write_stage(stage, color, out)?;
-    }
-    writeln!(
-        out,
-        "{}, {} the same",
-        output::plural(diff.stages.len() as u64, "stage") + " different",
-        count(diff.same as u64)
-    )
-}
-
-fn write_stage(stage: &StageDiff, color: bool, out: &mut impl Write) -> io::Result<()> {
-    writeln!(out, "{}", paint(&stage.stage, style::NEW, color))?;
-    for change in &stage.changes {
-        writeln!(out, "  {change}")?;
-    }
-    for port in &stage.outputs {
-        let rows = |n: Option<u64>| n.map_or_else(|| "-".to_owned(), count);
-        let (left, right) = (rows(port.left_rows), rows(port.right_rows));
-        let amount = if left == right { format!("{left} rows, different") } else { format!("{left} → {right} rows") };
-        writeln!(out, "  {}: {amount}", port.port)?;
-        for metric in &port.metrics {
-            writeln!(out, "    {}", metric_text(metric))?;
-        }
-    }
-    for counter in &stage.counters {
-        writeln!(out, "  {}", metric_text(counter))?;
-    }
-    Ok(())
-}
-
-fn metric_text(metric: &Metric) -> String {
-    let number = |n: Option<f64>| n.map_or_else(|| "-".to_owned(), |n| format!("{n}"));
-    let delta = metric.delta().map_or_else(String::new, |delta| format!("  ({delta:+.4})"));
-    format!("{}: {} → {}{delta}", metric.name, number(metric.left), number(metric.right))
 }

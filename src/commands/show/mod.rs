@@ -1,18 +1,21 @@
 //! `pipe show`.
 
-use std::io::Write;
+mod cells;
+mod small;
+mod stats;
 
-use arrow::{
-    array::RecordBatch,
-    util::display::{ArrayFormatter, FormatOptions},
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
 };
-use pipe_cache::{ArtifactKind, Manifest, Output, ReadOptions, Store};
-use pipe_engine::diag::{escape, one_of};
-use pipe_stages::tabular::{Unprintable, printable};
+
+use arrow::array::RecordBatch;
+use pipe_cache::{ArtifactKind, Manifest, Output, ReadOptions, Store, type_name};
+use pipe_engine::diag::one_of;
 use serde_json::{Value, json};
 
+use self::stats::{ColumnStats, Stats};
 use super::{
-    stats::{ColumnStats, Stats},
     target::{self, Target},
     values,
 };
@@ -20,12 +23,12 @@ use crate::{
     cli::{self, Format},
     error::CliError,
     exit::Exit,
-    output::{self, Table, ago, bytes, clip, color_on_stdout, count, paint, plural, seconds, style},
+    output::{self, Screen, Table, ago, bytes, color_on_stdout, count, paint, plural, seconds, style},
     project,
 };
 
-const CELL_WIDTH: usize = 72;
-const TOP_WIDTH: usize = 24;
+/// Rows printed of a table that is not small.
+const HEAD: usize = 5;
 
 pub(crate) fn show(global: &cli::Global, args: &cli::Show) -> Result<Exit, CliError> {
     let store = project::existing_store(global, project::READ_ONLY)?;
@@ -41,7 +44,7 @@ pub(crate) fn show(global: &cli::Global, args: &cli::Show) -> Result<Exit, CliEr
     };
     match args.format {
         Format::Json => print_json(&store, &manifest, output, table.as_ref())?,
-        Format::Text => print_text(&store, &target, &manifest, output, table.as_ref(), &mut output::stdout())?,
+        Format::Text => print_text(&store, &target, &manifest, output, table.as_ref(), args, &mut output::stdout())?,
     }
     Ok(Exit::Success)
 }
@@ -60,6 +63,12 @@ fn chosen_output<'a>(manifest: &'a Manifest, target: &Target) -> Result<&'a Outp
     })
 }
 
+/// The path as it is from the current folder, where it lies below that.
+fn from_here(path: &Path) -> PathBuf {
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(&here).map_or_else(|_| path.to_owned(), Path::to_owned)
+}
+
 /// `stage.output@variant`.
 fn named(label: &str, port: &str) -> String {
     match label.split_once('@') {
@@ -71,21 +80,29 @@ fn named(label: &str, port: &str) -> String {
 /// What is shown of a table.
 struct Shown {
     head: RecordBatch,
+    /// All of a table that is small enough to be shown as it is.
+    small: Option<RecordBatch>,
     stats: Option<Vec<ColumnStats>>,
 }
 
 fn read_table(store: &Store, output: &Output, args: &cli::Show) -> Result<Shown, CliError> {
-    let options = ReadOptions { limit: Some(args.head), ..ReadOptions::default() };
+    let options = ReadOptions { limit: Some(args.head.unwrap_or(HEAD)), ..ReadOptions::default() };
     let head = store.open_table(&output.artifact, &options)?.read_all()?;
+    let small = if output.artifact.rows <= small::ROWS {
+        let all = store.open_table(&output.artifact, &ReadOptions::default())?.read_all()?;
+        Some(all).filter(small::is_small).map(|all| all.slice(0, all.num_rows().min(args.head.unwrap_or(usize::MAX))))
+    } else {
+        None
+    };
     if args.no_stats {
-        return Ok(Shown { head, stats: None });
+        return Ok(Shown { head, small, stats: None });
     }
     let reader = store.open_table(&output.artifact, &ReadOptions::default())?;
     let mut stats = Stats::new(reader.schema());
     for batch in reader {
         stats.update(&batch?)?;
     }
-    Ok(Shown { head, stats: Some(stats.finish()) })
+    Ok(Shown { head, small, stats: Some(stats.finish()) })
 }
 
 fn print_json(store: &Store, manifest: &Manifest, output: &Output, table: Option<&Shown>) -> Result<(), CliError> {
@@ -110,9 +127,10 @@ fn print_text(
     manifest: &Manifest,
     output: &Output,
     table: Option<&Shown>,
+    args: &cli::Show,
     out: &mut impl Write,
 ) -> Result<(), CliError> {
-    let color = color_on_stdout();
+    let (color, screen) = (color_on_stdout(), Screen::of_stdout());
     let artifact = &output.artifact;
     let amount = plural(artifact.rows, if artifact.kind == ArtifactKind::Table { "row" } else { "file" });
     // Of several outputs, which one this is.
@@ -133,7 +151,7 @@ fn print_text(
             seconds(provenance.seconds)
         ))
     )?;
-    writeln!(out, "{}", dim(store.layout().artifact(artifact).display().to_string()))?;
+    writeln!(out, "{}", dim(from_here(&store.layout().artifact(artifact)).display().to_string()))?;
     if manifest.outputs.len() > 1 {
         let ports: Vec<String> =
             manifest.outputs.iter().map(|o| format!("{} ({})", o.port, count(o.artifact.rows))).collect();
@@ -152,64 +170,18 @@ fn print_text(
         files.write(out, color)?;
         return Ok(());
     };
+    // Scores and yields are looked at whole; statistics of four numbers say less than the numbers.
+    if let Some(small) = table.small.as_ref().filter(|_| !args.wrap) {
+        return Ok(small::write(small, screen.columns, color, out)?);
+    }
     if let Some(stats) = &table.stats {
-        stats_table(stats).write(out, color)?;
+        cells::stats_table(stats, screen.columns).write(out, color)?;
     } else {
         let mut columns = Table::new(&["column", "type"]);
-        for column in &output.columns {
-            columns.row([column.name.clone(), column.data_type.clone()]);
+        for field in table.head.schema().fields() {
+            columns.row([field.name().clone(), type_name(field.data_type())]);
         }
         columns.write(out, color)?;
     }
-    write_rows(&table.head, color, out)
-}
-
-fn stats_table(stats: &[ColumnStats]) -> Table {
-    let mut table =
-        Table::new(&["column", "type", ">nulls", ">distinct", ">min", ">mean", ">max", "length", "most frequent"]);
-    for column in stats {
-        let value = |value: &Option<String>| value.as_ref().map_or_else(String::new, |v| clip(v, TOP_WIDTH));
-        let lengths = column.lengths.map_or_else(String::new, |l| format!("{}..{} (mean {:.0})", l.min, l.max, l.mean));
-        let top: Vec<String> =
-            column.top.iter().map(|(value, n)| format!("{} ×{}", clip(value, TOP_WIDTH), count(*n))).collect();
-        table.row([
-            column.name.clone(),
-            column.data_type.clone(),
-            count(column.nulls),
-            count(column.distinct),
-            value(&column.min),
-            column.mean.map_or_else(String::new, |mean| format!("{mean:.4}")),
-            value(&column.max),
-            lengths,
-            top.join(", "),
-        ]);
-    }
-    table
-}
-
-/// Rows one under the other, one line per value: texts are long.
-fn write_rows(batch: &RecordBatch, color: bool, out: &mut impl Write) -> Result<(), CliError> {
-    let options = FormatOptions::new().with_null("null");
-    let batch = printable(batch, Unprintable::AsStored)?;
-    let formats = batch
-        .columns()
-        .iter()
-        .map(|column| ArrayFormatter::try_new(column, &options))
-        .collect::<Result<Vec<_>, _>>()?;
-    let schema = batch.schema();
-    let names: Vec<_> = schema.fields().iter().map(|field| escape(field.name())).collect();
-    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
-    for row in 0..batch.num_rows() {
-        writeln!(out, "\n{}", paint(format!("row {row}"), style::DIM, color))?;
-        for (name, format) in names.iter().zip(&formats) {
-            let name = format!("{name:width$}");
-            writeln!(
-                out,
-                "  {}  {}",
-                paint(name, style::NEW, color),
-                clip(&format.value(row).to_string(), CELL_WIDTH)
-            )?;
-        }
-    }
-    Ok(())
+    cells::write_rows(&table.head, args.wrap, screen.columns, color, out)
 }
