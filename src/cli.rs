@@ -8,7 +8,7 @@ use pipe_engine::{
     spec::{parse_bytes, parse_duration},
 };
 
-use crate::exit;
+use crate::{complete, exit};
 
 /// Declarative dataflow for ablation studies: runs a pipeline once per variant, and computes every shared piece once.
 #[derive(Debug, Parser)]
@@ -125,9 +125,10 @@ pub(crate) enum Command {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PipelineArgs {
     /// The pipeline file
+    #[arg(add = complete::pipeline_files())]
     pub pipeline: PathBuf,
     /// Set a variable; the value is read as YAML
-    #[arg(long, value_name = "NAME=VALUE")]
+    #[arg(long, value_name = "NAME=VALUE", add = complete::variables())]
     pub set: Vec<String>,
     /// Keep results under this name beside those of the file as it is written: `baseline+NAME` [default: what --set
     /// changes]
@@ -139,19 +140,26 @@ pub(crate) struct PipelineArgs {
 #[derive(Debug, Clone, Default, Args)]
 pub struct SelectArgs {
     /// Run only these stages (`stage` or `stage@variant`)
-    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    #[arg(long, value_name = "STAGE", value_delimiter = ',', add = complete::stages())]
     pub only: Vec<String>,
     /// Run only these stages and what is downstream of them
-    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    #[arg(long, value_name = "STAGE", value_delimiter = ',', add = complete::stages())]
     pub from: Vec<String>,
     /// Run only these stages and what is upstream of them
-    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    #[arg(long, value_name = "STAGE", value_delimiter = ',', add = complete::stages())]
     pub until: Vec<String>,
     /// Run only the stages of these variants
-    #[arg(long, value_name = "VARIANT")]
+    #[arg(long, value_name = "VARIANT", add = complete::variants())]
     pub variant: Vec<String>,
     /// Run these stages even if they are done; without a name, all selected ones
-    #[arg(long, value_name = "STAGE", value_delimiter = ',', num_args = 0.., require_equals = true)]
+    #[arg(
+        long,
+        value_name = "STAGE",
+        value_delimiter = ',',
+        num_args = 0..,
+        require_equals = true,
+        add = complete::stages()
+    )]
     pub force: Option<Vec<String>>,
 }
 
@@ -228,6 +236,7 @@ pub(crate) struct Why {
     #[command(flatten)]
     pub pipeline: PipelineArgs,
     /// `stage` or `stage@variant`
+    #[arg(add = complete::stages())]
     pub stage: String,
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -236,6 +245,7 @@ pub(crate) struct Why {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Ls {
     /// The name of a pipeline; all when left out
+    #[arg(add = complete::pipelines())]
     pub pipeline: Option<String>,
     /// List runs instead of results
     #[arg(long)]
@@ -247,9 +257,10 @@ pub(crate) struct Ls {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Show {
     /// `stage`, `stage@variant`, `stage.output@variant`, or the beginning of a key
+    #[arg(add = complete::results())]
     pub target: String,
     /// The pipeline, if several have such a stage
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = complete::pipelines())]
     pub pipeline: Option<String>,
     /// How many rows to print [default: 5, of small tables all]
     #[arg(short = 'n', long, value_name = "N")]
@@ -267,11 +278,13 @@ pub(crate) struct Show {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Diff {
     /// A variant, or a run: its id, `last`, or `last~1` for the one before
+    #[arg(add = complete::sides())]
     pub left: String,
     /// The other
+    #[arg(add = complete::sides())]
     pub right: String,
     /// The pipeline whose variants are meant, if there are several
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = complete::pipelines())]
     pub pipeline: Option<String>,
     /// Show all that differs, not a screenful of it
     #[arg(short, long)]
@@ -291,9 +304,10 @@ pub(crate) struct Dag {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Logs {
     /// `stage` or `stage@variant`; all stages of the run that wrote a log when left out
+    #[arg(add = complete::results())]
     pub stage: Option<String>,
     /// The run: its id, `last`, or `last~1` [default: the last one in which the stage ran]
-    #[arg(long, value_name = "RUN")]
+    #[arg(long, value_name = "RUN", add = complete::runs())]
     pub run: Option<String>,
 }
 
@@ -330,6 +344,7 @@ pub(crate) struct Verify {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Kinds {
     /// The kind to document
+    #[arg(add = complete::kinds())]
     pub kind: Option<String>,
     /// Print nothing but the example, a pipeline that runs
     #[arg(long, requires = "kind")]

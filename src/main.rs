@@ -2,6 +2,7 @@
 
 mod cli;
 mod commands;
+mod complete;
 mod diagnostics;
 mod docs;
 mod error;
@@ -19,6 +20,9 @@ use clap::Parser;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
+    if complete::answer() {
+        return exit::Exit::Success.into();
+    }
     let cli = cli::Cli::parse();
     output::set_color(cli.global.color);
     let tracing = match trace::start(&cli.global) {

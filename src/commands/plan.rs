@@ -12,7 +12,7 @@ use crate::{
     cli::{self, Format},
     error::CliError,
     exit::Exit,
-    output::{self, color_on_stdout, paint, plural, seconds, style},
+    output::{self, color_on_stdout, count, paint, plural, seconds, style},
     project,
 };
 
@@ -40,11 +40,11 @@ fn cannot_run(action: &Action) -> bool {
 
 fn write(plan: &Plan, all: bool, variants: usize, out: &mut impl Write) -> Result<(), CliError> {
     let color = color_on_stdout();
-    let count = |wanted: fn(&Action) -> bool| plan.nodes.iter().filter(|n| wanted(&n.action)).count() as u64;
-    let hits = count(|a| matches!(a, Action::Hit { .. }));
-    let runs = count(|a| matches!(a, Action::Run { .. }));
-    let pending = count(|a| matches!(a, Action::Pending { .. }));
-    let stuck = match count(cannot_run) {
+    let number = |wanted: fn(&Action) -> bool| plan.nodes.iter().filter(|n| wanted(&n.action)).count() as u64;
+    let hits = number(|a| matches!(a, Action::Hit { .. }));
+    let runs = number(|a| matches!(a, Action::Run { .. }));
+    let pending = number(|a| matches!(a, Action::Pending { .. }));
+    let stuck = match number(cannot_run) {
         0 => String::new(),
         n => format!(", {n} cannot run"),
     };
@@ -52,14 +52,12 @@ fn write(plan: &Plan, all: bool, variants: usize, out: &mut impl Write) -> Resul
     for node in &plan.nodes {
         if all || !matches!(node.action, Action::Hit { .. } | Action::NotSelected) {
             let (mark, what) = words(node, color);
-            let estimate = match node.action {
-                Action::Run { .. } | Action::Pending { .. } => {
-                    node.estimate.map_or_else(|| "unknown".to_owned(), |s| format!("~{}", seconds(s)))
-                }
-                _ => String::new(),
-            };
-            let text = format!("  {mark} {}  {}  {estimate}", node.node.label, paint(what, style::DIM, color));
-            writeln!(out, "{}", text.trim_end())?;
+            let mut text = format!("  {mark} {}  {}", node.node.label, paint(what, style::DIM, color));
+            for part in costs(node) {
+                text.push_str("  ");
+                text.push_str(&part);
+            }
+            writeln!(out, "{text}")?;
         }
     }
     let shared: Vec<_> = plan.sharing.iter().filter(|s| s.nodes < s.placements).collect();
@@ -77,9 +75,15 @@ fn write(plan: &Plan, all: bool, variants: usize, out: &mut impl Write) -> Resul
     }
     let estimate = match (runs + pending, plan.unknown as u64) {
         (0, _) => String::new(),
-        (all, unknown) if all == unknown => "; time unknown, there is no history".to_owned(),
-        (_, 0) => format!("; about {} of work", seconds(plan.estimated_seconds)),
-        (_, unknown) => format!("; about {} of work, and {unknown} of unknown time", seconds(plan.estimated_seconds)),
+        (all, unknown) if all == unknown => {
+            "; how long it takes is not known: nothing of the kind ran in this store".to_owned()
+        }
+        (_, 0) => format!("; about {} of work, by earlier runs", seconds(plan.estimated_seconds)),
+        (_, unknown) => format!(
+            "; about {} of work, by earlier runs, and {} never timed",
+            seconds(plan.estimated_seconds),
+            plural(unknown, "stage")
+        ),
     };
     writeln!(out, "{runs} to run, {pending} pending, {hits} done{stuck}{estimate}")?;
     if plan.unlooked > 0 {
@@ -87,6 +91,24 @@ fn write(plan: &Plan, all: bool, variants: usize, out: &mut impl Write) -> Resul
         writeln!(out, "not looked into: the files of {stages}; what is wrong with them shows when they run")?;
     }
     Ok(())
+}
+
+/// What it takes to run a node: how long or how much, what of it is there, and where its model runs.
+fn costs(node: &PlanNode) -> Vec<String> {
+    if !matches!(node.action, Action::Run { .. } | Action::Pending { .. }) {
+        return Vec::new();
+    }
+    let mut costs: Vec<String> = match (node.estimate, node.rows) {
+        (Some(estimate), _) => vec![format!("~{}", seconds(estimate))],
+        (None, Some(rows)) => vec![plural(rows, "row")],
+        (None, None) => Vec::new(),
+    };
+    costs.extend(node.remembered.map(|there| match there.of {
+        Some(of) => format!("{} of {} in the memo", count(there.rows), plural(of, "row")),
+        None => format!("{} in the memo", plural(there.rows, "attempt")),
+    }));
+    costs.extend(node.place.as_ref().map(|place| format!("[{place}]")));
+    costs
 }
 
 fn words(node: &PlanNode, color: bool) -> (String, String) {

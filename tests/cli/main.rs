@@ -1,6 +1,7 @@
 //! End-to-end tests of the binary: every command as a user types it, in a folder of its own.
 
 mod commands;
+mod completions;
 mod earlier;
 mod environment;
 mod examples;
@@ -10,6 +11,7 @@ mod kills;
 mod looking;
 mod method;
 mod mistakes;
+mod plans;
 mod programs;
 mod reference;
 mod reruns;

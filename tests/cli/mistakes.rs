@@ -253,6 +253,8 @@ fn parameters_under_the_names_of_other_programs() {
     check("{ kind: respond, params: { do_sample: false } }", &["did you mean `temperature: 0`?"]);
     check("{ kind: respond, params: { presence_penalty: 1 } }", &["a server may have it"]);
     check("{ kind: respond, params: { n: 4 } }", &["one text is sampled per row"]);
+    check(&train("lr_scheduler: constant_with_warmup"), &["did you mean `constant`?"]);
+    check("{ kind: evaluate, params: { metrics: [f1, rougeL] } }", &["did you mean `token_f1`?", "mean `rouge_l`?"]);
     check("{ kind: generate, params: { n: 4 } }", &["did you mean `count`?"]);
     check("{ kind: evaluate, params: { max_gen_toks: 4 } }", &["did you mean `max_new_tokens`?"]);
     let project = TestEnvironment::with(&[("p.yaml", "pipeline: p\nvars: { budget: { epochs: 3 } }\nstages: {}\n")]);
@@ -301,7 +303,7 @@ fn names_in_templates_are_checked_when_the_pipeline_is_read() {
     check("{{ instrction }}\n", &["uses `instrction`", "did you mean `instruction`?", "p.yaml:4:"]);
     check("{% for p in pasages %}{{ p.text }}{% endfor %}", &["uses `pasages`", "did you mean `passages`?"]);
     check(
-        "{% if domian %}{{ input }}{% endif %}{{ question }}",
+        "{% if domains %}{{ input }}{% endif %}{{ question }}",
         &["did you mean `domain`?", "uses `question`", "a template sees: `instruction`"],
     );
     check("{% for d in demonstrations %}{{ d.output }}", &["t.jinja"]);

@@ -2,6 +2,7 @@
 //! who is computing what of it just now.
 
 pub(crate) mod claims;
+mod look;
 mod row;
 pub(crate) mod shard;
 mod spans;

@@ -67,7 +67,7 @@ impl Store {
     }
 }
 
-fn span_of(path: &std::path::Path) -> Option<Range<u64>> {
+pub(super) fn span_of(path: &std::path::Path) -> Option<Range<u64>> {
     let mut parts = path.file_name()?.to_str()?.split('-');
     let (start, end) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
     (start < end).then_some(start..end)

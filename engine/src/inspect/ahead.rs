@@ -37,18 +37,34 @@ pub(super) struct Ahead<'a> {
     manifests: BTreeMap<NodeId, Option<Manifest>>,
     /// By node: the columns of the outputs of those that would run.
     promised: BTreeMap<NodeId, Vec<Option<Known>>>,
+    /// Where the models of those that would run do.
+    places: BTreeMap<NodeId, String>,
     /// How many nodes were asked for.
     asked: usize,
 }
 
 impl<'a> Ahead<'a> {
     pub(super) fn new(pipeline: &'a Pipeline, store: &'a Store, survey: &'a Survey, hasher: SourceHasher) -> Self {
-        Self { pipeline, store, survey, hasher, manifests: BTreeMap::new(), promised: BTreeMap::new(), asked: 0 }
+        Self {
+            pipeline,
+            store,
+            survey,
+            hasher,
+            manifests: BTreeMap::new(),
+            promised: BTreeMap::new(),
+            places: BTreeMap::new(),
+            asked: 0,
+        }
     }
 
     /// Of how many nodes the files were not looked into.
     pub(super) fn unlooked(&self) -> usize {
         self.asked.saturating_sub(LOOKS)
+    }
+
+    /// Where the model of a node that was asked for runs, in words.
+    pub(super) fn place(&self, id: NodeId) -> Option<String> {
+        self.places.get(&id).cloned()
     }
 
     /// What a node that would run would fail on, as far as that can be told. To be asked of producers before their
@@ -69,6 +85,10 @@ impl<'a> Ahead<'a> {
             Ok(preview) => (preview, None),
             Err(error) => (Preview::default(), Some(told(error))),
         };
+        let gpus = Some(node.resources.gpu).filter(|gpus| *gpus > 0).map(|gpus| format!("{gpus} gpu"));
+        if let Some(place) = gpus.or_else(|| preview.place.clone()) {
+            self.places.insert(id, place);
+        }
         let mut inputs: BTreeMap<&str, Option<Known>> = BTreeMap::new();
         for input in &node.inputs {
             let known = self.arriving(input)?;

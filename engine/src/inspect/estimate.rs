@@ -1,6 +1,6 @@
 //! How long will it take? From recorded times only: no history, no number.
 
-use super::survey::Survey;
+use super::{memo::Remembered, survey::Survey};
 use crate::{
     context::Increment,
     events::{Timings, Work},
@@ -33,9 +33,16 @@ impl<'a> Estimator<'a> {
         estimator
     }
 
-    /// Seconds that the node would take, or `None` when nothing like it was ever timed.
-    pub(super) fn estimate(&self, id: NodeId) -> Option<f64> {
+    /// How many rows the node works on, where that is known: those it makes, for a stream, and else those it is given.
+    pub(super) fn rows(&self, id: NodeId) -> Option<u64> {
+        self.amount(id).1
+    }
+
+    /// Seconds that the node would take, or `None` when nothing like it was ever timed. What is `remembered` need not
+    /// be computed: an attempt gives a row at most.
+    pub(super) fn estimate(&self, id: NodeId, remembered: Option<Remembered>) -> Option<f64> {
         let (work, rows) = self.amount(id);
+        let rows = rows.map(|rows| rows.saturating_sub(remembered.map_or(0, |there| there.rows)));
         let recipe = match &self.survey.nodes[id.index()] {
             Standing::Missing(missing) => Some(&missing.recipe),
             _ => None,

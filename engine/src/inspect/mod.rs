@@ -4,6 +4,7 @@ mod ahead;
 mod dag;
 mod diff;
 mod estimate;
+mod memo;
 mod plan;
 mod survey;
 mod watched;
@@ -16,6 +17,7 @@ pub use self::{
         CellDiff, Diff, DiffError, EXAMPLES, Metric, OutputDiff, RowExample, RowsDiff, StageDiff, runs as diff_runs,
         variants as diff_variants,
     },
+    memo::Remembered,
     plan::{Action, Plan, PlanNode, StageSharing, plan},
     survey::{Survey, survey},
     watched::{Sight, Watched},

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{
     ahead::Ahead,
     estimate::Estimator,
+    memo::{Memos, Remembered},
     survey::survey,
     why::{History, Verdict, explain},
 };
@@ -52,6 +53,12 @@ pub struct PlanNode {
     pub action: Action,
     /// Estimated seconds if it runs; `None` where there is no history.
     pub estimate: Option<f64>,
+    /// If it runs: how many rows it makes (streams) or is given, where that is known.
+    pub rows: Option<u64>,
+    /// If it runs: what of its rows is in the memo, and need not be computed.
+    pub remembered: Option<Remembered>,
+    /// If it runs: where its model does, `cpu` or the server; or the GPUs that it asks for.
+    pub place: Option<String>,
 }
 
 /// What would happen to a node.
@@ -108,6 +115,7 @@ pub fn plan(pipeline: &Pipeline, store: &Store, options: &RunOptions) -> Result<
     let estimator = Estimator::new(pipeline, &survey, Timings::read(&Journal::new(store))?);
     let hasher = SourceHasher::new(store.clone(), Arc::clone(&options.env));
     let mut ahead = Ahead::new(pipeline, store, &survey, hasher);
+    let mut memos = Memos::new(pipeline, &survey, store);
     let mut planner = Planner {
         pipeline,
         names: pipeline.node_refs(),
@@ -132,7 +140,8 @@ pub fn plan(pipeline: &Pipeline, store: &Store, options: &RunOptions) -> Result<
         }
         planner.actions[id.index()] = Some(action.clone());
         let runs = matches!(action, Action::Run { .. } | Action::Pending { .. });
-        let estimate = if runs { estimator.estimate(id) } else { None };
+        let remembered = if runs { memos.of(id)? } else { None };
+        let estimate = if runs { estimator.estimate(id, remembered) } else { None };
         match estimate {
             Some(seconds) => plan.estimated_seconds += seconds,
             None => plan.unknown += usize::from(runs),
@@ -145,6 +154,9 @@ pub fn plan(pipeline: &Pipeline, store: &Store, options: &RunOptions) -> Result<
             variants: node.placements.iter().map(|&(v, _)| pipeline.variants[v as usize].name.clone()).collect(),
             action,
             estimate,
+            rows: estimator.rows(id).filter(|_| runs),
+            remembered,
+            place: ahead.place(id).filter(|_| runs),
         });
     }
     plan.unlooked = ahead.unlooked();

@@ -108,13 +108,13 @@ impl SourceHasher {
     /// The records of a stage's sources, in the kind's order; relative paths start from `folder`. May read much when
     /// files are new.
     pub fn records(&self, folder: &Path, sources: Vec<Source>) -> Result<Vec<SourceRecord>, SourceError> {
-        let host = InFolder { hasher: self, folder };
+        let host = InFolder { hasher: self, folder, node: None };
         sources.into_iter().map(|source| host.record(source)).collect()
     }
 
     /// What a node's kind may ask of the world outside the store.
     pub(crate) fn host<'a>(&'a self, node: &'a Node) -> InFolder<'a> {
-        InFolder { hasher: self, folder: &node.folder }
+        InFolder { hasher: self, folder: &node.folder, node: Some(node) }
     }
 
     /// Forgets what was hashed, so that changes since then are seen.
@@ -153,6 +153,8 @@ impl SourceHasher {
 pub(crate) struct InFolder<'a> {
     hasher: &'a SourceHasher,
     folder: &'a Path,
+    /// The stage, where one is asked about.
+    node: Option<&'a Node>,
 }
 
 impl InFolder<'_> {
@@ -191,6 +193,9 @@ impl InFolder<'_> {
 }
 
 impl SourceHost for InFolder<'_> {
+    fn connected(&self, port: &str) -> bool {
+        self.node.is_some_and(|node| node.inputs.iter().any(|input| input.port == port))
+    }
     fn base_dir(&self) -> &Path {
         self.folder
     }

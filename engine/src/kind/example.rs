@@ -90,8 +90,8 @@ mod tests {
     #[test]
     fn an_example_shows_what_it_reads() {
         let example = Example(
-            "# Two files.\n# data/a.csv:\n#   a,b\n#\n# b.txt:\n#   one\n#\n#     two\npipeline: p\nstages:\n  s: { kind: \
-             table, params: { path: b.txt } }\n",
+            "# Two files.\n# data/a.csv:\n#   a,b\n#\n# b.txt:\n#   one\n#\n#     two\npipeline: p\nstages:\n  \
+             s: { kind: table, params: { path: b.txt } }\n",
         );
         let files = [("data/a.csv", "a,b\n".to_owned()), ("b.txt", "one\n\n  two\n".to_owned())];
         assert_eq!(example.files(), files);

@@ -67,6 +67,10 @@ pub trait SourceHost {
     fn base_dir(&self) -> &Path;
     /// An environment variable of the run.
     fn env(&self, name: &str) -> Option<&str>;
+    /// Whether something is connected to an input of the stage.
+    fn connected(&self, _port: &str) -> bool {
+        false
+    }
     /// Whether the run is being cancelled: who waits for a far-away place asks many times a second.
     fn cancelled(&self) -> bool {
         false

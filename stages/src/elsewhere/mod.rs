@@ -1,5 +1,5 @@
-//! What parameters are called elsewhere, so that a wrong name is answered with the right one, or with the reason why there
-//! is nothing of the kind.
+//! What parameters are called elsewhere, so that a wrong name is answered with the right one, or with the reason why
+//! there is nothing of the kind.
 //!
 //! Names are those of transformers 4.57 (`TrainingArguments`, `GenerationConfig`, `BitsAndBytesConfig`), PEFT 0.21
 //! (`LoraConfig`), TRL 0.24 (`SFTConfig`, `ModelConfig`), axolotl, LLaMA-Factory, vLLM's and OpenAI's sampling
@@ -8,6 +8,7 @@
 
 mod data;
 mod training;
+mod values;
 mod writing;
 
 use pipe_engine::kind::Synonym;
@@ -38,14 +39,18 @@ const fn absent(theirs: &'static [&'static str], because: &'static str) -> Synon
     Synonym { theirs, ours: &[], values: &[], because }
 }
 
-const fn joined() -> [Synonym; training::NAMES.len() + writing::NAMES.len() + data::NAMES.len()] {
-    let mut all = [absent(&[], ""); training::NAMES.len() + writing::NAMES.len() + data::NAMES.len()];
+/// The parts, in order of precedence.
+const PARTS: [&[Synonym]; 4] = [training::NAMES, writing::NAMES, data::NAMES, values::NAMES];
+
+const COUNT: usize = PARTS[0].len() + PARTS[1].len() + PARTS[2].len() + PARTS[3].len();
+
+const fn joined() -> [Synonym; COUNT] {
+    let mut all = [absent(&[], ""); COUNT];
     let (mut at, mut part) = (0, 0);
-    while part < 3 {
-        let names = [training::NAMES, writing::NAMES, data::NAMES][part];
+    while part < PARTS.len() {
         let mut i = 0;
-        while i < names.len() {
-            all[at] = names[i];
+        while i < PARTS[part].len() {
+            all[at] = PARTS[part][i];
             i += 1;
             at += 1;
         }

@@ -16,7 +16,9 @@ use pipe_cache::ArtifactKind;
 use pipe_engine::{
     context::StageContext,
     diag, keys,
-    kind::{Column, OutputPort, ParamProblem, PortType, Ports, Source, StageError, StageKind, written},
+    kind::{
+        Column, OutputPort, ParamProblem, PortType, Ports, Preview, Source, SourceHost, StageError, StageKind, written,
+    },
 };
 
 use crate::programs;
@@ -41,6 +43,8 @@ const BASIC_ENV: [&str; 12] = [
     "LD_LIBRARY_PATH",
     "VIRTUAL_ENV",
 ];
+/// Where programs are looked for if the environment does not say it.
+const USUAL_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 /// Lines of the log that an error shows.
 const TAIL_LINES: usize = 12;
 const TAIL_BYTES: u64 = 8 << 10;
@@ -146,6 +150,13 @@ impl StageKind for Command {
         Ok(files.chain(params.env.iter().map(|name| Source::Env { name: name.clone() })).collect())
     }
 
+    fn preview(&self, params: &CommandParams, host: &dyn SourceHost) -> Result<Preview, StageError> {
+        if let Some(name) = params.argv.first().filter(|name| placeholders(name).next().is_none()) {
+            find_program(name, host.base_dir(), host.env("PATH").unwrap_or(USUAL_PATH))?;
+        }
+        Ok(Preview::default())
+    }
+
     fn run(&self, params: &CommandParams, cx: &mut StageContext) -> Result<(), StageError> {
         let cx: &StageContext = cx;
         let workdir = cx.workdir()?;
@@ -188,7 +199,7 @@ fn program(params: &CommandParams, cx: &StageContext, paths: &Paths) -> Result<P
         Some(script) => ["sh", "-e", "-c", script].map(str::to_owned).to_vec(),
         None => params.argv.iter().map(|argument| fill(argument, paths)).collect::<Result<_, _>>()?,
     };
-    let path = cx.env("PATH").unwrap_or("/usr/local/bin:/usr/bin:/bin");
+    let path = cx.env("PATH").unwrap_or(USUAL_PATH);
     let mut program = Program::new(find_program(&argv[0], cx.base_dir(), path)?);
     program.args(&argv[1..]).current_dir(cx.base_dir()).env_clear();
     for name in BASIC_ENV.into_iter().chain(params.env.iter().chain(&params.pass_env).map(String::as_str)) {

@@ -26,8 +26,10 @@ use self::{answered::Answered, fewshot::Fewshot, scores::Scored};
 use crate::rows::examples::{Row, check_passages, read_rows};
 use crate::rows::ports;
 use crate::{
-    model::completions,
-    model::{ModelRef, adapter_port, generator_options, model_port, resolve, sampling::SamplingDefaults},
+    model::{
+        self, Asked, ModelRef, adapter_port, completions, generator_options, model_port, resolve,
+        sampling::SamplingDefaults,
+    },
     prompts::{PromptContext, PromptTemplate, Purpose},
     rows::{
         columns::{lasting_ids, with_reasoning},
@@ -169,9 +171,9 @@ impl StageKind for Evaluate {
     }
 
     fn preview(&self, params: &EvaluateParams, host: &dyn SourceHost) -> Result<Preview, StageError> {
-        crate::model::preview(params.model.as_ref(), host)?;
-        params.template.load(Purpose::Respond, host.base_dir())?;
-        Ok(Preview::default())
+        let template = Some((&params.template, Purpose::Respond));
+        let asked = Asked { quantization: params.quantization, chat_date: params.chat_date, template };
+        model::preview(params.model.as_ref(), &asked, host)
     }
 
     fn run(&self, params: &EvaluateParams, cx: &mut StageContext) -> Result<(), StageError> {

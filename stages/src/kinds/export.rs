@@ -14,7 +14,7 @@ use pipe_lm::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{EXPORTED_GGUF, ModelRef, adapter_port, model_error, model_port, resolve_local};
+use crate::model::{self, Asked, EXPORTED_GGUF, ModelRef, adapter_port, model_error, model_port, resolve_local};
 
 /// Writes a model, with an adapter folded into its weights, for other programs: a Hugging Face directory (transformers,
 /// vLLM), or one GGUF file (llama.cpp, Ollama).
@@ -122,8 +122,7 @@ impl StageKind for Export {
     }
 
     fn preview(&self, params: &ExportParams, host: &dyn SourceHost) -> Result<Preview, StageError> {
-        crate::model::preview(params.model.as_ref(), host)?;
-        Ok(Preview::default())
+        model::preview(params.model.as_ref(), &Asked::default(), host)
     }
 
     fn run(&self, params: &ExportParams, cx: &mut StageContext) -> Result<(), StageError> {

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use self::fold::Fold;
 use crate::{
     model::{
-        ModelRef, Quantization, completions, generator_options, model_port, resolve,
+        self, Asked, ModelRef, Quantization, completions, generator_options, model_port, resolve,
         sampling::{Sampling, SamplingDefaults},
     },
     prompts::{
@@ -175,9 +175,9 @@ impl StageKind for Generate {
     }
 
     fn preview(&self, params: &GenerateParams, host: &dyn SourceHost) -> Result<Preview, StageError> {
-        crate::model::preview(params.model.as_ref(), host)?;
-        params.template.load(Purpose::Generate, host.base_dir())?;
-        Ok(Preview::default())
+        let template = Some((&params.template, Purpose::Generate));
+        let asked = Asked { quantization: params.quantization, chat_date: params.chat_date, template };
+        model::preview(params.model.as_ref(), &asked, host)
     }
 
     fn run(&self, params: &GenerateParams, cx: &mut StageContext) -> Result<(), StageError> {

@@ -22,9 +22,8 @@ use self::{
 };
 use crate::rows::ports;
 use crate::{
-    model::completions,
     model::{
-        ModelRef, Quantization, adapter_port, generator_options, model_port, resolve,
+        self, Asked, ModelRef, Quantization, adapter_port, completions, generator_options, model_port, resolve,
         sampling::{Sampling, SamplingDefaults},
     },
     prompts::{ChatDate, Demonstration, PromptContext, PromptTemplate, Purpose, TemplateRef, template_variables},
@@ -222,9 +221,9 @@ impl StageKind for Respond {
     }
 
     fn preview(&self, params: &RespondParams, host: &dyn SourceHost) -> Result<Preview, StageError> {
-        crate::model::preview(params.model.as_ref(), host)?;
-        params.template.load(Purpose::Respond, host.base_dir())?;
-        Ok(Preview::default())
+        let template = Some((&params.template, Purpose::Respond));
+        let asked = Asked { quantization: params.quantization, chat_date: params.chat_date, template };
+        model::preview(params.model.as_ref(), &asked, host)
     }
 
     fn run(&self, params: &RespondParams, cx: &mut StageContext) -> Result<(), StageError> {

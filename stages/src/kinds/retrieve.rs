@@ -67,7 +67,7 @@ pub struct RetrieveParams {
     pub query_columns: Vec<String>,
     /// A minijinja template for the query over the row's text columns, in place of `query_columns`.
     #[serde(default)]
-    #[schemars(extend("x-variables" = [{ "name": "COLUMN", "about": "Each column of texts of `queries` by its name." }]))]
+    #[schemars(extend("x-variables" = [{ "name": "COLUMN", "about": "A column of texts of `queries`, by name." }]))]
     pub query_template: Option<String>,
     /// Dense: `lsa`, or an embedding model (a Hugging Face directory relative to the file that names it, or
     /// `hf:org/name@revision`). Its content is part of the key, its place is not. Not needed with the input `embedder`.
@@ -183,6 +183,8 @@ impl StageKind for Retrieve {
         if let ([name], None) = (&*params.query_columns, &params.query_template) {
             queries = queries.needs([Column::text(name.clone(), "The query.")]);
         }
+        let used = params.query_template.iter().flat_map(|text| query::needed(text));
+        queries = queries.needs(used.map(|name| Column::text(name, "Part of the query.")));
         Ports {
             inputs: vec![
                 queries,

@@ -25,10 +25,10 @@ use pipe_lm::{
 pub use self::batch::BatchParams;
 pub use self::params::{LoraParams, Method, TargetNames, TrainParams};
 use self::{dataset::Examples, params::NEVER};
-use crate::model::training::{Training, log_table, train_in_stage, training_error};
+use crate::model::training::{Training, check_context, log_table, train_in_stage, training_error};
 use crate::rows::ports;
 use crate::{
-    model::{BaseModel, ModelRef, model_error, model_port, resolve_local},
+    model::{self, Asked, BaseModel, ModelRef, model_error, model_port, resolve_local},
     prompts::Purpose,
 };
 
@@ -88,9 +88,15 @@ impl StageKind for Train {
     }
 
     fn preview(&self, params: &TrainParams, host: &dyn SourceHost) -> Result<Preview, StageError> {
-        crate::model::preview(params.model.as_ref(), host)?;
-        params.template.load(Purpose::Respond, host.base_dir())?;
-        Ok(Preview::default())
+        let template = Some((&params.template, Purpose::Respond));
+        let preview = model::preview(params.model.as_ref(), &Asked { template, ..Asked::default() }, host)?;
+        if let Some(seen) = model::seen(params.model.as_ref(), host)? {
+            if params.method == Method::Lora {
+                params.lora.config().targets(&seen.config).map_err(|e| training_error(e.into()))?;
+            }
+            check_context(params.max_seq_len.unwrap_or(0), seen.config.max_position_embeddings)?;
+        }
+        Ok(preview)
     }
 
     fn run(&self, params: &TrainParams, cx: &mut StageContext) -> Result<(), StageError> {

@@ -1,7 +1,7 @@
 //! Models on this machine, opened once per process.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
     sync::{Arc, Weak},
@@ -38,6 +38,15 @@ pub struct BaseModel {
     ends: Ends,
     /// With the weights as they are, and quantised.
     forms: [Form; 2],
+}
+
+/// What a look at a model tells.
+#[derive(Debug)]
+pub struct Seen {
+    /// Whether it has a chat template.
+    pub talks: bool,
+    /// What it is.
+    pub config: DecoderConfig,
 }
 
 /// What stages share of a model's weights in one form.
@@ -118,18 +127,20 @@ impl BaseModel {
         Ok(model)
     }
 
-    /// Whether a model can be opened, as far as everything but its weights says. Each is looked at once.
+    /// Whether a model can be opened, as far as everything but its weights says; and what it is. Each is looked at once.
     ///
     /// # Errors
     /// As [`BaseModel::open`].
-    pub fn check(local: &LocalModel) -> Result<(), StageError> {
-        static SOUND: Mutex<BTreeSet<Stamp>> = Mutex::new(BTreeSet::new());
+    pub fn look(local: &LocalModel) -> Result<Arc<Seen>, StageError> {
+        static SOUND: Mutex<BTreeMap<Stamp, Arc<Seen>>> = Mutex::new(BTreeMap::new());
         let stamp = stamp(local)?;
-        if !SOUND.lock().contains(&stamp) {
-            Self::read(local)?;
-            SOUND.lock().insert(stamp);
+        if let Some(seen) = SOUND.lock().get(&stamp) {
+            return Ok(Arc::clone(seen));
         }
-        Ok(())
+        let model = Self::read(local)?;
+        let seen = Arc::new(Seen { talks: model.chat.is_some(), config: model.config });
+        SOUND.lock().insert(stamp, Arc::clone(&seen));
+        Ok(seen)
     }
 
     fn read(local: &LocalModel) -> Result<Self, StageError> {

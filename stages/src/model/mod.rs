@@ -20,7 +20,7 @@ use std::{
 use parking_lot::Mutex;
 use pipe_engine::{
     context::StageContext,
-    kind::{InputPort, PortType, SourceHost, StageError},
+    kind::{InputPort, PortType, Preview, SourceHost, StageError},
 };
 use pipe_lm::{
     generate::{
@@ -30,9 +30,9 @@ use pipe_lm::{
     origin::{HubSettings, LocalModel, ModelOrigin},
 };
 
-use crate::prompts::ChatDate;
+use crate::prompts::{ChatDate, Purpose, TemplateRef};
 
-pub use base::{BaseModel, Quantization};
+pub use base::{BaseModel, Quantization, Seen};
 pub use error::{model_error, row_error};
 pub(crate) use reference::NO_PATHS;
 pub use reference::{EndpointRef, ModelRef, numeric_class};
@@ -59,21 +59,111 @@ pub fn adapter_port() -> InputPort {
     InputPort::new("adapter", PortType::Files, false).about("A LoRA adapter in PEFT's layout, such as `train` makes.")
 }
 
+/// What a stage asks of its model, as far as that is known before a run.
+#[derive(Default)]
+pub(crate) struct Asked<'a> {
+    /// How its weights are kept.
+    pub quantization: Quantization,
+    /// The date that its chat template prints.
+    pub chat_date: Option<ChatDate>,
+    /// The prompt.
+    pub template: Option<(&'a TemplateRef, Purpose)>,
+}
+
 /// What of a model can be told before a run: whether the files of one that lies on this machine are whole and
-/// supported.
+/// supported, whether it can do what is asked, and where it runs. No server is asked, and nothing is fetched.
 ///
 /// # Errors
-/// They are not.
-pub fn preview(param: Option<&ModelRef>, host: &dyn SourceHost) -> Result<(), StageError> {
-    let Some(ModelRef::Files(source @ (ModelOrigin::Directory(_) | ModelOrigin::Gguf(_)))) = param else {
-        return Ok(());
+/// They are not; it cannot.
+pub(crate) fn preview(
+    param: Option<&ModelRef>,
+    asked: &Asked<'_>,
+    host: &dyn SourceHost,
+) -> Result<Preview, StageError> {
+    if param.is_some() && host.connected("model") {
+        return Err(given_twice());
+    }
+    let template = asked.template.map(|(template, purpose)| template.load(purpose, host.base_dir())).transpose()?;
+    let source = match param {
+        Some(ModelRef::Endpoint(server)) => {
+            refuse(&server.endpoint, host.connected("adapter"), asked.quantization, asked.chat_date)?;
+            api_key(server, |name| host.env(name))?;
+            let place = format!("server {}, model {}", place_of(&server.endpoint), server.model);
+            return Ok(Preview { place: Some(place), ..Preview::default() });
+        }
+        Some(ModelRef::Files(source)) => Some(source),
+        None => None,
     };
-    let local = source
-        .clone()
-        .relative_to(host.base_dir())
-        .fetch(&hub(|name| host.env(name)), &|| host.cancelled())
-        .map_err(model_error)?;
-    BaseModel::check(&local)
+    if let Some(seen) = source.map(|source| look(source, host)).transpose()?.flatten()
+        && let Some(template) = template.filter(|template| template.converses() && !seen.talks)
+    {
+        return Err(template.without_chat());
+    }
+    Ok(Preview { place: Some("cpu".to_owned()), ..Preview::default() })
+}
+
+/// A look at a model whose files lie on this machine; `None` at another.
+fn look(source: &ModelOrigin, host: &dyn SourceHost) -> Result<Option<Arc<Seen>>, StageError> {
+    if !matches!(source, ModelOrigin::Directory(_) | ModelOrigin::Gguf(_)) {
+        return Ok(None);
+    }
+    let here = source.clone().relative_to(host.base_dir());
+    let local = here.fetch(&hub(|name| host.env(name)), &|| host.cancelled()).map_err(model_error)?;
+    BaseModel::look(&local).map(Some)
+}
+
+/// What the model of a parameter is, where its files lie on this machine.
+///
+/// # Errors
+/// It cannot be opened.
+pub(crate) fn seen(param: Option<&ModelRef>, host: &dyn SourceHost) -> Result<Option<Arc<Seen>>, StageError> {
+    match param {
+        Some(ModelRef::Files(source)) => look(source, host),
+        _ => Ok(None),
+    }
+}
+
+/// Host and port of an address.
+fn place_of(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split('/').next().unwrap_or(rest)
+}
+
+fn given_twice() -> StageError {
+    StageError::user_help(
+        "the model is given twice: as the parameter `model` and as the input `model`",
+        "leave one of them out",
+    )
+}
+
+/// What a server cannot do for us.
+fn refuse(url: &str, adapter: bool, quantization: Quantization, chat_date: Option<ChatDate>) -> Result<(), StageError> {
+    let refused = |what: &str, help: &str| Err(StageError::user_help(format!("{url} is a server: {what}"), help));
+    if adapter {
+        return refused(
+            "it cannot use the input `adapter`",
+            "serve the adapted model under a name of its own and give that, or use the model's files",
+        );
+    }
+    if !quantization.is_none() {
+        return refused("`quantization` is its own affair", "leave it out");
+    }
+    if chat_date.is_some() {
+        return refused("the date is its own affair", "leave `chat_date` out");
+    }
+    Ok(())
+}
+
+/// The key of a server that wants one, from the environment.
+fn api_key<'e>(server: &EndpointRef, env: impl Fn(&str) -> Option<&'e str>) -> Result<Option<ApiKey>, StageError> {
+    let Some(name) = &server.api_key_env else { return Ok(None) };
+    let key = env(name).filter(|key| !key.trim().is_empty()).ok_or_else(|| {
+        StageError::user_help(
+            format!("the environment variable `{name}`, which `api_key_env` names, is not set"),
+            format!("set it to the key of {}", server.endpoint),
+        )
+    })?;
+    Ok(Some(ApiKey::new(key)))
 }
 
 /// An opened model.
@@ -91,10 +181,7 @@ pub enum Resolved {
 /// Both are given; the model cannot be found or opened.
 pub fn resolve(cx: &StageContext, param: Option<&ModelRef>) -> Result<Resolved, StageError> {
     match param {
-        Some(_) if cx.optional_files("model")?.is_some() => Err(StageError::user_help(
-            "the model is given twice: as the parameter `model` and as the input `model`",
-            "leave one of them out",
-        )),
+        Some(_) if cx.optional_files("model")?.is_some() => Err(given_twice()),
         None => open_base(cx, &connected(cx.files("model")?)),
         Some(ModelRef::Endpoint(endpoint)) => open_endpoint(cx, endpoint).map(Resolved::Endpoint),
         Some(ModelRef::Files(source)) => open_base(cx, &fetch(cx, source)?),
@@ -169,14 +256,8 @@ fn open_endpoint(cx: &StageContext, endpoint: &EndpointRef) -> Result<Endpoint, 
     config.max_retries = endpoint.max_retries;
     config.extra.clone_from(&endpoint.extra);
     config.proxy.clone_from(&endpoint.proxy);
-    if let Some(name) = &endpoint.api_key_env {
-        let key = cx.env(name).filter(|key| !key.trim().is_empty()).ok_or_else(|| {
-            StageError::user_help(
-                format!("the environment variable `{name}`, which `api_key_env` names, is not set"),
-                format!("set it to the key of {}", endpoint.endpoint),
-            )
-        })?;
-        config.api_key = Some(ApiKey::new(key));
+    if let Some(key) = api_key(endpoint, |name| cx.env(name))? {
+        config.api_key = Some(key);
     }
     Endpoint::new(config).map_err(|e| model_error(pipe_lm::generate::GenerateError::from(e)))
 }
@@ -202,21 +283,7 @@ impl Resolved {
             }
             Self::Endpoint(server) => server,
         };
-        let refused = |what: &str, help: &str| {
-            Err(StageError::user_help(format!("{} is a server: {what}", server.config().base_url), help))
-        };
-        if adapter.is_some() {
-            return refused(
-                "it cannot use the input `adapter`",
-                "serve the adapted model under a name of its own and give that, or use the model's files",
-            );
-        }
-        if !quantization.is_none() {
-            return refused("`quantization` is its own affair", "leave it out");
-        }
-        if chat_date.is_some() {
-            return refused("the date is its own affair", "leave `chat_date` out");
-        }
+        refuse(&server.config().base_url, adapter.is_some(), quantization, chat_date)?;
         Ok(Box::new(server.clone()))
     }
 }

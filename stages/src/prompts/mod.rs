@@ -19,8 +19,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-pub(crate) use template::FAILED_AT_MOST;
 pub use template::{Demonstration, Passage, PromptContext, PromptTemplate, Rendered, TrainingText};
+pub(crate) use template::{FAILED_AT_MOST, is_tested};
 pub(crate) use variables::template_variables;
 
 /// What a prompt asks for.

@@ -111,7 +111,7 @@ pub struct PromptTemplate {
 const SEEN: [&str; 4] = ["demonstrations", "passages", "input", "domain"];
 
 /// Whether a template asks somewhere if a name is defined, or says what to write if it is not.
-fn is_tested(text: &str, name: &str) -> bool {
+pub(crate) fn is_tested(text: &str, name: &str) -> bool {
     text.match_indices(name).any(|(at, _)| {
         let rest = text[at + name.len()..].trim_start();
         let tested = rest.strip_prefix("is ").map(|test| test.trim_start().trim_start_matches("not ").trim_start());
@@ -212,6 +212,12 @@ impl PromptTemplate {
             let help = one_of(&name, "a template sees", variables.map(|variable| variable.name)).unwrap_or_default();
             (message, help)
         })
+    }
+
+    /// Whether it makes a conversation of the least that there can be.
+    pub(crate) fn converses(&self) -> bool {
+        let context = PromptContext { instruction: Some("x"), ..PromptContext::default() };
+        matches!(self.render(&context), Ok(Rendered::Chat(_)))
     }
 
     fn error(&self, action: &str, error: &Error) -> StageError {
@@ -344,15 +350,7 @@ impl PromptTemplate {
         let (prompt, whole, add_special_tokens) = match (prompt, whole) {
             (Rendered::Text(prompt), Rendered::Text(whole)) => (prompt, whole, true),
             (Rendered::Chat(prompt), Rendered::Chat(whole)) => {
-                let chat = chat.ok_or_else(|| {
-                    StageError::user_help(
-                        format!(
-                            "the template `{}` makes a conversation, and the model has no chat template",
-                            self.name
-                        ),
-                        "use `template: plain` or `alpaca`, or a model that brings a chat template",
-                    )
-                })?;
+                let chat = chat.ok_or_else(|| self.without_chat())?;
                 let render = |messages: &[Message], add_generation_prompt| {
                     let date = self.chat_date.0;
                     let options = ChatOptions { add_generation_prompt, date, ..ChatOptions::default() };
@@ -375,6 +373,14 @@ impl PromptTemplate {
             Some(completion) => Ok(TrainingText { completion: completion.to_owned(), prompt, add_special_tokens }),
             None => Err(self.not_a_prefix()),
         }
+    }
+
+    /// A conversation is asked of a model that has no chat template.
+    pub(crate) fn without_chat(&self) -> StageError {
+        StageError::user_help(
+            format!("the template `{}` makes a conversation, and the model has no chat template", self.name),
+            "use `template: plain` or `alpaca`, or a model that brings a chat template",
+        )
     }
 
     fn not_a_prefix(&self) -> StageError {

@@ -32,7 +32,7 @@ const RESPOND: &[Variable] = &[
     variable("input", "What the instruction is about; may be empty."),
     variable(
         "demonstrations",
-        "Answered instructions that are shown, in this order: a list of {instruction, input, output}; empty in `train`.",
+        "Answered instructions that are shown, in order: a list of {instruction, input, output}; empty in `train`.",
     ),
     variable("passages", "The passages that are shown, best first: a list of {id, text, score}; may be empty."),
     DOMAIN,

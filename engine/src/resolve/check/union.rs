@@ -5,7 +5,10 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::{super::phrases::expectation, Problem, Walk, follow};
-use crate::diag::{did_you_mean, list_names};
+use crate::{
+    diag::{did_you_mean, list_names},
+    kind::Synonym,
+};
 
 impl<'s, 'v> Walk<'s, 'v, '_> {
     pub(super) fn choice(&mut self, choices: &[&'s Value], value: &Value) {
@@ -16,7 +19,10 @@ impl<'s, 'v> Walk<'s, 'v, '_> {
             choices.iter().map(|c| c.as_str().map_or_else(|| c.to_string(), str::to_owned)).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let message = format!("{} cannot be {}", self.subject(), self.describe(value));
-        let near = value.as_str().and_then(|v| did_you_mean(v, names.iter().copied()));
+        let near = value.as_str().and_then(|v| {
+            let elsewhere = Synonym::find(self.synonyms, v, None, |ours| names.contains(&ours));
+            elsewhere.map(|meant| meant.parameter).or_else(|| did_you_mean(v, names.iter().copied()))
+        });
         let help = match near {
             Some(name) => format!("did you mean `{name}`? It is one of {}", list_names(&names)),
             None => format!("it is one of {}", list_names(&names)),

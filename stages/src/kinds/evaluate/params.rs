@@ -22,8 +22,8 @@ use crate::{
 /// is no part of the answer (`reasoning`).
 ///
 /// `scores` and `tasks` have the mean of each metric, its standard error (`_stderr`: sample standard deviation over the
-/// square root of n), a percentile bootstrap interval over items (`_low`, `_high`; Efron 1979), and the `signature` that
-/// says what exactly was computed.
+/// square root of n), a percentile bootstrap interval over items (`_low`, `_high`; Efron 1979), and the `signature`
+/// that says what exactly was computed.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EvaluateParams {

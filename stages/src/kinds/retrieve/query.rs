@@ -8,7 +8,10 @@ use pipe_engine::kind::StageError;
 use pipe_lm::template as bounded;
 
 use super::RetrieveParams;
-use crate::{prompts::FAILED_AT_MOST, rows::columns::TextColumn};
+use crate::{
+    prompts::{FAILED_AT_MOST, is_tested},
+    rows::columns::TextColumn,
+};
 
 const PORT: &str = "queries";
 const NAME: &str = "query";
@@ -26,6 +29,17 @@ pub(crate) fn compile(text: &str) -> Result<Environment<'static>, String> {
     });
     bounded::add(&mut environment, NAME, text.to_owned()).map_err(failed)?;
     Ok(environment)
+}
+
+/// The columns that a query template cannot do without.
+pub(crate) fn needed(text: &str) -> Vec<String> {
+    let Ok(environment) = compile(text) else { return Vec::new() };
+    let globals: Vec<&str> = environment.globals().map(|(name, _)| name).collect();
+    let used = environment.get_template(NAME).map(|template| template.undeclared_variables(false));
+    let mut names: Vec<String> = used.into_iter().flatten().collect();
+    names.retain(|name| !globals.contains(&name.as_str()) && !is_tested(text, name));
+    names.sort();
+    names
 }
 
 /// How queries are made.

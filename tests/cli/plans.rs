@@ -1,0 +1,141 @@
+//! What `plan` knows before a run: what would fail, what is there already, how much is to do and where.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::TestEnvironment;
+
+fn nano() -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines/models/nano").display().to_string()
+}
+
+fn questions(count: usize) -> String {
+    let row = |i: usize| json!({ "id": i, "instruction": format!("Say {i}."), "output": format!("{i}") });
+    (0..count).map(|i| row(i).to_string() + "\n").collect()
+}
+
+/// The node of a stage in a plan.
+fn node(plan: &Value, stage: &str) -> Value {
+    plan["nodes"].as_array().unwrap().iter().find(|node| node["stage"] == stage).unwrap().clone()
+}
+
+#[test]
+fn rows_that_are_in_the_memo_are_counted_before_a_run() {
+    let pipeline = "pipeline: p\nstages:\n  rows: { kind: table, params: { path: rows.jsonl } }\n  answers: { kind: \
+                    respond, inputs: { instructions: rows }, params: { model: MODEL, max_new_tokens: 2 } }\n  more: { \
+                    kind: generate, inputs: { seeds: rows }, params: { model: MODEL, count: 3, max_new_tokens: 8, \
+                    max_attempts: 8, filters: { rouge_l: null } } }\n";
+    let pipeline = pipeline.replace("MODEL", &nano());
+    let project = TestEnvironment::with(&[("p.yaml", &pipeline), ("rows.jsonl", &questions(3))]);
+    project.ok(&["run", "p.yaml", "--only", "rows"]);
+    let plan = project.json(&["plan", "p.yaml", "--format", "json"]);
+    assert_eq!(node(&plan, "answers")["remembered"], Value::Null);
+    assert_eq!((&node(&plan, "answers")["rows"], &node(&plan, "answers")["place"]), (&json!(3), &json!("cpu")));
+    let text = project.ok(&["plan", "p.yaml"]).stdout;
+    assert!(text.contains("▶ answers  never ran  3 rows  [cpu]"), "{text}");
+    project.pipe(&["run", "p.yaml", "--keep-going"]);
+
+    project.write("rows.jsonl", &questions(5));
+    project.ok(&["run", "p.yaml", "--only", "rows"]);
+    let plan = project.json(&["plan", "p.yaml", "--format", "json"]);
+    assert_eq!(node(&plan, "answers")["remembered"], json!({ "rows": 3, "of": 5 }));
+    let text = project.ok(&["plan", "p.yaml"]).stdout;
+    assert!(text.contains("3 of 5 rows in the memo") && text.contains("of work, by earlier runs"), "{text}");
+    // A filter asks for nothing anew.
+    project.write("p.yaml", &pipeline.replace("max_new_tokens: 2", "max_new_tokens: 2, filters: { truncated: false }"));
+    project.write("rows.jsonl", &questions(3));
+    project.ok(&["run", "p.yaml", "--only", "rows"]);
+    let plan = project.json(&["plan", "p.yaml", "--format", "json"]);
+    assert_eq!(node(&plan, "answers")["remembered"], json!({ "rows": 3, "of": 3 }));
+
+    // What is remembered is what is reused.
+    project.write("rows.jsonl", &questions(5));
+    let events = project.ok(&["run", "p.yaml", "--only", "rows,answers", "--format", "json"]).stdout;
+    let finished: Vec<Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let answers = finished.iter().find(|e| e["event"] == "finished" && e["node"]["label"] == "answers").unwrap();
+    assert_eq!((&answers["stats"]["rows_computed"], &answers["stats"]["rows_reused"]), (&json!(2), &json!(3)));
+}
+
+#[test]
+fn attempts_that_are_in_the_memo_are_counted() {
+    let pipeline = |count: usize| {
+        "pipeline: p\nstages:\n  world: { kind: embedded_world, params: { seeds: 12, exam_items: 6 } }\n  more: { kind: \
+         generate, inputs: { seeds: world.seeds }, params: { model: MODEL, count: N, max_new_tokens: 48, filters: { \
+         rouge_l: null } } }\n"
+            .replace("MODEL", &nano())
+            .replace("N,", &format!("{count},"))
+    };
+    let project = TestEnvironment::with(&[("p.yaml", &pipeline(2))]);
+    project.ok(&["run", "p.yaml"]);
+    project.write("p.yaml", &pipeline(40));
+    let plan = project.json(&["plan", "p.yaml", "--format", "json"]);
+    let more = node(&plan, "more");
+    assert!(more["remembered"]["rows"].as_u64().unwrap() >= 2, "{more}");
+    assert_eq!((&more["remembered"]["of"], &more["rows"]), (&Value::Null, &json!(40)));
+}
+
+#[test]
+fn what_a_model_cannot_do_is_known_before_a_run() {
+    let check = |stages: &str, texts: &[&str]| {
+        let text = format!(
+            "pipeline: p\nstages:\n  rows: {{ kind: table, params: {{ path: rows.jsonl }} }}\n{}\n",
+            stages.replace("NANO", &nano())
+        );
+        let project = TestEnvironment::with(&[("p.yaml", &text), ("rows.jsonl", &questions(2))]);
+        let plan = project.pipe(&["plan", "p.yaml"]);
+        assert_eq!(plan.code, Some(1), "{}{}", plan.stdout, plan.stderr);
+        for text in texts {
+            assert!(plan.stdout.contains(text), "`{text}` is missing:\n{}", plan.stdout);
+        }
+    };
+    let adapted = "  adapter: { kind: train, inputs: { examples: rows }, params: { model: NANO } }\n  exam: { kind: \
+                   evaluate, inputs: { items: rows, adapter: adapter }, params: { model: 'http://localhost:1/v1#m' } }";
+    check(adapted, &["✗ exam", "is a server: it cannot use the input `adapter`"]);
+    let keyed = "  a: { kind: respond, inputs: { instructions: rows }, params: { model: { endpoint: 'http://h:1/v1', \
+                 model: m, api_key_env: NO_SUCH_KEY } } }";
+    check(keyed, &["✗ a", "the environment variable `NO_SUCH_KEY`", "is not set"]);
+    let chat = "  a: { kind: respond, inputs: { instructions: rows }, params: { model: NANO, template: chat } }";
+    check(chat, &["✗ a", "makes a conversation, and the model has no chat template"]);
+    let twice = "  base: { kind: export, params: { model: NANO } }\n  a: { kind: respond, inputs: { instructions: rows, \
+                 model: base }, params: { model: NANO } }";
+    check(twice, &["✗ a", "the model is given twice"]);
+    let quantized = "  a: { kind: respond, inputs: { instructions: rows }, params: { model: 'http://localhost:1/v1#m', \
+                     quantization: nf4 } }";
+    check(quantized, &["✗ a", "`quantization` is its own affair"]);
+}
+
+#[test]
+fn what_a_stage_would_fail_on_is_known_before_a_run() {
+    let check = |stage: &str, texts: &[&str]| {
+        let text = format!(
+            "pipeline: p\nstages:\n  rows: {{ kind: table, params: {{ path: rows.jsonl }} }}\n  a: {}\n",
+            stage.replace("NANO", &nano())
+        );
+        let project = TestEnvironment::with(&[("p.yaml", &text), ("rows.jsonl", &questions(2))]);
+        let plan = project.pipe(&["plan", "p.yaml"]);
+        assert_eq!(plan.code, Some(1), "{}{}", plan.stdout, plan.stderr);
+        for text in texts {
+            assert!(plan.stdout.contains(text), "`{text}` is missing:\n{}", plan.stdout);
+        }
+    };
+    let train =
+        |params: &str| format!("{{ kind: train, inputs: {{ examples: rows }}, params: {{ model: NANO, {params} }} }}");
+    check(&train("lora: { target_modules: [query_proj] }"), &["✗ a", "query_proj"]);
+    check(&train("max_seq_len: 100000"), &["✗ a", "`max_seq_len` is 100000, and the model's context is"]);
+    let query = "{ kind: retrieve, inputs: { queries: rows, corpus: rows }, params: { method: none, query_template: '{{ \
+                 instrction }}' } }";
+    check(query, &["✗ a", "`queries` needs a column `instrction`"]);
+    let program = "{ kind: command, params: { argv: [no-such-program, x], outputs: { r: { format: jsonl } } } }";
+    check(program, &["✗ a", "there is no program `no-such-program` in PATH"]);
+}
+
+#[test]
+fn servers_are_named_where_they_answer() {
+    let text = "pipeline: p\nstages:\n  rows: { kind: table, params: { path: rows.jsonl } }\n  a: { kind: respond, inputs: \
+                { instructions: rows }, params: { model: 'http://gpu-box:8000/v1#llama' } }\n  b: { kind: table, \
+                params: { path: rows.jsonl, limit: 1 }, resources: { gpu: 2 } }\n";
+    let project = TestEnvironment::with(&[("p.yaml", text), ("rows.jsonl", &questions(2))]);
+    let plan = project.ok(&["plan", "p.yaml"]).stdout;
+    assert!(plan.contains("[server gpu-box:8000, model llama]") && plan.contains("[2 gpu]"), "{plan}");
+}
