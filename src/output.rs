@@ -12,7 +12,7 @@ use pipe_engine::diag::{escape, is_hostile, redact, shown};
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::{cli::Color, error::CliError};
+use crate::cli::Color;
 
 static COLOR: OnceLock<Color> = OnceLock::new();
 
@@ -168,8 +168,8 @@ pub(crate) fn warning(message: impl Display) {
 }
 
 /// Prints a value as indented JSON on stdout.
-pub(crate) fn json(value: &impl serde::Serialize) -> Result<(), CliError> {
-    let text = serde_json::to_string_pretty(value).map_err(io::Error::from)?;
+pub(crate) fn json(value: &impl serde::Serialize) -> io::Result<()> {
+    let text = serde_json::to_string_pretty(value)?;
     writeln!(io::stdout().lock(), "{}", json_text(&text))?;
     Ok(())
 }

@@ -39,12 +39,13 @@ impl Stat {
     }
 
     /// The same of what the system call gives.
-    #[expect(clippy::useless_conversion, reason = "types of the fields differ by platform")]
     pub(crate) fn of_raw(stat: &rustix::fs::Stat) -> Self {
+        // The types of the fields differ by platform.
         let ns = |seconds: i128, ns: i128| seconds * 1_000_000_000 + ns;
+        let count = |n: i128| u64::try_from(n).unwrap_or(0);
         Self {
-            inode: stat.st_ino.into(),
-            bytes: u64::try_from(stat.st_size).unwrap_or(0),
+            inode: count(stat.st_ino.into()),
+            bytes: count(stat.st_size.into()),
             modified_ns: ns(stat.st_mtime.into(), stat.st_mtime_nsec.into()),
             changed_ns: ns(stat.st_ctime.into(), stat.st_ctime_nsec.into()),
         }

@@ -118,7 +118,7 @@ fn print_json(store: &Store, manifest: &Manifest, output: &Output, table: Option
             value["columns"] = json!(stats);
         }
     }
-    output::json(&value)
+    Ok(output::json(&value)?)
 }
 
 fn print_text(

@@ -6,6 +6,7 @@
 
 pub(crate) mod families;
 mod generation;
+mod linear;
 mod raw;
 mod rope;
 
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 pub use families::{Family, FamilySpec, Names};
 pub use generation::GenerationDefaults;
+pub use linear::Linear;
 pub use rope::{Rope, RopeScaling};
 
 /// Which normalisation a block uses. Neither has a bias in the supported families.

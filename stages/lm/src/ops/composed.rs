@@ -5,7 +5,7 @@
 
 use candle_core::{D, DType, Result, Tensor};
 
-use super::{AttentionSpec, attention_train::sequences};
+use super::attention_spec::{AttentionSpec, sequences};
 
 /// `x wᵀ + bias` for `x [T, in]`, `w [out, in]`.
 pub fn linear(x: &Tensor, w: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {

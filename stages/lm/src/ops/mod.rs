@@ -7,6 +7,7 @@
 
 mod activation;
 mod attention_cached;
+mod attention_spec;
 mod attention_train;
 mod autograd;
 pub mod composed;
@@ -24,7 +25,8 @@ pub mod slices;
 
 pub use activation::{Gelu, add, gelu, swiglu};
 pub use attention_cached::{KvCache, QuerySpan, attention_cached};
-pub use attention_train::{AttentionSpec, attention_train, sequences};
+pub use attention_spec::{AttentionSpec, sequences};
+pub use attention_train::attention_train;
 pub use autograd::{backward, backward_from, backward_once, reclaim, release};
 pub use crew::{Crew, Team};
 pub use cross_entropy::cross_entropy;

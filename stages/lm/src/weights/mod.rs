@@ -13,11 +13,12 @@ use std::{collections::BTreeMap, ops::Range, path::Path};
 use candle_core::{DType, Device, Tensor};
 
 pub use error::WeightsError;
-pub use names::{LayerParam, Linear, Param};
+pub use names::{LayerParam, Param};
 pub(crate) use safetensors_files::SafetensorsFiles;
 pub(crate) use write::temporary_beside;
 pub use write::{TensorSet, write_safetensors, write_sharded};
 
+pub use crate::config::Linear;
 use crate::config::{DecoderConfig, Family};
 
 /// The tensors of one model, complete and of the right shapes.

@@ -1,13 +1,10 @@
 //! What the Llama-like families share: the keys of `config.json`, their checks, and the names of the tensors.
 
 use super::{Family, Names, json, layer_count, need, or_default, value};
-use crate::{
-    config::{
-        Activation, ConfigProblem, DecoderConfig, Layer, NormKind, Position,
-        raw::{Ids, LlamaLike},
-        rope::Rope,
-    },
-    weights::Linear,
+use crate::config::{
+    Activation, ConfigProblem, DecoderConfig, Layer, Linear, NormKind, Position,
+    raw::{Ids, LlamaLike},
+    rope::Rope,
 };
 
 /// The names that all of them use.

@@ -14,8 +14,7 @@ use std::fmt;
 
 use serde::de::DeserializeOwned;
 
-use super::{ConfigProblem, DecoderConfig, raw::Head};
-use crate::weights::Linear;
+use super::{ConfigProblem, DecoderConfig, Linear, raw::Head};
 
 /// All families, in the order in which messages list them.
 static ALL: &[&FamilySpec] =

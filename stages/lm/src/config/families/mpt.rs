@@ -2,12 +2,9 @@
 //! `Wqkv`.
 
 use super::{FamilySpec, Names, json, layer_count, need, value};
-use crate::{
-    config::{
-        Activation, ConfigProblem, DecoderConfig, Layer, NormKind, Position,
-        raw::{Ids, Mpt},
-    },
-    weights::Linear,
+use crate::config::{
+    Activation, ConfigProblem, DecoderConfig, Layer, Linear, NormKind, Position,
+    raw::{Ids, Mpt},
 };
 
 /// MPT 7B and 30B. Published checkpoints carry the class name of their own remote code.
