@@ -79,6 +79,9 @@ pub(crate) enum Command {
     /// Say what a run would do, why, and how long it may take
     #[command(after_help = "Examples:\n  pipe plan study.yaml --from instructions")]
     Plan(Plan),
+    /// Say which rows of seeds, documents and exam do not fit
+    #[command(after_help = "Examples:\n  pipe check\n  pipe check study.yaml --all")]
+    Check(Check),
     /// Explain why a stage runs, or why it does not
     #[command(after_help = "Examples:\n  pipe why study.yaml scores@n=40")]
     Why(Why),
@@ -112,9 +115,12 @@ pub(crate) enum Command {
     /// Write the reference of kinds, metrics and commands as Markdown or man pages
     #[command(after_help = "Examples:\n  pipe docs docs/reference\n  pipe docs --man ~/.local/share/man/man1")]
     Docs(Docs),
-    /// Write a starter pipeline with its data
-    #[command(after_help = "Examples:\n  pipe init demo")]
+    /// Write a starter pipeline with its data, or a project for a domain of one's own
+    #[command(after_help = "Examples:\n  pipe init demo\n  pipe init --domain finance\n  pipe init --like data_size")]
     Init(Init),
+    /// List the pipelines and models that pipe carries with it, or print one
+    #[command(after_help = "Examples:\n  pipe show-builtin method.yaml\n  pipe show-builtin --to mine")]
+    ShowBuiltin(ShowBuiltin),
     /// Print a completion script for a shell
     #[command(after_help = "Examples:\n  echo 'source <(pipe completions bash)' >> ~/.bashrc\n  \
         pipe completions zsh > ~/.zfunc/_pipe\n  pipe completions fish > ~/.config/fish/completions/pipe.fish")]
@@ -225,6 +231,20 @@ pub(crate) struct Plan {
     #[command(flatten)]
     pub select: SelectArgs,
     /// List the stages that are done, too
+    #[arg(short, long)]
+    pub all: bool,
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Check {
+    /// The pipeline file [default: pipeline.yaml]
+    pub pipeline: Option<PathBuf>,
+    /// Set a variable; the value is read as YAML
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
+    /// List all rows that do not fit
     #[arg(short, long)]
     pub all: bool,
     #[arg(long, value_enum, default_value_t)]
@@ -371,6 +391,23 @@ pub(crate) struct Init {
     /// The folder to write to
     #[arg(default_value = ".")]
     pub dir: PathBuf,
+    /// A project for a domain of one's own (`finance`), with example data in the right shape
+    #[arg(long, value_name = "NAME")]
+    pub domain: Option<String>,
+    /// The same in the shape of a shipped study (`data_size`)
+    #[arg(long, value_name = "STUDY")]
+    pub like: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ShowBuiltin {
+    /// The file to print; all are listed when left out
+    pub name: Option<String>,
+    /// Write it to a folder instead, as all of them when no name is given
+    #[arg(long, value_name = "DIR")]
+    pub to: Option<PathBuf>,
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -8,6 +8,7 @@ use std::{
 
 use pipe_cache::{Store, StoreError, StoreOptions};
 use pipe_engine::{
+    diag::list_names,
     pipeline::Pipeline,
     resolve::{Overrides, resolve},
     spec,
@@ -26,7 +27,7 @@ const STORE: &str = ".pipe";
 /// Reads and resolves a pipeline file; warnings go to stderr.
 pub(crate) fn load(args: &PipelineArgs) -> Result<Pipeline, CliError> {
     let _span = tracing::info_span!("load", file = %args.pipeline.display()).entered();
-    let spec = spec::load(&args.pipeline);
+    let spec = spec::load_among(&args.pipeline, pipe_stages::builtin::BUILTINS);
     let folder = absolute(Path::new("."));
     let overrides = Overrides { set: args.set.clone(), name: args.name.clone(), folder };
     let resolved = resolve(&spec, &pipe_stages::registry(), &overrides).map_err(CliError::Pipeline)?;
@@ -43,12 +44,12 @@ fn absolute(path: &Path) -> PathBuf {
 }
 
 /// The nearest folder from `start` upwards that has a store or is a repository's root; `start` itself if there is none.
-/// A folder that is called as a store and is none is passed over, and told of.
-fn root(start: &Path) -> PathBuf {
+/// A folder that is called as a store and is none is passed over, and, with `tell`, told of.
+fn root(start: &Path, tell: bool) -> PathBuf {
     let start = absolute(start);
     let marked = |dir: &&Path| {
         let store = dir.join(STORE);
-        if store.is_dir() && !may_be_store(&store) && *dir != start {
+        if tell && store.is_dir() && !may_be_store(&store) && *dir != start {
             output::warning(format_args!("{} is not a store, and is passed over", store.display()));
         }
         may_be_store(&store) || dir.join(".git").exists()
@@ -65,7 +66,7 @@ fn may_be_store(folder: &Path) -> bool {
 
 /// Where the store of a pipeline in `folder` lies.
 fn store_path(global: &Global, folder: &Path) -> Result<PathBuf, CliError> {
-    let found = || root(folder).join(STORE);
+    let found = || root(folder, true).join(STORE);
     let path = global.store.clone().unwrap_or_else(found);
     // Whoever names a folder may mean one that holds other things, too.
     let other = if global.store.is_some() { !path.is_dir() } else { !may_be_store(&path) };
@@ -83,10 +84,82 @@ pub(crate) fn results_path(store: &Store) -> PathBuf {
     store.layout().root().with_file_name("results")
 }
 
+/// The store of a pipeline in `folder`. Where commands without a pipeline would look elsewhere, it is said which it is.
+fn store_of_pipeline(global: &Global, folder: &Path) -> Result<PathBuf, CliError> {
+    let path = store_path(global, folder)?;
+    if global.store.is_none() && !global.quiet && path.parent() != Some(&root(Path::new("."), false)) {
+        output::say(format_args!("the store is {}", from_here(&path)));
+    }
+    Ok(path)
+}
+
+/// The store of a command that names no pipeline: that of the current folder's project; where that has none, the only
+/// one below, as that of a pipeline which was run from here.
+fn store_from_here(global: &Global) -> Result<PathBuf, CliError> {
+    let path = store_path(global, Path::new("."))?;
+    if global.store.is_some() || Store::is_at(&path) {
+        return Ok(path);
+    }
+    let below = stores_below(&absolute(Path::new(".")));
+    match &below[..] {
+        [only] => {
+            if !global.quiet {
+                output::say(format_args!("the store is {}", from_here(only)));
+            }
+            Ok(only.clone())
+        }
+        [] => Err(CliError::NotFound {
+            message: format!("there is no store {}", path.display()),
+            help: Some("run a pipeline first, or name the store with --store".to_owned()),
+        }),
+        several => Err(CliError::Usage {
+            message: format!("there is no store {}, and there are several below", path.display()),
+            help: Some(format!("name one with --store: {}", named(several))),
+        }),
+    }
+}
+
+fn named(stores: &[PathBuf]) -> String {
+    let names: Vec<String> = stores.iter().map(|path| from_here(path)).collect();
+    list_names(&names.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+/// Stores in the folders below, nearest first. Looks no further than people nest projects.
+fn stores_below(folder: &Path) -> Vec<PathBuf> {
+    const DEPTH: usize = 3;
+    const MAX_FOLDERS: usize = 2_000;
+    let (mut found, mut looked_at) = (Vec::new(), 0);
+    let mut level = vec![folder.to_owned()];
+    for _ in 0..DEPTH {
+        let mut next = Vec::new();
+        for folder in level {
+            let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+            for entry in entries.filter_map(Result::ok) {
+                let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+                // Links are not followed: they would lead out, or round.
+                if !hidden && looked_at < MAX_FOLDERS && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    looked_at += 1;
+                    next.push(entry.path());
+                }
+            }
+        }
+        next.sort();
+        found.extend(next.iter().map(|folder| folder.join(STORE)).filter(|store| Store::is_at(store)));
+        level = next;
+    }
+    found
+}
+
+/// A path as one would write it here.
+fn from_here(path: &Path) -> String {
+    let here = absolute(Path::new("."));
+    path.strip_prefix(here).unwrap_or(path).display().to_string()
+}
+
 /// Opens the store for a pipeline in `folder`, making it where it is missing. One that may not be written to serves
 /// what it has.
 pub(crate) fn open_store(global: &Global, folder: &Path) -> Result<Store, CliError> {
-    let path = store_path(global, folder)?;
+    let path = store_of_pipeline(global, folder)?;
     match Store::open(&path, StoreOptions::default()) {
         Err(StoreError::ReadOnly { .. }) => {
             output::warning(format_args!("{} is read-only: results are reused, and none can be added", path.display()));
@@ -98,12 +171,12 @@ pub(crate) fn open_store(global: &Global, folder: &Path) -> Result<Store, CliErr
 
 /// Opens the store for a pipeline in `folder` to look into it: nothing is written, and one that is missing is empty.
 pub(crate) fn look_into_store(global: &Global, folder: &Path) -> Result<Store, CliError> {
-    Ok(Store::open(store_path(global, folder)?, StoreOptions { read_only: true })?)
+    Ok(Store::open(store_of_pipeline(global, folder)?, StoreOptions { read_only: true })?)
 }
 
-/// Opens the store of the current folder's project, which must be there.
+/// Opens the store of a command that names no pipeline, which must be there.
 pub(crate) fn existing_store(global: &Global, options: StoreOptions) -> Result<Store, CliError> {
-    let path = store_path(global, Path::new("."))?;
+    let path = store_from_here(global)?;
     if !Store::is_at(&path) {
         return Err(CliError::NotFound {
             message: format!("there is no store {}", path.display()),
@@ -115,7 +188,7 @@ pub(crate) fn existing_store(global: &Global, options: StoreOptions) -> Result<S
 
 /// Whether commands that are given here and name no store find this one.
 pub(crate) fn is_found_here(store: &Store) -> bool {
-    let here = std::env::var_os("PIPE_STORE").map_or_else(|| root(Path::new(".")).join(STORE), PathBuf::from);
+    let here = std::env::var_os("PIPE_STORE").map_or_else(|| root(Path::new("."), false).join(STORE), PathBuf::from);
     let canonical = |path: &Path| path.canonicalize().ok();
     canonical(&here).is_some() && canonical(&here) == canonical(store.layout().root())
 }

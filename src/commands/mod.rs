@@ -1,5 +1,6 @@
 //! One file per command. A command returns its exit code, or an error for [`crate::error`] to report.
 
+mod check;
 mod completions;
 mod dag;
 mod diff;
@@ -14,6 +15,7 @@ mod run;
 mod runs;
 mod schema;
 mod show;
+mod show_builtin;
 mod target;
 mod values;
 mod verify;
@@ -29,6 +31,7 @@ use crate::{
 pub(crate) fn dispatch(global: &Global, command: Command) -> Result<Exit, CliError> {
     match command {
         Command::Run(args) => run::run(global, args),
+        Command::Check(args) => check::check(args),
         Command::Plan(args) => plan::plan(global, args),
         Command::Why(args) => why::why(global, &args),
         Command::Ls(args) => ls::ls(global, &args),
@@ -42,6 +45,7 @@ pub(crate) fn dispatch(global: &Global, command: Command) -> Result<Exit, CliErr
         Command::Kinds(args) => kinds::kinds(&args),
         Command::Docs(args) => docs::docs(&args),
         Command::Init(args) => init::init(&args),
+        Command::ShowBuiltin(args) => show_builtin::show(&args),
         Command::Completions(args) => completions::completions(&args),
     }
 }

@@ -1,5 +1,7 @@
 //! The stage kinds that ship with pipe, one file each, and the registry that lists them.
 
+pub mod builtin;
+pub mod check;
 mod elsewhere;
 #[cfg(test)]
 mod golden;

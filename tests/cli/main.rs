@@ -1,5 +1,7 @@
 //! End-to-end tests of the binary: every command as a user types it, in a folder of its own.
 
+mod builtin;
+mod check;
 mod commands;
 mod completions;
 mod earlier;
@@ -11,10 +13,12 @@ mod kills;
 mod looking;
 mod method;
 mod mistakes;
+mod own_domain;
 mod plans;
 mod programs;
 mod reference;
 mod reruns;
+mod stores_found;
 mod tables;
 mod terminal;
 mod watching;

@@ -17,7 +17,7 @@ mod synonym;
 pub use self::{
     example::{Example, usual_ports},
     highlight::Highlight,
-    ports::{Column, InputPort, OutputPort, PortType, Ports},
+    ports::{Column, InputPort, OutputPort, PortType, Ports, Role},
     preview::{Arriving, Preview},
     registry::Registry,
     source::{Finder, Source, SourceHost, WRITTEN, written},

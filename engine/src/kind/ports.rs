@@ -62,6 +62,19 @@ impl Column {
     }
 }
 
+/// What the rows at an input are to a study, whatever the kind does with them: what people check of their data before a
+/// run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Answered instructions that the model is shown or learns from.
+    Seeds,
+    /// Texts in which answers are looked up.
+    Documents,
+    /// Questions that models are compared by.
+    Exam,
+}
+
 /// One named input of a kind.
 #[derive(Debug, Clone, Serialize)]
 pub struct InputPort {
@@ -75,6 +88,9 @@ pub struct InputPort {
     pub about: &'static str,
     /// The columns that are read; others do not matter, unless [`Self::about`] says so.
     pub columns: Vec<Column>,
+    /// What its rows are to a study.
+    #[serde(skip)]
+    pub role: Option<Role>,
     /// What to do where it is required and left out, if there is more to say than to connect it.
     #[serde(skip)]
     pub help: Option<&'static str>,
@@ -83,7 +99,13 @@ pub struct InputPort {
 impl InputPort {
     /// An input.
     pub fn new(name: impl Into<Cow<'static, str>>, accepts: PortType, required: bool) -> Self {
-        Self { name: name.into(), accepts, required, about: "", columns: Vec::new(), help: None }
+        Self { name: name.into(), accepts, required, about: "", columns: Vec::new(), role: None, help: None }
+    }
+
+    /// With what its rows are to a study.
+    #[must_use]
+    pub fn role(self, role: Role) -> Self {
+        Self { role: Some(role), ..self }
     }
 
     /// With what it is.

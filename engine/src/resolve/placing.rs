@@ -18,7 +18,7 @@ use serde_json::Value;
 use super::{check::follow, operational::property, phrases::list, scope::Scope, template::Template, vars::Vars};
 use crate::{
     diag::{TextId, Texts, plain},
-    spec::StageSpec,
+    spec::{BUILTIN, StageSpec, is_builtin},
     yaml::{Data, Tree},
 };
 
@@ -168,6 +168,9 @@ impl<'a> Folders<'a> {
 
 /// `folder`, which is relative to `working`.
 pub(crate) fn absolute(working: &Path, folder: &Path) -> PathBuf {
+    if is_builtin(folder) {
+        return folder.to_owned();
+    }
     working.join(folder).components().collect()
 }
 
@@ -219,7 +222,10 @@ impl Params<'_, '_> {
         let place = |path: &[String], text: &str, separator: &str| {
             let text_id = self.scope.beginning(self.node?, path).text;
             let elsewhere = !text.is_empty() && !Path::new(text).is_absolute() && !folders.same(text_id, home);
-            elsewhere.then(|| Value::String(format!("{}{separator}{text}", folders.of(text_id).display())))
+            let folder = folders.of(text_id);
+            // `builtin:` alone is the root of what is built in, and needs no separator.
+            let separator = if separator == "/" && folder.as_os_str() == BUILTIN { "" } else { separator };
+            elsewhere.then(|| Value::String(format!("{}{separator}{text}", folder.display())))
         };
         let placed = self.rewrite(PATH, value, &mut |mark, path, value| {
             let text = value.as_str()?;

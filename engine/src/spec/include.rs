@@ -10,7 +10,9 @@ use std::{
 use indexmap::{IndexMap, map::Entry};
 
 use super::{
-    PipelineSpec, StageSpec, VarDef, like,
+    PipelineSpec, StageSpec, VarDef,
+    builtin::{BUILTIN, Builtins, Content, folder_of, is_builtin, join},
+    like,
     read::{FileSpec, read_file},
 };
 use crate::{
@@ -27,7 +29,12 @@ const MAX_JOINED: usize = 500_000;
 
 /// Reads a pipeline file and its includes from disk. Never fails: what is wrong travels in [`PipelineSpec::problems`].
 pub fn load(path: &Path) -> PipelineSpec {
-    load_with(path, &read_file_bytes)
+    load_among(path, Builtins::default())
+}
+
+/// Like [`load`], in a program that carries files itself.
+pub fn load_among(path: &Path, builtins: Builtins) -> PipelineSpec {
+    load_from(path, builtins, &read_file_bytes)
 }
 
 /// Reads a regular file, and no more of it than is needed to see that it is too large: `/dev/zero` and a pipe would
@@ -47,8 +54,13 @@ fn read_file_bytes(path: &Path) -> io::Result<Vec<u8>> {
 
 /// Like [`load`], from anywhere: `read` gives a file's bytes.
 pub fn load_with(path: &Path, read: &dyn Fn(&Path) -> io::Result<Vec<u8>>) -> PipelineSpec {
+    load_from(path, Builtins::default(), read)
+}
+
+fn load_from(path: &Path, builtins: Builtins, read: &dyn Fn(&Path) -> io::Result<Vec<u8>>) -> PipelineSpec {
     let mut loader = Loader {
         read,
+        builtins,
         texts: Texts::default(),
         problems: Vec::new(),
         files: Vec::new(),
@@ -57,13 +69,16 @@ pub fn load_with(path: &Path, read: &dyn Fn(&Path) -> io::Result<Vec<u8>>) -> Pi
         bytes: 0,
         joined: 0,
     };
-    let mut spec = loader.read_one(path, None).unwrap_or_default();
+    let path = &loader.canonical(path, None).unwrap_or_else(|| path.to_owned());
+    let unknown = !loader.problems.is_empty();
+    let mut spec = if unknown { FileSpec::default() } else { loader.read_one(path, None).unwrap_or_default() };
     let mut shared = loader.shared(path, &mut spec);
     like::apply(&mut shared.stages, &mut loader.problems);
     PipelineSpec {
         name: spec.name.unwrap_or_default(),
         about: spec.about,
-        base_dir: path.parent().unwrap_or(Path::new("")).to_owned(),
+        // What a built-in pipeline leaves, it leaves where one works.
+        base_dir: if is_builtin(path) { PathBuf::new() } else { folder_of(path) },
         files: loader.files,
         vars: shared.vars,
         factors: spec.factors,
@@ -82,6 +97,7 @@ struct Shared {
 
 struct Loader<'r> {
     read: &'r dyn Fn(&Path) -> io::Result<Vec<u8>>,
+    builtins: Builtins,
     texts: Texts,
     problems: Vec<Diagnostic>,
     files: Vec<PathBuf>,
@@ -95,12 +111,38 @@ struct Loader<'r> {
 }
 
 impl Loader<'_> {
+    /// The one name of a file; of a built-in one it is checked that there is one of that name and revision.
+    fn canonical(&mut self, path: &Path, from: Option<Span>) -> Option<PathBuf> {
+        if !is_builtin(path) {
+            return Some(path.to_owned());
+        }
+        match self.builtins.find(&path.to_string_lossy()) {
+            Ok(found) => Some(format!("{BUILTIN}{}", found.name).into()),
+            Err(error) => {
+                let problem = Diagnostic::error("file::builtin", error.message).maybe_help(error.help);
+                self.problems.push(if let Some(span) = from { problem.at(span, "included here") } else { problem });
+                None
+            }
+        }
+    }
+
+    fn bytes_of(&self, path: &Path) -> io::Result<Vec<u8>> {
+        if !is_builtin(path) {
+            return (self.read)(path);
+        }
+        match self.builtins.find(&path.to_string_lossy()).map(|found| found.content) {
+            Ok(Content::File(bytes)) => Ok(bytes.to_vec()),
+            Ok(Content::Folder(_)) => Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory")),
+            Err(error) => Err(io::Error::new(io::ErrorKind::NotFound, error.message)),
+        }
+    }
+
     /// Reads one file; `from` is where it is included.
     fn read_one(&mut self, path: &Path, from: Option<Span>) -> Option<FileSpec> {
         let name = plain(path).display().to_string();
-        let folder = path.parent().unwrap_or(Path::new(""));
+        let folder = &folder_of(path);
         let located = |d: Diagnostic| if let Some(span) = from { d.at(span, "included here") } else { d };
-        let bytes = match (self.read)(path) {
+        let bytes = match self.bytes_of(path) {
             Ok(bytes) => bytes,
             Err(error) => {
                 let help = from.map(|_| "paths under `include:` are relative to the file they are in".to_owned());
@@ -145,12 +187,12 @@ impl Loader<'_> {
 
     /// What the file and its includes define; the file's own definitions win.
     fn shared(&mut self, path: &Path, spec: &mut FileSpec) -> Shared {
-        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        let folder = folder_of(path);
         let mut merged = Shared::default();
         let mut seen: Vec<PathBuf> = Vec::new();
         self.open.push(plain(path));
         for (name, span) in std::mem::take(&mut spec.includes) {
-            let target = folder.join(&name);
+            let Some(target) = self.canonical(&join(&folder, Path::new(&name)), Some(span)) else { continue };
             if seen.contains(&plain(&target)) {
                 self.problems.push(
                     Diagnostic::error("include::twice", format!("`{name}` is included twice")).at(span, "again here"),

@@ -44,6 +44,8 @@
 //! come first. The including file's `vars` win. It replaces an included stage only when its own says `override: true`.
 //! Two included files may not define the same name, unless the including file settles it. `ablate`, `matrix` and
 //! `replicate` belong to the file that is run; in an included file they are an error.
+//! `include: builtin:method.yaml` names a file that the program carries with it ([`Builtins`]), `@2` behind it the
+//! revision that is meant.
 //!
 //! ## Like
 //! `open: { like: scores, inputs: { items: passages }, params: { open_book: true } }` is the stage `scores`, but for
@@ -62,6 +64,7 @@
 //! ## Numbers
 //! A number inside a longer text, and as a word of a command line, is put there as it is written: `3.10`, `1e-4`.
 
+mod builtin;
 mod factors;
 mod include;
 mod like;
@@ -80,7 +83,8 @@ use crate::{
     yaml::Tree,
 };
 
-pub use include::{load, load_with};
+pub use builtin::{BUILTIN, Builtin, Builtins, Content, NotBuiltin, is_builtin, join};
+pub use include::{load, load_among, load_with};
 pub use schema::pipeline_schema;
 pub use units::{parse_bytes, parse_duration};
 

@@ -6,7 +6,7 @@ use pipe_engine::{
     kind::written,
     pipeline::Pipeline,
     resolve::{Overrides, resolve},
-    spec::load_with,
+    spec::{Builtin, Builtins, Content, join, load_among, load_with},
 };
 use pipe_testing::shapes::registry;
 use serde_json::json;
@@ -155,4 +155,57 @@ fn numbers_on_a_command_line_are_texts_as_written() {
         |argv: &str| problems(&format!("pipeline: p\nstages:\n  s: {{ kind: script, params: {{ argv: {argv} }} }}\n"));
     assert_eq!(check("[a, null]"), "p.yaml:3:42: `argv.1` must be a text, not nothing");
     assert_eq!(check("[a, [1]]"), "p.yaml:3:42: `argv.1` must be a text, not a list");
+}
+
+#[test]
+fn paths_in_built_in_files_stay_inside() {
+    const FILES: Builtins = Builtins(&[
+        Builtin { name: "base.yaml", revision: 2, about: "", content: Content::File(SHARED.as_bytes()) },
+        Builtin { name: "sub/more.yaml", revision: 1, about: "", content: Content::File(b"include: ../base.yaml\n") },
+    ]);
+    let project = tempfile::tempdir().unwrap();
+    let file = project.path().join("p.yaml");
+    let check = |include: &str, vars: &str, set: &[&str], expect: [&str; 3]| {
+        std::fs::write(&file, format!("pipeline: p\ninclude: {include}\n{vars}")).unwrap();
+        let set = set.iter().map(|&s| s.to_owned()).collect();
+        let overrides = Overrides { set, folder: "/work".into(), name: None };
+        let pipeline = match resolve(&load_among(&file, FILES), &registry(), &overrides) {
+            Ok(resolved) => resolved.pipeline,
+            Err(problems) => panic!("{problems}"),
+        };
+        let read = [("t", "path"), ("own", "path"), ("e", "model")].map(|(stage, param)| {
+            let node = nodes(&pipeline, stage)[0];
+            let path = join(&node.folder, Path::new(node.params_json[param].as_str().unwrap()));
+            let path = pipe_engine::diag::plain(&path).display().to_string();
+            path.replace(&project.path().display().to_string(), "PROJECT")
+        });
+        assert_eq!(read, expect, "{include} {vars} {set:?}", set = overrides.set);
+    };
+    let inside = ["builtin:data/a", "builtin:b", "builtin:models/nano"];
+    check("builtin:base.yaml", "", &[], inside);
+    check("builtin:base.yaml@2", "", &[], inside);
+    check("builtin:sub/more.yaml", "", &[], inside);
+    check("[builtin:sub/more.yaml, builtin:base.yaml]", "", &[], inside);
+    check("builtin:base.yaml", "vars: { path: x, base: m }\n", &[], ["PROJECT/x", "builtin:b", "PROJECT/m/nano"]);
+    check("builtin:base.yaml", "", &["path=x"], ["/work/x", "builtin:b", "builtin:models/nano"]);
+
+    let problems = |include: &str| {
+        std::fs::write(&file, format!("pipeline: p\ninclude: {include}\n")).unwrap();
+        let resolved = resolve(&load_among(&file, FILES), &registry(), &Overrides::default());
+        resolved.map(|_| ()).unwrap_err().to_string().replace(&project.path().display().to_string(), "PROJECT")
+    };
+    assert_eq!(
+        problems("builtin:base.yaml@1"),
+        "PROJECT/p.yaml:2:10: this program carries `base.yaml@2`, not `base.yaml@1`"
+    );
+    assert_eq!(problems("builtin:bse.yaml"), "PROJECT/p.yaml:2:10: there is no built-in file `bse.yaml`");
+    assert_eq!(
+        problems("[builtin:base.yaml, builtin:base.yaml@2]"),
+        "PROJECT/p.yaml:2:30: `builtin:base.yaml@2` is included twice"
+    );
+    std::fs::write(&file, "pipeline: p\ninclude: builtin:base.yaml\nvars: { path: 3 }\n").unwrap();
+    let wrong = resolve(&load_among(&file, FILES), &registry(), &Overrides::default()).map(|_| ()).unwrap_err();
+    assert!(wrong.to_string().contains("p.yaml:3:15: "), "{wrong}");
+    let main = resolve(&load_among(Path::new("builtin:base.yaml"), FILES), &registry(), &Overrides::default());
+    assert_eq!(main.map(|_| ()).unwrap_err().to_string(), "builtin:base.yaml:1:1: the pipeline has no name");
 }

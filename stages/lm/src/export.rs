@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     adapter::Merged,
+    folder::Folder,
     generate::Ends,
     weights::{TensorSet, WeightsError, write_sharded},
 };
@@ -34,9 +35,9 @@ pub const MAX_SHARD_BYTES: u64 = 5_000_000_000;
 ///
 /// # Errors
 /// A file cannot be read or written, or a tensor cannot be computed.
-pub fn export_hf(
+pub fn export_hf<'a>(
     out: &Path,
-    source: &Path,
+    source: impl Into<Folder<'a>>,
     model: &Merged<'_>,
     ends: &Ends,
     max_shard_bytes: u64,
@@ -45,16 +46,23 @@ pub fn export_hf(
         let path = path.to_owned();
         move |source| ExportError::Io { action, path, source }
     };
+    let source = source.into();
     std::fs::create_dir_all(out).map_err(io("create", out))?;
     let files = write_sharded(out, model, max_shard_bytes)?;
     for name in COMPANIONS {
-        let from = source.join(name);
-        if from.exists() {
-            std::fs::copy(&from, out.join(name)).map_err(io("copy", &from))?;
+        let from = source.place(name);
+        match source {
+            Folder::Disk(_) if from.exists() => drop(std::fs::copy(&from, out.join(name)).map_err(io("copy", &from))?),
+            Folder::Carried(_) => {
+                if let Ok(bytes) = source.bytes(name) {
+                    std::fs::write(out.join(name), bytes).map_err(io("write", &out.join(name)))?;
+                }
+            }
+            Folder::Disk(_) => {}
         }
     }
-    let from = source.join("config.json");
-    let text = std::fs::read_to_string(&from).map_err(io("read", &from))?;
+    let from = source.place("config.json");
+    let text = source.text("config.json").map_err(io("read", &from))?;
     let mut config: Value = serde_json::from_str(&crate::json::plain(&text))
         .map_err(|source| ExportError::Config { path: from, source })?;
     if let Some(name) = common_dtype(model) {

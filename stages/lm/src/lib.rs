@@ -11,6 +11,7 @@ pub mod config;
 pub mod embed;
 mod error;
 pub mod export;
+mod folder;
 pub mod fresh;
 pub mod generate;
 pub mod gguf;

@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 
-use crate::{lcs::lcs_len, rouge::rouge_tokens};
+use crate::{lcs::lcs_len, rouge::rouge_tokens, words::content_words};
 
 /// Kept texts, searchable for near-duplicates. Whether a text is one depends only on the texts inserted before it.
 #[derive(Debug, Default)]
@@ -20,12 +20,19 @@ pub struct RougeIndex {
     /// the query for which a text was last compared, so that it is compared once
     seen_by: Vec<u64>,
     queries: u64,
+    content: bool,
 }
 
 impl RougeIndex {
     /// An empty index.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty index of what texts are about: of the words that carry content, in any script, where ROUGE itself
+    /// compares all words, and knows letters of ASCII only.
+    pub(crate) fn of_content() -> Self {
+        Self { content: true, ..Self::default() }
     }
 
     /// The number of texts inserted.
@@ -41,7 +48,8 @@ impl RougeIndex {
     /// Token ids of `text`; the number of new tokens is unbounded, as texts are.
     fn ids(&mut self, text: &str) -> Vec<u32> {
         let mut ids = Vec::new();
-        for token in rouge_tokens(text, false) {
+        let tokens = if self.content { content_words(text) } else { rouge_tokens(text, false) };
+        for token in tokens {
             let next = self.vocabulary.len() as u32;
             let id = *self.vocabulary.entry(token).or_insert(next);
             if id == next {
@@ -54,14 +62,24 @@ impl RougeIndex {
 
     /// The first inserted text whose unstemmed ROUGE-L F with `text` exceeds `threshold`, with that F.
     pub fn find_above(&mut self, text: &str, threshold: f64) -> Option<(usize, f64)> {
+        self.find_above_where(text, threshold, |_, _| true)
+    }
+
+    /// The first of those that `accept` takes, given which it is and that F.
+    pub(crate) fn find_above_where(
+        &mut self,
+        text: &str,
+        threshold: f64,
+        accept: impl Fn(usize, f64) -> bool,
+    ) -> Option<(usize, f64)> {
         let query = self.ids(text);
-        self.search(&query, threshold)
+        self.search(&query, threshold, accept)
     }
 
     /// Inserts `text`, unless an inserted one exceeds `threshold`; then that one and the F are returned.
     pub fn insert_unless_above(&mut self, text: &str, threshold: f64) -> Option<(usize, f64)> {
         let ids = self.ids(text);
-        let found = self.search(&ids, threshold);
+        let found = self.search(&ids, threshold, |_, _| true);
         if found.is_none() {
             self.push(ids);
         }
@@ -86,7 +104,7 @@ impl RougeIndex {
         self.seen_by.push(0);
     }
 
-    fn search(&mut self, query: &[u32], threshold: f64) -> Option<(usize, f64)> {
+    fn search(&mut self, query: &[u32], threshold: f64, accept: impl Fn(usize, f64) -> bool) -> Option<(usize, f64)> {
         let n = query.len();
         if n == 0 {
             return None;
@@ -121,7 +139,7 @@ impl RougeIndex {
                 }
                 let common = lcs_len(query, text);
                 let f = 2.0 * common as f64 / (n as f64 + m);
-                if f > threshold {
+                if f > threshold && accept(index, f) {
                     first = Some((index, f));
                 }
             }

@@ -11,6 +11,7 @@ mod labels;
 mod lcs;
 mod metric;
 mod normalize;
+mod overlap;
 mod rouge;
 mod words;
 
@@ -19,4 +20,5 @@ pub use dedup::RougeIndex;
 pub use labels::{AmbiguousLabels, Labels};
 pub use metric::Metric;
 pub use normalize::Normalizer;
+pub use overlap::{Overlap, contained, repeated, repeated_within};
 pub use rouge::RougeL;

@@ -1,5 +1,7 @@
 //! Words in texts.
 
+use pipe_text::is_stop_word;
+
 /// The first word of `text` at which the words of `wanted` stand one after the other; `None` too where `wanted` has no
 /// words.
 pub(crate) fn find_words(text: &str, wanted: &str) -> Option<usize> {
@@ -17,4 +19,52 @@ pub(crate) fn placed_words(text: &str) -> impl Iterator<Item = (usize, usize, &s
         let at = word.as_ptr() as usize - text.as_ptr() as usize;
         (at, at + word.len(), word)
     })
+}
+
+/// The lower-cased words of a text of any script: its runs of letters and digits; characters of scripts that put no
+/// space between words (Chinese, Japanese) are words by themselves.
+pub(crate) fn unicode_words(text: &str) -> Vec<String> {
+    let spaceless = |c: char| {
+        matches!(c, '\u{2e80}'..='\u{31ff}' | '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}') || c >= '\u{20000}'
+    };
+    let mut words = Vec::new();
+    let mut word = String::new();
+    for c in text.chars() {
+        if c.is_alphanumeric() && !spaceless(c) {
+            word.extend(c.to_lowercase());
+            continue;
+        }
+        if !word.is_empty() {
+            words.push(std::mem::take(&mut word));
+        }
+        if c.is_alphanumeric() {
+            words.push(c.to_string());
+        }
+    }
+    if !word.is_empty() {
+        words.push(word);
+    }
+    words
+}
+
+/// The words of a text that carry content: those that are no stop words, or all where there are no others.
+pub(crate) fn content_words(text: &str) -> Vec<String> {
+    let words = unicode_words(text);
+    let content: Vec<String> = words.iter().filter(|word| !is_stop_word(word)).cloned().collect();
+    if content.is_empty() { words } else { content }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_any_script_are_told_apart() {
+        let check = |text: &str, expect: &[&str]| assert_eq!(unicode_words(text), expect, "{text}");
+        check("Don't stop; ÄRZTE 5%", &["don", "t", "stop", "ärzte", "5"]);
+        check("什么是GDP？", &["什", "么", "是", "gdp"]);
+        check(" … ", &[]);
+        assert_eq!(content_words("What is the rate of it?"), ["what", "rate"]);
+        assert_eq!(content_words("Is it?"), ["is", "it"]);
+    }
 }

@@ -15,7 +15,7 @@ use arrow::{
 use pipe_engine::{
     context::{PendingRows, RowSink, StageContext},
     kind::{
-        Column, Highlight, Increment, InputPort, OutputPort, ParamProblem, PortType, Ports, Preview, Source,
+        Column, Highlight, Increment, InputPort, OutputPort, ParamProblem, PortType, Ports, Preview, Role, Source,
         SourceHost, StageError, StageKind,
     },
 };
@@ -92,6 +92,7 @@ impl StageKind for Evaluate {
         Ports {
             inputs: vec![
                 InputPort::new("items", PortType::Table, true)
+                    .role(Role::Exam)
                     .about("The exam.")
                     .needs([
                         ports::instruction(),
@@ -106,6 +107,7 @@ impl StageKind for Evaluate {
                         Column::new("labels", "list of texts", "The answers that there are to choose from."),
                     ]),
                 InputPort::new("seeds", PortType::Table, params.num_fewshot > 0)
+                    .role(Role::Seeds)
                     .about("Answered instructions, to be shown as demonstrations.")
                     .needs([ports::instruction(), ports::output()])
                     .takes([ports::id(), ports::input()])

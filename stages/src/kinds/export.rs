@@ -137,11 +137,11 @@ impl StageKind for Export {
         match params.format {
             ExportFormat::HuggingFace => {
                 let merged = Merged::new(&weights, base.config(), adapter, params.tensors().map_err(StageError::user)?);
-                export_hf(&dir, &base.place(), &merged, base.ends(), MAX_SHARD_BYTES).map_err(model_error)?;
+                export_hf(&dir, base.folder()?, &merged, base.ends(), MAX_SHARD_BYTES).map_err(model_error)?;
             }
             ExportFormat::Gguf => {
                 let merged = Merged::new(&weights, base.config(), adapter, None);
-                let chat = TokenizerConfig::from_dir(&base.place()).map_err(model_error)?.chat_template;
+                let chat = TokenizerConfig::from_dir(base.folder()?).map_err(model_error)?.chat_template;
                 let stored = params.gguf().map_err(StageError::user)?;
                 let path = dir.join(EXPORTED_GGUF);
                 export_gguf(&path, &merged, base.tokenizer(), chat.as_deref(), &base.ends().ids, stored)

@@ -14,7 +14,7 @@ use arrow::{
 use pipe_engine::{
     context::{AttemptSink, StageContext},
     kind::{
-        Highlight, Increment, InputPort, OutputPort, ParamProblem, PortType, Ports, Preview, Source, SourceHost,
+        Highlight, Increment, InputPort, OutputPort, ParamProblem, PortType, Ports, Preview, Role, Source, SourceHost,
         StageError, StageKind,
     },
 };
@@ -128,11 +128,13 @@ impl StageKind for Generate {
         Ports {
             inputs: vec![
                 InputPort::new("seeds", PortType::Table, true)
+                    .role(Role::Seeds)
                     .about("The instructions that are shown as examples.")
                     .needs([ports::instruction()])
                     .takes([ports::id(), ports::input(), ports::output(), ports::task()]),
                 model_port(params.model.as_ref()),
                 InputPort::new("exclude", PortType::Table, false)
+                    .role(Role::Exam)
                     .about("Instructions that are dropped, such as those of the exam.")
                     .needs([ports::instruction()])
                     .takes([ports::input()]),

@@ -8,7 +8,7 @@ use std::path::Path;
 use pipe_engine::{
     context::{PendingRows, RowSink, StageContext},
     kind::{
-        Highlight, Increment, InputPort, OutputPort, ParamProblem, PortType, Ports, Preview, Source, SourceHost,
+        Highlight, Increment, InputPort, OutputPort, ParamProblem, PortType, Ports, Preview, Role, Source, SourceHost,
         StageError, StageKind,
     },
 };
@@ -166,6 +166,7 @@ impl StageKind for Respond {
                     .needs([ports::instruction()])
                     .takes([ports::id(), ports::input(), ports::passages(), ports::demonstrations()]),
                 InputPort::new("seeds", PortType::Table, false)
+                    .role(Role::Seeds)
                     .about("Answered instructions, to be shown as demonstrations.")
                     .needs([ports::instruction()].into_iter().chain(demonstrated))
                     .takes([ports::id(), ports::input()]),

@@ -11,7 +11,7 @@ use arrow::{
 };
 use pipe_engine::{
     context::{PendingRows, RowSink, StageContext},
-    kind::{Column, Increment, InputPort, OutputPort, ParamProblem, PortType, Ports, Source, StageError, StageKind},
+    kind::{Column, Increment, InputPort, OutputPort, ParamProblem, PortType, Ports, Role, Source, StageError, StageKind},
 };
 use pipe_lm::embed::Pooling;
 use pipe_retrieval::{Stemmer, StopWords};
@@ -188,7 +188,8 @@ impl StageKind for Retrieve {
         Ports {
             inputs: vec![
                 queries,
-                InputPort::new("corpus", PortType::Table, true)
+                InputPort::new("corpus", PortType::Table, params.method != Method::None)
+                    .role(Role::Documents)
                     .about("The passages that are found.")
                     .needs(text)
                     .takes([ports::id(), Column::text("title", "Put in front of the text.")]),

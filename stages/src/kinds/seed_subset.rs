@@ -6,7 +6,7 @@ mod order;
 use arrow::array::RecordBatch;
 use pipe_engine::{
     context::StageContext,
-    kind::{Column, InputPort, OutputPort, ParamProblem, PortType, Ports, StageError, StageKind},
+    kind::{Column, InputPort, OutputPort, ParamProblem, PortType, Ports, Role, StageError, StageKind},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -116,6 +116,7 @@ impl StageKind for SeedSubset {
         Ports {
             inputs: vec![
                 InputPort::new("pool", PortType::Table, true)
+                    .role(Role::Seeds)
                     .about("The rows that are drawn from, with any columns.")
                     .needs(task.chain(corrupted)),
                 InputPort::new("off_domain", PortType::Table, foreign)

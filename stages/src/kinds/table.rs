@@ -6,17 +6,48 @@ mod remote;
 #[cfg(test)]
 mod tests;
 
+use std::path::Path;
+
 use pipe_engine::{
     context::StageContext,
     kind::{OutputPort, ParamProblem, Ports, Preview, Source, SourceHost, StageError, StageKind},
 };
 
-use self::files::Reading;
+use self::{files::Reading, remote::Around};
 pub use self::params::{HeaderLine, OneOrMany, Quotes, TableParams, TextRows};
 use crate::tabular::{self, OutputSink};
 
 /// The kind.
 pub struct Table;
+
+/// A folder, without a run around it.
+struct Here<'a>(&'a Path);
+
+impl Around for Here<'_> {
+    fn folder(&self) -> &Path {
+        self.0
+    }
+    fn variable(&self, _: &str) -> Option<String> {
+        None
+    }
+    fn stopped(&self) -> bool {
+        false
+    }
+}
+
+impl TableParams {
+    /// Whether all files are on this machine.
+    pub(crate) fn is_here(&self) -> bool {
+        self.path.as_slice().iter().all(|path| !path.contains("://"))
+    }
+
+    /// Reads the rows of files that are here, whatever their ids.
+    pub(crate) fn read(&self, base_dir: &Path, sink: &mut dyn tabular::Sink) -> Result<u64, StageError> {
+        let reading = Reading::of(self, &Here(base_dir))?;
+        let options = tabular::ReadOptions { id: None, ..reading.options };
+        Ok(tabular::read(&reading.files, reading.format, &options, sink)?)
+    }
+}
 
 impl StageKind for Table {
     type Params = TableParams;

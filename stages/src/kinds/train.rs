@@ -10,7 +10,7 @@ use candle_core::DType;
 use pipe_engine::{
     context::StageContext,
     kind::{
-        Highlight, InputPort, OutputPort, ParamProblem, PortType, Ports, Preview, Source, SourceHost, StageError,
+        Highlight, InputPort, OutputPort, ParamProblem, PortType, Ports, Preview, Role, Source, SourceHost, StageError,
         StageKind,
     },
 };
@@ -47,6 +47,7 @@ impl StageKind for Train {
     fn ports(&self, params: &TrainParams) -> Ports {
         let examples = |name: &'static str, required, about| {
             InputPort::new(name, PortType::Table, required)
+                .role(Role::Seeds)
                 .about(about)
                 .needs([ports::instruction().or("messages"), ports::output().or("references").or("messages")])
                 .takes([ports::id(), ports::input(), ports::passages()])
@@ -138,7 +139,7 @@ fn save_model(cx: &StageContext, base: &BaseModel, decoder: &Decoder) -> Result<
     let detached = decoder.dense_tensors().into_iter().map(|(name, tensor)| (name, tensor.detach())).collect();
     let weights = Weights::from_tensors(detached, base.config()).map_err(model_error)?;
     let merged = Merged::new(&weights, base.config(), None, Some(DType::F32));
-    export_hf(&cx.output_dir("model")?, &base.place(), &merged, base.ends(), MAX_SHARD_BYTES).map_err(model_error)?;
+    export_hf(&cx.output_dir("model")?, base.folder()?, &merged, base.ends(), MAX_SHARD_BYTES).map_err(model_error)?;
     Ok(())
 }
 

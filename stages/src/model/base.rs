@@ -18,7 +18,7 @@ use pipe_lm::{
     generate::{Ends, Generator, GeneratorOptions},
     gguf::GgufModel,
     model::{Decoder, Inference},
-    origin::{LocalModel, files_of},
+    origin::{Folder, LocalModel, files_of},
     quant::Quantized,
     tokenizer::Tokenizer,
     weights::{Param, Weights},
@@ -89,6 +89,7 @@ fn stamp(local: &LocalModel) -> Result<Stamp, StageError> {
     let files = match local {
         LocalModel::Directory { path, .. } => files_of(path).map_err(model_error)?,
         LocalModel::Gguf(path) => vec![path.clone()],
+        LocalModel::Carried(carried) => return Ok(vec![(carried.place(), 0, None)]),
     };
     let one = |path: PathBuf| {
         let meta = std::fs::metadata(&path);
@@ -97,6 +98,18 @@ fn stamp(local: &LocalModel) -> Result<Stamp, StageError> {
         Ok((path, meta.len(), meta.modified().ok()))
     };
     files.into_iter().map(one).collect()
+}
+
+fn folder(local: &LocalModel) -> Result<Folder<'_>, StageError> {
+    local.folder().ok_or_else(|| {
+        StageError::user_help(
+            format!(
+                "{} is a GGUF file, whose weights can be run, but neither trained nor exported",
+                place(local).display()
+            ),
+            "use the model's Hugging Face directory",
+        )
+    })
 }
 
 /// The value behind a weak reference, made anew when it is gone. Whoever asks meanwhile waits and shares it.
@@ -145,13 +158,6 @@ impl BaseModel {
 
     fn read(local: &LocalModel) -> Result<Self, StageError> {
         let (config, tokenizer, chat, defaults) = match local {
-            LocalModel::Directory { path, .. } => {
-                let config = DecoderConfig::from_dir(path).map_err(model_error)?;
-                let tokenizer = Tokenizer::from_dir(path).map_err(model_error)?;
-                let chat = ChatTemplate::from_dir(path).map_err(model_error)?;
-                let defaults = GenerationDefaults::from_dir(path).map_err(model_error)?;
-                (config, tokenizer, chat, defaults)
-            }
             LocalModel::Gguf(path) => {
                 let gguf = GgufModel::open(path).map_err(model_error)?;
                 let tokenizer = gguf.tokenizer().map_err(model_error)?;
@@ -159,6 +165,14 @@ impl BaseModel {
                 let compile = |text: String| ChatTemplate::new(&text, tokenizer.special().clone());
                 let chat = template.map(compile).transpose().map_err(model_error)?;
                 (gguf.config().clone(), tokenizer, chat, GenerationDefaults::default())
+            }
+            LocalModel::Directory { .. } | LocalModel::Carried(_) => {
+                let folder = folder(local)?;
+                let config = DecoderConfig::from_dir(folder).map_err(model_error)?;
+                let tokenizer = Tokenizer::from_dir(folder).map_err(model_error)?;
+                let chat = ChatTemplate::from_dir(folder).map_err(model_error)?;
+                let defaults = GenerationDefaults::from_dir(folder).map_err(model_error)?;
+                (config, tokenizer, chat, defaults)
             }
         };
         tokenizer.check_fits(&config).map_err(model_error)?;
@@ -221,16 +235,15 @@ impl BaseModel {
     /// # Errors
     /// A tensor is missing or of the wrong shape; a GGUF file has none of this form.
     pub fn weights(&self) -> Result<Weights, StageError> {
-        match &self.local {
-            LocalModel::Directory { path, .. } => Weights::from_dir(path, &self.config).map_err(model_error),
-            LocalModel::Gguf(path) => Err(StageError::user_help(
-                format!(
-                    "{} is a GGUF file, whose weights can be run, but neither trained nor exported",
-                    path.display()
-                ),
-                "use the model's Hugging Face directory",
-            )),
-        }
+        Weights::from_dir(self.folder()?, &self.config).map_err(model_error)
+    }
+
+    /// The folder of its files.
+    ///
+    /// # Errors
+    /// A GGUF file is none.
+    pub fn folder(&self) -> Result<Folder<'_>, StageError> {
+        folder(&self.local)
     }
 
     fn form(&self, quantization: Quantization) -> &Form {
@@ -243,11 +256,11 @@ impl BaseModel {
     /// The weights cannot be read; those of a GGUF file are to be quantised, which they are already.
     pub fn decoder(&self, quantization: Quantization) -> Result<Arc<Decoder>, StageError> {
         shared(&self.form(quantization).decoder, || match (&self.local, quantization) {
-            (LocalModel::Directory { .. }, Quantization::None) => {
+            (LocalModel::Directory { .. } | LocalModel::Carried(_), Quantization::None) => {
                 let weights = self.weights()?;
                 Decoder::load(&self.config, &weights, &Device::Cpu, DType::F32).map_err(model_error)
             }
-            (LocalModel::Directory { .. }, Quantization::Nf4) => {
+            (LocalModel::Directory { .. } | LocalModel::Carried(_), Quantization::Nf4) => {
                 let weights = self.weights()?;
                 // Embedding and head keep the type in which they are stored.
                 let dtype = weights.dtype(Param::Embedding).map_err(model_error)?;

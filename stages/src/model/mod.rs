@@ -21,16 +21,20 @@ use parking_lot::Mutex;
 use pipe_engine::{
     context::StageContext,
     kind::{InputPort, PortType, Preview, SourceHost, StageError},
+    spec::{is_builtin, join},
 };
 use pipe_lm::{
     generate::{
         Backend, GeneratorOptions,
         endpoint::{ApiKey, Endpoint, EndpointConfig},
     },
-    origin::{HubSettings, LocalModel, ModelOrigin},
+    origin::{Carried, HubSettings, LocalModel, ModelOrigin},
 };
 
-use crate::prompts::{ChatDate, Purpose, TemplateRef};
+use crate::{
+    builtin,
+    prompts::{ChatDate, Purpose, TemplateRef},
+};
 
 pub use base::{BaseModel, Quantization, Seen};
 pub use error::{model_error, row_error};
@@ -106,6 +110,9 @@ pub(crate) fn preview(
 fn look(source: &ModelOrigin, host: &dyn SourceHost) -> Result<Option<Arc<Seen>>, StageError> {
     if !matches!(source, ModelOrigin::Directory(_) | ModelOrigin::Gguf(_)) {
         return Ok(None);
+    }
+    if let Some(carried) = carried(source, host.base_dir())? {
+        return BaseModel::look(&LocalModel::Carried(carried)).map(Some);
     }
     let here = source.clone().relative_to(host.base_dir());
     let local = here.fetch(&hub(|name| host.env(name)), &|| host.cancelled()).map_err(model_error)?;
@@ -223,6 +230,9 @@ pub fn resolve_local(cx: &StageContext, param: Option<&ModelRef>) -> Result<Arc<
 
 /// Brings a model's files onto this machine, if they are not.
 fn fetch(cx: &StageContext, source: &ModelOrigin) -> Result<LocalModel, StageError> {
+    if let Some(carried) = carried(source, cx.base_dir())? {
+        return Ok(LocalModel::Carried(carried));
+    }
     source
         .clone()
         .relative_to(cx.base_dir())
@@ -237,11 +247,30 @@ fn fetch(cx: &StageContext, source: &ModelOrigin) -> Result<LocalModel, StageErr
 /// It cannot be found; a server has no files.
 pub fn model_files(cx: &StageContext, model: &ModelRef) -> Result<PathBuf, StageError> {
     match model {
-        ModelRef::Files(source) => Ok(place(&fetch(cx, source)?)),
+        ModelRef::Files(source) => match fetch(cx, source)? {
+            LocalModel::Carried(carried) => Err(StageError::user_help(
+                format!("{} writes texts, and is no embedding model", carried.place().display()),
+                "name an embedding model, or leave it at `lsa`",
+            )),
+            local => Ok(place(&local)),
+        },
         ModelRef::Endpoint(e) => {
             Err(StageError::user(format!("{} is a server, and the model's files are needed", e.endpoint)))
         }
     }
+}
+
+/// The built-in model that a path in a file of `folder` names, if it names one.
+fn carried(source: &ModelOrigin, folder: &Path) -> Result<Option<Carried>, StageError> {
+    let ModelOrigin::Directory(path) = source else { return Ok(None) };
+    let path = join(folder, path);
+    if !is_builtin(&path) {
+        return Ok(None);
+    }
+    builtin::model(&path.to_string_lossy()).map(Some).map_err(|error| match error.help {
+        Some(help) => StageError::user_help(error.message, help),
+        None => StageError::user(error.message),
+    })
 }
 
 fn hub<'a>(env: impl Fn(&str) -> Option<&'a str>) -> HubSettings {
@@ -297,6 +326,7 @@ pub fn generator_options(slots: usize) -> GeneratorOptions {
 pub(crate) fn place(model: &LocalModel) -> PathBuf {
     match model {
         LocalModel::Directory { path, .. } | LocalModel::Gguf(path) => path.clone(),
+        LocalModel::Carried(carried) => carried.place(),
     }
 }
 

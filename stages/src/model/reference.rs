@@ -2,7 +2,11 @@
 
 use std::{borrow::Cow, fmt, path::Path};
 
-use pipe_engine::kind::{Finder, Source, SourceHost, StageError};
+use pipe_cache::Digest;
+use pipe_engine::{
+    kind::{Finder, Source, SourceHost, StageError},
+    spec::{BUILTIN, NotBuiltin},
+};
 use pipe_lm::{
     generate::endpoint::Server,
     origin::{
@@ -16,10 +20,11 @@ use serde::{
 };
 use serde_json::{Value, json};
 
-use super::{hub, model_error};
+use super::{carried, hub, model_error};
+use crate::builtin;
 
 /// Which model. A text names files or a server: a Hugging Face directory or a `.gguf` file (relative to the file that
-/// names it), `hf:org/name@revision`, or `http://host:port/v1#name` for an OpenAI-compatible server. An object
+/// names it), `hf:org/name@revision`, `builtin:nano` for the one that this program carries, or `http://host:port/v1#name` for an OpenAI-compatible server. An object
 /// describes a server in detail.
 ///
 /// The model's files enter the key by content, a server by the model's name; paths and addresses do not.
@@ -101,7 +106,7 @@ impl EndpointRef {
 }
 
 /// Beginnings of texts that name a model without being paths.
-pub(crate) const NO_PATHS: [&str; 3] = ["hf:", "http:", "https:"];
+pub(crate) const NO_PATHS: [&str; 4] = ["hf:", "http:", "https:", BUILTIN];
 
 impl ModelRef {
     /// Reads the short form.
@@ -109,6 +114,10 @@ impl ModelRef {
     /// # Errors
     /// What is wrong with it, as a sentence.
     pub fn parse(text: &str) -> Result<Self, String> {
+        if text.trim().starts_with(BUILTIN) {
+            let told = |e: NotBuiltin| e.help.iter().fold(e.message.clone(), |all, help| format!("{all}; {help}"));
+            builtin::model(text.trim()).map_err(told)?;
+        }
         match ModelOrigin::parse(text).map_err(|e| format!("failed to {e}"))? {
             ModelOrigin::Endpoint { url } => match url.split_once('#') {
                 Some((url, model)) if !model.is_empty() => {
@@ -174,6 +183,13 @@ fn identity(source: &ModelOrigin, host: &dyn SourceHost, generates: bool) -> Res
         let missing = || OriginError::NotThere { path: path.to_owned() };
         if path.exists() { Ok(()) } else { Err(model_error(missing())) }
     };
+    if let Some(carried) = carried(source, host.base_dir())? {
+        // As of a folder with these files: it is the same model.
+        let digest = |(name, bytes): &(&str, &[u8])| ((*name).to_owned(), json!(Digest::of_bytes(bytes).to_string()));
+        let mut files: serde_json::Map<String, Value> = carried.files.iter().map(digest).collect();
+        files.extend(reading(carried).map(|version| ("reading".to_owned(), json!(version))));
+        return Ok(Value::Object(files));
+    }
     match source.clone().relative_to(host.base_dir()) {
         ModelOrigin::Directory(dir) => {
             there(&dir)?;
@@ -257,7 +273,7 @@ impl JsonSchema for ModelRef {
         let endpoint = generator.subschema_for::<EndpointRef>();
         json_schema!({
             "description": "Which model: a Hugging Face directory or a .gguf file (relative to the file that names \
-                            it), hf:org/name@revision, \
+                            it), hf:org/name@revision, builtin:nano, \
                             http://host:port/v1#name for an OpenAI-compatible server, or an object that describes a \
                             server.",
             "anyOf": [{ "type": "string", "minLength": 1, "x-path": NO_PATHS }, endpoint],

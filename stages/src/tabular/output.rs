@@ -22,6 +22,8 @@ use super::{
 pub trait Sink {
     /// The schema of all batches that follow. Called a second time, it voids everything written so far.
     fn begin(&mut self, schema: &SchemaRef) -> Result<(), StageError>;
+    /// Where the next rows are from: their file, and the line of each, as far as rows have lines.
+    fn at(&mut self, _file: &Path, _lines: &[u64]) {}
     /// The next rows.
     fn write(&mut self, batch: &RecordBatch) -> Result<(), StageError>;
 }

@@ -177,7 +177,10 @@ fn write_all<F: RowFormat>(
             }
         });
         for built in receiver {
-            sink.write(&output.selected(&built?)?)?;
+            let built = built?;
+            let rows = output.selected(&built)?;
+            sink.at(&built.path, &built.lines);
+            sink.write(&rows)?;
         }
         Ok(output.rows())
     })

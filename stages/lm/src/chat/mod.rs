@@ -10,7 +10,7 @@ mod json;
 mod python;
 mod turns;
 
-use std::{borrow::Cow, path::Path};
+use std::borrow::Cow;
 
 use minijinja::{Environment, ErrorKind, Value, value::Serde};
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,7 @@ pub use turns::Turns;
 use turns::generation_blocks;
 
 use crate::{
+    folder::Folder,
     template,
     tokenizer::{SpecialTokens, Tokenizer, TokenizerConfig, TokenizerError},
 };
@@ -68,7 +69,7 @@ impl ChatTemplate {
     ///
     /// # Errors
     /// A file cannot be read, or the template is not valid Jinja.
-    pub fn from_dir(dir: &Path) -> Result<Option<Self>, ChatError> {
+    pub fn from_dir<'a>(dir: impl Into<Folder<'a>>) -> Result<Option<Self>, ChatError> {
         let config = TokenizerConfig::from_dir(dir)?;
         config.chat_template.map(|source| Self::new(&source, config.special)).transpose()
     }

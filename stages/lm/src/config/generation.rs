@@ -1,10 +1,9 @@
 //! `generation_config.json`: what the model's authors recommend for sampling.
 
-use std::path::Path;
-
 use serde::Deserialize;
 
 use super::{ConfigError, ConfigProblem, raw::Ids};
+use crate::folder::Folder;
 
 /// The keys of `generation_config.json` that this crate knows. Nothing here is applied unasked except the stop tokens.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -44,9 +43,11 @@ impl GenerationDefaults {
     ///
     /// # Errors
     /// The file exists but cannot be read or parsed.
-    pub fn from_dir(dir: &Path) -> Result<Self, ConfigError> {
-        let path = dir.join("generation_config.json");
-        let text = match std::fs::read_to_string(&path) {
+    pub fn from_dir<'a>(dir: impl Into<Folder<'a>>) -> Result<Self, ConfigError> {
+        const NAME: &str = "generation_config.json";
+        let dir = dir.into();
+        let path = dir.place(NAME);
+        let text = match dir.text(NAME) {
             Ok(text) => text,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(source) => return Err(ConfigError::Read { path, source }),

@@ -17,6 +17,8 @@ pub use generation::GenerationDefaults;
 pub use linear::Linear;
 pub use rope::{Rope, RopeScaling};
 
+use crate::folder::Folder;
+
 /// Which normalisation a block uses. Neither has a bias in the supported families.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NormKind {
@@ -120,9 +122,11 @@ impl DecoderConfig {
     ///
     /// # Errors The file is missing or is not JSON, a key has the wrong type or an impossible value, or the
     /// architecture, rope type or quantisation is not supported: the message names file, key and value.
-    pub fn from_dir(dir: &Path) -> Result<Self, ConfigError> {
-        let path = dir.join("config.json");
-        let text = std::fs::read_to_string(&path).map_err(|source| ConfigError::Read { path: path.clone(), source })?;
+    pub fn from_dir<'a>(dir: impl Into<Folder<'a>>) -> Result<Self, ConfigError> {
+        const NAME: &str = "config.json";
+        let dir = dir.into();
+        let path = dir.place(NAME);
+        let text = dir.text(NAME).map_err(|source| ConfigError::Read { path: path.clone(), source })?;
         Self::from_json(&text, &path)
     }
 

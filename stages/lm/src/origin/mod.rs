@@ -12,6 +12,7 @@ mod web;
 
 use std::path::{Path, PathBuf};
 
+pub use crate::folder::{Carried, Folder};
 pub use check::{check_decoder, check_embedder};
 pub use files::{files_of, name_in};
 pub use hub::{Fault, HubDataset, HubError, HubModel, HubSettings, Wanted};
@@ -138,6 +139,19 @@ pub enum LocalModel {
     },
     /// A GGUF file.
     Gguf(PathBuf),
+    /// The program's own.
+    Carried(Carried),
+}
+
+impl LocalModel {
+    /// The folder of its files; a GGUF file is none.
+    pub fn folder(&self) -> Option<Folder<'_>> {
+        match self {
+            Self::Directory { path, .. } => Some(path.into()),
+            Self::Carried(carried) => Some((*carried).into()),
+            Self::Gguf(_) => None,
+        }
+    }
 }
 
 /// Why a model could not be found.

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::Folder;
 use crate::{
     config::{DecoderConfig, GenerationDefaults},
     tokenizer::TokenizerConfig,
@@ -51,12 +52,12 @@ struct ModelPart {
 /// that `pretrain` makes.
 ///
 /// Of a directory that cannot be read nothing is said here: opening it does.
-pub fn reading(dir: &Path) -> Option<u32> {
-    reads_alike(dir).is_some_and(|alike| !alike).then_some(READING)
+pub fn reading<'a>(dir: impl Into<Folder<'a>>) -> Option<u32> {
+    reads_alike(dir.into()).is_some_and(|alike| !alike).then_some(READING)
 }
 
-fn reads_alike(dir: &Path) -> Option<bool> {
-    let text = std::fs::read_to_string(dir.join("tokenizer.json")).ok()?;
+fn reads_alike(dir: Folder<'_>) -> Option<bool> {
+    let text = dir.text("tokenizer.json").ok()?;
     let file: TokenizerFile = serde_json::from_str(&crate::json::plain(&text)).ok()?;
     let kind = |part: &Value| part["type"].as_str().map(str::to_owned);
     let plain = file.model.kind.as_deref() == Some("BPE")

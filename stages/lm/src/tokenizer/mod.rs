@@ -8,7 +8,7 @@ mod joint;
 mod special;
 mod train;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rayon::prelude::*;
 use tokenizers::{ModelWrapper, PostProcessorWrapper};
@@ -17,7 +17,7 @@ pub use joint::Joint;
 pub use special::{SpecialTokens, TokenizerConfig};
 pub use train::{EOS, train_bpe};
 
-use crate::{config::DecoderConfig, quiet::caught};
+use crate::{config::DecoderConfig, folder::Folder, quiet::caught};
 
 /// A tokenizer with its named special tokens.
 #[derive(Clone)]
@@ -39,9 +39,11 @@ impl Tokenizer {
     ///
     /// # Errors
     /// A file is missing or malformed, or a named special token is not in the vocabulary.
-    pub fn from_dir(dir: &Path) -> Result<Self, TokenizerError> {
-        let place = dir.join("tokenizer.json");
-        let bytes = std::fs::read(&place).map_err(|source| TokenizerError::Read { path: place.clone(), source })?;
+    pub fn from_dir<'a>(dir: impl Into<Folder<'a>>) -> Result<Self, TokenizerError> {
+        const NAME: &str = "tokenizer.json";
+        let dir = dir.into();
+        let place = dir.place(NAME);
+        let bytes = dir.bytes(NAME).map_err(|source| TokenizerError::Read { path: place.clone(), source })?;
         let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
         let inner = without_panic(|| tokenizers::Tokenizer::from_bytes(text))
             .map_err(|source| TokenizerError::Format { path: place.clone(), source })?;

@@ -1,10 +1,9 @@
 //! `tokenizer_config.json`: the names of the special tokens and the chat template.
 
-use std::path::Path;
-
 use serde::Deserialize;
 
 use super::TokenizerError;
+use crate::folder::Folder;
 
 /// Special tokens by role, in their spelling.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -87,34 +86,35 @@ impl TokenizerConfig {
     ///
     /// # Errors
     /// A file exists but cannot be read or parsed.
-    pub fn from_dir(dir: &Path) -> Result<Self, TokenizerError> {
-        let mut config = read(&dir.join("tokenizer_config.json"))?.unwrap_or_default();
-        if let Some(map) = read(&dir.join("special_tokens_map.json"))? {
+    pub fn from_dir<'a>(dir: impl Into<Folder<'a>>) -> Result<Self, TokenizerError> {
+        let dir = dir.into();
+        let mut config = read(dir, "tokenizer_config.json")?.unwrap_or_default();
+        if let Some(map) = read(dir, "special_tokens_map.json")? {
             let special = &mut config.special;
             special.bos_token = special.bos_token.take().or(map.special.bos_token);
             special.eos_token = special.eos_token.take().or(map.special.eos_token);
             special.pad_token = special.pad_token.take().or(map.special.pad_token);
             special.unk_token = special.unk_token.take().or(map.special.unk_token);
         }
-        if let Some(template) = text(&dir.join("chat_template.jinja"))? {
+        if let Some(template) = text(dir, "chat_template.jinja")? {
             config.chat_template = Some(template);
         }
         Ok(config)
     }
 }
 
-fn text(path: &Path) -> Result<Option<String>, TokenizerError> {
-    match std::fs::read_to_string(path) {
+fn text(dir: Folder<'_>, name: &str) -> Result<Option<String>, TokenizerError> {
+    match dir.text(name) {
         Ok(text) => Ok(Some(text)),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(TokenizerError::Read { path: path.to_owned(), source }),
+        Err(source) => Err(TokenizerError::Read { path: dir.place(name), source }),
     }
 }
 
-fn read(path: &Path) -> Result<Option<TokenizerConfig>, TokenizerError> {
-    let Some(text) = text(path)? else { return Ok(None) };
+fn read(dir: Folder<'_>, name: &str) -> Result<Option<TokenizerConfig>, TokenizerError> {
+    let Some(text) = text(dir, name)? else { return Ok(None) };
     let raw: Raw =
-        crate::json::parse(&text).map_err(|source| TokenizerError::Config { path: path.to_owned(), source })?;
+        crate::json::parse(&text).map_err(|source| TokenizerError::Config { path: dir.place(name), source })?;
     let token = |t: Option<Token>| t.map(Token::text);
     Ok(Some(TokenizerConfig {
         special: SpecialTokens {

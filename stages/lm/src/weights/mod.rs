@@ -8,18 +8,22 @@ mod names;
 mod safetensors_files;
 mod write;
 
-use std::{collections::BTreeMap, ops::Range, path::Path};
+use std::{collections::BTreeMap, ops::Range};
 
 use candle_core::{DType, Device, Tensor};
 
 pub use error::WeightsError;
 pub use names::{LayerParam, Param};
+use safetensors_files::SINGLE;
 pub(crate) use safetensors_files::SafetensorsFiles;
 pub(crate) use write::temporary_beside;
 pub use write::{TensorSet, write_safetensors, write_sharded};
 
 pub use crate::config::Linear;
-use crate::config::{DecoderConfig, Family};
+use crate::{
+    config::{DecoderConfig, Family},
+    folder::{Carried, Folder},
+};
 
 /// The tensors of one model, complete and of the right shapes.
 #[derive(Debug)]
@@ -44,9 +48,21 @@ impl Weights {
     ///
     /// # Errors A file is missing, truncated or malformed; a tensor is missing, unexpected, of the wrong shape, or of a
     /// type other than f32, f16 or bf16. The message names file and tensor.
-    pub fn from_dir(dir: &Path, config: &DecoderConfig) -> Result<Self, WeightsError> {
-        let files = SafetensorsFiles::open_dir(dir)?;
-        Self::checked(Backend::Files(files), config)
+    pub fn from_dir<'a>(dir: impl Into<Folder<'a>>, config: &DecoderConfig) -> Result<Self, WeightsError> {
+        match dir.into() {
+            Folder::Disk(dir) => Self::checked(Backend::Files(SafetensorsFiles::open_dir(dir)?), config),
+            Folder::Carried(carried) => Self::carried(carried, config),
+        }
+    }
+
+    /// Those of a model that the program carries: a small one, in one file.
+    fn carried(carried: Carried, config: &DecoderConfig) -> Result<Self, WeightsError> {
+        let path = Folder::from(carried).place(SINGLE);
+        let bytes = Folder::from(carried).bytes(SINGLE);
+        let bytes = bytes.map_err(|source| WeightsError::Io { action: "read", path: path.clone(), source })?;
+        let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu);
+        let tensors = tensors.map_err(|source| WeightsError::Tensor { name: path.display().to_string(), source })?;
+        Self::from_tensors(tensors.into_iter().collect(), config)
     }
 
     /// Takes tensors by their Hugging Face names, such as a new model's or a merged one's.

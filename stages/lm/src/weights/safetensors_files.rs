@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use super::WeightsError;
 
-const SINGLE: &str = "model.safetensors";
+pub(super) const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 
 /// Where a tensor lies.

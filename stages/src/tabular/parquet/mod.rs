@@ -66,7 +66,9 @@ pub(crate) fn read(files: &[PathBuf], options: &ReadOptions, sink: &mut dyn Sink
         while let Some(batch) = guarded(|| reader.next().transpose()).map_err(damaged)? {
             let batch = plain_batch(&batch, first).map_err(|e| failed(e.to_string()))?;
             left -= batch.num_rows();
-            sink.write(&output.selected(&Built { batch, path: path.clone(), lines: Vec::new() })?)?;
+            let rows = output.selected(&Built { batch, path: path.clone(), lines: Vec::new() })?;
+            sink.at(path, &[]);
+            sink.write(&rows)?;
         }
         if left == 0 {
             break;

@@ -3,7 +3,7 @@
 mod conversations;
 mod squad;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use arrow::{
     array::{ArrayRef, AsArray, ListArray, RecordBatch, StringArray, StructArray},
@@ -121,6 +121,11 @@ impl Sink for Shaped<'_> {
         self.sink.begin(output.schema())?;
         self.output = Some(output);
         Ok(())
+    }
+
+    fn at(&mut self, file: &Path, _lines: &[u64]) {
+        // One row becomes several: they have no lines.
+        self.sink.at(file, &[]);
     }
 
     fn write(&mut self, batch: &RecordBatch) -> Result<(), StageError> {
