@@ -16,6 +16,7 @@ mod mistakes;
 mod own_domain;
 mod plans;
 mod programs;
+mod readme;
 mod reference;
 mod reruns;
 mod stores_found;
