@@ -60,9 +60,9 @@ fn rows_that_are_in_the_memo_are_counted_before_a_run() {
 #[test]
 fn attempts_that_are_in_the_memo_are_counted() {
     let pipeline = |count: usize| {
-        "pipeline: p\nstages:\n  world: { kind: embedded_world, params: { seeds: 12, exam_items: 6 } }\n  more: { kind: \
-         generate, inputs: { seeds: world.seeds }, params: { model: MODEL, count: N, max_new_tokens: 48, filters: { \
-         rouge_l: null } } }\n"
+        "pipeline: p\nstages:\n  world: { kind: embedded_world, params: { seeds: 12, exam_items: 6 } }\n  more: { \
+         kind: generate, inputs: { seeds: world.seeds }, params: { model: MODEL, count: N, max_new_tokens: 48, \
+         filters: { rouge_l: null } } }\n"
             .replace("MODEL", &nano())
             .replace("N,", &format!("{count},"))
     };
@@ -97,8 +97,8 @@ fn what_a_model_cannot_do_is_known_before_a_run() {
     check(keyed, &["✗ a", "the environment variable `NO_SUCH_KEY`", "is not set"]);
     let chat = "  a: { kind: respond, inputs: { instructions: rows }, params: { model: NANO, template: chat } }";
     check(chat, &["✗ a", "makes a conversation, and the model has no chat template"]);
-    let twice = "  base: { kind: export, params: { model: NANO } }\n  a: { kind: respond, inputs: { instructions: rows, \
-                 model: base }, params: { model: NANO } }";
+    let twice = "  base: { kind: export, params: { model: NANO } }\n  a: { kind: respond, inputs: { instructions: \
+                 rows, model: base }, params: { model: NANO } }";
     check(twice, &["✗ a", "the model is given twice"]);
     let quantized = "  a: { kind: respond, inputs: { instructions: rows }, params: { model: 'http://localhost:1/v1#m', \
                      quantization: nf4 } }";
@@ -123,8 +123,8 @@ fn what_a_stage_would_fail_on_is_known_before_a_run() {
         |params: &str| format!("{{ kind: train, inputs: {{ examples: rows }}, params: {{ model: NANO, {params} }} }}");
     check(&train("lora: { target_modules: [query_proj] }"), &["✗ a", "query_proj"]);
     check(&train("max_seq_len: 100000"), &["✗ a", "`max_seq_len` is 100000, and the model's context is"]);
-    let query = "{ kind: retrieve, inputs: { queries: rows, corpus: rows }, params: { method: none, query_template: '{{ \
-                 instrction }}' } }";
+    let query = "{ kind: retrieve, inputs: { queries: rows, corpus: rows }, params: { method: none, query_template: \
+                 '{{ instrction }}' } }";
     check(query, &["✗ a", "`queries` needs a column `instrction`"]);
     let program = "{ kind: command, params: { argv: [no-such-program, x], outputs: { r: { format: jsonl } } } }";
     check(program, &["✗ a", "there is no program `no-such-program` in PATH"]);
@@ -132,9 +132,9 @@ fn what_a_stage_would_fail_on_is_known_before_a_run() {
 
 #[test]
 fn servers_are_named_where_they_answer() {
-    let text = "pipeline: p\nstages:\n  rows: { kind: table, params: { path: rows.jsonl } }\n  a: { kind: respond, inputs: \
-                { instructions: rows }, params: { model: 'http://gpu-box:8000/v1#llama' } }\n  b: { kind: table, \
-                params: { path: rows.jsonl, limit: 1 }, resources: { gpu: 2 } }\n";
+    let text = "pipeline: p\nstages:\n  rows: { kind: table, params: { path: rows.jsonl } }\n  a: { kind: respond, \
+                inputs: { instructions: rows }, params: { model: 'http://gpu-box:8000/v1#llama' } }\n  b: \
+                { kind: table, params: { path: rows.jsonl, limit: 1 }, resources: { gpu: 2 } }\n";
     let project = TestEnvironment::with(&[("p.yaml", text), ("rows.jsonl", &questions(2))]);
     let plan = project.ok(&["plan", "p.yaml"]).stdout;
     assert!(plan.contains("[server gpu-box:8000, model llama]") && plan.contains("[2 gpu]"), "{plan}");

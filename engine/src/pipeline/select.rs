@@ -7,7 +7,8 @@
 //! - and upstream of (or named by) one of `until`, if it is given;
 //! - and part of one of `variants`, if it is given.
 //!
-//! Each of these has to have something that is selected: `--only b --until a` is refused where `b` does not lead to `a`.
+//! Each of these has to have something that is selected: `--only b --until a` is refused where `b` does not lead to
+//! `a`.
 //!
 //! A node that is not selected never runs: its result is used when the store has it, and the selected nodes that need
 //! it are skipped when it has not. `force` makes selected nodes run although the store has their results, and forgets

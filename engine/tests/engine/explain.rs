@@ -64,8 +64,8 @@ fn sources_and_environment() {
 
 #[test]
 fn the_words_that_changed_in_a_text() {
-    let yaml = "pipeline: p\nstages:\n  pool: { kind: lines, params: { lines: [x] } }\n  map: { kind: map, inputs: { in: \
-                pool }, params: { file: mark.txt } }\n";
+    let yaml = "pipeline: p\nstages:\n  pool: { kind: lines, params: { lines: [x] } }\n  map: { kind: map, inputs: { \
+                in: pool }, params: { file: mark.txt } }\n";
     let lab = Lab::new();
     lab.write("mark.txt", "You are an expert.\nAnswer in one short sentence.\n");
     assert_eq!(lab.run(yaml).failures(), [""; 0]);
@@ -85,8 +85,8 @@ fn long_texts_in_parameters_are_compared_word_by_word() {
     let lab = Lab::new();
     let yaml = |mark: &str| {
         format!(
-            "pipeline: p\nstages:\n  pool: {{ kind: lines, params: {{ lines: [x] }} }}\n  loud: {{ kind: upper, inputs: \
-             {{ in: pool }}, params: {{ mark: '{mark}' }} }}\n"
+            "pipeline: p\nstages:\n  pool: {{ kind: lines, params: {{ lines: [x] }} }}\n  loud: {{ kind: upper, \
+             inputs: {{ in: pool }}, params: {{ mark: '{mark}' }} }}\n"
         )
     };
     let long = "one two three four five six seven eight nine ten eleven twelve thirteen";

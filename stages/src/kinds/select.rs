@@ -123,8 +123,8 @@ fn problems(step: &Step) -> Vec<(String, Wrong)> {
 /// What the kind makes of little.
 #[cfg(test)]
 pub(crate) const GOLDEN: crate::golden::Golden = crate::golden::Golden {
-    stage: "inputs: { rows: table, other: table }, params: { steps: [ { filter: \"id > 0 and 'item' in instruction\" }, \
-            { set: { words: 'instruction|wordcount', twice: 'labels + labels', origin: \"'hand'\", weight: 0.5 } }, \
+    stage: "inputs: { rows: table, other: table }, params: { steps: [ { filter: \"id > 0 and 'item' in instruction\" \
+            }, { set: { words: 'instruction|wordcount', twice: 'labels + labels', origin: \"'hand'\", weight: 0.5 } }, \
             { rename: { output: answer } }, { join: { on: id, columns: [output], how: left } }, { sample: { rows: 3, \
             seed: 1 } }, { concatenate: fill }, { drop_empty: [labels] }, { sort: [{ id: desc }] }, { drop: [task] }, \
             { distinct: [id] } ] }",

@@ -140,7 +140,8 @@ impl BaseModel {
         Ok(model)
     }
 
-    /// Whether a model can be opened, as far as everything but its weights says; and what it is. Each is looked at once.
+    /// Whether a model can be opened, as far as everything but its weights says; and what it is. Each is looked at
+    /// once.
     ///
     /// # Errors
     /// As [`BaseModel::open`].

@@ -30,9 +30,9 @@ fn turn(role: &str, content: &str) -> Value {
 /// A stage that trains on the rows of a file.
 fn training(name: &str, rows: &str, more: &str) -> String {
     format!(
-        "  {name}_rows: {{ kind: table, params: {{ path: {rows} }} }}\n  {name}:\n    kind: train\n    inputs: {{ examples: \
-         {name}_rows }}\n    params: {{ model: base, lora: {{ r: 2 }}, budget: {{ steps: 2 }}, micro_batch_size: 4, \
-         gradient_accumulation_steps: 1{more} }}\n"
+        "  {name}_rows: {{ kind: table, params: {{ path: {rows} }} }}\n  {name}:\n    kind: train\n    inputs: {{ \
+         examples: {name}_rows }}\n    params: {{ model: base, lora: {{ r: 2 }}, budget: {{ steps: 2 }}, \
+         micro_batch_size: 4, gradient_accumulation_steps: 1{more} }}\n"
     )
 }
 

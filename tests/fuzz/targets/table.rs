@@ -36,7 +36,11 @@ fuzz_target!(init: drop(std::panic::take_hook()), |data: &[u8]| {
     let format = formats[usize::from(choice) % formats.len()];
     let path: PathBuf = FOLDER.with(|folder| folder.path().join("rows"));
     fs::write(&path, bytes).expect("written");
-    let options = ReadOptions { quote: (choice & 0x80 == 0).then_some(b'"'), whole_files: choice & 0x40 != 0, ..ReadOptions::default() };
+    let options = ReadOptions {
+        quote: (choice & 0x80 == 0).then_some(b'"'),
+        whole_files: choice & 0x40 != 0,
+        ..ReadOptions::default()
+    };
     let files = [path];
     let _ = peek(&files, format, &options);
     let _ = read(&files, format, &options, &mut Printed);

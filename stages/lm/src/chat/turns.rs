@@ -1,8 +1,9 @@
 //! Which characters of a rendered conversation the assistant says, so that a model is trained on all of its turns.
 //!
-//! A template with `{% generation %}` blocks says so itself, as `transformers` reads it (`return_assistant_tokens_mask`,
-//! which TRL's `assistant_only_loss` asks for). Of any other template, a turn is what follows the prompt that the model
-//! would have been given there, up to the prompt of the next turn, as TRL splits a prompt from its completion.
+//! A template with `{% generation %}` blocks says so itself, as `transformers` reads it
+//! (`return_assistant_tokens_mask`, which TRL's `assistant_only_loss` asks for). Of any other template, a turn is what
+//! follows the prompt that the model would have been given there, up to the prompt of the next turn, as TRL splits a
+//! prompt from its completion.
 
 use std::{borrow::Cow, ops::Range};
 
@@ -81,8 +82,8 @@ impl ChatTemplate {
     /// of the first user turn, as in [`ChatTemplate::conversation`].
     ///
     /// # Errors
-    /// As [`ChatTemplate::render`]; the template writes a turn in a way that cannot be found again when the conversation
-    /// goes on.
+    /// As [`ChatTemplate::render`]; the template writes a turn in a way that cannot be found again when the
+    /// conversation goes on.
     pub fn turns(&self, messages: &[Message], options: &ChatOptions) -> Result<Turns, ChatError> {
         let options = ChatOptions { add_generation_prompt: false, ..options.clone() };
         let clean = |message: &Message| Message::new(&*message.role, message.content.replace([BEGIN, END], ""));
@@ -137,8 +138,8 @@ impl ChatTemplate {
         if whole.starts_with(&*after) {
             return Ok(start..after.len());
         }
-        // The last turn is written in another way than those before it (without its thoughts): it ends where what stands
-        // behind an answer does.
+        // The last turn is written in another way than those before it (without its thoughts): it ends where what
+        // stands behind an answer does.
         let answered: Vec<Message> = before.iter().cloned().chain([Message::new(&*turn.role, ANSWER)]).collect();
         let answered = self.render(&answered, options)?;
         let behind = answered.rsplit_once(ANSWER).map(|(_, behind)| behind).filter(|behind| !behind.is_empty());

@@ -243,8 +243,8 @@ fn rows_of_another_shape_are_told_so() {
     assert!(fails("path: r.jsonl, shape: sharegpt").contains("row 1 has a turn of `teacher`"));
     assert!(fails("path: r.jsonl, shape: squad").contains("there is no column `question`"));
     // Where no shape is given, and columns are missed, it is proposed.
-    let stages = "  t: { kind: table, params: { path: r.jsonl } }\n  s: { kind: generate, inputs: { seeds: t }, params: \
-                  { count: 1, model: 'http://localhost:1/v1#m' } }\n";
+    let stages = "  t: { kind: table, params: { path: r.jsonl } }\n  s: { kind: generate, inputs: { seeds: t }, \
+                  params: { count: 1, model: 'http://localhost:1/v1#m' } }\n";
     let ran = lab.run_stages(stages);
     let help = ran.pick(|e| match e {
         pipe_engine::events::EventKind::Failed { help, .. } => help.clone(),

@@ -161,7 +161,8 @@ mod tests {
         use proptest::{prelude::*, test_runner::Config};
         let text = "[a-c水。.\"  \n\n]{0,80}";
         let unit = prop_oneof![Just(ChunkUnit::Words), Just(ChunkUnit::Characters)];
-        proptest!(Config { failure_persistence: None, ..Config::default() }, |(text in text, size in 1usize..9, overlap in 0usize..8, unit in unit)| {
+        let config = Config { failure_persistence: None, ..Config::default() };
+        proptest!(config, |(text in text, size in 1usize..9, overlap in 0usize..8, unit in unit)| {
             let overlap = overlap.min(size - 1);
             let found = windows(&text, Chunking { size, overlap, unit });
             let mut covered = 0;

@@ -65,8 +65,8 @@ impl HubSettings {
         Ok(commit)
     }
 
-    /// Brings files of a commit into the cache, and says what they are called and where they are, by name. What is there
-    /// is not asked for again; offline it must be there.
+    /// Brings files of a commit into the cache, and says what they are called and where they are, by name. What is
+    /// there is not asked for again; offline it must be there.
     ///
     /// # Errors
     /// The hub cannot be reached, does not let this token in or does not know the file; offline, the cache lacks
