@@ -75,8 +75,8 @@ fn list(format: Format) -> Result<(), CliError> {
     }
     table.write(&mut output::stdout(), color_on_stdout())?;
     say(format_args!(
-        "a pipeline says `include: {BUILTIN}method.yaml` and `model: {BUILTIN}nano`; `pipe run {BUILTIN}quickstart.yaml` \
-         runs one"
+        "a pipeline says `include: {BUILTIN}method.yaml` and `model: {BUILTIN}nano`; \
+         `pipe run {BUILTIN}quickstart.yaml` runs one"
     ));
     Ok(())
 }

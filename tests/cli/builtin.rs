@@ -10,9 +10,9 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 fn pipeline(include: &str, model: &str) -> String {
     format!(
         "pipeline: p\ninclude: {include}\nvars: {{ n_seeds: 20, n_synthetic: 8, budget: {{ steps: 2 }}, batch_size: 4, \
-         model: '{model}' }}\nstages:\n  world: {{ override: true, kind: embedded_world, params: {{ draw: \"${{draw}}\", \
-         exam_items: 33 }} }}\n  whole: {{ kind: export, inputs: {{ adapter: adapter }}, params: {{ model: \"${{model}}\" \
-         }} }}\n"
+         model: '{model}' }}\nstages:\n  world: {{ override: true, kind: embedded_world, params: {{ draw: \
+         \"${{draw}}\", exam_items: 33 }} }}\n  whole: {{ kind: export, inputs: {{ adapter: adapter }}, \
+         params: {{ model: \"${{model}}\" }} }}\n"
     )
 }
 
@@ -116,8 +116,8 @@ fn mistakes_are_shown_where_they_are() {
     assert!(unknown.contains("there is no built-in file `method.yml`"), "{unknown}");
     assert!(unknown.contains("did you mean `method.yaml`?"), "{unknown}");
     let model = problem(
-        "pipeline: p\nstages:\n  t: { kind: table, params: { path: a.csv } }\n  e: { kind: evaluate, inputs: { items: t }, \
-         params: { model: builtin:nani } }\n",
+        "pipeline: p\nstages:\n  t: { kind: table, params: { path: a.csv } }\n  e: { kind: evaluate, \
+         inputs: { items: t }, params: { model: builtin:nani } }\n",
     );
     assert!(model.contains("did you mean `nano`?") && model.contains("p.yaml:4:"), "{model}");
     // Inside the built-in file, with its lines.

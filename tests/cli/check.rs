@@ -55,7 +55,8 @@ fn wrong(seeds: &str, exam: &str, code: i32, wanted: &[&str]) {
 #[test]
 fn an_exam_that_was_seen_is_told_with_both_places() {
     let exam = format!(
-        "{EXAM}c,who signs the REPORT,The treasurer.\nd,What is the yearly rate of the bond in May?,Three.\ne,What is the rate of the bond in June?,Four.\n"
+        "{EXAM}c,who signs the REPORT,The treasurer.\nd,What is the yearly rate of the bond in May?,Three.\ne,What is \
+         the rate of the bond in June?,Four.\n"
     );
     let near = "data/exam.csv:5: What is the yearly rate of the bond in May?";
     wrong(

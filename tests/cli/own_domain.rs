@@ -107,8 +107,8 @@ fn from_50_pairs_and_a_folder_of_text_to_a_table_of_arms() {
     std::fs::remove_dir_all(project.file("data/documents")).unwrap();
     for thing in ["invoice", "budget", "ledger", "receipt", "contract"] {
         let text = format!(
-            "# The {thing}\n\nThe {thing} is signed by the head of its office. It is filed in the {thing} cabinet on the \
-             second floor.\n"
+            "# The {thing}\n\nThe {thing} is signed by the head of its office. It is filed in the {thing} \
+             cabinet on the second floor.\n"
         );
         project.write(&format!("data/documents/{thing}.md"), &text);
     }

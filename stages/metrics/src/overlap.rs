@@ -75,8 +75,8 @@ pub fn repeated_within<'a>(texts: impl IntoIterator<Item = &'a str>) -> Vec<Over
 /// So many words in a row are compared; a shorter text is found nowhere, because it may stand anywhere.
 const GRAM: usize = 5;
 
-/// For each of `texts` the document that has most of it: of its runs of five words, the share `share` or more. Exact are
-/// those that stand there whole.
+/// For each of `texts` the document that has most of it: of its runs of five words, the share `share` or more. Exact
+/// are those that stand there whole.
 pub fn contained<'a>(
     texts: impl IntoIterator<Item = &'a str>,
     documents: impl IntoIterator<Item = &'a str>,

@@ -139,7 +139,7 @@ fn ids(input: &Input, found: &mut Vec<Finding>) {
     push(
         found,
         input.finding(Severity::Error, "id::missing", message, blank),
-        "fill it in, or leave the column out (`columns` names those that are kept): rows are then known by their number",
+        "fill it in, or leave the column out (`columns` names those that are kept): rows then go by their number",
     );
     let mut first: HashMap<&str, usize> = HashMap::new();
     let mut double = Vec::new();

@@ -11,7 +11,9 @@ use arrow::{
 };
 use pipe_engine::{
     context::{PendingRows, RowSink, StageContext},
-    kind::{Column, Increment, InputPort, OutputPort, ParamProblem, PortType, Ports, Role, Source, StageError, StageKind},
+    kind::{
+        Column, Increment, InputPort, OutputPort, ParamProblem, PortType, Ports, Role, Source, StageError, StageKind,
+    },
 };
 use pipe_lm::embed::Pooling;
 use pipe_retrieval::{Stemmer, StopWords};

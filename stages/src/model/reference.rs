@@ -24,8 +24,8 @@ use super::{carried, hub, model_error};
 use crate::builtin;
 
 /// Which model. A text names files or a server: a Hugging Face directory or a `.gguf` file (relative to the file that
-/// names it), `hf:org/name@revision`, `builtin:nano` for the one that this program carries, or `http://host:port/v1#name` for an OpenAI-compatible server. An object
-/// describes a server in detail.
+/// names it), `hf:org/name@revision`, `builtin:nano` for the one that this program carries, or
+/// `http://host:port/v1#name` for an OpenAI-compatible server. An object describes a server in detail.
 ///
 /// The model's files enter the key by content, a server by the model's name; paths and addresses do not.
 #[derive(Debug, Clone, PartialEq)]
