@@ -13,8 +13,8 @@ use pipe_engine::{
     kind::{OutputPort, ParamProblem, Ports, Preview, Source, SourceHost, StageError, StageKind},
 };
 
-use self::{files::Reading, remote::Around};
 pub use self::params::{HeaderLine, OneOrMany, Quotes, TableParams, TextRows};
+use self::{files::Reading, remote::Around};
 use crate::tabular::{self, OutputSink};
 
 /// The kind.
