@@ -11,6 +11,14 @@ pub(super) fn description(schema: &Value) -> &str {
     schema["description"].as_str().unwrap_or_default()
 }
 
+/// A value as JSON; lists with room between their items, so that a line can end there.
+fn spaced(value: &Value) -> String {
+    match value {
+        Value::Array(items) => format!("[{}]", items.iter().map(spaced).collect::<Vec<_>>().join(", ")),
+        other => other.to_string(),
+    }
+}
+
 /// The properties of an object, each with its own inside it.
 pub(super) fn parameters(object: &Value, root: &Value, depth: usize) -> Vec<ParamDoc> {
     let required: Vec<&str> = object["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
@@ -26,7 +34,10 @@ pub(super) fn parameters(object: &Value, root: &Value, depth: usize) -> Vec<Para
         } else if let Some(default) = parameter.get("default").filter(|default| !default.is_null()) {
             // The parameters inside it name their own.
             notes.extend(
-                default.as_object().is_none_or(serde_json::Map::is_empty).then(|| format!("default {default}")),
+                default
+                    .as_object()
+                    .is_none_or(serde_json::Map::is_empty)
+                    .then(|| format!("default {}", spaced(default))),
             );
         }
         if parameter["x-operational"] == true {

@@ -72,9 +72,11 @@ pub fn shortened(pieces: Vec<Piece>) -> Vec<Piece> {
             continue;
         };
         let words: Vec<&str> = text.split_inclusive(char::is_whitespace).collect();
+        // White space behind a change is no word.
+        let blank = words.iter().take_while(|word| word.trim().is_empty()).count();
         // A change stands before it, after it, or both.
-        let (before, after) = (if i == 0 { 0 } else { AROUND }, if i == last { 0 } else { AROUND });
-        if words.len() <= before + after + 1 {
+        let (before, after) = (if i == 0 { 0 } else { blank + AROUND }, if i == last { 0 } else { AROUND });
+        if last == 0 || words.len() <= before + after + 1 {
             short.push(Piece::Same(text));
             continue;
         }

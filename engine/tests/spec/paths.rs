@@ -205,7 +205,9 @@ fn paths_in_built_in_files_stay_inside() {
     );
     std::fs::write(&file, "pipeline: p\ninclude: builtin:base.yaml\nvars: { path: 3 }\n").unwrap();
     let wrong = resolve(&load_among(&file, FILES), &registry(), &Overrides::default()).map(|_| ()).unwrap_err();
-    assert!(wrong.to_string().contains("p.yaml:3:15: "), "{wrong}");
+    // Where the parameter stands, and then where its variable got the value.
+    assert!(wrong.to_string().contains("builtin:base.yaml:3:37: `path` must be a text"), "{wrong}");
+    assert_eq!(wrong.items[0].places.len(), 2);
     let main = resolve(&load_among(Path::new("builtin:base.yaml"), FILES), &registry(), &Overrides::default());
     assert_eq!(main.map(|_| ()).unwrap_err().to_string(), "builtin:base.yaml:1:1: the pipeline has no name");
 }

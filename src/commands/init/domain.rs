@@ -192,10 +192,8 @@ pub(super) fn files(domain: Option<&str>, like: Option<&str>) -> Result<Vec<(&'s
 fn stages_of(study: &str) -> String {
     let mut text = String::new();
     if study == "seed_quality" {
-        text.push_str(
-            "\n  # Seeds of another domain, with the same columns.\n  off_domain:\n    kind: table\n \
-             params: { path: data/off_domain.jsonl } # <- change\n",
-        );
+        text.push_str("\n  # Seeds of another domain, with the same columns.\n  off_domain:\n    kind: table\n");
+        text.push_str("    params: { path: data/off_domain.jsonl } # <- change\n");
     }
     let file = BUILTINS.find(&format!("{study}.yaml")).map(|found| found.content);
     let Ok(Content::File(bytes)) = file else { return text };

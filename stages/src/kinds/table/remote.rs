@@ -69,10 +69,8 @@ impl Address {
             "hf" => HubDataset::parse(rest)
                 .map(|(dataset, path)| Self::Dataset(dataset, path))
                 .ok_or_else(|| (format!("`{shown}` names no data set of the hub"), FORM)),
-            "http" | "https" if has_password(path) => Err((
-                format!(
-                    "`{shown}` carries a user or a password, and what stands in a pipeline file is stored and shown"
-                ),
+            "http" | "https" if has_password(path) || shown != path => Err((
+                format!("`{shown}` carries a credential, and what stands in a pipeline file is stored and shown"),
                 "download it with a `command` stage, which sees the variables that it names",
             )),
             "http" | "https" => {

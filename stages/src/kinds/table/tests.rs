@@ -361,7 +361,7 @@ fn addresses_that_nothing_is_read_from_are_told() {
         assert!(said.contains(expect) && !said.contains("secret"), "{path}: {said}");
     };
     check("s3://bucket/rows.csv", "`s3://bucket/rows.csv` is an address that tables are not read from");
-    check("https://me:secret@host/rows.csv", "carries a user or a password");
+    check("https://me:secret@host/rows.csv", "carries a credential");
     check("hf://org/name/rows.csv", "names no data set of the hub");
     check("https://host/rows.csv#part", "is no digest");
 }
