@@ -81,7 +81,7 @@ impl<W: Write> Page<'_, W> {
 
     /// A name in colour, and what it is behind it, on further lines where there is much of it.
     fn entry(&mut self, indent: usize, name: &str, notes: &str) -> io::Result<()> {
-        let lines = wrap(&format!("{name}  {notes}"), WIDTH.saturating_sub(indent));
+        let lines = wrap(&format!("{name}  {notes}"), WIDTH.saturating_sub(indent + 4));
         for (i, line) in lines.iter().enumerate() {
             let (shown, rest) = if i == 0 { line.split_at(name.len().min(line.len())) } else { ("", &line[..]) };
             let shown = if shown.is_empty() { String::new() } else { paint(shown, style::NEW, self.color) };

@@ -70,7 +70,7 @@ fn the_words_that_changed_in_a_text() {
     lab.write("mark.txt", "You are an expert.\nAnswer in one short sentence.\n");
     assert_eq!(lab.run(yaml).failures(), [""; 0]);
     lab.write("mark.txt", "You are a novice.\nAnswer in one short sentence.\n");
-    let changed = "source `file`: You are [-an expert.-]{+a novice.+}⏎Answer in one … ";
+    let changed = "source `file`: You are [-an expert.-]{+a novice.+}⏎Answer in one short sentence.⏎";
     assert_eq!(changes(&lab, yaml, "map"), [changed]);
     // Two results, neither of which is the file's any more.
     lab.run(yaml);
@@ -94,7 +94,7 @@ fn long_texts_in_parameters_are_compared_word_by_word() {
     let other = yaml(&long.replace("seven", "sieben"));
     assert_eq!(
         changes(&lab, &other, "loud"),
-        ["params.mark: … three four five six [-seven-]{+sieben+} eight nine ten … "]
+        ["params.mark: … three four five six [-seven-]{+sieben+} eight nine ten eleven … "]
     );
 }
 
