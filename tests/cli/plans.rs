@@ -75,50 +75,41 @@ fn attempts_that_are_in_the_memo_are_counted() {
     assert_eq!((&more["remembered"]["of"], &more["rows"]), (&Value::Null, &json!(40)));
 }
 
+/// With `stages` below a table `rows` of two questions, `plan` says that one cannot run, in these words.
+fn cannot_run(stages: &str, texts: &[&str]) {
+    let text = format!(
+        "pipeline: p\nstages:\n  rows: {{ kind: table, params: {{ path: rows.jsonl }} }}\n{}\n",
+        stages.replace("NANO", &nano())
+    );
+    let project = TestEnvironment::with(&[("p.yaml", &text), ("rows.jsonl", &questions(2))]);
+    let plan = project.pipe(&["plan", "p.yaml"]);
+    assert_eq!(plan.code, Some(1), "{}{}", plan.stdout, plan.stderr);
+    for text in texts {
+        assert!(plan.stdout.contains(text), "`{text}` is missing:\n{}", plan.stdout);
+    }
+}
+
 #[test]
 fn what_a_model_cannot_do_is_known_before_a_run() {
-    let check = |stages: &str, texts: &[&str]| {
-        let text = format!(
-            "pipeline: p\nstages:\n  rows: {{ kind: table, params: {{ path: rows.jsonl }} }}\n{}\n",
-            stages.replace("NANO", &nano())
-        );
-        let project = TestEnvironment::with(&[("p.yaml", &text), ("rows.jsonl", &questions(2))]);
-        let plan = project.pipe(&["plan", "p.yaml"]);
-        assert_eq!(plan.code, Some(1), "{}{}", plan.stdout, plan.stderr);
-        for text in texts {
-            assert!(plan.stdout.contains(text), "`{text}` is missing:\n{}", plan.stdout);
-        }
-    };
     let adapted = "  adapter: { kind: train, inputs: { examples: rows }, params: { model: NANO } }\n  exam: { kind: \
                    evaluate, inputs: { items: rows, adapter: adapter }, params: { model: 'http://localhost:1/v1#m' } }";
-    check(adapted, &["✗ exam", "is a server: it cannot use the input `adapter`"]);
+    cannot_run(adapted, &["✗ exam", "is a server: it cannot use the input `adapter`"]);
     let keyed = "  a: { kind: respond, inputs: { instructions: rows }, params: { model: { endpoint: 'http://h:1/v1', \
                  model: m, api_key_env: NO_SUCH_KEY } } }";
-    check(keyed, &["✗ a", "the environment variable `NO_SUCH_KEY`", "is not set"]);
+    cannot_run(keyed, &["✗ a", "the environment variable `NO_SUCH_KEY`", "is not set"]);
     let chat = "  a: { kind: respond, inputs: { instructions: rows }, params: { model: NANO, template: chat } }";
-    check(chat, &["✗ a", "makes a conversation, and the model has no chat template"]);
+    cannot_run(chat, &["✗ a", "makes a conversation, and the model has no chat template"]);
     let twice = "  base: { kind: export, params: { model: NANO } }\n  a: { kind: respond, inputs: { instructions: \
                  rows, model: base }, params: { model: NANO } }";
-    check(twice, &["✗ a", "the model is given twice"]);
+    cannot_run(twice, &["✗ a", "the model is given twice"]);
     let quantized = "  a: { kind: respond, inputs: { instructions: rows }, params: { model: 'http://localhost:1/v1#m', \
                      quantization: nf4 } }";
-    check(quantized, &["✗ a", "`quantization` is its own affair"]);
+    cannot_run(quantized, &["✗ a", "`quantization` is its own affair"]);
 }
 
 #[test]
 fn what_a_stage_would_fail_on_is_known_before_a_run() {
-    let check = |stage: &str, texts: &[&str]| {
-        let text = format!(
-            "pipeline: p\nstages:\n  rows: {{ kind: table, params: {{ path: rows.jsonl }} }}\n  a: {}\n",
-            stage.replace("NANO", &nano())
-        );
-        let project = TestEnvironment::with(&[("p.yaml", &text), ("rows.jsonl", &questions(2))]);
-        let plan = project.pipe(&["plan", "p.yaml"]);
-        assert_eq!(plan.code, Some(1), "{}{}", plan.stdout, plan.stderr);
-        for text in texts {
-            assert!(plan.stdout.contains(text), "`{text}` is missing:\n{}", plan.stdout);
-        }
-    };
+    let check = |stage: &str, texts: &[&str]| cannot_run(&format!("  a: {stage}"), texts);
     let train =
         |params: &str| format!("{{ kind: train, inputs: {{ examples: rows }}, params: {{ model: NANO, {params} }} }}");
     check(&train("lora: { target_modules: [query_proj] }"), &["✗ a", "query_proj"]);

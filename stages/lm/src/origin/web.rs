@@ -3,16 +3,16 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::{self, Read, Write},
+    io::{self, Read},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::AtomicBool,
     time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use super::hub::{Client, Fault, Question, lock, pause, watched};
+use super::hub::{Client, Fault, Question, lock, pause, receive, watched};
 
 /// For how long an answer of a server holds: a run looks at what it depends on several times.
 const FRESH: Duration = Duration::from_secs(60);
@@ -174,19 +174,7 @@ fn renew(url: &str, folder: &Path, cancelled: &AtomicBool) -> Result<(), Fault> 
     let size: Option<u64> = header("content-length").and_then(|size| size.parse().ok());
     let part = folder.join("part");
     let mut file = fs::File::create(&part)?;
-    let mut body = answer.body_mut().as_reader();
-    let (mut block, mut there) = (vec![0; 1 << 16], 0);
-    loop {
-        if cancelled.load(Ordering::Relaxed) {
-            return Err(Fault::Cancelled);
-        }
-        let count = body.read(&mut block)?;
-        if count == 0 {
-            break;
-        }
-        there += count as u64;
-        file.write_all(&block[..count])?;
-    }
+    let there = receive(&mut answer, &mut file, size, cancelled)?;
     if size.is_some_and(|size| size != there) {
         return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
     }

@@ -199,22 +199,7 @@ impl Client {
                 there = 0;
             }
             file.seek(SeekFrom::End(0))?;
-            let mut body = answer.body_mut().as_reader();
-            let mut block = vec![0; 1 << 16];
-            loop {
-                if cancelled.load(Ordering::Relaxed) {
-                    return Err(Fault::Cancelled);
-                }
-                let count = body.read(&mut block)?;
-                if count == 0 {
-                    break;
-                }
-                there += count as u64;
-                if there > size {
-                    return Err(Fault::Answer(format!("more than the announced {size} bytes arrive")));
-                }
-                file.write_all(&block[..count])?;
-            }
+            there += receive(&mut answer, &mut file, Some(size - there), cancelled)?;
         }
         if there < size {
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
@@ -322,6 +307,31 @@ pub(crate) fn watched<T: Send + 'static>(
             }
             Err(RecvTimeoutError::Timeout) => {}
         }
+    }
+}
+
+/// Writes what an answer holds behind what a file has; no more than the server announced. Says how much it was.
+pub(crate) fn receive(
+    answer: &mut Response<Body>,
+    file: &mut fs::File,
+    announced: Option<u64>,
+    cancelled: &AtomicBool,
+) -> Result<u64, Fault> {
+    let mut body = answer.body_mut().as_reader();
+    let (mut block, mut there) = (vec![0; 1 << 16], 0);
+    loop {
+        if cancelled.load(Ordering::Relaxed) {
+            return Err(Fault::Cancelled);
+        }
+        let count = body.read(&mut block)?;
+        if count == 0 {
+            return Ok(there);
+        }
+        there += count as u64;
+        if let Some(size) = announced.filter(|&size| there > size) {
+            return Err(Fault::Answer(format!("more than the announced {size} bytes arrive")));
+        }
+        file.write_all(&block[..count])?;
     }
 }
 

@@ -19,7 +19,7 @@ use std::{
 
 pub use client::Fault;
 use client::HubFile;
-pub(super) use client::{Client, Question, lock, pause, watched};
+pub(super) use client::{Client, Question, lock, pause, receive, watched};
 pub use datasets::{HubDataset, Wanted};
 pub use error::HubError;
 use kind::RepoKind;
