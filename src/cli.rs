@@ -240,9 +240,10 @@ pub(crate) struct Plan {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Check {
     /// The pipeline file [default: pipeline.yaml]
+    #[arg(add = complete::pipeline_files())]
     pub pipeline: Option<PathBuf>,
     /// Set a variable; the value is read as YAML
-    #[arg(long, value_name = "NAME=VALUE")]
+    #[arg(long, value_name = "NAME=VALUE", add = complete::variables())]
     pub set: Vec<String>,
     /// List all rows that do not fit
     #[arg(short, long)]

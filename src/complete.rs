@@ -12,15 +12,14 @@ use std::{
 
 use clap::CommandFactory;
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate, PathCompleter};
-use pipe_cache::{Store, StoreOptions};
+use pipe_cache::Store;
 use pipe_engine::{
     events::Journal,
     pipeline::Pipeline,
     resolve::{Overrides, resolve},
-    spec,
 };
 
-use crate::cli::Cli;
+use crate::{cli::Cli, project};
 
 /// The variable by which a shell asks.
 pub(crate) const VARIABLE: &str = "COMPLETE";
@@ -70,7 +69,7 @@ pub(crate) fn variants() -> ArgValueCompleter {
 pub(crate) fn variables() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
         let Some(file) = pipeline_file(&words()) else { return Vec::new() };
-        let spec = spec::load(&file);
+        let spec = project::spec(&file);
         matching(current, spec.vars.keys().map(|name| (format!("{name}="), String::new())).collect())
     })
 }
@@ -152,7 +151,7 @@ fn values(words: &[OsString], option: &str) -> Vec<String> {
 
 fn pipeline() -> Option<Pipeline> {
     let words = words();
-    let spec = spec::load(&pipeline_file(&words)?);
+    let spec = project::spec(&pipeline_file(&words)?);
     let mut set = values(&words, "--set");
     // The one that is being typed has no value yet.
     set.retain(|text| text.contains('='));
@@ -169,11 +168,7 @@ fn store() -> Option<Store> {
     let words = words();
     let named =
         values(&words, "--store").pop().map(PathBuf::from).or_else(|| env::var_os("PIPE_STORE").map(Into::into));
-    let path = named.or_else(|| {
-        let folder = env::current_dir().ok()?;
-        folder.ancestors().map(|folder| folder.join(".pipe")).find(|path| Store::is_at(path))
-    })?;
-    Store::is_at(&path).then(|| Store::open(&path, StoreOptions { read_only: true }).ok())?
+    Store::open(project::store_from_here(named, false).ok()?, project::READ_ONLY).ok()
 }
 
 /// Pipeline, variant and stage of all results that pipelines stand at.

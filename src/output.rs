@@ -10,7 +10,7 @@ use parking_lot::RwLock;
 use pipe_cache::ArtifactKind;
 use pipe_engine::diag::{escape, is_hostile, redact, shown};
 
-use unicode_width::UnicodeWidthStr;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::cli::Color;
 
@@ -247,17 +247,51 @@ pub(crate) fn ago(then_ms: u64) -> String {
     if s < 1.0 { "now".to_owned() } else { format!("{} ago", seconds(s.floor())) }
 }
 
-/// The text in one line, cut to `width` characters.
-pub(crate) fn clip(text: &str, width: usize) -> String {
-    // What is cut off need not be looked at, but an escape is longer than what it stands for.
-    let text: String =
-        text.chars().take(width + 1).map(|c| if matches!(c, '\n' | '\r' | '\t') { ' ' } else { c }).collect();
-    let line: String = escape(&text).chars().take(width + 1).collect();
-    if line.chars().count() <= width {
-        line
-    } else {
-        line.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+/// The column of which one of this name says how sure it is: `token_f1` of `token_f1_low`.
+pub(crate) fn detail_of(name: &str) -> Option<&str> {
+    ["_low", "_high", "_stderr"].iter().find_map(|end| name.strip_suffix(end))
+}
+
+/// A number as a score, a loss or a mean is read: `0.465`, `1.00e-5`.
+pub(crate) fn number(n: f64) -> String {
+    match n.abs() {
+        0.0 => "0.000".to_owned(),
+        0.001..1e6 => format!("{n:.3}"),
+        _ => format!("{n:.2e}"),
     }
+}
+
+/// How wide a text is on a terminal.
+pub(crate) fn wide(text: &str) -> usize {
+    text.width()
+}
+
+/// The text, cut to so many columns.
+pub(crate) fn cut(text: &str, columns: usize) -> String {
+    let (mut cut, mut width) = (String::new(), 0);
+    for c in text.chars() {
+        let more = c.width().unwrap_or(0);
+        if width + more > columns {
+            // The mark takes a column, too.
+            while width + 1 > columns
+                && let Some(last) = cut.pop()
+            {
+                width -= last.width().unwrap_or(0);
+            }
+            cut.extend((columns > 0).then_some('…'));
+            break;
+        }
+        cut.push(c);
+        width += more;
+    }
+    cut
+}
+
+/// The text in one line of at most so many columns, fit to be shown.
+pub(crate) fn clip(text: &str, columns: usize) -> String {
+    // Before anything is cut off: a credential is known by what stands behind it.
+    let line: String = redact(text).chars().map(|c| if matches!(c, '\n' | '\r' | '\t') { ' ' } else { c }).collect();
+    cut(&escape(&line), columns)
 }
 
 /// Columns aligned for people; numbers to the right.
@@ -318,6 +352,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn texts_are_cut_by_columns() {
+        assert_eq!(cut("abcdef", 6), "abcdef");
+        assert_eq!(cut("abcdefg", 6), "abcde…");
+        assert_eq!(cut("日本語", 6), "日本語");
+        assert_eq!(cut("日本語", 5), "日本…");
+        assert_eq!(cut("abc", 0), "");
+    }
+
+    #[test]
     fn numbers_for_people() {
         assert_eq!([0, 999, 1000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!(
@@ -330,6 +373,9 @@ mod tests {
         );
         assert_eq!(clip("two\nlines and more", 9), "two line…");
         assert_eq!(clip("\x1b[2J", 9), "\\x1b[2J");
+        assert_eq!(clip("whole, however long", usize::MAX), "whole, however long");
+        let secret = clip("https://user:secret@host/path", 20);
+        assert!(!secret.contains("secret"), "{secret}");
     }
 
     #[test]

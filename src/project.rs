@@ -8,10 +8,10 @@ use std::{
 
 use pipe_cache::{Store, StoreError, StoreOptions};
 use pipe_engine::{
-    diag::list_names,
+    diag::{list_names, plain},
     pipeline::Pipeline,
     resolve::{Overrides, resolve},
-    spec,
+    spec::{self, PipelineSpec},
 };
 
 use crate::{
@@ -24,10 +24,15 @@ use crate::{
 /// The store's name in the project's root.
 const STORE: &str = ".pipe";
 
+/// Reads a pipeline file, which may be a built-in one.
+pub(crate) fn spec(file: &Path) -> PipelineSpec {
+    spec::load_among(file, pipe_stages::builtin::BUILTINS)
+}
+
 /// Reads and resolves a pipeline file; warnings go to stderr.
 pub(crate) fn load(args: &PipelineArgs) -> Result<Pipeline, CliError> {
     let _span = tracing::info_span!("load", file = %args.pipeline.display()).entered();
-    let spec = spec::load_among(&args.pipeline, pipe_stages::builtin::BUILTINS);
+    let spec = spec(&args.pipeline);
     let folder = absolute(Path::new("."));
     let overrides = Overrides { set: args.set.clone(), name: args.name.clone(), folder };
     let resolved = resolve(&spec, &pipe_stages::registry(), &overrides).map_err(CliError::Pipeline)?;
@@ -64,12 +69,11 @@ fn may_be_store(folder: &Path) -> bool {
     is_empty || Store::is_at(folder)
 }
 
-/// Where the store of a pipeline in `folder` lies.
-fn store_path(global: &Global, folder: &Path) -> Result<PathBuf, CliError> {
-    let found = || root(folder, true).join(STORE);
-    let path = global.store.clone().unwrap_or_else(found);
+/// Where the store of a pipeline in `folder` lies; `named` is what `--store` or the environment says.
+fn store_path(named: Option<&Path>, folder: &Path, tell: bool) -> Result<PathBuf, CliError> {
+    let path = named.map_or_else(|| root(folder, tell).join(STORE), Path::to_owned);
     // Whoever names a folder may mean one that holds other things, too.
-    let other = if global.store.is_some() { !path.is_dir() } else { !may_be_store(&path) };
+    let other = if named.is_some() { !path.is_dir() } else { !may_be_store(&path) };
     if other && path.symlink_metadata().is_ok() {
         return Err(CliError::Usage {
             message: format!("{} is not a store", path.display()),
@@ -86,24 +90,24 @@ pub(crate) fn results_path(store: &Store) -> PathBuf {
 
 /// The store of a pipeline in `folder`. Where commands without a pipeline would look elsewhere, it is said which it is.
 fn store_of_pipeline(global: &Global, folder: &Path) -> Result<PathBuf, CliError> {
-    let path = store_path(global, folder)?;
+    let path = store_path(global.store.as_deref(), folder, true)?;
     if global.store.is_none() && !global.quiet && path.parent() != Some(&root(Path::new("."), false)) {
         output::say(format_args!("the store is {}", from_here(&path)));
     }
     Ok(path)
 }
 
-/// The store of a command that names no pipeline: that of the current folder's project; where that has none, the only
-/// one below, as that of a pipeline which was run from here.
-fn store_from_here(global: &Global) -> Result<PathBuf, CliError> {
-    let path = store_path(global, Path::new("."))?;
-    if global.store.is_some() || Store::is_at(&path) {
+/// The store of a command that names no pipeline, which must be there: that of the current folder's project; where that
+/// has none, the only one below, as that of a pipeline which was run from here. With `tell`, what is not obvious is said.
+pub(crate) fn store_from_here(named: Option<PathBuf>, tell: bool) -> Result<PathBuf, CliError> {
+    let path = store_path(named.as_deref(), Path::new("."), tell)?;
+    if Store::is_at(&path) {
         return Ok(path);
     }
-    let below = stores_below(&absolute(Path::new(".")));
+    let below = if named.is_some() { Vec::new() } else { stores_below(&absolute(Path::new("."))) };
     match &below[..] {
         [only] => {
-            if !global.quiet {
+            if tell {
                 output::say(format_args!("the store is {}", from_here(only)));
             }
             Ok(only.clone())
@@ -114,12 +118,12 @@ fn store_from_here(global: &Global) -> Result<PathBuf, CliError> {
         }),
         several => Err(CliError::Usage {
             message: format!("there is no store {}, and there are several below", path.display()),
-            help: Some(format!("name one with --store: {}", named(several))),
+            help: Some(format!("name one with --store: {}", listed(several))),
         }),
     }
 }
 
-fn named(stores: &[PathBuf]) -> String {
+fn listed(stores: &[PathBuf]) -> String {
     let names: Vec<String> = stores.iter().map(|path| from_here(path)).collect();
     list_names(&names.iter().map(String::as_str).collect::<Vec<_>>())
 }
@@ -151,9 +155,9 @@ fn stores_below(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// A path as one would write it here.
-fn from_here(path: &Path) -> String {
-    let here = absolute(Path::new("."));
-    path.strip_prefix(here).unwrap_or(path).display().to_string()
+pub(crate) fn from_here(path: &Path) -> String {
+    let path = plain(path);
+    path.strip_prefix(absolute(Path::new("."))).unwrap_or(&path).display().to_string()
 }
 
 /// Opens the store for a pipeline in `folder`, making it where it is missing. One that may not be written to serves
@@ -176,14 +180,7 @@ pub(crate) fn look_into_store(global: &Global, folder: &Path) -> Result<Store, C
 
 /// Opens the store of a command that names no pipeline, which must be there.
 pub(crate) fn existing_store(global: &Global, options: StoreOptions) -> Result<Store, CliError> {
-    let path = store_from_here(global)?;
-    if !Store::is_at(&path) {
-        return Err(CliError::NotFound {
-            message: format!("there is no store {}", path.display()),
-            help: Some("run a pipeline first, or name the store with --store".to_owned()),
-        });
-    }
-    Ok(Store::open(&path, options)?)
+    Ok(Store::open(store_from_here(global.store.clone(), !global.quiet)?, options)?)
 }
 
 /// Whether commands that are given here and name no store find this one.

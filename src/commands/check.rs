@@ -1,9 +1,6 @@
 //! `pipe check`.
 
-use std::{
-    io::Write,
-    path::{Path, PathBuf},
-};
+use std::{io::Write, path::Path};
 
 use pipe_engine::{diag::Severity, kind::Role};
 use pipe_stages::check::{self, Finding, Found, Place, Report};
@@ -117,7 +114,7 @@ fn write_finding(finding: &Finding, shown: usize, color: bool, out: &mut impl Wr
 
 /// `data/exam.jsonl:3`, `data/exam.parquet, row 3`, or the file alone where it is one row.
 fn place(place: &Place) -> String {
-    let file = here(&place.file);
+    let file = project::from_here(&place.file);
     match place.line {
         Some(line) => format!("{file}:{line}"),
         None if place.alone => file,
@@ -125,15 +122,8 @@ fn place(place: &Place) -> String {
     }
 }
 
-/// The path as one would write it here.
-fn here(file: &Path) -> String {
-    let folder = std::env::current_dir().unwrap_or_default();
-    let plain: PathBuf = pipe_engine::diag::plain(file);
-    plain.strip_prefix(folder).unwrap_or(&plain).display().to_string()
-}
-
 fn told(report: &Report) -> Value {
-    let at = |place: &Place| json!({ "file": here(&place.file), "line": place.line, "row": place.row });
+    let at = |place: &Place| json!({ "file": project::from_here(&place.file), "line": place.line, "row": place.row });
     let row = |found: &Found| {
         let mut value = at(&found.place);
         value["text"] = json!(found.text);

@@ -12,11 +12,11 @@ use pipe_engine::events::{Event, EventKind};
 use super::{
     Reporter,
     lines::{line, problem},
-    region::{Line, Region, Size, cut, fold, wide},
+    region::{Line, Region, Size, fold},
     ticker::Ticker,
     view::{RunView, StageView, clock},
 };
-use crate::output::{self, clip, color_on_stderr, paint, style};
+use crate::output::{self, clip, color_on_stderr, cut, paint, style, wide};
 
 /// Between two drawings. Lines are printed with the next one.
 const EVERY: Duration = Duration::from_millis(100);

@@ -3,9 +3,7 @@
 //! The cursor rests at the beginning of the line below the region: what a keyboard or another program writes there is
 //! overwritten by the next drawing.
 
-use unicode_width::UnicodeWidthStr;
-
-use crate::output::rendered;
+use crate::output::{cut, rendered, wide};
 
 /// Columns and lines of the terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,29 +74,6 @@ impl Region {
     }
 }
 
-/// How wide a text is on a terminal.
-pub(super) fn wide(text: &str) -> usize {
-    text.width()
-}
-
-/// The text, cut to so many columns.
-pub(super) fn cut(text: &str, columns: usize) -> String {
-    if wide(text) <= columns {
-        return text.to_owned();
-    }
-    let mut cut = String::new();
-    for c in text.chars() {
-        if wide(&cut) + wide(c.encode_utf8(&mut [0; 4])) + 1 > columns {
-            break;
-        }
-        cut.push(c);
-    }
-    if columns > 0 {
-        cut.push('…');
-    }
-    cut
-}
-
 /// The name, cut in its middle: the beginnings of labels are stages, their ends tell variants apart.
 pub(super) fn fold(name: &str, columns: usize) -> String {
     if wide(name) <= columns {
@@ -125,14 +100,5 @@ mod tests {
         assert_eq!(fold("answers@n=5", 9), "answ…@n=5");
         assert_eq!(fold("answers@n=5", 1), "…");
         assert!((0..12).all(|columns| wide(&fold("日本語@日本語", columns)) <= columns));
-    }
-
-    #[test]
-    fn texts_are_cut_by_columns() {
-        assert_eq!(cut("abcdef", 6), "abcdef");
-        assert_eq!(cut("abcdefg", 6), "abcde…");
-        assert_eq!(cut("日本語", 6), "日本語");
-        assert_eq!(cut("日本語", 5), "日本…");
-        assert_eq!(cut("abc", 0), "");
     }
 }

@@ -67,7 +67,10 @@ impl Reporter for TensorBoard {
                     output::warning(format_args!("failed to write for TensorBoard to {folder}: {error}"));
                 }
             }
-            EventKind::Finished { node, .. } | EventKind::Failed { node, .. } => drop(self.files.remove(&node.id)),
+            // A second attempt begins anew.
+            EventKind::Finished { node, .. } | EventKind::Failed { node, .. } | EventKind::Retry { node, .. } => {
+                self.files.remove(&node.id);
+            }
             _ => {}
         }
     }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Instant};
 use pipe_engine::events::{Event, EventKind, Fact, Measure};
 
 use super::pace::Pace;
-use crate::output::count;
+use crate::output::{count, number};
 
 /// The run, as far as events have told.
 pub(super) struct RunView {
@@ -188,7 +188,7 @@ impl StageView {
                     told.push(format!("{}{why}", counted(fact)));
                 }
                 Measure::Count | Measure::Part => {}
-                Measure::Value => told.push(format!("{} {}", fact.name, value(fact.value))),
+                Measure::Value => told.push(format!("{} {}", fact.name, number(fact.value))),
                 Measure::Pace => {
                     let per_second = self.paces.get(&fact.name).and_then(|pace| pace.per_second(now));
                     told.extend(per_second.map(|n| format!("{} {}/s", rate(n), fact.name)));
@@ -209,10 +209,6 @@ impl StageView {
 
 fn counted(fact: &Fact) -> String {
     format!("{} {}", count(fact.value as u64), fact.name)
-}
-
-fn value(value: f64) -> String {
-    if value.abs() < 1000.0 { format!("{value:.3}") } else { format!("{value:.3e}") }
 }
 
 /// `14,203`, `7.3`, `0.12`.

@@ -125,6 +125,26 @@ fn diff_compares_variants_and_runs() {
 }
 
 #[test]
+fn diff_marks_the_words_that_differ_in_short_texts_and_in_long_ones() {
+    let long = "word ".repeat(60);
+    let project = TestEnvironment::with(&[
+        (
+            "p.yaml",
+            "pipeline: p\nvars: { f: a.jsonl }\nablate: { f: [b.jsonl] }\nstages: { t: { kind: table, params: { \
+                    path: '${f}', id: id } } }\n",
+        ),
+        ("a.jsonl", &format!("{{\"id\": 1, \"t\": \"the old text\"}}\n{{\"id\": 2, \"t\": \"{long}old {long}\"}}\n")),
+        ("b.jsonl", &format!("{{\"id\": 1, \"t\": \"the new text\"}}\n{{\"id\": 2, \"t\": \"{long}new {long}\"}}\n")),
+    ]);
+    project.ok(&["run", "p.yaml"]);
+    for options in [&[][..], &["--all"][..]] {
+        let diff = project.ok(&[&["diff", "baseline", "f=b.jsonl"][..], options].concat()).stdout;
+        assert!(diff.contains("t: the [-old-]{+new+} text"), "{options:?} {diff}");
+        assert!(diff.contains("word word [-old-]{+new+} word"), "{options:?} {diff}");
+    }
+}
+
+#[test]
 fn dag_draws_the_graph_with_variants_collapsed() {
     let project = project();
     insta::assert_snapshot!(project.ok(&["dag", "p.yaml"]).stdout, @r"

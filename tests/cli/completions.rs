@@ -70,6 +70,18 @@ fn shells_are_told_of_what_is_in_the_store() {
 }
 
 #[test]
+fn shells_are_told_of_built_in_stages_and_of_the_only_store_below() {
+    let project = TestEnvironment::new();
+    fs::create_dir(project.file("inside")).unwrap();
+    project.write("inside/own.yaml", "pipeline: own\ninclude: builtin:embedded.yaml\nstages: {}\n");
+    assert!(proposed(&project, &["run", "inside/own.yaml", "--only", "w"]).contains(&"world".to_owned()));
+    assert!(proposed(&project, &["check", "inside/own.yaml", "--set", "n_sy"]).contains(&"n_synthetic=".to_owned()));
+    assert_eq!(proposed(&project, &["show", ""]), [""; 0]);
+    project.ok(&["run", "inside/own.yaml", "--only", "world"]);
+    assert_eq!(proposed(&project, &["show", ""]), ["world"]);
+}
+
+#[test]
 fn what_is_wrong_is_not_said_while_somebody_types() {
     let project = project();
     let broken = "pipeline: p\nstages: { a: { kind: nothing } }\n";

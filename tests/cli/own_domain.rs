@@ -60,6 +60,16 @@ fn every_study_makes_a_project_that_can_be_planned() {
 }
 
 #[test]
+fn a_domain_may_be_called_anything() {
+    for name in ["say \"x\"", "\\", "it's: {odd}", "${n}", "{name} {domain}", "金融"] {
+        let project = TestEnvironment::new();
+        project.ok(&["init", "--domain", name]);
+        let checked = project.ok(&["check"]).stdout;
+        assert!(checked.contains("nothing is wrong"), "{name}: {checked}");
+    }
+}
+
+#[test]
 fn a_project_like_a_study_has_its_arms_and_stages() {
     let project = TestEnvironment::new();
     project.ok(&["init", "--like", "baselines", "--domain", "tax law"]);

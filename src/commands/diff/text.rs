@@ -7,7 +7,7 @@ use std::{
 
 use pipe_engine::inspect::{CellDiff, Diff, Metric, OutputDiff, Piece, RowsDiff, StageDiff, marked, shortened, words};
 
-use crate::output::{self, Screen, Table, clip, color_on_stdout, count, paint, plural, style};
+use crate::output::{self, Screen, Table, clip, color_on_stdout, count, paint, plural, style, wide};
 
 /// Rows that differ are told so many to a table.
 const EXAMPLES: usize = 3;
@@ -173,7 +173,7 @@ fn metrics(diff: &Diff, all: bool, columns: usize, color: bool) -> Vec<String> {
 fn metrics_table(stage: &StageDiff, port: &OutputDiff, all: bool, columns: usize, color: bool) -> Vec<String> {
     let names: BTreeSet<&str> = port.metrics.iter().map(|metric| metric.column.as_str()).collect();
     // The bounds of an interval, and other numbers that say how sure another one is.
-    let is_detail = |name: &str| name.rsplit_once('_').is_some_and(|(of, _)| names.contains(of));
+    let is_detail = |name: &str| output::detail_of(name).is_some_and(|of| names.contains(of));
     let mut shown: Vec<&str> = Vec::new();
     let mut rows: Vec<&str> = Vec::new();
     for metric in &port.metrics {
@@ -193,7 +193,7 @@ fn metrics_table(stage: &StageDiff, port: &OutputDiff, all: bool, columns: usize
     let first = output_name(stage, port);
     let label = |row: &str| if row.is_empty() { String::new() } else { clip(row, 40) };
     let mut room =
-        columns.saturating_sub(2 + rows.iter().map(|row| label(row).len()).max().unwrap_or(0).max(first.len()));
+        columns.saturating_sub(2 + rows.iter().map(|row| wide(&label(row))).max().unwrap_or(0).max(wide(&first)));
     let mut fitting = 0;
     for column in 0..shown.len() {
         let wide = cells.iter().map(|row| row[column].chars().count()).max().unwrap_or(0).max(shown[column].len()) + 2;
@@ -234,11 +234,7 @@ fn number(n: f64) -> String {
     if n.fract() == 0.0 && (0.0..1e15).contains(&n) {
         return count(n as u64);
     }
-    match n.abs() {
-        0.0 => "0".to_owned(),
-        0.001..1e6 => format!("{n:.3}"),
-        _ => format!("{n:.3e}"),
-    }
+    output::number(n)
 }
 
 fn rows(diff: &Diff, all: bool, columns: usize, color: bool) -> Vec<String> {

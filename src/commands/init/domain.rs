@@ -161,21 +161,26 @@ pub(super) fn files(domain: Option<&str>, like: Option<&str>) -> Result<Vec<(&'s
     let domain = domain.unwrap_or("your field");
     // Texts of others are JSON strings, which YAML reads as they are.
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
-    let inside = |text: &str| quoted(text).trim_matches('"').to_owned();
+    // Within a text of JSON: without the marks around it, which are one each.
+    let inside = |text: &str| {
+        let text = quoted(text);
+        text[1..text.len() - 1].to_owned()
+    };
     let about = shape.about.replace("{domain}", domain);
     let one_line = about.replace(['\n', '\r'], " ");
     let stages = stages_of(study);
     let pipeline = PIPELINE
-        .replace("{about}", &one_line)
-        .replace("{about_value}", &quoted(&one_line))
-        .replace("{name}", &named)
-        .replace("{domain_value}", &quoted(domain))
         .replace("{n_seeds}", &shape.n_seeds.to_string())
         .replace("{n_synthetic}", &shape.n_synthetic.to_string())
         .replace("{budget}", shape.budget)
         .replace("{vars}\n", shape.vars)
         .replace("{factors}", &shape.factors.replace("{draws}", DRAWS))
-        .replace("{stages}\n", &stages);
+        .replace("{stages}\n", &stages)
+        // Last, because a domain may be called `{name}`.
+        .replace("{about}", &one_line)
+        .replace("{about_value}", &quoted(&one_line))
+        .replace("{name}", &named)
+        .replace("{domain_value}", &quoted(domain).replace("${", "$${"));
     let mut files = vec![("pipeline.yaml", pipeline), (".gitignore", include_str!("domain/gitignore").to_owned())];
     for (name, text) in EXAMPLE {
         let is_json = Path::new(name).extension().is_some_and(|extension| extension == "jsonl");
@@ -207,7 +212,7 @@ fn stages_of(study: &str) -> String {
 
 /// A name as pipelines have them.
 fn folder_name(domain: &str) -> String {
-    let plain = |c: char| if c.is_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
     let name: String = domain.chars().map(plain).take(60).collect();
     let name = name.trim_matches('_');
     if name.is_empty() { "domain".to_owned() } else { name.to_owned() }

@@ -21,8 +21,11 @@ pub(super) fn say_commands(global: &cli::Global, store: &Store, pipeline: &Pipel
     if let Some(shown) = &shown {
         say(format_args!("  look at it: pipe show {}{options}", quoted(shown)));
     }
-    if let Some(other) = other {
-        let baseline = pipeline.kept_as(0);
+    let baseline = pipeline.kept_as(0);
+    // A selection may have left out either.
+    let kept = store.refs(&pipeline.name).unwrap_or_default();
+    let is_kept = |variant: &String| kept.contains_key(variant);
+    if let Some(other) = other.filter(|other| is_kept(other) && is_kept(&baseline)) {
         say(format_args!("  compare:    pipe diff {} {}{options}", quoted(&baseline), quoted(&other)));
     }
 }

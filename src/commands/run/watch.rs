@@ -11,7 +11,6 @@ use std::{
 use pipe_engine::{
     context::CancelToken,
     inspect::{Sight, Watched},
-    spec,
 };
 
 use super::once;
@@ -37,11 +36,13 @@ pub(super) fn run(global: &cli::Global, mut args: cli::Run, cancel: &CancelToken
         // A file that cannot be understood may have lost its includes and sources: what was looked at before stays.
         watched = match &loaded {
             Ok(pipeline) => Watched::of(pipeline),
-            Err(_) => Watched::files(&spec::load(&args.pipeline.pipeline).files).and(&watched),
+            Err(_) => Watched::files(&project::spec(&args.pipeline.pipeline).files).and(&watched),
         };
         let mut seen = watched.look();
-        // What was written while it was read is looked at as if it had not been there.
-        seen.retain(|_, (modified, _)| *modified < began);
+        let read = SystemTime::now();
+        // What was written while it was read is looked at as if it had not been there; clocks of other machines may
+        // be ahead of ours.
+        seen.retain(|_, (modified, _)| !(began..=read).contains(modified));
         let exit = match loaded.and_then(|pipeline| once(global, args.clone(), &pipeline, cancel.clone())) {
             Ok(exit) => exit,
             Err(error) => error.report(),
@@ -85,7 +86,10 @@ fn wait(watched: &Watched, seen: &Sight, cancel: &CancelToken) -> Option<String>
                 None => changed_at = None,
             }
         }
-        sleep(EVERY.max(looked.elapsed() * SHARE));
+        let until = Instant::now() + EVERY.max(looked.elapsed() * SHARE);
+        while Instant::now() < until && !cancel.is_cancelled() {
+            sleep(EVERY);
+        }
     }
 }
 

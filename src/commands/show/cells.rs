@@ -14,7 +14,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 use super::stats::ColumnStats;
 use crate::{
     error::CliError,
-    output::{Table, clip, count, paint, style},
+    output::{self, Table, clip, count, paint, style},
 };
 
 /// A frequent value is cut to so many columns.
@@ -66,7 +66,7 @@ fn cells(column: &ColumnStats, numbers: bool, lengths: bool) -> Vec<String> {
 /// A number in as many digits as say something.
 fn rounded(number: &str) -> String {
     match number.parse::<f64>() {
-        Ok(n) if n.fract() != 0.0 && number.len() > 10 => format!("{n:.3}"),
+        Ok(n) if n.fract() != 0.0 && number.len() > 10 => output::number(n),
         _ => number.to_owned(),
     }
 }
@@ -115,6 +115,7 @@ pub(super) fn write_rows(
 fn wrapped(text: &str, columns: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for line in shown(text).split('\n') {
+        let start = lines.len();
         let mut current = String::new();
         for word in line.split_inclusive(' ') {
             if !current.is_empty() && current.width() + word.trim_end().width() > columns {
@@ -124,7 +125,7 @@ fn wrapped(text: &str, columns: usize) -> Vec<String> {
                 if current.width() + c.width().unwrap_or(0) > columns {
                     lines.push(std::mem::take(&mut current).trim_end().to_owned());
                 }
-                if !(current.is_empty() && c == ' ' && !lines.is_empty()) {
+                if !(current.is_empty() && c == ' ' && lines.len() > start) {
                     current.push(c);
                 }
             }
@@ -145,6 +146,7 @@ mod tests {
         assert_eq!(wrapped("a\n\nb", 8), ["a", "", "b"]);
         assert_eq!(wrapped("日本語", 4), ["日本", "語"]);
         assert_eq!(wrapped("", 4), [""]);
+        assert_eq!(wrapped("def f():\n    return 1", 20), ["def f():", "    return 1"]);
     }
 
     #[test]

@@ -4,10 +4,7 @@ mod cells;
 mod small;
 mod stats;
 
-use std::{
-    io::Write,
-    path::{Path, PathBuf},
-};
+use std::io::Write;
 
 use arrow::array::RecordBatch;
 use pipe_cache::{ArtifactKind, Manifest, Output, ReadOptions, Store, type_name};
@@ -61,12 +58,6 @@ fn chosen_output<'a>(manifest: &'a Manifest, target: &Target) -> Result<&'a Outp
             help: one_of(port, "the outputs are", manifest.outputs.iter().map(|output| output.port.as_str())),
         }
     })
-}
-
-/// The path as it is from the current folder, where it lies below that.
-fn from_here(path: &Path) -> PathBuf {
-    let here = std::env::current_dir().unwrap_or_default();
-    path.strip_prefix(&here).map_or_else(|_| path.to_owned(), Path::to_owned)
 }
 
 /// `stage.output@variant`.
@@ -151,7 +142,7 @@ fn print_text(
             seconds(provenance.seconds)
         ))
     )?;
-    writeln!(out, "{}", dim(from_here(&store.layout().artifact(artifact)).display().to_string()))?;
+    writeln!(out, "{}", dim(project::from_here(&store.layout().artifact(artifact))))?;
     if manifest.outputs.len() > 1 {
         let ports: Vec<String> =
             manifest.outputs.iter().map(|o| format!("{} ({})", o.port, count(o.artifact.rows))).collect();

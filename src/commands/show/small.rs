@@ -13,7 +13,7 @@ use arrow::{
 };
 use unicode_width::UnicodeWidthStr;
 
-use crate::output::{Table, clip, count, paint, style};
+use crate::output::{Table, clip, count, detail_of, number, paint, style};
 
 /// Tables with more rows are not small.
 pub(super) const ROWS: u64 = 60;
@@ -55,7 +55,7 @@ pub(super) fn write(table: &RecordBatch, columns: usize, color: bool, out: &mut 
             notes.push(format!("{name}: {text}"));
             continue;
         }
-        let of = ["_low", "_high", "_stderr"].iter().find_map(|end| name.strip_suffix(end));
+        let of = detail_of(name);
         let bounded = |of: &str| names.contains(&*format!("{of}_low")) && names.contains(&*format!("{of}_high"));
         if of.is_some_and(|of| names.contains(of) && bounded(of)) {
             continue;
@@ -112,15 +112,6 @@ fn cell(column: &ArrayRef, row: usize) -> String {
         of if of.is_floating() => floats(column)[row].map_or_else(text, number),
         of if of.is_integer() => text().parse().map_or_else(|_| text(), count),
         _ => text(),
-    }
-}
-
-/// Three decimals, of numbers that have any; small ones keep their digits.
-fn number(n: f64) -> String {
-    match n.abs() {
-        0.0 => "0.000".to_owned(),
-        0.001..1e6 => format!("{n:.3}"),
-        _ => format!("{n:.2e}"),
     }
 }
 
