@@ -230,13 +230,21 @@ pub(crate) fn bytes(n: u64) -> String {
 
 /// `12ms`, `3.2s`, `4m 10s`, `2h 5m`, `3d 4h`.
 pub(crate) fn seconds(s: f64) -> String {
-    let whole = s.round() as u64;
     match s {
         s if s < 0.0995 => format!("{:.0}ms", s * 1000.0),
         s if s < 59.95 => format!("{s:.1}s"),
-        _ if whole < 3600 => format!("{}m {}s", whole / 60, whole % 60),
-        _ if whole < 86_400 => format!("{}h {}m", whole / 3600, whole % 3600 / 60),
-        _ => format!("{}d {}h", whole / 86_400, whole % 86_400 / 3600),
+        s => clock(s.round()),
+    }
+}
+
+/// `12s`, `4m 10s`, `2h 5m`: whole seconds, which do not flicker.
+pub(crate) fn clock(seconds: f64) -> String {
+    let s = seconds.max(0.0) as u64;
+    match s {
+        ..60 => format!("{s}s"),
+        60..3600 => format!("{}m {}s", s / 60, s % 60),
+        3600..86_400 => format!("{}h {}m", s / 3600, s % 3600 / 60),
+        _ => format!("{}d {}h", s / 86_400, s % 86_400 / 3600),
     }
 }
 
@@ -244,7 +252,7 @@ pub(crate) fn seconds(s: f64) -> String {
 pub(crate) fn ago(then_ms: u64) -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
     let s = now.saturating_sub(then_ms) as f64 / 1000.0;
-    if s < 1.0 { "now".to_owned() } else { format!("{} ago", seconds(s.floor())) }
+    if s < 1.0 { "now".to_owned() } else { format!("{} ago", clock(s)) }
 }
 
 /// The column of which one of this name says how sure it is: `token_f1` of `token_f1_low`.

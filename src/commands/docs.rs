@@ -1,12 +1,10 @@
 //! `pipe docs`: the reference as Markdown, or as man pages.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::path::Path;
 
 use clap::Command;
 
+use super::files::write;
 use crate::{
     cli,
     docs::{command, pages},
@@ -15,7 +13,7 @@ use crate::{
     output,
 };
 
-pub(crate) fn docs(args: &cli::Docs) -> Result<Exit, CliError> {
+pub(crate) fn docs(global: &cli::Global, args: &cli::Docs) -> Result<Exit, CliError> {
     let mut written = 0;
     if let Some(dir) = &args.man {
         let mut command = command();
@@ -24,11 +22,13 @@ pub(crate) fn docs(args: &cli::Docs) -> Result<Exit, CliError> {
     }
     if let Some(dir) = &args.dir {
         for (name, text) in pages(&pipe_stages::registry()) {
-            write(dir.join(name), text.as_bytes())?;
+            write(&dir.join(name), text.as_bytes())?;
             written += 1;
         }
     }
-    output::say(format_args!("wrote {}", output::plural(written, "page")));
+    if !global.quiet {
+        output::say(format_args!("wrote {}", output::plural(written, "page")));
+    }
     Ok(Exit::Success)
 }
 
@@ -42,14 +42,8 @@ fn man(command: &Command, dir: &Path) -> Result<u64, CliError> {
         let mut text = Vec::new();
         let made = clap_mangen::Man::new(command.clone()).render(&mut text);
         made.map_err(|source| CliError::Io { action: "write", path: path.clone(), source })?;
-        write(path, &text)?;
+        write(&path, &text)?;
         written += 1;
     }
     Ok(written)
-}
-
-fn write(path: PathBuf, bytes: &[u8]) -> Result<(), CliError> {
-    let written: io::Result<()> =
-        path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(&path, bytes));
-    written.map_err(|source| CliError::Io { action: "write", path, source })
 }

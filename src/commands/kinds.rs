@@ -1,10 +1,11 @@
 //! `pipe kinds`: the documentation that the kinds carry.
 
-use std::{fs, io::Write, path::Path};
+use std::io::Write;
 
-use pipe_engine::{diag::one_of, kind::Example};
+use pipe_engine::diag::one_of;
 use serde_json::{Value, json};
 
+use super::files::write_new;
 use crate::{
     cli::{self, Format},
     docs::{KindDoc, described, document, list},
@@ -13,7 +14,7 @@ use crate::{
     output::{self, color_on_stdout},
 };
 
-pub(crate) fn kinds(args: &cli::Kinds) -> Result<Exit, CliError> {
+pub(crate) fn kinds(global: &cli::Global, args: &cli::Kinds) -> Result<Exit, CliError> {
     let registry = pipe_stages::registry();
     let mut out = output::stdout();
     if let Some(name) = &args.kind {
@@ -23,7 +24,13 @@ pub(crate) fn kinds(args: &cli::Kinds) -> Result<Exit, CliError> {
         })?;
         let example = registry.example(name);
         if let (Some(dir), Some(example)) = (&args.write, example) {
-            write_example(dir, name, example)?;
+            let pipeline = format!("{name}.yaml");
+            let inside = example.files();
+            let inside = inside.iter().map(|(name, text)| (*name, text.as_bytes()));
+            write_new(dir, [(&*pipeline, example.0.as_bytes())].into_iter().chain(inside))?;
+            if !global.quiet {
+                output::say(format_args!("wrote {pipeline}: pipe run {}", dir.join(&pipeline).display()));
+            }
             return Ok(Exit::Success);
         }
         match args.format {
@@ -50,24 +57,4 @@ pub(crate) fn kinds(args: &cli::Kinds) -> Result<Exit, CliError> {
         }
     }
     Ok(Exit::Success)
-}
-
-/// The example as files to run; what is there already stays.
-fn write_example(dir: &Path, name: &str, example: Example) -> Result<(), CliError> {
-    let pipeline = (format!("{name}.yaml"), example.0.to_owned());
-    let files = example.files().into_iter().map(|(name, text)| (name.to_owned(), text));
-    let files: Vec<(String, String)> = [pipeline].into_iter().chain(files).collect();
-    if let Some((there, _)) = files.iter().find(|(name, _)| dir.join(name).exists()) {
-        return Err(CliError::Usage {
-            message: format!("{} is there already", dir.join(there).display()),
-            help: Some("name another folder".to_owned()),
-        });
-    }
-    for (name, text) in &files {
-        let path = dir.join(name);
-        let written = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(&path, text));
-        written.map_err(|source| CliError::Io { action: "write", path, source })?;
-    }
-    output::say(format_args!("wrote {}: pipe run {}", files[0].0, dir.join(&files[0].0).display()));
-    Ok(())
 }

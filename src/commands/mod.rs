@@ -1,10 +1,11 @@
-//! One file per command. A command returns its exit code, or an error for [`crate::error`] to report.
+//! One file or folder per command. A command returns its exit code, or an error for [`crate::error`] to report.
 
 mod check;
 mod completions;
 mod dag;
 mod diff;
 mod docs;
+mod files;
 mod gc;
 mod init;
 mod kinds;
@@ -42,10 +43,10 @@ pub(crate) fn dispatch(global: &Global, command: Command) -> Result<Exit, CliErr
         Command::Gc(args) => gc::gc(global, &args),
         Command::Verify(args) => verify::verify(global, &args),
         Command::Schema => schema::schema(),
-        Command::Kinds(args) => kinds::kinds(&args),
-        Command::Docs(args) => docs::docs(&args),
-        Command::Init(args) => init::init(&args),
-        Command::ShowBuiltin(args) => show_builtin::show(&args),
+        Command::Kinds(args) => kinds::kinds(global, &args),
+        Command::Docs(args) => docs::docs(global, &args),
+        Command::Init(args) => init::init(global, &args),
+        Command::ShowBuiltin(args) => show_builtin::show(global, &args),
         Command::Completions(args) => completions::completions(&args),
     }
 }

@@ -1,7 +1,6 @@
 //! `pipe show-builtin`.
 
 use std::{
-    fs,
     io::{self, Write},
     path::Path,
 };
@@ -10,6 +9,7 @@ use pipe_engine::spec::{BUILTIN, Builtin, Content};
 use pipe_stages::builtin::BUILTINS;
 use serde_json::{Value, json};
 
+use super::files::write_new;
 use crate::{
     cli::{self, Format},
     error::CliError,
@@ -17,17 +17,17 @@ use crate::{
     output::{self, Table, bytes, color_on_stdout, say},
 };
 
-pub(crate) fn show(args: &cli::ShowBuiltin) -> Result<Exit, CliError> {
+pub(crate) fn show(global: &cli::Global, args: &cli::ShowBuiltin) -> Result<Exit, CliError> {
     let Some(name) = &args.name else {
         match &args.to {
-            Some(folder) => write_to(folder, BUILTINS.0)?,
+            Some(folder) => write_to(global, folder, BUILTINS.0)?,
             None => list(args.format)?,
         }
         return Ok(Exit::Success);
     };
     let found = BUILTINS.find(name).map_err(|e| CliError::NotFound { message: e.message, help: e.help })?;
     match (&args.to, found.content) {
-        (Some(folder), _) => write_to(folder, std::slice::from_ref(found))?,
+        (Some(folder), _) => write_to(global, folder, std::slice::from_ref(found))?,
         (None, _) if args.format == Format::Json => output::json(&told(found))?,
         (None, Content::File(text)) => io::stdout().lock().write_all(text)?,
         (None, Content::Folder(files)) => {
@@ -81,28 +81,20 @@ fn list(format: Format) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Writes files into a folder under their names; what is there is not touched.
-fn write_to(folder: &Path, builtins: &[Builtin]) -> Result<(), CliError> {
-    let mut files = Vec::new();
+/// Writes them into a folder, under their names.
+fn write_to(global: &cli::Global, folder: &Path, builtins: &[Builtin]) -> Result<(), CliError> {
+    let mut files: Vec<(String, &[u8])> = Vec::new();
     for builtin in builtins {
         match builtin.content {
-            Content::File(bytes) => files.push((folder.join(builtin.name), bytes)),
+            Content::File(bytes) => files.push((builtin.name.to_owned(), bytes)),
             Content::Folder(inside) => {
-                files.extend(inside.iter().map(|(file, bytes)| (folder.join(builtin.name).join(file), *bytes)));
+                files.extend(inside.iter().map(|(file, bytes)| (format!("{}/{file}", builtin.name), *bytes)));
             }
         }
     }
-    if let Some((path, _)) = files.iter().find(|(path, _)| path.exists()) {
-        return Err(CliError::Usage {
-            message: format!("{} is there already", path.display()),
-            help: Some("name another folder".to_owned()),
-        });
-    }
-    for (path, bytes) in &files {
-        let failed = |source| CliError::Io { action: "write", path: path.clone(), source };
-        path.parent().map_or(Ok(()), fs::create_dir_all).map_err(failed)?;
-        fs::write(path, bytes).map_err(failed)?;
-        say(format_args!("wrote {}", path.display()));
+    write_new(folder, files.iter().map(|(name, bytes)| (&**name, *bytes)))?;
+    for (name, _) in files.iter().filter(|_| !global.quiet) {
+        say(format_args!("wrote {}", folder.join(name).display()));
     }
     Ok(())
 }

@@ -14,9 +14,9 @@ use super::{
     lines::{line, problem},
     region::{Line, Region, Size, fold},
     ticker::Ticker,
-    view::{RunView, StageView, clock},
+    view::{RunView, StageView},
 };
-use crate::output::{self, clip, color_on_stderr, cut, paint, style, wide};
+use crate::output::{self, clip, clock, color_on_stderr, cut, paint, style, wide};
 
 /// Between two drawings. Lines are printed with the next one.
 const EVERY: Duration = Duration::from_millis(100);

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Instant};
 use pipe_engine::events::{Event, EventKind, Fact, Measure};
 
 use super::pace::Pace;
-use crate::output::{count, number};
+use crate::output::{clock, count, number};
 
 /// The run, as far as events have told.
 pub(super) struct RunView {
@@ -218,17 +218,6 @@ fn rate(n: f64) -> String {
         n if n >= 9.95 => format!("{n:.0}"),
         n if n >= 0.995 => format!("{n:.1}"),
         n => format!("{n:.2}"),
-    }
-}
-
-/// `12s`, `4m 10s`, `2h 5m`: whole seconds, which do not flicker.
-pub(super) fn clock(seconds: f64) -> String {
-    let s = seconds.max(0.0) as u64;
-    match s {
-        ..60 => format!("{s}s"),
-        60..3600 => format!("{}m {}s", s / 60, s % 60),
-        3600..86_400 => format!("{}h {}m", s / 3600, s % 3600 / 60),
-        _ => format!("{}d {}h", s / 86_400, s % 86_400 / 3600),
     }
 }
 
