@@ -51,14 +51,14 @@ pub fn export_hf<'a>(
     let files = write_sharded(out, model, max_shard_bytes)?;
     for name in COMPANIONS {
         let from = source.place(name);
-        match source {
-            Folder::Disk(_) if from.exists() => drop(std::fs::copy(&from, out.join(name)).map_err(io("copy", &from))?),
-            Folder::Carried(_) => {
-                if let Ok(bytes) = source.bytes(name) {
-                    std::fs::write(out.join(name), bytes).map_err(io("write", &out.join(name)))?;
-                }
-            }
-            Folder::Disk(_) => {}
+        let copied = match source {
+            Folder::Disk(_) => std::fs::copy(&from, out.join(name)).map(drop),
+            Folder::Carried(_) => source.bytes(name).and_then(|bytes| std::fs::write(out.join(name), bytes)),
+        };
+        match copied {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(io("copy", &from)(e)),
+            // Copied, or not there.
+            _ => {}
         }
     }
     let from = source.place("config.json");

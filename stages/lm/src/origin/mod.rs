@@ -8,6 +8,7 @@ mod check;
 pub(crate) mod files;
 mod hub;
 mod reading;
+mod variables;
 mod web;
 
 use std::path::{Path, PathBuf};

@@ -12,12 +12,17 @@ use std::{
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use super::hub::{Client, Fault, Question, lock, pause, receive, watched};
+use super::{
+    hub::{Client, Fault, Question, lock, receive, retry, watched},
+    variables,
+};
 
 /// For how long an answer of a server holds: a run looks at what it depends on several times.
 const FRESH: Duration = Duration::from_secs(60);
-const ATTEMPTS: u32 = 4;
-const PAUSE: Duration = Duration::from_millis(250);
+
+/// The files of an address in its folder.
+const CONTENT: &str = "content";
+const FACTS: &str = "facts.json";
 
 /// Where files of addresses are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +39,21 @@ struct Facts {
     url: String,
     etag: Option<String>,
     last_modified: Option<String>,
+    /// The SHA-256 of the content that it was said of.
+    sha256: Option<String>,
+}
+
+impl Facts {
+    /// What was said of an address whose content was kept in a folder, if anything was.
+    fn of(url: &str, folder: &Path) -> Option<Self> {
+        let text = fs::read_to_string(folder.join(FACTS)).ok()?;
+        serde_json::from_str(&text).ok().filter(|facts: &Self| facts.url == url)
+    }
+
+    /// Whether the content is still that of which it was said.
+    fn hold(&self, content: &Path) -> bool {
+        self.sha256.as_ref().is_some_and(|known| sha256_of(content).is_ok_and(|found| found == *known))
+    }
 }
 
 /// Why a file could not be had.
@@ -46,6 +66,14 @@ pub enum WebError {
         url: String,
         /// The cache.
         cache: PathBuf,
+    },
+    /// What the cache has of it is damaged, and the network is not to be used.
+    #[error("use {url}: what was downloaded to {} is damaged", path.display())]
+    Damaged {
+        /// The address.
+        url: String,
+        /// Where its content lies.
+        path: PathBuf,
     },
     /// The server refuses, or the connection broke, more than once where that may help.
     #[error("download {url}")]
@@ -84,11 +112,8 @@ pub enum WebError {
 impl WebCache {
     /// Takes `XDG_CACHE_HOME` or `HOME`, and the variables that make the hub's client stay offline.
     pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Self {
-        let hub = super::HubSettings::from_variables(&variable);
-        let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
-        let home = || PathBuf::from(variable("HOME").unwrap_or_default()).join(".cache");
-        let cache = variable("XDG_CACHE_HOME").map_or_else(home, PathBuf::from);
-        Self { folder: cache.join("pipe").join("web"), offline: hub.offline }
+        let folder = variables::caches(&variable).join("pipe").join("web");
+        Self { folder, offline: variables::offline(&variable) }
     }
 
     /// Brings the content of an address into the cache, if it is not there as it is now, and says where it is. With
@@ -98,7 +123,7 @@ impl WebCache {
     /// The server refuses or cannot be reached; offline, the cache does not have it; the content is not the wanted one.
     pub fn fetch(&self, url: &str, sha256: Option<&str>, stop: &dyn Fn() -> bool) -> Result<PathBuf, WebError> {
         let folder = self.folder.join(blake3::hash(url.as_bytes()).to_hex().as_str());
-        let content = folder.join("content");
+        let content = folder.join(CONTENT);
         let cache = |source| WebError::Cache { path: folder.clone(), source };
         let wrong = |path: &Path, wanted: &str| -> Result<(), WebError> {
             let found = sha256_of(path).map_err(cache)?;
@@ -115,7 +140,10 @@ impl WebCache {
             if !content.exists() {
                 return Err(WebError::Offline { url: url.to_owned(), cache: self.folder.clone() });
             }
-        } else if !is_fresh(&content) {
+            if Facts::of(url, &folder).is_some_and(|facts| !facts.hold(&content)) {
+                return Err(WebError::Damaged { url: url.to_owned(), path: content });
+            }
+        } else if sha256.is_some() || !is_fresh(&content) {
             fs::create_dir_all(&folder).map_err(cache)?;
             Self::ask(url, &folder, stop)?;
             looked_at(&content);
@@ -126,22 +154,14 @@ impl WebCache {
 
     /// Asks the server, for what has changed alone.
     fn ask(url: &str, folder: &Path, stop: &dyn Fn() -> bool) -> Result<(), WebError> {
-        let mut wait = PAUSE;
-        for attempt in 1.. {
+        let ask = || {
             let (to, folder) = (url.to_owned(), folder.to_owned());
-            let fault = match watched(stop, move |cancelled| renew(&to, &folder, cancelled)) {
-                Ok(()) => return Ok(()),
-                Err(fault) => fault,
-            };
-            if matches!(fault, Fault::Cancelled) || (fault.may_pass() && attempt < ATTEMPTS && !pause(wait, stop)) {
-                return Err(WebError::Cancelled { url: url.to_owned() });
-            }
-            if !fault.may_pass() || attempt >= ATTEMPTS {
-                return Err(WebError::Transfer { url: url.to_owned(), source: Box::new(fault) });
-            }
-            wait *= 2;
-        }
-        Ok(())
+            watched(stop, move |cancelled| renew(&to, &folder, cancelled))
+        };
+        retry(url, stop, ask).map_err(|fault| match fault {
+            Fault::Cancelled => WebError::Cancelled { url: url.to_owned() },
+            fault => WebError::Transfer { url: url.to_owned(), source: Box::new(fault) },
+        })
     }
 }
 
@@ -158,19 +178,19 @@ fn looked_at(content: &Path) {
 
 /// Downloads what has changed. The content is there as a whole or not at all.
 fn renew(url: &str, folder: &Path, cancelled: &AtomicBool) -> Result<(), Fault> {
-    let (content, facts) = (folder.join("content"), folder.join("facts.json"));
+    let (content, facts) = (folder.join(CONTENT), folder.join(FACTS));
     let _lock = lock(&content, cancelled)?;
-    let known: Option<Facts> = fs::read_to_string(&facts).ok().and_then(|text| serde_json::from_str(&text).ok());
-    let known = known.filter(|known| known.url == url && content.exists()).unwrap_or_default();
+    // Of content that is damaged, or not there, nothing is known: it is asked for as if it had never been.
+    let known = Facts::of(url, folder).filter(|known| known.hold(&content)).unwrap_or_default();
     let question = Question { etag: known.etag.as_deref(), modified: known.last_modified.as_deref(), range: None };
     // The token is the hub's, and no address here is.
     let mut answer = match Client::new(url, None).ask(url, &question) {
         Ok(answer) => answer,
-        Err(Fault::Status(304)) => return Ok(()),
+        Err(Fault::Status(304)) if known.url == url => return Ok(()),
         Err(fault) => return Err(fault),
     };
     let header = |name: &str| answer.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
-    let said = Facts { url: url.to_owned(), etag: header("etag"), last_modified: header("last-modified") };
+    let (etag, last_modified) = (header("etag"), header("last-modified"));
     let size: Option<u64> = header("content-length").and_then(|size| size.parse().ok());
     let part = folder.join("part");
     let mut file = fs::File::create(&part)?;
@@ -179,6 +199,7 @@ fn renew(url: &str, folder: &Path, cancelled: &AtomicBool) -> Result<(), Fault> 
         return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
     }
     file.sync_all()?;
+    let said = Facts { url: url.to_owned(), etag, last_modified, sha256: Some(sha256_of(&part)?) };
     // What was said of the old content must not stand beside the new one.
     match fs::remove_file(&facts) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e.into()),

@@ -294,6 +294,25 @@ fn other_kinds_of_adapters_are_told_by_name() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn an_export_tells_of_a_file_that_is_there_and_cannot_be_read() {
+    let case = Case::open("names");
+    let merged = Merged::new(&case.weights, &case.config, None, None);
+    for name in ["LICENSE", "tokenizer.json", "generation_config.json"] {
+        let (base, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::copy(case.base.join("config.json"), base.path().join("config.json")).unwrap();
+        let export = || {
+            export_hf(out.path(), base.path(), &merged, &ends(&case.config), MAX_SHARD_BYTES).map_err(|e| e.to_string())
+        };
+        export().unwrap();
+        // A link to itself.
+        std::os::unix::fs::symlink(name, base.path().join(name)).unwrap();
+        let told = export().unwrap_err();
+        assert!(told.starts_with("copy ") && told.ends_with(name), "{told}");
+    }
+}
+
 /// An export says in every file what ends a text, where the base's files disagree.
 #[test]
 fn an_export_agrees_with_itself() {

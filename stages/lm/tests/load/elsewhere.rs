@@ -69,6 +69,40 @@ fn what_a_data_set_lacks_is_said() {
     }
 }
 
+#[test]
+fn a_file_is_asked_for_by_its_whole_name() {
+    // Beside each name what it would be taken for in an address.
+    let names =
+        ["a#1.csv", "a", "b?c.csv", "b", "50%25.csv", "50%.csv", "two words.csv", "two", "é+.csv", "d/x y/#.csv"];
+    let file = |name: &str| (name.to_owned(), format!("content of {name}").into_bytes());
+    let hub = FakeHub::with_files(names.map(file).into());
+    for name in names {
+        let one = fetch(&hub.settings(), "main", &Wanted::Name(name)).unwrap();
+        assert_eq!(fs::read_to_string(&one[0].1).unwrap(), format!("content of {name}"));
+        assert!(one[0].1.ends_with(name), "the cache has it under its name: {}", one[0].1.display());
+    }
+    assert_eq!(fetch(&hub.settings(), COMMIT, &Wanted::Names(&|_| true)).unwrap().len(), names.len());
+}
+
+#[test]
+fn a_branch_moves_in_the_shared_cache_with_the_first_file_and_not_by_a_look() {
+    let hub = hub();
+    let branch = hub.settings().cache.join("datasets--org--name/refs/main");
+    let look = || hub.settings().resolve_dataset(&dataset("main"), &GO_ON).unwrap();
+    assert_eq!((look().as_str(), branch.exists()), (COMMIT, false));
+    fetch(&hub.settings(), "main", &Wanted::Name("data/z.csv")).unwrap_err();
+    let none = fetch(&hub.settings(), "main", &Wanted::Names(&|_| false)).unwrap();
+    assert_eq!((none.len(), branch.exists()), (0, false), "there is nothing of that commit");
+    let other = "f".repeat(40);
+    fs::create_dir_all(branch.parent().unwrap()).unwrap();
+    fs::write(&branch, &other).unwrap();
+    fetch(&hub.settings(), COMMIT, &Wanted::Name("data/a.csv")).unwrap();
+    look();
+    assert_eq!(fs::read_to_string(&branch).unwrap(), other, "a commit is no branch, and a look moves none");
+    fetch(&hub.settings(), "main", &Wanted::Name("data/a.csv")).unwrap();
+    assert_eq!(fs::read_to_string(&branch).unwrap(), COMMIT);
+}
+
 /// What a server has, and what it was asked.
 #[derive(Default)]
 struct Site {
@@ -173,4 +207,56 @@ fn a_server_that_refuses_is_told_of_and_leaves_nothing_behind() {
     assert_eq!(site.asked.lock().len(), 5, "a busy server is asked again");
     let stopped = cache(dir.path()).fetch(&url, None, &|| true).unwrap_err();
     assert!(matches!(stopped, WebError::Cancelled { .. }), "{stopped}");
+}
+
+#[test]
+fn damaged_content_is_downloaded_anew() {
+    let damage = |change: &dyn Fn(&Path)| {
+        for pinned in [None, Some(SHA256)] {
+            let (url, site) = site();
+            *site.content.lock() = TEXT.to_owned();
+            let dir = tempfile::tempdir().unwrap();
+            let first = cache(&dir.path().join("first"));
+            let path = first.fetch(&url, pinned, &GO_ON).unwrap();
+            change(path.parent().unwrap());
+            // As another process, which has not looked at it yet.
+            let folder = dir.path().join("second");
+            fs::rename(&first.folder, &folder).unwrap();
+            for _ in 0..2 {
+                let path = cache(&folder).fetch(&url, pinned, &GO_ON).unwrap();
+                assert_eq!(fs::read_to_string(path).unwrap(), TEXT, "{pinned:?}");
+            }
+            assert_eq!(*site.asked.lock(), ["new", "new"], "{pinned:?}");
+        }
+    };
+    damage(&|folder| fs::write(folder.join("content"), "a,b\n1,3\n").unwrap());
+    damage(&|folder| fs::write(folder.join("content"), "a,b\n").unwrap());
+    damage(&|folder| fs::write(folder.join("content"), "").unwrap());
+    damage(&|folder| fs::remove_file(folder.join("content")).unwrap());
+}
+
+#[test]
+fn damaged_content_is_not_used_offline() {
+    let (url, site) = site();
+    *site.content.lock() = TEXT.to_owned();
+    let dir = tempfile::tempdir().unwrap();
+    let path = cache(dir.path()).fetch(&url, None, &GO_ON).unwrap();
+    let offline = WebCache { offline: true, ..cache(dir.path()) };
+    assert_eq!(offline.fetch(&url, None, &GO_ON).unwrap(), path);
+    for spoilt in ["", "a,b\n1,3\n"] {
+        fs::write(&path, spoilt).unwrap();
+        let error = offline.fetch(&url, None, &GO_ON).unwrap_err();
+        assert!(matches!(error, WebError::Damaged { .. }), "{error}");
+    }
+}
+
+#[test]
+fn a_server_that_says_nothing_has_changed_is_not_believed_where_nothing_is_there() {
+    let (url, site) = site();
+    *site.refuses.lock() = Some(304);
+    let dir = tempfile::tempdir().unwrap();
+    for pinned in [None, Some(SHA256)] {
+        let error = cache(dir.path()).fetch(&url, pinned, &GO_ON).unwrap_err();
+        assert!(chain(&error, dir.path()).ends_with("the server answered 304"), "{error}");
+    }
 }

@@ -11,7 +11,7 @@ use std::{
 
 use pipe_lm::origin::{HubError, HubSettings, LocalModel, ModelOrigin, OriginError, files_of, name_in};
 
-use crate::support::chain;
+use crate::support::{chain, named};
 
 /// Nobody wants to stop.
 pub(crate) const GO_ON: fn() -> bool = || false;
@@ -223,7 +223,7 @@ fn serve(stream: &TcpStream, shared: &Mutex<Behaviour>) {
             .into_bytes()
         } else if let Some(body) = (path.strip_prefix("/datasets").unwrap_or(&path))
             .strip_prefix(&format!("/org/name/resolve/{COMMIT}/"))
-            .and_then(|f| b.files.get(f))
+            .and_then(|f| b.files.get(&named(f)))
             .cloned()
         {
             let start = start.unwrap_or(0);

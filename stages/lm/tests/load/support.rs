@@ -29,6 +29,18 @@ pub(crate) fn chain(error: &dyn std::error::Error, dir: &Path) -> String {
     text.replace(&dir.display().to_string(), "DIR")
 }
 
+/// The name of a file in an address, as servers read it: what stands behind `?` or `#` is no part of it.
+pub(crate) fn named(path: &str) -> String {
+    let path = &path[..path.find(['?', '#']).unwrap_or(path.len())];
+    let mut parts = path.split('%');
+    let mut bytes = parts.next().unwrap().as_bytes().to_vec();
+    for part in parts {
+        bytes.push(u8::from_str_radix(&part[..2], 16).unwrap());
+        bytes.extend(&part.as_bytes()[2..]);
+    }
+    String::from_utf8(bytes).unwrap()
+}
+
 /// A tiny Llama: 2 layers, 16 wide, 4 heads over 2, 32 tokens.
 pub(crate) fn tiny_config() -> DecoderConfig {
     let json = r#"{"architectures": ["LlamaForCausalLM"], "hidden_size": 16, "intermediate_size": 24,

@@ -1,4 +1,4 @@
-//! Requests to the hub: one at a time, on a thread of their own, so that whoever waits can stop waiting.
+//! Requests to the hub, and to any other server, one at a time.
 //!
 //! Redirects are followed here and not by the HTTP library, because what is said to the hub (the token) must not be
 //! said to the host that it sends to, as in Python's `huggingface_hub`.
@@ -7,23 +7,21 @@ use std::{
     collections::BTreeSet,
     fs,
     io::{self, Read, Seek, SeekFrom, Write},
-    path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-        mpsc::{self, RecvTimeoutError},
-    },
-    thread,
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
 use serde::Deserialize;
 use ureq::{
     Agent, Body,
-    http::{Response, Uri, header::HeaderMap},
+    http::{Response, header::HeaderMap},
 };
 
-use super::RepoKind;
+use super::{
+    RepoKind,
+    address::{escaped, join, same_place},
+};
 
 /// Longest wait for a connection.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -36,6 +34,8 @@ const FILE: Duration = Duration::from_hours(6);
 const MAX_REDIRECTS: usize = 10;
 /// Longest description of a repository: a hundred thousand files have less.
 const MAX_DESCRIPTION: u64 = 64 << 20;
+/// Longest file of a server that does not say how long it is, 64 GiB: an answer without end must not fill the disk.
+const MAX_UNANNOUNCED: u64 = 64 << 30;
 
 /// Why a request failed.
 #[derive(Debug, thiserror::Error)]
@@ -49,8 +49,8 @@ pub enum Fault {
     /// The connection broke, or the disk is full.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// The answer is not what a hub says.
-    #[error("the hub's answer cannot be used: {0}")]
+    /// The answer is not what such a server says.
+    #[error("the server's answer cannot be used: {0}")]
     Answer(String),
     /// The caller no longer wants it.
     #[error("it was cancelled")]
@@ -155,7 +155,7 @@ impl Client {
 
     fn file_url(&self, file: &HubFile) -> String {
         let HubFile { kind, repo, commit, name } = file;
-        format!("{}/{}{repo}/resolve/{commit}/{name}", self.endpoint, kind.in_front())
+        format!("{}/{}{repo}/resolve/{commit}/{}", self.endpoint, kind.in_front(), escaped(name))
     }
 
     /// Size and etag of a file.
@@ -257,67 +257,40 @@ fn request(error: ureq::Error) -> Fault {
     }
 }
 
-/// Scheme, host and port.
-fn place(url: &str) -> Option<(String, String, u16)> {
-    let url: Uri = url.parse().ok()?;
-    let scheme = url.scheme_str()?.to_ascii_lowercase();
-    let port = url.port_u16().unwrap_or(if scheme == "https" { 443 } else { 80 });
-    Some((scheme, url.host()?.to_ascii_lowercase(), port))
-}
-
-fn same_place(a: &str, b: &str) -> bool {
-    place(a).is_some_and(|a| place(b) == Some(a))
-}
-
-/// Where `location` leads from `url` (RFC 3986, section 5.2, without dot segments).
-fn join(url: &str, location: &str) -> Result<String, Fault> {
-    let unusable = || Fault::Answer("it sends to an address that is none".to_owned());
-    let base: Uri = url.parse().map_err(|_| unusable())?;
-    let (scheme, authority) = (base.scheme_str().ok_or_else(unusable)?, base.authority().ok_or_else(unusable)?);
-    let joined = if location.starts_with("http://") || location.starts_with("https://") {
-        location.to_owned()
-    } else if location.starts_with("//") {
-        format!("{scheme}:{location}")
-    } else if location.starts_with('/') {
-        format!("{scheme}://{authority}{location}")
-    } else {
-        let folder = base.path().rsplit_once('/').map_or("", |(folder, _)| folder);
-        format!("{scheme}://{authority}{folder}/{location}")
-    };
-    place(&joined).map(|_| joined).ok_or_else(unusable)
-}
-
-/// Runs `work` on a thread of its own, and waits for it as long as `stop` does not say to stop. Work that nobody waits
-/// for any more sees the flag that it is given, and ends with the server's next word or silence.
-pub(crate) fn watched<T: Send + 'static>(
-    stop: &dyn Fn() -> bool,
-    work: impl FnOnce(&AtomicBool) -> Result<T, Fault> + Send + 'static,
-) -> Result<T, Fault> {
-    let cancelled = Arc::new(AtomicBool::new(false));
-    let (done, result) = mpsc::channel();
-    let flag = Arc::clone(&cancelled);
-    thread::Builder::new().name("hub".to_owned()).spawn(move || done.send(work(&flag)))?;
-    loop {
-        match result.recv_timeout(Duration::from_millis(50)) {
-            Ok(result) => return result,
-            Err(RecvTimeoutError::Disconnected) => return Err(io::Error::other("the request's thread died").into()),
-            Err(RecvTimeoutError::Timeout) if stop() => {
-                cancelled.store(true, Ordering::Relaxed);
-                return Err(Fault::Cancelled);
-            }
-            Err(RecvTimeoutError::Timeout) => {}
-        }
-    }
-}
-
-/// Writes what an answer holds behind what a file has; no more than the server announced. Says how much it was.
+/// Writes what an answer holds behind what a file has; no more than the server announced, and of one that announced
+/// nothing no more than [`MAX_UNANNOUNCED`]. Says how much it was.
 pub(crate) fn receive(
     answer: &mut Response<Body>,
     file: &mut fs::File,
     announced: Option<u64>,
     cancelled: &AtomicBool,
 ) -> Result<u64, Fault> {
-    let mut body = answer.body_mut().as_reader();
+    let most = announced.map_or(Most::Unannounced(MAX_UNANNOUNCED), Most::Announced);
+    copy(answer.body_mut().as_reader(), file, most, cancelled)
+}
+
+/// How much may arrive.
+#[derive(Debug, Clone, Copy)]
+enum Most {
+    Announced(u64),
+    Unannounced(u64),
+}
+
+impl Most {
+    fn check(self, there: u64) -> Result<(), Fault> {
+        match self {
+            Self::Announced(size) if there > size => {
+                Err(Fault::Answer(format!("more than the announced {size} bytes arrive")))
+            }
+            Self::Unannounced(size) if there > size => {
+                Err(Fault::Answer(format!("more than {size} bytes arrive, and it did not say how many they are")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn copy(mut body: impl Read, file: &mut impl Write, most: Most, cancelled: &AtomicBool) -> Result<u64, Fault> {
     let (mut block, mut there) = (vec![0; 1 << 16], 0);
     loop {
         if cancelled.load(Ordering::Relaxed) {
@@ -328,38 +301,8 @@ pub(crate) fn receive(
             return Ok(there);
         }
         there += count as u64;
-        if let Some(size) = announced.filter(|&size| there > size) {
-            return Err(Fault::Answer(format!("more than the announced {size} bytes arrive")));
-        }
+        most.check(there)?;
         file.write_all(&block[..count])?;
-    }
-}
-
-/// Waits; `false` if it is to stop.
-pub(crate) fn pause(duration: Duration, stop: &dyn Fn() -> bool) -> bool {
-    let end = std::time::Instant::now() + duration;
-    while std::time::Instant::now() < end {
-        if stop() {
-            return false;
-        }
-        thread::sleep(Duration::from_millis(20));
-    }
-    true
-}
-
-/// The lock that programs take which write a file of the cache; one that is dead has none.
-pub(crate) fn lock(path: &Path, stop: &AtomicBool) -> Result<Option<fs::File>, Fault> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(PathBuf::from(name))?;
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(Some(file)),
-            Err(fs::TryLockError::WouldBlock) if stop.load(Ordering::Relaxed) => return Err(Fault::Cancelled),
-            Err(fs::TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(50)),
-            // A file system without locks: what two programs write at once is checked by its size.
-            Err(fs::TryLockError::Error(_)) => return Ok(None),
-        }
     }
 }
 
@@ -368,20 +311,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_joined_and_compared() {
-        let from = "https://hub.co:8443/org/name/resolve/main/file";
-        for (location, expect) in [
-            ("/x?y=1", "https://hub.co:8443/x?y=1"),
-            ("other", "https://hub.co:8443/org/name/resolve/main/other"),
-            ("//cdn.co/x", "https://cdn.co/x"),
-            ("http://cdn.co/x", "http://cdn.co/x"),
-        ] {
-            assert_eq!(join(from, location).unwrap(), expect);
-        }
-        assert!(join(from, "http://").is_err());
-        assert!(same_place("https://HUB.co/a", "https://hub.co:443"));
-        for other in ["http://hub.co", "https://hub.co:444", "https://hub.co.evil", "https://a.hub.co"] {
-            assert!(!same_place("https://hub.co/a", other), "{other}");
+    fn no_answer_goes_on_for_ever() {
+        let go_on = AtomicBool::new(false);
+        for most in [Most::Announced(100_000), Most::Unannounced(100_000)] {
+            let mut file = Vec::new();
+            let told = copy(io::repeat(7), &mut file, most, &go_on).unwrap_err().to_string();
+            assert!(told.contains("100000 bytes arrive") && file.len() <= 100_000, "{told} {}", file.len());
+            for size in [0, 99_999, 100_000] {
+                assert_eq!(copy(io::repeat(7).take(size), &mut Vec::new(), most, &go_on).unwrap(), size);
+            }
         }
     }
 }

@@ -57,16 +57,12 @@ impl HubSettings {
     /// # Errors
     /// As there.
     pub fn resolve_dataset(&self, dataset: &HubDataset, stop: &dyn Fn() -> bool) -> Result<String, HubError> {
-        let fetch = self.dataset(dataset, stop);
-        let commit = fetch.resolve()?;
-        if !self.offline && !is_commit(&dataset.revision) {
-            fetch.remember(&commit)?;
-        }
-        Ok(commit)
+        self.dataset(dataset, stop).resolve()
     }
 
     /// Brings files of a commit into the cache, and says what they are called and where they are, by name. What is
-    /// there is not asked for again; offline it must be there.
+    /// there is not asked for again; offline it must be there. From then on the cache knows that the revision is that
+    /// commit.
     ///
     /// # Errors
     /// The hub cannot be reached, does not let this token in or does not know the file; offline, the cache lacks
@@ -83,13 +79,17 @@ impl HubSettings {
             Wanted::Name(name) => BTreeSet::from([(*name).to_owned()]),
             Wanted::Names(is_wanted) => fetch.listing(commit)?.into_iter().filter(|name| is_wanted(name)).collect(),
         };
-        names
-            .into_iter()
-            .map(|name| {
-                let path = fetch.had(commit, &name)?;
-                Ok((name, path))
-            })
-            .collect()
+        let mut files = Vec::new();
+        for name in names {
+            let path = fetch.had(commit, &name)?;
+            files.push((name, path));
+        }
+        // Remembered last, as of models: others read this cache, too, and a look alone must not move a branch there.
+        let moved = !is_commit(&dataset.revision) && fetch.remembered().as_deref() != Some(commit);
+        if moved && !self.offline && !files.is_empty() {
+            fetch.remember(commit)?;
+        }
+        Ok(files)
     }
 }
 

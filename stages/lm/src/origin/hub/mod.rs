@@ -5,25 +5,29 @@
 //! interrupted goes on where it stopped; files that are complete are not asked for again; a commit that is complete in
 //! the cache needs no network at all.
 
+mod address;
 mod client;
 mod datasets;
 mod error;
 mod kind;
+mod waiting;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Component, Path, PathBuf},
-    time::Duration,
 };
 
 pub use client::Fault;
 use client::HubFile;
-pub(super) use client::{Client, Question, lock, pause, receive, watched};
+pub(super) use client::{Client, Question, receive};
 pub use datasets::{HubDataset, Wanted};
 pub use error::HubError;
 use kind::RepoKind;
 use serde::Deserialize;
+pub(super) use waiting::{lock, retry, watched};
+
+use super::variables;
 
 /// Where the hub is, and what may be asked of it. Values come from the caller, since this crate reads no environment.
 #[derive(Clone, PartialEq, Eq)]
@@ -72,9 +76,6 @@ const COMPANIONS: &[&str] = &[
 ];
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
-/// How often one file is asked for, and the pause before the second time; each further pause is twice as long.
-const ATTEMPTS: u32 = 4;
-const PAUSE: Duration = Duration::from_millis(250);
 
 #[derive(Deserialize)]
 struct ShardIndex {
@@ -86,26 +87,16 @@ impl HubSettings {
     /// `XDG_CACHE_HOME`, `HOME`, `HF_TOKEN`, `HF_TOKEN_PATH` (else the file `token` in `HF_HOME`), `HF_HUB_OFFLINE` and
     /// `TRANSFORMERS_OFFLINE`.
     pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Self {
-        let variable = |name| variable(name).filter(|v| !v.is_empty());
-        let home = variable("HF_HOME").map_or_else(
-            || {
-                let cache = variable("XDG_CACHE_HOME").map(PathBuf::from);
-                cache
-                    .unwrap_or_else(|| PathBuf::from(variable("HOME").unwrap_or_default()).join(".cache"))
-                    .join("huggingface")
-            },
-            PathBuf::from,
-        );
+        let variable = |name: &str| variables::given(&variable, name);
+        let home = variable("HF_HOME").map_or_else(|| variables::caches(&variable).join("huggingface"), PathBuf::from);
         let token_file = variable("HF_TOKEN_PATH").map_or_else(|| home.join("token"), PathBuf::from);
         let stored = || fs::read_to_string(token_file).ok().map(|t| t.trim().to_owned()).filter(|t| !t.is_empty());
-        let yes =
-            |name| variable(name).is_some_and(|v| ["1", "true", "yes", "on"].contains(&v.to_lowercase().as_str()));
         let endpoint = variable("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".to_owned());
         Self {
             endpoint: endpoint.trim_end_matches('/').to_owned(),
             cache: variable("HF_HUB_CACHE").map_or_else(|| home.join("hub"), PathBuf::from),
             token: variable("HF_TOKEN").or_else(stored),
-            offline: yes("HF_HUB_OFFLINE") || yes("TRANSFORMERS_OFFLINE"),
+            offline: variables::offline(&variable),
         }
     }
 
@@ -257,7 +248,7 @@ impl Fetch<'_> {
         let description = self.retry("its description", || {
             let (client, kind) = (self.client(), self.kind);
             let (repo, revision) = (self.repo.to_owned(), self.revision.to_owned());
-            client::watched(self.stop, move |_| client.describe(kind, &repo, &revision))
+            watched(self.stop, move |_| client.describe(kind, &repo, &revision))
         })?;
         if is_commit(&description.sha) { Ok(description) } else { Err(self.hostile("commit", &description.sha)) }
     }
@@ -293,7 +284,7 @@ impl Fetch<'_> {
         let file = HubFile { kind: self.kind, repo, commit, name: name.to_owned() };
         let facts = self.retry(name, || {
             let (client, file) = (client.clone(), file.clone());
-            client::watched(self.stop, move |_| client.facts(&file))
+            watched(self.stop, move |_| client.facts(&file))
         })?;
         if !is_file_name(&facts.etag) {
             return Err(self.hostile("etag", &facts.etag));
@@ -308,8 +299,8 @@ impl Fetch<'_> {
         self.retry(name, || {
             let (client, file) = (client.clone(), file.clone());
             let (blob, size) = (blob.clone(), facts.size);
-            client::watched(self.stop, move |cancelled| {
-                let _lock = client::lock(&blob, cancelled)?;
+            watched(self.stop, move |cancelled| {
+                let _lock = lock(&blob, cancelled)?;
                 let complete = fs::metadata(&blob).is_ok_and(|there| there.len() == size);
                 if !complete {
                     let part = PathBuf::from(format!("{}.part", blob.display()));
@@ -323,23 +314,8 @@ impl Fetch<'_> {
         Ok(pointer)
     }
 
-    fn retry<T>(&self, what: &str, mut ask: impl FnMut() -> Result<T, Fault>) -> Result<T, HubError> {
-        let mut pause = PAUSE;
-        let mut attempt = 1;
-        loop {
-            match ask() {
-                Ok(answer) => return Ok(answer),
-                Err(e) if attempt < ATTEMPTS && e.may_pass() => {
-                    tracing::debug!(what, attempt, error = %e, "the hub failed, asking again");
-                    if !client::pause(pause, self.stop) {
-                        return Err(HubError::Cancelled { id: self.id() });
-                    }
-                    pause *= 2;
-                    attempt += 1;
-                }
-                Err(e) => return Err(self.error(what, e)),
-            }
-        }
+    fn retry<T>(&self, what: &str, ask: impl FnMut() -> Result<T, Fault>) -> Result<T, HubError> {
+        retry(what, self.stop, ask).map_err(|fault| self.error(what, fault))
     }
 
     fn error(&self, what: &str, source: Fault) -> HubError {
