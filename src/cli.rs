@@ -144,7 +144,7 @@ pub(crate) struct PipelineArgs {
 
 /// Which stages.
 #[derive(Debug, Clone, Default, Args)]
-pub struct SelectArgs {
+pub(crate) struct SelectArgs {
     /// Run only these stages (`stage` or `stage@variant`)
     #[arg(long, value_name = "STAGE", value_delimiter = ',', add = complete::stages())]
     pub only: Vec<String>,

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::output::{Table, count, seconds, visible_width};
 
 /// The variant with the values in `vars`.
-pub(super) const BASELINE: &str = "baseline";
+const BASELINE: &str = "baseline";
 /// Rows shown; the rest is in the results.
 const SHOWN: usize = 60;
 

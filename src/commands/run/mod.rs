@@ -3,6 +3,8 @@
 mod next;
 mod watch;
 
+use std::mem::ManuallyDrop;
+
 use pipe_engine::{
     context::CancelToken,
     diag::redact,
@@ -31,7 +33,8 @@ pub(crate) fn run(global: &cli::Global, args: cli::Run) -> Result<Exit, CliError
         signals::cancel_on_signal(cancel.clone());
         return watch::run(global, args, &cancel);
     }
-    let pipeline = project::load(&args.pipeline)?;
+    // The process ends after it, and its memory goes back as a whole: of ten thousand stages, that is felt.
+    let pipeline = ManuallyDrop::new(project::load(&args.pipeline)?);
     signals::cancel_on_signal(cancel.clone());
     once(global, args, &pipeline, cancel)
 }

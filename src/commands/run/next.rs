@@ -23,9 +23,11 @@ pub(super) fn say_commands(global: &cli::Global, store: &Store, pipeline: &Pipel
     }
     let baseline = pipeline.kept_as(0);
     // A selection may have left out either.
-    let kept = store.refs(&pipeline.name).unwrap_or_default();
-    let is_kept = |variant: &String| kept.contains_key(variant);
-    if let Some(other) = other.filter(|other| is_kept(other) && is_kept(&baseline)) {
+    let are_kept = |other: &String| {
+        let kept = store.refs(&pipeline.name).unwrap_or_default();
+        kept.contains_key(other) && kept.contains_key(&baseline)
+    };
+    if let Some(other) = other.filter(are_kept) {
         say(format_args!("  compare:    pipe diff {} {}{options}", quoted(&baseline), quoted(&other)));
     }
 }
