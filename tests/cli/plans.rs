@@ -49,6 +49,10 @@ fn rows_that_are_in_the_memo_are_counted_before_a_run() {
     let plan = project.json(&["plan", "p.yaml", "--format", "json"]);
     assert_eq!(node(&plan, "answers")["remembered"], json!({ "rows": 3, "of": 3 }));
 
+    // A run that is forced forgets them.
+    let forced = project.json(&["plan", "p.yaml", "--force=answers", "--format", "json"]);
+    assert_eq!((&node(&forced, "answers")["remembered"], &node(&forced, "answers")["rows"]), (&Value::Null, &json!(3)));
+
     // What is remembered is what is reused.
     project.write("rows.jsonl", &questions(5));
     let events = project.ok(&["run", "p.yaml", "--only", "rows,answers", "--format", "json"]).stdout;

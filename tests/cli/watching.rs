@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     TestEnvironment,
@@ -175,11 +175,21 @@ stages:
     assert!(child.try_wait().unwrap().is_none(), "the run goes on");
     assert!(project.ok(&["ls"]).stdout.contains("quick"));
     assert_eq!(project.json(&["show", "quick", "--format", "json"])["head"][0]["a"], 5);
+    let provenance = project.file("results/p/baseline/provenance.json");
+    for _ in 0..600 {
+        if provenance.exists() {
+            break;
+        }
+        sleep(Duration::from_millis(50));
+    }
+    let origins: Value = serde_json::from_str(&project.read("results/p/baseline/provenance.json")).unwrap();
+    assert!(origins["quick"]["outputs"]["quick.parquet"].is_object() && origins["slow"].is_null(), "{origins}");
     assert!(project.ok(&["ls", "--runs"]).stdout.contains("running"));
     project.write("go", "");
     assert!(child.wait().unwrap().success());
     assert!(project.file("results/p/baseline/slow.parquet").exists());
-    assert!(project.file("results/p/baseline/provenance.json").exists());
+    let origins: Value = serde_json::from_str(&project.read("results/p/baseline/provenance.json")).unwrap();
+    assert!(origins["quick"].is_object() && origins["slow"].is_object(), "{origins}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use pipe_cache::{ArtifactKind, ArtifactRef, Digest, Entry, ResultLink, Store, StoreError};
+use pipe_cache::{ArtifactKind, ArtifactRef, Digest, Entry, Provenance, ResultLink, Store, StoreError};
 use serde::{Deserialize, Serialize};
 
 use super::kept::Kept;
@@ -61,7 +61,7 @@ pub(super) fn put(store: &Store, results: &Path, kept: &Kept<'_>) -> Result<(), 
         let known = before.get(&dir).and_then(|origins| origins.get(&stage)).filter(|o| o.key == entry.key);
         let origin = match known {
             Some(origin) => Origin { outputs, ..origin.clone() },
-            None => origin(store, pipeline, (variant, &stage, node), entry, outputs)?,
+            None => origin(&provenance(store, entry)?, pipeline, (variant, &stage, node), entry, outputs),
         };
         origins[variant].insert(stage, origin);
     }
@@ -78,7 +78,8 @@ pub(super) fn put(store: &Store, results: &Path, kept: &Kept<'_>) -> Result<(), 
     sweep(store, results, pipeline, &names)
 }
 
-/// Makes the links of a result that has just been computed: people look at it while the run goes on.
+/// Makes the links of a result that has just been computed, and says beside them where it comes from: people look at
+/// them while the run goes on.
 pub(super) fn put_one(
     store: &Store,
     results: &Path,
@@ -86,13 +87,26 @@ pub(super) fn put_one(
     node: NodeId,
     entry: &Entry,
 ) -> Result<(), StoreError> {
-    let mut all = Vec::new();
+    let provenance = provenance(store, entry)?;
+    let (mut all, mut origins) = (Vec::new(), Vec::new());
     for &(variant, stage) in &pipeline.graph[node].placements {
-        let dir = folder(pipeline, variant as usize);
-        let links = links(&pipeline.stages[stage as usize].name, entry);
-        all.extend(links.map(|(name, artifact)| ResultLink { path: dir.join(name), artifact: *artifact }));
+        let (variant, stage) = (variant as usize, &pipeline.stages[stage as usize].name);
+        let dir = folder(pipeline, variant);
+        let outputs: BTreeMap<String, ArtifactRef> =
+            links(stage, entry).map(|(name, artifact)| (name, *artifact)).collect();
+        all.extend(outputs.iter().map(|(name, artifact)| ResultLink { path: dir.join(name), artifact: *artifact }));
+        origins.push((dir, origin(&provenance, pipeline, (variant, stage, node), entry, outputs)));
     }
-    store.link_more_results(results, &all).map(drop)
+    store.link_more_results(results, &all)?;
+    for (dir, origin) in origins {
+        let at = results.join(dir);
+        let mut all = read(&at);
+        if all.get(&origin.stage) != Some(&origin) {
+            all.insert(origin.stage.clone(), origin);
+            write(&at, &all)?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes links to what is no longer a result of the pipeline.
@@ -121,28 +135,31 @@ fn sweep(
     Ok(())
 }
 
+fn provenance(store: &Store, entry: &Entry) -> Result<Provenance, StoreError> {
+    Ok(store.manifest(&entry.key)?.map(|manifest| manifest.provenance).unwrap_or_default())
+}
+
 fn origin(
-    store: &Store,
+    provenance: &Provenance,
     pipeline: &Pipeline,
     (variant, stage, node): (usize, &str, NodeId),
     entry: &Entry,
     outputs: BTreeMap<String, ArtifactRef>,
-) -> Result<Origin, StoreError> {
-    let provenance = store.manifest(&entry.key)?.map(|manifest| manifest.provenance).unwrap_or_default();
+) -> Origin {
     let kind = &pipeline.graph[node].kind;
-    Ok(Origin {
+    Origin {
         pipeline: pipeline.name.clone(),
         variant: pipeline.kept_as(variant),
         stage: stage.to_owned(),
         kind: kind.name().to_owned(),
         version: kind.version(),
         key: entry.key,
-        software: provenance.software,
-        run: provenance.run_id,
+        software: provenance.software.clone(),
+        run: provenance.run_id.clone(),
         started_ms: provenance.started_ms,
         seconds: entry.seconds,
         outputs,
-    })
+    }
 }
 
 /// The names of a stage's links: `<stage>.parquet` for the first output, `<stage>.<port>.parquet` for the others;

@@ -232,7 +232,7 @@ impl ComputeJob {
             stage: self.stage.clone(),
             label: self.label.clone(),
             log: log.clone(),
-            texts: texts(&*self.kind, &self.params, &self.folder),
+            texts: texts(&*self.kind, &self.params, &self.folder, &self.record.sources),
         };
         let mut counters = stats.counters.clone();
         let rows = [

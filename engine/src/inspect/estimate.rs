@@ -38,11 +38,12 @@ impl<'a> Estimator<'a> {
         self.amount(id).1
     }
 
-    /// Seconds that the node would take, or `None` when nothing like it was ever timed. What is `remembered` need not
-    /// be computed: an attempt gives a row at most.
+    /// Seconds that the node would take, or `None` when nothing like it was ever timed. Rows that are `remembered` need
+    /// not be computed; of attempts it is not known how many gave a row.
     pub(super) fn estimate(&self, id: NodeId, remembered: Option<Remembered>) -> Option<f64> {
         let (work, rows) = self.amount(id);
-        let rows = rows.map(|rows| rows.saturating_sub(remembered.map_or(0, |there| there.rows)));
+        let there = remembered.filter(|there| there.of.is_some()).map_or(0, |there| there.rows);
+        let rows = rows.map(|rows| rows.saturating_sub(there));
         let recipe = match &self.survey.nodes[id.index()] {
             Standing::Missing(missing) => Some(&missing.recipe),
             _ => None,

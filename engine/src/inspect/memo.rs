@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::survey::Survey;
 use crate::{
     context::Increment,
-    keys::Standing,
+    keys::{Obstacle, Standing},
     pipeline::{NodeId, Pipeline},
 };
 
@@ -39,9 +39,14 @@ impl<'a> Memos<'a> {
         Self { pipeline, survey, store, left: LOOKS, tables: HashMap::new() }
     }
 
-    /// What the memo has of a node; `None` where it keeps none, or its input is not known yet.
+    /// What the memo has of a node; `None` where it keeps none, where its input is not known yet, and where a run
+    /// would not use it.
     pub(super) fn of(&mut self, id: NodeId) -> Result<Option<Remembered>, StoreError> {
         let Standing::Missing(missing) = &self.survey.nodes[id.index()] else { return Ok(None) };
+        // A forced run forgets these rows, and one that keeps nothing under its key has never kept any.
+        if let Some(Obstacle::Forced | Obstacle::Unhashable(_)) = missing.obstacle {
+            return Ok(None);
+        }
         let node = &self.pipeline.graph[id];
         let primary = match node.kind.increment() {
             Increment::Whole => return Ok(None),
@@ -56,11 +61,15 @@ impl<'a> Memos<'a> {
         let Some(artifact) = self.survey.entry(edge.node).map(|entry| entry.outputs[edge.output].1) else {
             return Ok(None);
         };
-        let known = self.store.remembered_rows(&missing.recipe);
-        if known.is_empty() || artifact.rows > self.left {
+        let seen = self.tables.contains_key(&artifact.digest);
+        if !seen && artifact.rows > self.left {
             return Ok(None);
         }
-        if !self.tables.contains_key(&artifact.digest) {
+        let known = self.store.remembered_rows(&missing.recipe);
+        if known.is_empty() {
+            return Ok(None);
+        }
+        if !seen {
             self.left -= artifact.rows;
             // What is damaged is told when it is read in earnest.
             let Ok(table) = self.store.open_table(&artifact, &ReadOptions::default()) else { return Ok(None) };

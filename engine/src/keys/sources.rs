@@ -184,7 +184,7 @@ impl InFolder<'_> {
                 SourceRecord { label: name, content }
             }
             Source::Value { label, value } => SourceRecord { label, content: SourceContent::Value(value) },
-            Source::Found { label, find } => {
+            Source::Found { label, find, .. } => {
                 let value = find.find(self).map_err(|e| SourceError::Kind(Box::new(e)))?;
                 SourceRecord { label, content: SourceContent::Value(value) }
             }
@@ -217,17 +217,26 @@ impl SourceHost for InFolder<'_> {
 /// A text that is longer is not kept.
 const MAX_TEXT: u64 = 32 * 1024;
 
-/// The texts of a stage's sources that are to be kept with its result, by label, as they are now.
-pub(crate) fn texts(kind: &dyn DynKind, params: &AnyParams, folder: &Path) -> BTreeMap<String, String> {
+/// The texts of a stage's sources that are to be kept with its result, by label; of one that is no longer what the key
+/// was made of, nothing.
+pub(crate) fn texts(
+    kind: &dyn DynKind,
+    params: &AnyParams,
+    folder: &Path,
+    keyed: &[SourceRecord],
+) -> BTreeMap<String, String> {
     let read = |source: Source| match source {
-        Source::Text { label, path } => {
-            let path = place(folder, &path);
-            let small = std::fs::metadata(&path).is_ok_and(|file| file.is_file() && file.len() <= MAX_TEXT);
-            small.then(|| std::fs::read_to_string(path).ok().map(|text| (label, text))).flatten()
-        }
+        Source::Text { label, path } => text(label, &place(folder, &path), keyed),
         _ => None,
     };
     kind.sources(params).unwrap_or_default().into_iter().filter_map(read).collect()
+}
+
+fn text(label: String, path: &Path, keyed: &[SourceRecord]) -> Option<(String, String)> {
+    let small = std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() <= MAX_TEXT);
+    let bytes = small.then(|| std::fs::read(path).ok())??;
+    let now = SourceRecord { label, content: SourceContent::Content(Digest::of_bytes(&bytes)) };
+    keyed.contains(&now).then(|| String::from_utf8(bytes).ok().map(|text| (now.label, text)))?
 }
 
 /// The sources that a key was made of.
@@ -305,4 +314,33 @@ pub fn expand(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
     }
     paths.sort();
     Ok(paths)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_kept_as_the_key_has_it_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("template");
+        let digest = |text: &[u8]| SourceContent::Content(Digest::of_bytes(text));
+        let keyed = [
+            SourceRecord { label: "template".into(), content: digest(b"as it was") },
+            SourceRecord { label: "system".into(), content: digest(b"of another") },
+            SourceRecord { label: "bytes".into(), content: digest(b"\xff") },
+        ];
+        let kept = |label: &str, now: &[u8]| {
+            std::fs::write(&path, now).unwrap();
+            text(label.to_owned(), &path, &keyed).map(|(label, text)| format!("{label}: {text}"))
+        };
+        assert_eq!(kept("template", b"as it was").as_deref(), Some("template: as it was"));
+        for (label, now) in
+            [("template", &b"as it is now"[..]), ("template", b""), ("template", b"of another"), ("bytes", b"\xff")]
+        {
+            assert_eq!(kept(label, now), None, "{label} {now:?}");
+        }
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(text("template".to_owned(), &path, &keyed), None);
+    }
 }

@@ -56,6 +56,9 @@ pub enum Source {
     Found {
         /// The name under which it appears in the key record.
         label: String,
+        /// What it looks at on this disk: files, folders and patterns, as a stage's parameters name them. Whoever waits
+        /// for changes looks there; no part of the key.
+        near: Vec<String>,
         /// Looks for it. May read files and ask servers.
         find: Finder,
     },

@@ -6,14 +6,11 @@ use std::collections::HashMap;
 use serde_json::{Map, Value};
 
 use super::{
-    check::{fits, follow},
+    check::{MAX_REFERENCES, fits, follow},
     phrases::list,
 };
 
 const MARK: &str = "x-operational";
-
-/// References that are followed one after the other.
-const MAX_REFERENCES: usize = 8;
 
 /// What a kind's schema says of operational parameters, worked out once: of most parameters the name alone tells
 /// whether they belong to the key, in every one of many thousand stages.

@@ -16,7 +16,8 @@ pub const BUILTIN: &str = "builtin:";
 pub struct Builtin {
     /// Its name, with `/` between folders.
     pub name: &'static str,
-    /// Raised when what it means changes: two programs that carry the same revision compute the same with it.
+    /// Raised when what it means changes, be it by a built-in that it includes or names: two programs that carry the
+    /// same revision compute the same with it.
     pub revision: u32,
     /// What it is for, in a line.
     pub about: &'static str,

@@ -235,6 +235,54 @@ stages:
 }
 
 #[test]
+fn attempts_in_the_memo_are_not_taken_for_rows() {
+    let lab = Lab::new();
+    let stream = |count: u64| {
+        format!("pipeline: p\nstages:\n  drawn: {{ kind: numbers, params: {{ count: {count}, without: '7' }} }}\n")
+    };
+    lab.run(&stream(4));
+    let seconds = |count: u64| {
+        let ahead = plan(&lab.pipeline(&stream(count)), &lab.store, &lab.options).unwrap().nodes.remove(0);
+        let there = ahead.remembered.unwrap();
+        assert!(there.rows >= 4 && there.of.is_none(), "{there:?}");
+        ahead.estimate.unwrap()
+    };
+    // Of how many rows they are worth nothing is known: twice the rows are twice the work.
+    let (five, ten) = (seconds(5), seconds(10));
+    assert!((ten / five - 2.0).abs() < 1e-6, "{ten} {five}");
+}
+
+#[test]
+fn rows_that_a_run_would_not_use_are_not_counted() {
+    let mut lab = Lab::new();
+    let yaml = |lines: &str, count: u64, file: &str| {
+        format!(
+            "
+pipeline: p
+stages:
+  pool: {{ kind: lines, params: {{ lines: [{lines}] }} }}
+  each: {{ kind: map, inputs: {{ in: pool }}, params: {{ mark: '.'{file} }} }}
+  drawn: {{ kind: numbers, params: {{ count: {count} }} }}
+"
+        )
+    };
+    lab.run(&yaml("a, b", 2, ""));
+    until(&mut lab, &yaml("a, b, c", 3, ""), "pool");
+    let there = |lab: &Lab, file: &str| -> Vec<bool> {
+        let plan = plan(&lab.pipeline(&yaml("a, b, c", 3, file)), &lab.store, &lab.options).unwrap();
+        plan.nodes.iter().map(|node| node.remembered.is_some()).collect()
+    };
+    assert_eq!(there(&lab, ""), [false, true, true]);
+    // What cannot be hashed is no part of the recipe, so that there are rows under it.
+    assert!(std::process::Command::new("mkfifo").arg(lab.path("fifo")).status().unwrap().success());
+    assert_eq!(there(&lab, ", file: fifo"), [false, false, true]);
+    for (stage, expect) in [("each", [false, false, true]), ("drawn", [false, true, false])] {
+        lab.options.selection = Selection { force: vec![stage.to_owned()], ..Selection::default() };
+        assert_eq!(there(&lab, ""), expect, "{stage}");
+    }
+}
+
+#[test]
 fn counts_are_those_of_the_outputs() {
     let lab = Lab::new();
     let ran = lab.run(STUDY);

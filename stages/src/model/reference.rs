@@ -143,8 +143,12 @@ impl ModelRef {
         let label = label.to_owned();
         match self {
             Self::Files(source) => {
+                let near = match source {
+                    ModelOrigin::Directory(path) | ModelOrigin::Gguf(path) => vec![path.to_string_lossy().into_owned()],
+                    _ => Vec::new(),
+                };
                 let source = source.clone();
-                Source::Found { label, find: Finder::new(move |host| identity(&source, host, generates)) }
+                Source::Found { label, near, find: Finder::new(move |host| identity(&source, host, generates)) }
             }
             Self::Endpoint(e) => {
                 let mut value = json!({ "served": e.model, "server": e.server, "chat": e.chat });

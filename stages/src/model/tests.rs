@@ -184,3 +184,21 @@ fn files_that_disagree_about_the_end_of_a_text_are_told_and_all_of_them_count() 
     assert!(notes.len() == 1 && notes[0].contains("config.json names") && notes[0].contains("<eos> (0)"), "{notes:?}");
     assert_eq!(of()["reading"], json!(2), "what was computed with them before is computed again");
 }
+
+#[test]
+fn models_on_this_disk_are_watched() {
+    let lab = pipe_testing::Lab::with(crate::registry());
+    fs::create_dir_all(lab.path("m/1_Pooling")).unwrap();
+    for (model, changed) in
+        [("m", "m/config.json"), ("m", "m/1_Pooling/config.json"), ("./m", "m/new"), ("m.gguf", "m.gguf")]
+    {
+        let stages = format!(
+            "pipeline: p\nstages:\n  rows: {{ kind: embedded_world }}\n  a: {{ kind: respond, inputs: {{ instructions: \
+             rows.seeds }}, params: {{ model: {model} }} }}\n"
+        );
+        let watched = pipe_engine::inspect::Watched::of(&lab.pipeline(&stages));
+        let before = watched.look();
+        lab.write(changed, &format!("{} for {model}", "x".repeat(before.len())));
+        assert_ne!(watched.look(), before, "{model} {changed}");
+    }
+}

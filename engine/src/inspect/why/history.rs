@@ -80,7 +80,8 @@ impl<'a> History<'a> {
                 let mut changes = self.changes.between(&old.key, record, partial);
                 if !old.texts.is_empty() {
                     let node = &self.pipeline.graph[id];
-                    say_words(&mut changes, &old.texts, &texts(&*node.kind, &node.params, &node.folder));
+                    let now = texts(&*node.kind, &node.params, &node.folder, &record.sources);
+                    say_words(&mut changes, &old.texts, &now);
                 }
                 if best.as_ref().is_none_or(|(_, fewest)| changes.len() < fewest.len()) {
                     let earlier = Earlier {

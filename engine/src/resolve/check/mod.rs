@@ -69,6 +69,9 @@ pub(crate) fn fits(root: &Value, schema: &Value, value: &Value) -> bool {
     walk.problems.is_empty()
 }
 
+/// References that are followed one after the other, where a schema is looked at without a value.
+pub(crate) const MAX_REFERENCES: usize = 8;
+
 /// Follows `$ref: "#/..."`.
 pub(crate) fn follow<'s>(root: &'s Value, schema: &'s Value) -> Option<&'s Value> {
     root.pointer(schema.get("$ref")?.as_str()?.strip_prefix('#')?)

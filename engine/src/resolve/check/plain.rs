@@ -4,18 +4,21 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use super::{super::phrases::list, follow, has_type};
+use super::{super::phrases::list, MAX_REFERENCES, follow, has_type};
 
 /// Keywords that ask nothing of a value, beside our own (`x-...`).
 const SILENT: [&str; 6] = ["type", "description", "default", "title", "format", "examples"];
 
-/// References that are followed from one parameter.
-const MAX_REFERENCES: usize = 8;
+/// Keywords of a whole schema that ask nothing but what is looked at here.
+const WHOLE: [&str; 8] =
+    ["type", "properties", "required", "additionalProperties", "$defs", "$schema", "title", "description"];
 
 /// What a schema asks of parameters that are scalars, by name.
 pub(crate) struct Plain {
     parameters: HashMap<String, Simple>,
     required: Vec<String>,
+    /// Whether that is all it asks: a flattened union stands beside the properties, and asks something of all of them.
+    whole: bool,
 }
 
 /// What is asked of one of them.
@@ -33,6 +36,9 @@ impl Plain {
         let simple = |(name, sub): (&String, &Value)| Some((name.clone(), Simple::of(schema, sub, MAX_REFERENCES)?));
         Self {
             parameters: properties.filter_map(simple).collect(),
+            whole: schema
+                .as_object()
+                .is_some_and(|asked| asked.keys().all(|key| WHOLE.contains(&key.as_str()) || key.starts_with("x-"))),
             required: list(schema.get("required")).iter().filter_map(Value::as_str).map(str::to_owned).collect(),
         }
     }
@@ -40,7 +46,8 @@ impl Plain {
     /// Whether all that `value` names is plain and fits. If not, it may fit all the same.
     pub(crate) fn admits(&self, value: &Value) -> bool {
         let Value::Object(object) = value else { return false };
-        object.iter().all(|(name, value)| self.parameters.get(name).is_some_and(|simple| simple.admits(value)))
+        self.whole
+            && object.iter().all(|(name, value)| self.parameters.get(name).is_some_and(|simple| simple.admits(value)))
             && self.required.iter().all(|name| object.contains_key(name))
     }
 }
@@ -130,5 +137,35 @@ mod tests {
         // `path: a` alone and twice; beside a path three limits, no mode, and one file.
         assert_eq!(admitted, 7);
         assert!(!plain.admits(&json!({ "limit": 3 })), "a path is missing");
+    }
+
+    #[test]
+    fn what_is_asked_of_all_parameters_together_is_not_passed_over() {
+        let simple = json!({
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "title": "T",
+            "description": "D",
+            "type": "object",
+            "properties": { "n": { "type": "integer" }, "mode": { "type": "string" } },
+            "additionalProperties": false,
+            "$defs": {},
+            "x-folder": true,
+        });
+        let given = json!({ "n": 3, "mode": "b" });
+        assert!(Plain::of(&simple).admits(&given));
+        let one = json!([{ "properties": { "mode": { "const": "a" } }, "required": ["mode"] }]);
+        for (keyword, value) in [
+            ("oneOf", one.clone()),
+            ("anyOf", one.clone()),
+            ("allOf", one),
+            ("$ref", json!("#/$defs/Mode")),
+            ("dependentRequired", json!({ "n": ["m"] })),
+            ("minProperties", json!(3)),
+        ] {
+            let mut schema = simple.clone();
+            schema["$defs"] = json!({ "Mode": { "properties": { "mode": { "const": "a" } } } });
+            schema[keyword] = value;
+            assert!(!Plain::of(&schema).admits(&given), "{keyword}");
+        }
     }
 }

@@ -142,9 +142,10 @@ pub(super) fn sources(params: &TableParams) -> Result<Vec<Source>, StageError> {
     let mut sources = vec![Source::Value { label: "format".into(), value: json!(format) }];
     let label = || "path".to_owned();
     if params.rows == TextRows::Chunk {
+        let near = params.path.as_slice().iter().filter(|path| Address::of(path).is_none()).cloned().collect();
         let params = params.clone();
         let find = move |host: &dyn SourceHost| named(&find(&params, format, &host)?, host);
-        sources.push(Source::Found { label: label(), find: pipe_engine::kind::Finder::new(find) });
+        sources.push(Source::Found { label: label(), near, find: pipe_engine::kind::Finder::new(find) });
         return Ok(sources);
     }
     let whole_files = params.rows == TextRows::File;

@@ -93,7 +93,9 @@ impl Address {
 
     /// The name by which the format is told.
     pub(super) fn file_name(path: &str) -> &str {
-        let end = if path.contains("://") { path.find(['#', '?']).unwrap_or(path.len()) } else { path.len() };
+        // Of data sets there are names with `#`, and patterns with `?`.
+        let web = path.starts_with("http://") || path.starts_with("https://");
+        let end = if web { path.find(['#', '?']).unwrap_or(path.len()) } else { path.len() };
         &path[..end]
     }
 
@@ -151,7 +153,7 @@ impl Address {
                 }
             }
         };
-        Source::Found { label: label.to_owned(), find: Finder::new(find) }
+        Source::Found { label: label.to_owned(), near: Vec::new(), find: Finder::new(find) }
     }
 }
 
@@ -176,10 +178,30 @@ fn web_error(error: WebError) -> StageError {
     let told = said(&error);
     match error {
         WebError::Cancelled { .. } => StageError::Cancelled,
-        WebError::Offline { .. } => StageError::user_help(told, "run once without HF_HUB_OFFLINE"),
+        WebError::Offline { .. } | WebError::Damaged { .. } => {
+            StageError::user_help(told, "run once without HF_HUB_OFFLINE")
+        }
         WebError::Digest { .. } => {
             StageError::user_help(told, "the file is another one now: look at it, and write its digest")
         }
         _ => StageError::user(told),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_follows_the_name_of_a_file_follows_it_in_addresses_of_servers_alone() {
+        for (path, expect) in [
+            ("https://host/rows.csv?x=1#sha256=0", "https://host/rows.csv"),
+            ("http://host/rows.csv#sha256=0", "http://host/rows.csv"),
+            ("hf://datasets/org/name/a#1.csv", "hf://datasets/org/name/a#1.csv"),
+            ("hf://datasets/org/name/part-?.csv", "hf://datasets/org/name/part-?.csv"),
+            ("a#1.csv", "a#1.csv"),
+        ] {
+            assert_eq!(Address::file_name(path), expect);
+        }
     }
 }

@@ -365,3 +365,29 @@ fn addresses_that_nothing_is_read_from_are_told() {
     check("hf://org/name/rows.csv", "names no data set of the hub");
     check("https://host/rows.csv#part", "is no digest");
 }
+
+#[test]
+fn all_that_chunks_are_made_of_is_watched() {
+    let lab = lab();
+    documents(&lab);
+    let watched = |path: &str| {
+        let stage = format!("pipeline: p\nstages:\n  t: {{ kind: table, params: {{ path: {path}, rows: chunk }} }}\n");
+        pipe_engine::inspect::Watched::of(&lab.pipeline(&stage))
+    };
+    for (path, changed) in [
+        ("docs", "docs/guide.md"),
+        ("docs/guide.md", "docs/guide.md"),
+        ("'docs/*.md'", "docs/guide.md"),
+        ("'docs/**/*.txt'", "docs/notes/plain.txt"),
+        ("[docs/guide.md, docs/notes]", "docs/notes/plain.txt"),
+        ("docs", "docs/notes/new.md"),
+        ("'docs/*.md'", "docs/new.md"),
+        ("later.md", "later.md"),
+    ] {
+        let watched = watched(path);
+        let before = watched.look();
+        assert_eq!(watched.look(), before, "{path}");
+        lab.write(changed, &format!("Another text, for {path}, of {} bytes.\n", before.len() + 100));
+        assert_ne!(watched.look(), before, "{path} {changed}");
+    }
+}
