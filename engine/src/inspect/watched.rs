@@ -32,21 +32,31 @@ impl Watched {
         let mut watched = Self::files(&pipeline.files);
         for node in pipeline.graph.node_weights() {
             for source in node.kind.sources(&node.params).unwrap_or_default() {
-                match source {
-                    Source::Path { path, .. } | Source::Text { path, .. } => {
-                        watched.paths.insert(node.folder.join(path));
-                    }
-                    Source::Glob { pattern, .. } => {
-                        watched.patterns.insert((node.folder.clone(), pattern));
-                    }
-                    Source::Found { near, .. } => {
-                        watched.near.extend(near.into_iter().map(|text| (node.folder.clone(), text)));
-                    }
-                    Source::Env { .. } | Source::Value { .. } => {}
-                }
+                watched.add(&node.folder, source);
             }
         }
         watched
+    }
+
+    fn add(&mut self, folder: &Path, source: Source) {
+        match source {
+            Source::Path { path, .. } | Source::Text { path, .. } => {
+                self.paths.insert(folder.join(path));
+            }
+            Source::Glob { pattern, .. } => {
+                self.patterns.insert((folder.to_owned(), pattern));
+            }
+            Source::Folder { path, otherwise, .. } => {
+                if !folder.join(&path).is_dir() {
+                    self.add(folder, *otherwise);
+                }
+                self.near.insert((folder.to_owned(), path.to_string_lossy().into_owned()));
+            }
+            Source::Found { near, .. } => {
+                self.near.extend(near.into_iter().map(|text| (folder.to_owned(), text)));
+            }
+            Source::Env { .. } | Source::Value { .. } => {}
+        }
     }
 
     /// These files alone.

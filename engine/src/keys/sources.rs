@@ -179,6 +179,10 @@ impl InFolder<'_> {
                 let files = paths.iter().map(file).collect::<Result<_, _>>()?;
                 SourceRecord { label, content: SourceContent::Files(files) }
             }
+            Source::Folder { label, path, find, otherwise } => {
+                let is_folder = place(self.folder, &path).is_dir();
+                self.record(if is_folder { Source::Found { label, near: Vec::new(), find } } else { *otherwise })?
+            }
             Source::Env { name } => {
                 let content = SourceContent::Env(self.hasher.env.get(&name).cloned());
                 SourceRecord { label: name, content }

@@ -40,6 +40,18 @@ pub enum Source {
         /// Whether the result depends on the names of the files too (relative to that folder).
         names: bool,
     },
+    /// Of a folder what is looked for there, where not all that lies below it matters; what is no folder is the other
+    /// source.
+    Folder {
+        /// The name under which it appears in the key record.
+        label: String,
+        /// Where it lies; no part of the key.
+        path: PathBuf,
+        /// Looks for what matters.
+        find: Finder,
+        /// What it is if it is no folder.
+        otherwise: Box<Self>,
+    },
     /// An environment variable of the run; one that is not set is told apart from an empty one.
     Env {
         /// The variable's name.

@@ -6,15 +6,7 @@ use pipe_engine::{
 };
 
 use super::{Finding, Input};
-use crate::rows::columns::is_text;
-
-/// What people and other data sets call our columns.
-const SYNONYMS: [(&str, &[&str]); 4] = [
-    ("instruction", &["question", "prompt", "query", "task_description", "human", "ask", "q"]),
-    ("output", &["answer", "response", "completion", "target", "label", "gold", "solution", "assistant", "a"]),
-    ("input", &["context", "passage", "background"]),
-    ("text", &["content", "body", "document", "contents", "passage", "article", "page_content", "answer"]),
-];
+use crate::{elsewhere::called_elsewhere, rows::columns::is_text};
 
 /// The needed columns that a table lacks, and those that are of the wrong type.
 pub(super) fn missing(input: &Input) -> Vec<Finding> {
@@ -28,11 +20,13 @@ pub(super) fn missing(input: &Input) -> Vec<Finding> {
                 continue;
             }
             told.push(column.name.to_string());
-            let or: Vec<String> = column.alternatives.iter().map(|other| format!(" or `{other}`")).collect();
-            let or = or.concat();
             let message = format!(
-                "`{}` has no column `{}`{or}, which the stage `{}` needs at its input `{}`",
-                input.stage, column.name, of.stage, of.port
+                "`{}` has no column `{}`{}, which the stage `{}` needs at its input `{}`",
+                input.stage,
+                column.name,
+                column.or_others("`"),
+                of.stage,
+                of.port
             );
             let mut finding = input.finding(Severity::Error, "column::missing", message, Vec::new());
             finding.help = Some(advice(input, column));
@@ -54,8 +48,9 @@ pub(super) fn missing(input: &Input) -> Vec<Finding> {
 
 fn advice(input: &Input, column: &Column) -> String {
     let names: Vec<&str> = input.rows.columns.iter().map(|(name, _)| name.as_str()).collect();
-    let known = SYNONYMS.iter().find(|(name, _)| *name == column.name).map_or(&[][..], |(_, others)| others);
-    let called = known.iter().find_map(|other| names.iter().find(|name| name.eq_ignore_ascii_case(other)));
+    let called = called_elsewhere(&column.name)
+        .iter()
+        .find_map(|other| names.iter().find(|name| name.eq_ignore_ascii_case(other)));
     match called.copied().or_else(|| did_you_mean(&column.name, names.iter().copied())) {
         Some(name) => {
             format!("if `{name}` is meant, say in `{}`: `rename: {{ {name}: {} }}`", input.stage, column.name)

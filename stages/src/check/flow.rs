@@ -12,6 +12,7 @@ use super::{Finding, Input};
 use crate::kinds::seed_subset::{SeedSubset, SeedSubsetParams};
 
 /// An input that rows reach.
+#[derive(PartialEq)]
 pub(super) struct Use {
     /// The stage that has it.
     pub stage: String,
@@ -26,7 +27,6 @@ pub(super) struct Use {
 /// The inputs that an output reaches, through stages that pass the columns of an input on.
 pub(super) fn uses(pipeline: &Pipeline, from: NodeId, output: usize) -> Vec<Use> {
     let mut found = Vec::new();
-    let mut told: BTreeSet<(String, String)> = BTreeSet::new();
     let mut open = vec![(from, output)];
     let mut seen: BTreeSet<(NodeId, usize)> = open.iter().copied().collect();
     while let Some((producer, output)) = open.pop() {
@@ -36,10 +36,12 @@ pub(super) fn uses(pipeline: &Pipeline, from: NodeId, output: usize) -> Vec<Use>
             for input in node.inputs.iter().filter(|input| input.edges.iter().any(reached)) {
                 let stage = pipeline.stages[node.placements[0].1 as usize].name.clone();
                 let declared = node.kind.ports(&node.params).inputs.into_iter().find(|port| port.name == input.port);
-                if let Some(port) = declared
-                    && told.insert((stage.clone(), input.port.clone()))
-                {
-                    found.push(Use { stage, port: input.port.clone(), role: port.role, columns: port.columns });
+                if let Some(port) = declared {
+                    // A stage may want other columns in another variant.
+                    let of = Use { stage, port: input.port.clone(), role: port.role, columns: port.columns };
+                    if !found.contains(&of) {
+                        found.push(of);
+                    }
                 }
                 for (passed, port) in node.outputs.iter().enumerate() {
                     if port.passes == Some(&*input.port) && seen.insert((id, passed)) {

@@ -8,14 +8,16 @@ mod fill;
 mod flow;
 mod overlaps;
 mod rows;
+#[cfg(test)]
+mod tests;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use pipe_engine::{
     context::causes,
     diag::Severity,
-    kind::{Role, StageError, StageKind},
-    pipeline::{NodeId, Pipeline},
+    kind::{OutputPort, PortType, Role, StageError, StageKind},
+    pipeline::{InputEdge, NodeId, Pipeline},
 };
 
 use crate::kinds::table::{Table, TableParams};
@@ -92,6 +94,16 @@ struct Input {
     rows: Rows,
 }
 
+/// A table that is to be read, once for all stages that read the same files in the same way: those of several variants
+/// may. Which columns are looked at is told by the uses of all of them.
+struct Wanted<'a> {
+    stage: String,
+    folder: &'a Path,
+    params: &'a TableParams,
+    written: String,
+    uses: Vec<Use>,
+}
+
 impl Input {
     fn is(&self, role: Role) -> bool {
         self.uses.iter().any(|of| of.role == Some(role))
@@ -105,31 +117,27 @@ impl Input {
 /// Looks at the tables of a pipeline.
 pub fn check(pipeline: &Pipeline) -> Report {
     let mut report = Report::default();
-    let mut inputs: Vec<Input> = Vec::new();
-    let mut seen: Vec<(PathBuf, String)> = Vec::new();
+    let mut wanted: Vec<Wanted<'_>> = Vec::new();
     for id in pipeline.graph.node_indices() {
         let node = &pipeline.graph[id];
         let stage = pipeline.stages[node.placements[0].1 as usize].name.clone();
         let Some(params) = table_of(pipeline, id) else {
-            if node.inputs.is_empty() {
-                unlooked(pipeline, id, &stage, &mut report);
-            }
+            unlooked(pipeline, id, &stage, &mut report);
             continue;
         };
-        // Stages of several variants may read the same files in the same way.
-        let same = (node.folder.clone(), node.params_json.to_string());
-        let uses = flow::uses(pipeline, id, 0);
-        if let Some(at) = seen.iter().position(|known| *known == same) {
-            inputs[at].uses.extend(uses);
-            continue;
+        let (folder, written, uses) = (&*node.folder, node.params_json.to_string(), flow::uses(pipeline, id, 0));
+        match wanted.iter_mut().find(|known| known.folder == folder && known.written == written) {
+            Some(known) => known.uses.extend(uses),
+            None => wanted.push(Wanted { stage, folder, params, written, uses }),
         }
+    }
+    let mut inputs: Vec<Input> = Vec::new();
+    for Wanted { stage, folder, params, uses, .. } in wanted {
         let mut rows = Rows::wanting(&uses);
-        if let Err(error) = params.read(&node.folder, &mut rows) {
-            report.findings.push(unreadable(stage, &error));
-            continue;
+        match params.read(folder, &mut rows) {
+            Ok(_) => inputs.push(Input { stage, uses, rows }),
+            Err(error) => report.findings.push(unreadable(stage, &error)),
         }
-        seen.push(same);
-        inputs.push(Input { stage, uses, rows });
     }
     for input in &inputs {
         report.findings.extend(columns::missing(input));
@@ -165,10 +173,16 @@ fn table_of(pipeline: &Pipeline, id: NodeId) -> Option<&TableParams> {
     node.params.downcast_ref::<TableParams>().filter(|params| params.is_here())
 }
 
-/// Notes what the outputs of another stage without inputs are for.
+/// Notes what those outputs of another stage are for whose rows are brought here by a run, or made of other rows in a
+/// way that nobody knows of before it. A kind that says what rows are to it writes its own: people have none to mend.
 fn unlooked(pipeline: &Pipeline, id: NodeId, stage: &str, report: &mut Report) {
-    let outputs = pipeline.graph[id].outputs.len();
-    let roles = (0..outputs).flat_map(|output| flow::uses(pipeline, id, output)).filter_map(|of| of.role);
+    let node = &pipeline.graph[id];
+    let is_table = |edge: &InputEdge| pipeline.graph[edge.node].outputs[edge.output].produces != PortType::Files;
+    let reads = node.inputs.iter().flat_map(|input| &input.edges).any(is_table);
+    let remakes = reads && node.kind.ports(&node.params).inputs.iter().all(|port| port.role.is_none());
+    let lost = |output: &OutputPort| node.inputs.is_empty() || (remakes && output.passes.is_none());
+    let outputs = (0..).zip(&node.outputs).filter(|(_, output)| lost(output)).map(|(at, _)| at);
+    let roles = outputs.flat_map(|output| flow::uses(pipeline, id, output)).filter_map(|of| of.role);
     for role in roles {
         let entry = (stage.to_owned(), role);
         if !report.unlooked.contains(&entry) {

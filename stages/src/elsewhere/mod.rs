@@ -1,16 +1,18 @@
-//! What parameters are called elsewhere, so that a wrong name is answered with the right one, or with the reason why
-//! there is nothing of the kind.
+//! What parameters and columns are called elsewhere, so that a wrong name is answered with the right one, or with the
+//! reason why there is nothing of the kind.
 //!
 //! Names are those of transformers 4.57 (`TrainingArguments`, `GenerationConfig`, `BitsAndBytesConfig`), PEFT 0.21
 //! (`LoraConfig`), TRL 0.24 (`SFTConfig`, `ModelConfig`), axolotl, LLaMA-Factory, vLLM's and OpenAI's sampling
 //! parameters, llama.cpp and lm-evaluation-harness. Ours are tried in order; the first that the kind has is proposed,
 //! with the value that was given.
 
+mod columns;
 mod data;
 mod training;
 mod values;
 mod writing;
 
+pub(crate) use columns::called_elsewhere;
 use pipe_engine::kind::Synonym;
 
 /// All of them.

@@ -220,8 +220,7 @@ impl StageKind for Evaluate {
         cx.write_batches("tasks", table.schema_ref(), [&table.slice(0, tasks)])?;
         let table = answered.counts.table()?;
         cx.write_batches("yield", table.schema_ref(), [&table])?;
-        let completed = Completed::of(&answers, PREDICTION)?;
-        let (prompt_tokens, generated_tokens) = completed.all_tokens();
+        let (prompt_tokens, generated_tokens) = Completed::of(&answers, PREDICTION)?.all_tokens();
         cx.counter("tokens_evaluated", prompt_tokens + generated_tokens);
         Ok(())
     }

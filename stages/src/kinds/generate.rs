@@ -133,8 +133,8 @@ impl StageKind for Generate {
                     .needs([ports::instruction()])
                     .takes([ports::id(), ports::input(), ports::output(), ports::task()]),
                 model_port(params.model.as_ref()),
+                // What is excluded is whatever one likes, seeds among it: no exam by that.
                 InputPort::new("exclude", PortType::Table, false)
-                    .role(Role::Exam)
                     .about("Instructions that are dropped, such as those of the exam.")
                     .needs([ports::instruction()])
                     .takes([ports::input()]),

@@ -16,7 +16,7 @@ use pipe_engine::{
 };
 
 pub use self::params::{Computed, Concatenate, Direction, How, Join, Keys, Sample, SelectParams, SortBy, Step};
-use self::{columns::Wrong, expression::Expressions};
+use self::columns::Wrong;
 
 /// The kind.
 pub struct Select;
@@ -85,14 +85,14 @@ fn problems(step: &Step) -> Vec<(String, Wrong)> {
     let empty = |what: &str| Wrong::new(format!("no column is named {what}"), "name one or more");
     match step {
         Step::Filter(expression) => {
-            if let Err(e) = Expressions::syntax(expression) {
+            if let Err(e) = expression::syntax(expression) {
                 wrong("", e);
             }
         }
         Step::Set(made) => {
             for (name, value) in made {
                 if let Computed::Expression(expression) = value
-                    && let Err(e) = Expressions::syntax(expression)
+                    && let Err(e) = expression::syntax(expression)
                 {
                     wrong(&format!("/{}", name.replace('~', "~0").replace('/', "~1")), e);
                 }

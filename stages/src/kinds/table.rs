@@ -14,7 +14,10 @@ use pipe_engine::{
 };
 
 pub use self::params::{HeaderLine, OneOrMany, Quotes, TableParams, TextRows};
-use self::{files::Reading, remote::Around};
+use self::{
+    files::Reading,
+    remote::{Address, Around},
+};
 use crate::tabular::{self, OutputSink};
 
 /// The kind.
@@ -38,7 +41,7 @@ impl Around for Here<'_> {
 impl TableParams {
     /// Whether all files are on this machine.
     pub(crate) fn is_here(&self) -> bool {
-        self.path.as_slice().iter().all(|path| !path.contains("://"))
+        !self.path.as_slice().iter().any(|path| Address::is_one(path))
     }
 
     /// Reads the rows of files that are here, whatever their ids.
@@ -72,7 +75,7 @@ impl StageKind for Table {
 
     fn preview(&self, params: &TableParams, host: &dyn SourceHost) -> Result<Preview, StageError> {
         // What is elsewhere is not asked for before a run.
-        if params.path.as_slice().iter().any(|path| path.contains("://")) {
+        if !params.is_here() {
             return Ok(Preview::default());
         }
         let reading = Reading::of(params, &host)?;

@@ -47,7 +47,6 @@ impl StageKind for Train {
     fn ports(&self, params: &TrainParams) -> Ports {
         let examples = |name: &'static str, required, about| {
             InputPort::new(name, PortType::Table, required)
-                .role(Role::Seeds)
                 .about(about)
                 .needs([ports::instruction().or("messages"), ports::output().or("references").or("messages")])
                 .takes([ports::id(), ports::input(), ports::passages()])
@@ -60,8 +59,8 @@ impl StageKind for Train {
         };
         Ports {
             inputs: vec![
-                examples("examples", true, "The rows that are trained on."),
-                examples("seeds", false, "Further rows that are trained on, written by people."),
+                examples("examples", true, "The rows that are trained on.").role(Role::Seeds),
+                examples("seeds", false, "Further rows that are trained on, written by people.").role(Role::Seeds),
                 examples("evaluation", false, "Rows that the loss is measured on, and that are not trained on."),
                 model_port(params.model.as_ref()),
             ],

@@ -96,6 +96,11 @@ impl<'a> Delimited<'a> {
         let places: HashMap<&str, usize> = names.iter().map(String::as_str).zip(0..).collect();
         let order: Vec<usize> = self.names.iter().filter_map(|name| places.get(name.as_str()).copied()).collect();
         let first = self.files[0].display();
+        if self.options.header == Header::Absent && names.len() != self.names.len() {
+            // Of a first file with records the number of columns is that of all: this one has none.
+            let message = format!("there are records of {}, and {first} has none", names.len());
+            return Err(TabularError::Syntax { place: Place { path: path.to_owned(), line: 1, column: 0 }, message });
+        }
         let message = match self.names.iter().find(|name| !places.contains_key(name.as_str())) {
             Some(name) => format!("the header lacks `{name}`, which {first} has"),
             None if names.len() == self.names.len() => return Ok(order),

@@ -19,9 +19,9 @@ pub enum Format {
     Jsonl,
     /// One JSON document: an array of objects, or an object whose values are the rows (`.json`).
     Json,
-    /// Comma-separated values with a header (`.csv`).
+    /// Comma-separated values (`.csv`).
     Csv,
-    /// Tab-separated values with a header (`.tsv`).
+    /// Tab-separated values (`.tsv`).
     Tsv,
     /// Parquet (`.parquet`).
     Parquet,
@@ -32,8 +32,7 @@ pub enum Format {
 impl Format {
     /// The format that a file name's extension stands for; `.gz` and `.zst` are looked through.
     pub fn of(path: &Path) -> Option<Self> {
-        let name = path.file_name()?.to_str()?.to_lowercase();
-        let name = [".gz", ".gzip", ".zst", ".zstd"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
+        let name = uncompressed(path.file_name()?.to_str()?);
         let extension = name.rsplit_once('.')?.1;
         Self::ALL.into_iter().find(|format| format.extensions().contains(&extension))
     }
@@ -51,6 +50,13 @@ impl Format {
             Self::Text => &["txt", "md", "markdown"],
         }
     }
+}
+
+/// A file's name in lower case, without the ending of a compression.
+pub(crate) fn uncompressed(name: &str) -> String {
+    let name = name.to_lowercase();
+    let plain = [".gz", ".gzip", ".zst", ".zstd"].iter().find_map(|end| name.strip_suffix(end));
+    plain.map(str::to_owned).unwrap_or(name)
 }
 
 type Bytes = Box<dyn Read + Send>;

@@ -13,7 +13,12 @@ const SMALL: u64 = 4 << 20;
 /// The names of all columns as the stage will give them; `None` where only reading all rows would tell. What is wrong
 /// with the header, or with the rows that are looked at, is an error as it would be in the run.
 pub fn peek(files: &[PathBuf], format: Format, options: &ReadOptions) -> Result<Option<Vec<String>>, TabularError> {
-    let headed = matches!(format, Format::Csv | Format::Tsv | Format::Parquet | Format::Text);
+    let headed = match format {
+        // What a shape wants of the types is told by all rows.
+        Format::Csv | Format::Tsv => options.shape.is_none(),
+        Format::Parquet | Format::Text => true,
+        Format::Json | Format::Jsonl => false,
+    };
     let bytes: u64 = files.iter().filter_map(|file| fs::metadata(file).ok()).map(|meta| meta.len()).sum();
     if !headed && bytes > SMALL {
         return Ok(None);

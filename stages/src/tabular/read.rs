@@ -29,18 +29,30 @@ pub fn read(
     if let Some(shape) = options.shape {
         return read_shaped(files, format, options, shape, sink);
     }
+    read_as_is(files, format, options, sink, rayon::current_num_threads())
+}
+
+/// Reads rows as they stand in the files. Types are first taken from so many chunks, which whoever is asked whether
+/// rows are right by their types must not notice.
+pub(super) fn read_as_is(
+    files: &[PathBuf],
+    format: Format,
+    options: &ReadOptions,
+    sink: &mut dyn Sink,
+    first: usize,
+) -> Result<u64, TabularError> {
     match format {
-        Format::Jsonl => read_rows(&Lines { files, options }, files, options, sink),
-        Format::Json => read_rows(&Documents { files, options }, files, options, sink),
+        Format::Jsonl => read_rows(&Lines { files, options }, files, options, sink, first),
+        Format::Json => read_rows(&Documents { files, options }, files, options, sink, first),
         Format::Csv | Format::Tsv => {
             let delimiter = options.delimiter.unwrap_or(if format == Format::Tsv { b'\t' } else { b',' });
-            read_rows(&Delimited::new(files, delimiter, options)?, files, options, sink)
+            read_rows(&Delimited::new(files, delimiter, options)?, files, options, sink, first)
         }
         Format::Text if let Some(chunking) = options.chunking => {
-            read_rows(&Chunks { files, options, chunking }, files, options, sink)
+            read_rows(&Chunks { files, options, chunking }, files, options, sink, first)
         }
-        Format::Text if options.whole_files => read_rows(&WholeFiles { files, options }, files, options, sink),
-        Format::Text => read_rows(&TextLines { files }, files, options, sink),
+        Format::Text if options.whole_files => read_rows(&WholeFiles { files, options }, files, options, sink, first),
+        Format::Text => read_rows(&TextLines { files }, files, options, sink, first),
         Format::Parquet => parquet::read(files, options, sink),
     }
 }
@@ -50,8 +62,9 @@ fn read_rows<F: RowFormat>(
     files: &[PathBuf],
     options: &ReadOptions,
     sink: &mut dyn Sink,
+    first: usize,
 ) -> Result<u64, TabularError> {
-    let guess = infer(format, options, rayon::current_num_threads())?;
+    let guess = infer(format, options, first)?;
     match write_all(format, files, options, &guess, sink) {
         // The sink's own refusal has nothing to do with types.
         Err(error)

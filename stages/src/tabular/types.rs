@@ -93,6 +93,35 @@ pub fn arrow_schema(columns: &IndexMap<String, ColumnType>) -> SchemaRef {
     Arc::new(Schema::new(arrow_fields(columns)))
 }
 
+/// Whether two columns hold the same: types, and in objects the same fields, in whatever order. Unlike arrow's
+/// `equals_datatype`, which does not look at their names, so that a cast would give one's values the other's names.
+pub fn same_type(a: &DataType, b: &DataType) -> bool {
+    let of_items = |a: &Field, b: &Field| a.is_nullable() == b.is_nullable() && same_type(a.data_type(), b.data_type());
+    match (a, b) {
+        (DataType::List(a), DataType::List(b)) => of_items(a, b),
+        (DataType::FixedSizeList(a, length), DataType::FixedSizeList(b, other)) => length == other && of_items(a, b),
+        (DataType::Map(a, sorted), DataType::Map(b, other)) => {
+            // What programs call the parts of an entry means nothing.
+            let parts = |field: &Field| match field.data_type() {
+                DataType::Struct(parts) => parts.clone(),
+                _ => Fields::empty(),
+            };
+            let (a, b) = (parts(a), parts(b));
+            sorted == other && a.len() == b.len() && a.iter().zip(&b).all(|(a, b)| of_items(a, b))
+        }
+        (DataType::Struct(a), DataType::Struct(b)) => {
+            let names = |fields: &Fields| {
+                let mut names: Vec<String> = fields.iter().map(|field| field.name().clone()).collect();
+                names.sort_unstable();
+                names
+            };
+            let same = |field: &Field| b.find(field.name()).is_some_and(|(_, other)| of_items(field, other));
+            names(a) == names(b) && a.iter().all(|field| same(field))
+        }
+        (a, b) => a.equals_datatype(b),
+    }
+}
+
 impl fmt::Display for ColumnType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -227,5 +256,36 @@ mod tests {
         check(json!(["int"]), json!(["float"]), "[float]");
         check(json!({"a": "int"}), json!({"b": "bool", "a": "float"}), "{a: float, b: bool}");
         check(json!({"a": "int"}), json!(["int"]), "{a: int} | [int]");
+    }
+
+    #[test]
+    fn objects_are_the_same_if_their_fields_are_in_whatever_order() {
+        let fields = |names: &[(&str, DataType)]| -> Fields {
+            names.iter().map(|(name, ty)| Field::new(*name, ty.clone(), true)).collect()
+        };
+        let (text, int) = (DataType::Utf8, DataType::Int64);
+        let object = |names: &[(&str, DataType)]| DataType::Struct(fields(names));
+        let list = |name: &str, item: DataType| DataType::List(Arc::new(Field::new(name, item, true)));
+        let map = |names: [&str; 2], value: DataType| {
+            let parts = [Field::new(names[0], DataType::Utf8, false), Field::new(names[1], value, true)];
+            let entries = DataType::Struct(parts.into_iter().collect());
+            DataType::Map(Arc::new(Field::new("entries", entries, false)), false)
+        };
+        let turn = |a: &str, b: &str| object(&[(a, text.clone()), (b, text.clone())]);
+        let check = |a: DataType, b: DataType, expect: bool| {
+            assert_eq!((same_type(&a, &b), same_type(&b, &a)), (expect, expect), "{a} {b}");
+        };
+        check(turn("role", "content"), turn("role", "content"), true);
+        check(turn("role", "content"), turn("content", "role"), true);
+        check(turn("role", "content"), turn("from", "value"), false);
+        check(turn("role", "content"), object(&[("role", text.clone())]), false);
+        check(turn("role", "content"), object(&[("role", text.clone()), ("content", int.clone())]), false);
+        check(list("item", turn("role", "content")), list("element", turn("content", "role")), true);
+        check(list("item", turn("role", "content")), list("item", turn("from", "value")), false);
+        check(object(&[("a", turn("x", "y"))]), object(&[("a", turn("x", "z"))]), false);
+        check(map(["key", "value"], int.clone()), map(["keys", "values"], int.clone()), true);
+        check(map(["key", "value"], turn("a", "b")), map(["key", "value"], turn("a", "c")), false);
+        check(text.clone(), int, false);
+        check(text.clone(), text.clone(), true);
     }
 }

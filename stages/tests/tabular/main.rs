@@ -7,6 +7,7 @@ mod mutations;
 mod nested;
 mod peers;
 mod printed;
+mod shapes;
 mod types;
 
 use std::{fs, path::PathBuf};

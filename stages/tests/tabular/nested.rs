@@ -3,8 +3,9 @@
 use std::{fs, sync::Arc};
 
 use arrow::{
-    array::{ArrayRef, Int64Array, RecordBatch, StructArray},
-    datatypes::{Field, Fields},
+    array::{ArrayRef, Int64Array, ListArray, RecordBatch, StringArray, StructArray},
+    buffer::OffsetBuffer,
+    datatypes::{DataType, Field, Fields},
 };
 use pipe_stages::tabular::{Format, ReadOptions, Unprintable, printable, read};
 
@@ -71,6 +72,37 @@ fn parquet(levels: usize) -> Vec<u8> {
     writer.write(&batch).unwrap();
     writer.close().unwrap();
     bytes
+}
+
+/// A file with one row of an object in a list, whose fields are called that.
+fn turns(names: [&str; 2]) -> Vec<u8> {
+    let fields: Fields = names.iter().map(|name| Field::new(*name, DataType::Utf8, true)).collect();
+    let values: Vec<ArrayRef> = names.iter().map(|name| Arc::new(StringArray::from(vec![*name])) as ArrayRef).collect();
+    let item = Arc::new(Field::new("item", DataType::Struct(fields.clone()), true));
+    let object = Arc::new(StructArray::new(fields, values, None));
+    let list = ListArray::new(item, OffsetBuffer::from_lengths([1]), object, None);
+    let batch = RecordBatch::try_from_iter([("turns", Arc::new(list) as ArrayRef)]).unwrap();
+    let mut bytes = Vec::new();
+    let mut writer = parquet::arrow::ArrowWriter::try_new(&mut bytes, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    bytes
+}
+
+#[test]
+fn objects_of_two_parquet_files_have_the_same_fields() {
+    let read = |other: [&str; 2]| {
+        Files::new(&[("a.parquet", &turns(["role", "content"])), ("b.parquet", &turns(other))])
+            .read(&ReadOptions::default())
+            .map(|kept| kept.text().lines().last().unwrap().to_owned())
+            .map_err(|e| e.to_string())
+    };
+    assert_eq!(read(["role", "content"]).unwrap(), r#"{"turns":[{"role":"role","content":"content"}]}"#);
+    assert_eq!(read(["content", "role"]).unwrap(), r#"{"turns":[{"role":"role","content":"content"}]}"#);
+    for other in [["from", "value"], ["role", "value"], ["content", "text"]] {
+        let error = read(other).unwrap_err();
+        assert!(error.contains("b.parquet: column `turns` is List(") && error.contains("a.parquet"), "{error}");
+    }
 }
 
 #[test]

@@ -211,7 +211,7 @@ fn declared_type(declared: &ColumnType, found: &DataType) -> Option<DataType> {
         ColumnType::Float => {
             found.is_numeric() && !matches!(found, DataType::Decimal128(..) | DataType::Decimal256(..))
         }
-        _ => wanted.equals_datatype(found),
+        _ => tabular::same_type(&wanted, found),
     };
     fits.then_some(wanted)
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, new_null_array},
-    compute::{interleave, take},
+    compute::{cast, interleave, take},
     datatypes::{DataType, Field, Schema},
     util::display::{ArrayFormatter, FormatOptions},
 };
@@ -13,6 +13,7 @@ use pipe_engine::kind::StageError;
 use pipe_random::{Random, Stream};
 
 use super::{Allocation, Quality, SeedSubsetParams, Subset, column, order, order::Drawn};
+use crate::tabular::same_type;
 
 /// Builds the subset out of the drawn rows.
 pub(crate) fn apply(
@@ -93,7 +94,7 @@ fn foreign_column(other: &RecordBatch, field: &Field) -> Result<ArrayRef, StageE
         return Ok(new_null_array(field.data_type(), other.num_rows()));
     };
     let found = other.column(at);
-    if !found.data_type().equals_datatype(field.data_type()) {
+    if !same_type(found.data_type(), field.data_type()) {
         let message = format!(
             "column `{}` is {} in the input `off_domain` and {} in `pool`",
             field.name(),
@@ -105,7 +106,7 @@ fn foreign_column(other: &RecordBatch, field: &Field) -> Result<ArrayRef, StageE
             "declare the same type for both with `schema:` of the `table` stages",
         ));
     }
-    Ok(found.clone())
+    cast(found, field.data_type()).map_err(arrow_error)
 }
 
 /// For every drawn row the row whose answer it gets: itself, or for corrupted ones the next row of the pool, from a

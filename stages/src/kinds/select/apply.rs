@@ -15,11 +15,10 @@ use pipe_random::RowRandom;
 
 use super::{
     columns::{Wrong, after_step},
-    computed,
-    expression::Expressions,
-    join,
+    computed, expression, join,
     params::{Computed, Direction, Sample, SelectParams, SortBy, Step},
 };
+use crate::tabular::{EXACT, same_type};
 
 /// All steps, one after the other; `left` is told how many rows each leaves.
 pub(super) fn apply(
@@ -65,7 +64,7 @@ fn take_step(
     let other = || other.ok_or_else(|| Wrong::new("the input `other` is not connected", "connect a table to it"));
     match step {
         Step::Filter(expression) => {
-            let kept = Expressions::values(expression, rows, cancel)?;
+            let kept = expression::values(expression, rows, cancel)?;
             filter(rows, |row| kept[row].is_true())
         }
         Step::Keep(names) => project(rows, names),
@@ -138,7 +137,7 @@ fn computed(value: &Computed, rows: &RecordBatch, cancel: &CancelToken) -> Resul
     if let Some(column) = rows.column_by_name(source.trim()) {
         return Ok(column.clone());
     }
-    computed::column(source, &Expressions::values(source, rows, cancel)?)
+    computed::column(source, &expression::values(source, rows, cancel)?)
 }
 
 /// Whether there is nothing: null, blank, an empty list.
@@ -217,10 +216,10 @@ fn append(rows: &RecordBatch, other: &RecordBatch) -> Result<RecordBatch, Wrong>
             Wrong::new(message, "`set` makes one of them of the other's type: `{ x: x|string }`")
         })?;
         let of = |column: Option<&ArrayRef>, rows: usize| {
-            column.map_or_else(|| Ok(new_null_array(&data_type, rows)), |column| cast(column, &data_type))
+            column.map_or_else(|| Ok(new_null_array(&data_type, rows)), |column| as_type(column, &data_type))
         };
         let (here, there) = (of(here, rows.num_rows()), of(there, other.num_rows()));
-        let (here, there) = (here.map_err(failed)?, there.map_err(failed)?);
+        let (here, there) = (here?, there?);
         columns.push(concat(&[here.as_ref(), there.as_ref()]).map_err(failed)?);
         fields.push(Field::new(&name, data_type, true));
     }
@@ -233,10 +232,9 @@ pub(super) fn common_type(here: Option<&ArrayRef>, there: Option<&ArrayRef>) -> 
     let (a, b) = (here.data_type(), there.data_type());
     let is_whole = |t: &DataType| t.is_integer();
     match () {
-        () if a.equals_datatype(b) => Some(a.clone()),
-        // Nothing but nulls is of any type.
-        () if here.null_count() == here.len() => Some(b.clone()),
-        () if there.null_count() == there.len() => Some(a.clone()),
+        () if same_type(a, b) => Some(a.clone()),
+        () if is_nothing(here) => Some(b.clone()),
+        () if is_nothing(there) => Some(a.clone()),
         () if is_whole(a) && is_whole(b) && *a != DataType::UInt64 && *b != DataType::UInt64 => Some(DataType::Int64),
         () if a.is_floating() && b.is_floating() => Some(DataType::Float64),
         () if a.is_floating() && is_whole(b) => is_exact(there).then_some(DataType::Float64),
@@ -245,10 +243,23 @@ pub(super) fn common_type(here: Option<&ArrayRef>, there: Option<&ArrayRef>) -> 
     }
 }
 
+/// Nothing but nulls is of any type.
+fn is_nothing(column: &ArrayRef) -> bool {
+    column.logical_null_count() == column.len()
+}
+
+/// The column in a type that [`common_type`] found.
+pub(super) fn as_type(column: &ArrayRef, data_type: &DataType) -> Result<ArrayRef, Wrong> {
+    if is_nothing(column) {
+        // Arrow makes `[null]` of a text that is null where a list is wanted, and no object at all.
+        return Ok(new_null_array(data_type, column.len()));
+    }
+    cast(column, data_type).map_err(failed)
+}
+
 /// Whether all whole numbers of a column are floats, too.
 fn is_exact(column: &ArrayRef) -> bool {
-    const EXACT: i64 = 1 << 53;
     let Ok(whole) = cast(column, &DataType::Int64) else { return false };
     let whole = whole.as_primitive::<arrow::datatypes::Int64Type>();
-    whole.null_count() == column.null_count() && whole.iter().flatten().all(|n| n.unsigned_abs() <= EXACT as u64)
+    whole.null_count() == column.null_count() && whole.iter().flatten().all(|n| n.unsigned_abs() <= EXACT)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use pipe_engine::{diag::one_of, kind::StageError};
 
 use super::{
-    expression::Expressions,
+    expression,
     params::{Computed, Concatenate, How, Join, SelectParams, Step},
 };
 
@@ -61,7 +61,7 @@ pub(super) fn after_step(
     other: Option<&[String]>,
 ) -> Result<Option<Vec<String>>, Wrong> {
     match step {
-        Step::Filter(expression) => Expressions::check(expression, &columns)?,
+        Step::Filter(expression) => expression::check(expression, &columns)?,
         Step::Keep(names) => {
             all_known(names, &columns)?;
             columns.clone_from(names);
@@ -81,7 +81,7 @@ pub(super) fn after_step(
         Step::Set(made) => {
             for computed in made.values() {
                 if let Computed::Expression(expression) = computed {
-                    Expressions::check(expression, &columns)?;
+                    expression::check(expression, &columns)?;
                 }
             }
             let new: Vec<String> = made.keys().filter(|name| !columns.contains(name)).cloned().collect();

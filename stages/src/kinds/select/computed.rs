@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray
 use minijinja::{Value, value::ValueKind};
 
 use super::{columns::Wrong, params::Computed};
-use crate::tabular;
+use crate::tabular::{self, EXACT};
 
 /// What a value is, as far as columns tell values apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,10 +76,18 @@ pub(super) fn column(source: &str, values: &[Value]) -> Result<ArrayRef, Wrong> 
         Sort::Int => {
             let wide = values.iter().position(|v| !v.is_none() && v.as_i64().is_none());
             if let Some(row) = wide {
-                let message = format!("`{source}` gives a number of more than 64 bits for row {}", row + 1);
-                return Err(Wrong::new(message, "`|float` or `|string` keeps less or more of it"));
+                let message = format!("`{source}` gives a whole number for row {} that 64 bits do not hold", row + 1);
+                return Err(Wrong::new(message, "`(...)|string` keeps all of it, `(...)|float` its first digits"));
             }
             Arc::new(values.iter().map(Value::as_i64).collect::<Int64Array>())
+        }
+        Sort::Float if let Some(row) = values.iter().position(is_long) => {
+            let message = format!(
+                "`{source}` gives {} for row {}, which is no float to the last digit, and floats for other rows",
+                values[row],
+                row + 1
+            );
+            return Err(Wrong::new(message, "`(...)|string` keeps all of it, `(...)|float` its first digits"));
         }
         Sort::Float => Arc::new(values.iter().map(|v| f64::try_from(v.clone()).ok()).collect::<Float64Array>()),
         Sort::Text => Arc::new(values.iter().map(Value::as_str).collect::<StringArray>()),
@@ -89,6 +97,11 @@ pub(super) fn column(source: &str, values: &[Value]) -> Result<ArrayRef, Wrong> 
             return Err(Wrong::new(message, "a column holds texts, numbers, true and false, lists or objects"));
         }
     })
+}
+
+/// Whether it is a whole number that would lose digits among floats.
+fn is_long(value: &Value) -> bool {
+    value.is_integer() && value.as_i64().is_none_or(|whole| whole.unsigned_abs() > EXACT)
 }
 
 /// Lists and objects, of the type that the reader of JSON gives them.

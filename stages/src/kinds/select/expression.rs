@@ -1,6 +1,9 @@
 //! Expressions over the columns of a row.
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    collections::HashMap,
+    sync::{Arc, LazyLock},
+};
 
 use arrow::array::RecordBatch;
 use minijinja::{Environment, Error, ErrorKind, Value};
@@ -18,9 +21,6 @@ use super::{
     row::{ROW, ROW_INDEX, Row, Table},
 };
 
-/// Compiles expressions, and evaluates them for all rows of a table.
-pub(super) struct Expressions;
-
 /// The environment of all expressions; they have no state.
 static ENVIRONMENT: LazyLock<Result<Environment<'static>, String>> = LazyLock::new(|| {
     let mut environment = template::expressions().map_err(|e| e.to_string())?;
@@ -29,15 +29,23 @@ static ENVIRONMENT: LazyLock<Result<Environment<'static>, String>> = LazyLock::n
     Ok(environment)
 });
 
-/// Whether a regular expression is found in a text. The last one is kept, for rows are asked for the same.
+/// So many regular expressions are kept compiled.
+const KEPT: usize = 64;
+
+/// Whether a regular expression is found in a text. Every row asks for the same few.
 fn matches(text: &str, pattern: &str) -> Result<bool, Error> {
-    static LAST: Mutex<Option<Regex>> = Mutex::new(None);
-    let kept = LAST.lock().clone().filter(|kept| kept.as_str() == pattern);
+    static COMPILED: LazyLock<Mutex<HashMap<String, Regex>>> = LazyLock::new(Mutex::default);
+    let kept = COMPILED.lock().get(pattern).cloned();
     let regex = if let Some(kept) = kept {
         kept
     } else {
         let made = Regex::new(pattern).map_err(|e| Error::new(ErrorKind::InvalidOperation, e.to_string()))?;
-        *LAST.lock() = Some(made.clone());
+        let mut compiled = COMPILED.lock();
+        // Patterns made of a row's own texts are as many as the rows.
+        if compiled.len() >= KEPT {
+            compiled.clear();
+        }
+        compiled.insert(pattern.to_owned(), made.clone());
         made
     };
     Ok(regex.is_match(text))
@@ -55,57 +63,55 @@ fn said(error: &Error) -> String {
     format!("{}{line}{detail}{inner}", error.kind())
 }
 
-impl Expressions {
-    /// What is wrong with an expression itself.
-    pub(super) fn syntax(source: &str) -> Result<(), Wrong> {
-        let failed = |e: Error| {
-            let message = format!("`{source}` is no expression: {}", said(&e));
-            Wrong::new(message, "for example `output|length > 20 and task == 'qa'`; texts stand in quotes of their own")
-        };
-        template::expression(environment()?, source).map(drop).map_err(failed)
-    }
+/// What is wrong with an expression itself.
+pub(super) fn syntax(source: &str) -> Result<(), Wrong> {
+    let failed = |e: Error| {
+        let message = format!("`{source}` is no expression: {}", said(&e));
+        Wrong::new(message, "for example `output|length > 20 and task == 'qa'`; texts stand in quotes of their own")
+    };
+    template::expression(environment()?, source).map(drop).map_err(failed)
+}
 
-    /// Whether all names in an expression are columns.
-    pub(super) fn check(source: &str, columns: &[String]) -> Result<(), Wrong> {
-        Self::syntax(source)?;
-        let environment = environment()?;
-        let Ok(compiled) = template::expression(environment, source) else { return Ok(()) };
-        let names = template::names(environment, &compiled);
-        let unknown = names.iter().find(|name| !columns.contains(name) && ![ROW, ROW_INDEX].contains(&name.as_str()));
-        let Some(unknown) = unknown else { return Ok(()) };
-        let advice = one_of(unknown, "columns", columns.iter().map(String::as_str)).unwrap_or_default();
-        Err(Wrong {
-            message: format!("there is no column `{unknown}`, which `{source}` names"),
-            help: Some(format!("{advice}; a text stands in quotes of its own: \"'{unknown}'\"")),
-        })
-    }
+/// Whether all names in an expression are columns.
+pub(super) fn check(source: &str, columns: &[String]) -> Result<(), Wrong> {
+    syntax(source)?;
+    let environment = environment()?;
+    let Ok(compiled) = template::expression(environment, source) else { return Ok(()) };
+    let names = template::names(environment, &compiled);
+    let unknown = names.iter().find(|name| !columns.contains(name) && ![ROW, ROW_INDEX].contains(&name.as_str()));
+    let Some(unknown) = unknown else { return Ok(()) };
+    let advice = one_of(unknown, "columns", columns.iter().map(String::as_str)).unwrap_or_default();
+    Err(Wrong {
+        message: format!("there is no column `{unknown}`, which `{source}` names"),
+        help: Some(format!("{advice}; a text stands in quotes of its own: \"'{unknown}'\"")),
+    })
+}
 
-    /// The values of an expression in all rows, in order.
-    ///
-    /// # Errors
-    /// It fails on a row, or gives nothing; the first such row is told.
-    pub(super) fn values(source: &str, rows: &RecordBatch, cancel: &CancelToken) -> Result<Vec<Value>, Wrong> {
-        let compiled = template::expression(environment()?, source).map_err(|e| Wrong::new(said(&e), "mend it"))?;
-        let table = Arc::new(Table::new(rows));
-        let value = |at: usize| {
-            // What is left of a cancelled run is told by who asked.
-            if at.is_multiple_of(64) && cancel.reason().is_some() {
-                return Err(Wrong { message: String::new(), help: None });
-            }
-            let row = Row::new(&table, at);
-            let failed = |message: String| {
-                let help = "a name stands for a column's value in the row; test what may be missing, `x is not none \
-                            and ...`, or leave such rows out before";
-                Wrong::new(format!("`{source}` fails on row {}{}: {message}", at + 1, table.id(at)), help)
-            };
-            let value = compiled.eval(Value::from_object(row)).map_err(|e| failed(said(&e)))?;
-            if value.is_undefined() {
-                return Err(failed("it gives nothing (there is no such field, or no such item)".to_owned()));
-            }
-            Ok(value)
+/// The values of an expression in all rows, in order.
+///
+/// # Errors
+/// It fails on a row, or gives nothing; the first such row is told.
+pub(super) fn values(source: &str, rows: &RecordBatch, cancel: &CancelToken) -> Result<Vec<Value>, Wrong> {
+    let compiled = template::expression(environment()?, source).map_err(|e| Wrong::new(said(&e), "mend it"))?;
+    let table = Arc::new(Table::new(rows));
+    let value = |at: usize| {
+        // What is left of a cancelled run is told by who asked.
+        if at.is_multiple_of(64) && cancel.reason().is_some() {
+            return Err(Wrong { message: String::new(), help: None });
+        }
+        let row = Row::new(&table, at);
+        let failed = |message: String| {
+            let help = "a name stands for a column's value in the row; test what may be missing, `x is not none \
+                        and ...`, or leave such rows out before";
+            Wrong::new(format!("`{source}` fails on row {}{}: {message}", at + 1, table.id(at)), help)
         };
-        // In order, so that the first failure is the one that is told whatever the threads do.
-        let all: Vec<Result<Value, Wrong>> = (0..rows.num_rows()).into_par_iter().map(value).collect();
-        all.into_iter().collect()
-    }
+        let value = compiled.eval(Value::from_object(row)).map_err(|e| failed(said(&e)))?;
+        if value.is_undefined() {
+            return Err(failed("it gives nothing (there is no such field, or no such item)".to_owned()));
+        }
+        Ok(value)
+    };
+    // In order, so that the first failure is the one that is told whatever the threads do.
+    let all: Vec<Result<Value, Wrong>> = (0..rows.num_rows()).into_par_iter().map(value).collect();
+    all.into_iter().collect()
 }

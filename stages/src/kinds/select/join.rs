@@ -4,13 +4,13 @@ use std::{collections::HashMap, sync::Arc};
 
 use arrow::{
     array::{Array, ArrayRef, RecordBatch, UInt32Array},
-    compute::{cast, take, take_record_batch},
+    compute::{take, take_record_batch},
     datatypes::{Field, Schema},
     util::display::{ArrayFormatter, FormatOptions},
 };
 
 use super::{
-    apply::{common_type, failed, keys, names},
+    apply::{as_type, common_type, failed, keys, names},
     columns::{Wrong, added},
     params::{How, Join},
 };
@@ -33,8 +33,8 @@ fn key_columns<'n>(
             );
             Wrong::new(message, "`set` makes one of them of the other's type before: `{ id: id|string }`")
         })?;
-        here.push(cast(a, &data_type).map_err(failed)?);
-        there.push(cast(b, &data_type).map_err(failed)?);
+        here.push(as_type(a, &data_type)?);
+        there.push(as_type(b, &data_type)?);
         fields.push(Field::new(*name, data_type, true));
     }
     let schema = Arc::new(Schema::new(fields));

@@ -147,6 +147,75 @@ fn tables_are_appended() {
 }
 
 #[test]
+fn objects_meet_by_the_names_of_their_fields() {
+    let lab = lab();
+    let turn = |a: &str, b: &str| json!([{ a: "user", b: "Why?" }]);
+    lab.jsonl("rows.jsonl", [json!({ "m": turn("role", "content"), "key": { "a": 1, "b": 2 }, "n": 1 })]);
+    lab.jsonl("other.jsonl", [json!({ "m": turn("from", "value"), "key": { "a": 1, "c": 2 }, "n": 2 })]);
+    let fails = |steps: &str| lab.run_stages(&stages(steps)).failure();
+    let failure = fails("{ keep: [m] }, { concatenate: fill }");
+    assert!(failure.contains("column `m` is List(") && failure.contains("in `other`"), "{failure}");
+    assert!(fails("{ keep: [key] }, { concatenate: fill }").contains("column `key` is Struct("));
+    assert!(fails("{ join: { on: key, how: anti } }").contains("the key `key` is Struct("));
+    // The order of fields means nothing, in columns and in keys.
+    lab.write(
+        "other.jsonl",
+        "{\"m\": [{\"content\": \"No.\", \"role\": \"user\"}], \"key\": {\"b\": 2, \"a\": 1}, \"x\": 3}\n",
+    );
+    assert_eq!(lab.run_stages(&stages("{ drop: [n] }, { concatenate: fill }")).failures(), [""; 0]);
+    assert_eq!(lab.rows("s")[1]["m"], json!([{ "role": "user", "content": "No." }]));
+    assert_eq!(lab.rows("s")[1]["key"], json!({ "a": 1, "b": 2 }));
+    assert_eq!(lab.run_stages(&stages("{ join: { on: key, columns: [x] } }")).failures(), [""; 0]);
+    assert_eq!(lab.rows("s")[0]["x"], 3);
+}
+
+#[test]
+fn a_column_of_nulls_only_is_of_any_type() {
+    let lab = lab();
+    let full = json!({ "id": "a", "list": ["x"], "object": { "a": 1 }, "flag": true, "number": 1 });
+    let bare = json!({ "id": null, "list": null, "object": null, "flag": null, "number": null });
+    for (rows, other, null) in [(&full, &bare, 1), (&bare, &full, 0)] {
+        lab.jsonl("rows.jsonl", [rows.clone()]);
+        lab.jsonl("other.jsonl", [other.clone()]);
+        assert_eq!(lab.run_stages(&stages("{ concatenate: strict }")).failures(), [""; 0]);
+        let made = lab.rows("s");
+        assert_eq!((&made[null], &made[1 - null]), (&json!({}), &full));
+        for key in ["list", "object", "flag", "number"] {
+            let join = format!("{{ join: {{ on: {key}, how: anti }} }}");
+            assert_eq!(lab.run_stages(&stages(&join)).failures(), [""; 0], "{key}");
+            assert_eq!(lab.rows("s").len(), 1, "{key}: null is the same as nothing");
+        }
+    }
+}
+
+#[test]
+fn numbers_keep_their_digits() {
+    let lab = lab();
+    let long: i64 = (1 << 53) + 1;
+    lab.jsonl("rows.jsonl", [json!({ "n": 1, "x": 0.5 }), json!({ "n": long, "x": 1.5 })]);
+    lab.jsonl("other.jsonl", [json!({ "n": 1 })]);
+    let run = |steps: &str| lab.run_stages(&stages(steps)).failures();
+    for expression in ["x if row_index == 0 else n", "n if row_index == 1 else x", "[x, n][row_index]"] {
+        let failures = run(&format!("{{ set: {{ y: '{expression}' }} }}"));
+        assert!(failures.len() == 1 && failures[0].contains("gives 9007199254740993 for row 2"), "{failures:?}");
+    }
+    let wide = run("{ set: { y: 'n * n' } }");
+    assert!(wide.len() == 1 && wide[0].contains("for row 2 that 64 bits do not hold"), "{wide:?}");
+    assert_eq!(run("{ set: { y: n, z: '(n if row_index == 1 else x)|string' } }"), [""; 0]);
+    assert_eq!((&lab.rows("s")[1]["y"], &lab.rows("s")[1]["z"]), (&json!(long), &json!("9007199254740993")));
+    assert_eq!(run("{ set: { y: 'x if row_index == 0 else n - 1' } }"), [""; 0]);
+    assert_eq!(lab.rows("s")[1]["y"], json!(9_007_199_254_740_992.0));
+}
+
+#[test]
+fn every_row_may_have_patterns_of_its_own() {
+    let patterns = "{ filter: \"id|matches('^[ab]') and id|matches('[bc]$')\" }";
+    assert_eq!(column(patterns, "id"), ["b"]);
+    assert_eq!(column("{ filter: \"task|matches('^' ~ task[:1])\" }", "id").len(), 4);
+    assert!(fails("{ filter: \"id|matches('(')\" }").contains("fails on row 1"));
+}
+
+#[test]
 fn what_fails_is_told_with_step_row_and_expression() {
     let check = |steps: &str, expect: &str| {
         let failure = fails(steps);

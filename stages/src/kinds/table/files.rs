@@ -7,7 +7,7 @@ use std::{
 
 use pipe_engine::{
     keys,
-    kind::{Source, SourceHost, StageError, WRITTEN, written},
+    kind::{Finder, Source, SourceHost, StageError, WRITTEN, written},
 };
 use serde_json::{Value, json};
 
@@ -30,6 +30,7 @@ struct Found {
     name: String,
 }
 
+/// Whether names are matched with it.
 pub(super) fn is_pattern(path: &str) -> bool {
     written(path).contains(['*', '?', '['])
 }
@@ -59,16 +60,7 @@ fn find(params: &TableParams, format: Format, around: &dyn Around) -> Result<Vec
         }
         let place = base_dir.join(path);
         if place.is_dir() {
-            let before = found.len();
-            walk(&place, &place, format, &mut found)?;
-            if found.len() == before {
-                let what: Vec<String> = format.extensions().iter().map(|extension| format!("`.{extension}`")).collect();
-                let what = what.join(" or ");
-                return Err(StageError::user_help(
-                    format!("the folder `{}` has no file that ends in {what} below it", written(path)),
-                    "name another folder, or the files by a pattern, with `format`",
-                ));
-            }
+            found.extend(below(&place, path, format)?);
         } else if is_pattern(path) {
             let matched = keys::expand(base_dir, path)
                 .map_err(|problem| StageError::user(format!("`{}` {problem}", written(path))))?;
@@ -102,11 +94,8 @@ fn find(params: &TableParams, format: Format, around: &dyn Around) -> Result<Vec
 fn in_front(base_dir: &Path, pattern: &str) -> PathBuf {
     let start = pattern.split_once(WRITTEN).map_or(base_dir, |(start, _)| Path::new(start));
     let fixed = Path::new(written(pattern)).components();
-    let mut fixed: PathBuf =
-        fixed.take_while(|part| !part.as_os_str().to_string_lossy().contains(['*', '?', '['])).collect();
-    if start.join(&fixed).is_file() {
-        fixed.pop();
-    }
+    let fixed: PathBuf =
+        fixed.take_while(|part| !is_pattern(&part.as_os_str().to_string_lossy())).collect();
     start.join(fixed)
 }
 
@@ -114,6 +103,21 @@ fn in_front(base_dir: &Path, pattern: &str) -> PathBuf {
 fn name_below(folder: &Path, path: &Path) -> String {
     let below = path.strip_prefix(folder).unwrap_or(path);
     below.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/")
+}
+
+/// What is read of a folder that is written as `path`.
+fn below(folder: &Path, path: &str, format: Format) -> Result<Vec<Found>, StageError> {
+    let mut found = Vec::new();
+    walk(folder, folder, format, &mut found)?;
+    if found.is_empty() {
+        let what: Vec<String> = format.extensions().iter().map(|extension| format!("`.{extension}`")).collect();
+        let what = what.join(" or ");
+        return Err(StageError::user_help(
+            format!("the folder `{}` has no file that ends in {what} below it", written(path)),
+            "name another folder, or the files by a pattern, with `format`",
+        ));
+    }
+    Ok(found)
 }
 
 /// All files of a format below a folder, without hidden ones and what programs leave beside them.
@@ -145,7 +149,7 @@ pub(super) fn sources(params: &TableParams) -> Result<Vec<Source>, StageError> {
         let near = params.path.as_slice().iter().filter(|path| Address::of(path).is_none()).cloned().collect();
         let params = params.clone();
         let find = move |host: &dyn SourceHost| named(&find(&params, format, &host)?, host);
-        sources.push(Source::Found { label: label(), near, find: pipe_engine::kind::Finder::new(find) });
+        sources.push(Source::Found { label: label(), near, find: Finder::new(find) });
         return Ok(sources);
     }
     let whole_files = params.rows == TextRows::File;
@@ -159,17 +163,31 @@ pub(super) fn sources(params: &TableParams) -> Result<Vec<Source>, StageError> {
             sources.push(address.source("path"));
             continue;
         }
-        if is_pattern(path) {
-            sources.push(Source::Glob { label: label(), pattern: path.clone(), names: whole_files });
-            continue;
-        }
-        if whole_files {
-            let name = Path::new(path).file_name().map(|name| name.to_string_lossy().into_owned());
-            sources.push(Source::Value { label: "file".into(), value: json!(name) });
-        }
-        sources.push(Source::Path { label: label(), path: path.into() });
+        let otherwise = if is_pattern(path) {
+            Source::Glob { label: label(), pattern: path.clone(), names: whole_files }
+        } else {
+            if whole_files {
+                let name = Path::new(path).file_name().map(|name| name.to_string_lossy().into_owned());
+                sources.push(Source::Value { label: "file".into(), value: json!(name) });
+            }
+            Source::Path { label: label(), path: path.into() }
+        };
+        let written = path.clone();
+        let find = move |host: &dyn SourceHost| listed(&written, format, whole_files, host);
+        let (find, otherwise) = (Finder::new(find), Box::new(otherwise));
+        sources.push(Source::Folder { label: label(), path: path.into(), find, otherwise });
     }
     Ok(sources)
+}
+
+/// The digests of those files of a folder that are read, in their order, with their names where rows have them.
+fn listed(path: &str, format: Format, names: bool, host: &dyn SourceHost) -> Result<Value, StageError> {
+    let file = |file: Found| -> Result<Value, StageError> {
+        let digest = host.digest(&file.path)?.to_string();
+        let name = file.name.rsplit('/').next().unwrap_or_default();
+        Ok(if names { json!({ "name": name, "digest": digest }) } else { json!(digest) })
+    };
+    below(&host.base_dir().join(path), path, format)?.into_iter().map(file).collect()
 }
 
 /// The files' digests by their names.

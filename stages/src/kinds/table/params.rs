@@ -17,8 +17,9 @@ use crate::{
 
 /// Reads rows from JSONL, JSON, CSV, TSV, Parquet or plain-text files; `.gz` and `.zst` are decompressed on the way.
 ///
-/// Files enter the key by content, not by path. Several files and patterns are concatenated: patterns in the order of
-/// the sorted names they match, the entries of a list in list order.
+/// Files enter the key by content, not by path; their names do where rows have them (`rows: file` and `rows: chunk`).
+/// Several files are concatenated: those of a pattern or a folder in the order of their sorted names, the entries of a
+/// list in list order; with `rows: chunk` all of them in the order of their names.
 ///
 /// A column's type is the smallest that holds all its values: nulls fit every type, whole and broken numbers give
 /// `float`, lists and objects are joined item by item and field by field, a column of nulls only is text. In JSON any

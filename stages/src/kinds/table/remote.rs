@@ -10,6 +10,7 @@ use pipe_engine::{
 use pipe_lm::origin::{HubDataset, HubError, HubSettings, Wanted, WebCache, WebError, has_password};
 use serde_json::{Value, json};
 
+use super::files::is_pattern;
 use crate::tabular::Format;
 
 /// What of the world around a stage files are found with.
@@ -56,6 +57,11 @@ pub(super) enum Address {
 }
 
 impl Address {
+    /// Whether an entry of `path` is an address.
+    pub(super) fn is_one(path: &str) -> bool {
+        path.contains("://")
+    }
+
     /// What is written, if it is an address.
     ///
     /// # Errors
@@ -109,11 +115,15 @@ impl Address {
                 let is_file = Format::of(Path::new(path)).is_some();
                 let matches = keys::matcher(path).map_err(|e| StageError::user(format!("`{path}` {e}")))?;
                 let below = if path.is_empty() { String::new() } else { format!("{path}/") };
-                let in_folder = |name: &str| name.starts_with(&below) && Format::of(Path::new(name)) == Some(format);
-                let wanted = match path.contains(['*', '?', '[']) {
+                // A name that does not tell the format may be a file's, or a folder's.
+                let found = |name: &str| {
+                    name == path.as_str()
+                        || (name.starts_with(&below) && Format::of(Path::new(name)) == Some(format))
+                };
+                let wanted = match is_pattern(path) {
                     true => Wanted::Names(&matches),
                     false if is_file => Wanted::Name(path),
-                    false => Wanted::Names(&in_folder),
+                    false => Wanted::Names(&found),
                 };
                 let files = hub.fetch_dataset(dataset, &commit, &wanted, &stop).map_err(hub_error)?;
                 if files.is_empty() {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     error::{Place, TabularError},
-    open::{Block, read_all},
+    open::{Block, read_all, uncompressed},
     options::{Columns, ReadOptions},
     row_format::{Built, RowFormat},
     types::{ColumnType, arrow_schema},
@@ -86,8 +86,7 @@ const COLUMNS: [&str; 4] = ["id", "title", "text", "file"];
 
 /// What is cut at its headings.
 fn is_markdown(name: &str) -> bool {
-    let name = name.to_lowercase();
-    let name = [".gz", ".zst"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
+    let name = uncompressed(name);
     [".md", ".markdown"].iter().any(|end| name.ends_with(end))
 }
 

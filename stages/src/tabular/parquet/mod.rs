@@ -18,7 +18,7 @@ use super::{
     options::ReadOptions,
     output::{Output, Sink},
     row_format::Built,
-    types::MAX_NESTING,
+    types::{MAX_NESTING, same_type},
 };
 
 const BATCH_ROWS: usize = 8192;
@@ -132,7 +132,7 @@ fn difference(first: &Schema, other: &Schema) -> Option<String> {
     for field in first.fields() {
         match other.field_with_name(field.name()) {
             Err(_) => return Some(format!("there is no column `{}`", field.name())),
-            Ok(found) if !found.data_type().equals_datatype(field.data_type()) => {
+            Ok(found) if !same_type(found.data_type(), field.data_type()) => {
                 return Some(format!(
                     "column `{}` is {} instead of {}",
                     field.name(),

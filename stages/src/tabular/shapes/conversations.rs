@@ -7,10 +7,10 @@ use arrow::{
         Array, ArrayRef, AsArray, ListArray, NullBufferBuilder, RecordBatch, StringArray, StringBuilder, StructArray,
     },
     buffer::OffsetBuffer,
-    datatypes::DataType,
+    datatypes::{DataType, Field, Fields},
 };
 
-use super::{Misfit, Turns, batch_of, messages_type, objects};
+use super::{Misfit, Turns, batch_of, objects};
 
 /// What the column is called.
 const NAMES: [&str; 4] = ["messages", "conversations", "conversation", "dialogue"];
@@ -132,8 +132,8 @@ fn messages(all: &[Option<Vec<Turn<'_>>>]) -> Result<ArrayRef, Misfit> {
         offsets.push(roles.offsets_slice().len() as i32 - 1);
         valid.append(conversation.is_some());
     }
-    let DataType::List(item) = messages_type() else { unreachable!("it is a list") };
-    let DataType::Struct(fields) = item.data_type().clone() else { unreachable!("of structures") };
+    let fields: Fields = ["role", "content"].map(|name| Field::new(name, DataType::Utf8, true)).into_iter().collect();
+    let item = Arc::new(Field::new_list_field(DataType::Struct(fields.clone()), true));
     let turns = StructArray::new(fields, vec![Arc::new(roles.finish()), Arc::new(contents.finish())], None);
     let list = ListArray::try_new(item, OffsetBuffer::new(offsets.into()), Arc::new(turns), valid.finish());
     list.map(|list| Arc::new(list) as ArrayRef).map_err(|e| Misfit::new(e.to_string(), "look at the file"))

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use arrow::{
     array::{ArrayRef, AsArray, ListArray, RecordBatch, StringArray, StructArray},
-    datatypes::{DataType, Field, Schema, SchemaRef},
+    datatypes::{Field, Schema, SchemaRef},
 };
 use pipe_engine::kind::StageError;
 use schemars::JsonSchema;
@@ -79,8 +79,9 @@ pub(super) fn read_shaped(
         rows_under: (shape == Shape::Squad).then_some("data"),
         ..options.clone()
     };
-    let mut shaped = Shaped { shape, files, options, sink, output: None };
-    read::read(files, format, &inner, &mut shaped)?;
+    let mut shaped = Shaped { shape, files, options, sink, output: None, file: PathBuf::new(), lines: Vec::new() };
+    // Whether rows are of the shape is told by their types: by those of all rows, however many are looked at at first.
+    read::read_as_is(files, format, &inner, &mut shaped, usize::MAX)?;
     Ok(shaped.output.map_or(0, |output| output.rows()))
 }
 
@@ -91,6 +92,9 @@ struct Shaped<'a> {
     options: &'a ReadOptions,
     sink: &'a mut dyn Sink,
     output: Option<Output>,
+    /// Where the next rows are from.
+    file: PathBuf,
+    lines: Vec<u64>,
 }
 
 impl Shaped<'_> {
@@ -106,8 +110,8 @@ impl Shaped<'_> {
         }
     }
 
-    fn error(&self, misfit: Misfit) -> TabularError {
-        let path = self.files.first().cloned().unwrap_or_default();
+    fn error(&self, path: &Path, misfit: Misfit) -> TabularError {
+        let path = path.to_owned();
         let what = format!("the rows are not of the shape `{}`: {}", self.shape.name(), misfit.message);
         TabularError::Foreign { path, what, help: misfit.help }
     }
@@ -116,28 +120,38 @@ impl Shaped<'_> {
 impl Sink for Shaped<'_> {
     fn begin(&mut self, schema: &SchemaRef) -> Result<(), StageError> {
         let none = RecordBatch::new_empty(schema.clone());
-        let shaped = self.fit(&none, 0).map_err(|misfit| self.error(misfit))?;
+        let first = self.files.first().map_or(Path::new(""), PathBuf::as_path);
+        let shaped = self.fit(&none, 0).map_err(|misfit| self.error(first, misfit))?;
         let output = Output::new(shaped.schema_ref(), self.files, self.options)?;
         self.sink.begin(output.schema())?;
         self.output = Some(output);
         Ok(())
     }
 
-    fn at(&mut self, file: &Path, _lines: &[u64]) {
-        // One row becomes several: they have no lines.
-        self.sink.at(file, &[]);
+    fn at(&mut self, file: &Path, lines: &[u64]) {
+        (self.file, self.lines) = (file.to_owned(), lines.to_vec());
     }
 
     fn write(&mut self, batch: &RecordBatch) -> Result<(), StageError> {
         let rows = self.output.as_ref().map_or(0, Output::rows);
-        let mut batch = self.fit(batch, rows).map_err(|misfit| self.error(misfit))?;
+        let read = batch.num_rows();
+        let explodes = self.shape == Shape::Squad && batch.column_by_name("paragraphs").is_some();
+        let mut batch = self.fit(batch, rows).map_err(|misfit| self.error(&self.file, misfit))?;
+        // Where a row becomes several, they have no lines.
+        let mut lines = std::mem::take(&mut self.lines);
+        if explodes || lines.len() != read {
+            lines.clear();
+        }
         let left = self.options.limit.map_or(usize::MAX, |limit| (limit.saturating_sub(rows)) as usize);
         if batch.num_rows() > left {
             batch = batch.slice(0, left);
+            lines.truncate(left);
         }
         let output = self.output.as_mut().ok_or_else(|| StageError::contract("rows before their schema"))?;
-        let built = Built { batch, path: self.files.first().cloned().unwrap_or_default(), lines: Vec::new() };
-        self.sink.write(&output.selected(&built)?)
+        let built = Built { batch, path: self.file.clone(), lines };
+        let rows = output.selected(&built)?;
+        self.sink.at(&built.path, &built.lines);
+        self.sink.write(&rows)
     }
 }
 
@@ -214,10 +228,4 @@ pub fn hint<'a>(columns: impl IntoIterator<Item = &'a str>) -> Option<String> {
         }
         () => None,
     }
-}
-
-/// The type of a list of messages.
-fn messages_type() -> DataType {
-    let fields = ["role", "content"].map(|name| Field::new(name, DataType::Utf8, true));
-    DataType::List(Arc::new(Field::new_list_field(DataType::Struct(fields.into_iter().collect()), true)))
 }
