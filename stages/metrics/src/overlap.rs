@@ -55,7 +55,7 @@ pub fn repeated<'a>(
     found.collect()
 }
 
-/// Those of `texts` that repeat an earlier one; as [`repeated`].
+/// Those of `texts` that have the words of an earlier one, in the same order. What is nearly the same is not told.
 pub fn repeated_within<'a>(texts: impl IntoIterator<Item = &'a str>) -> Vec<Overlap> {
     let mut first: HashMap<String, usize> = HashMap::new();
     let mut found = Vec::new();

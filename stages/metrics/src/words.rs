@@ -1,6 +1,6 @@
 //! Words in texts.
 
-use pipe_text::is_stop_word;
+use pipe_text::{is_stop_word, is_unspaced};
 
 /// The first word of `text` at which the words of `wanted` stand one after the other; `None` too where `wanted` has no
 /// words.
@@ -22,15 +22,12 @@ pub(crate) fn placed_words(text: &str) -> impl Iterator<Item = (usize, usize, &s
 }
 
 /// The lower-cased words of a text of any script: its runs of letters and digits; characters of scripts that put no
-/// space between words (Chinese, Japanese) are words by themselves.
+/// space between words (Chinese, Japanese, Thai) are words by themselves.
 pub(crate) fn unicode_words(text: &str) -> Vec<String> {
-    let spaceless = |c: char| {
-        matches!(c, '\u{2e80}'..='\u{31ff}' | '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}') || c >= '\u{20000}'
-    };
     let mut words = Vec::new();
     let mut word = String::new();
     for c in text.chars() {
-        if c.is_alphanumeric() && !spaceless(c) {
+        if c.is_alphanumeric() && !is_unspaced(c) {
             word.extend(c.to_lowercase());
             continue;
         }
@@ -63,6 +60,7 @@ mod tests {
         let check = |text: &str, expect: &[&str]| assert_eq!(unicode_words(text), expect, "{text}");
         check("Don't stop; ÄRZTE 5%", &["don", "t", "stop", "ärzte", "5"]);
         check("什么是GDP？", &["什", "么", "是", "gdp"]);
+        check("ไทย GDP", &["ไ", "ท", "ย", "gdp"]);
         check(" … ", &[]);
         assert_eq!(content_words("What is the rate of it?"), ["what", "rate"]);
         assert_eq!(content_words("Is it?"), ["is", "it"]);

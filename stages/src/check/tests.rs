@@ -65,7 +65,8 @@ fn rows_that_are_made_of_tables_are_said_to_be_unlooked() {
     let made = [("made".to_owned(), Role::Exam)];
     let select = "  made: { kind: select, inputs: { rows: items }, params: { steps: [{ limit: 1 }] } }\n";
     assert_eq!(unlooked(select), made);
-    let twice = format!("{}{}", select.replace("made:", "before:"), select.replace("rows: items", "rows: before"));
+    let (first, second) = (select.replace("made:", "before:"), select.replace("rows: items", "rows: before"));
+    let twice = format!("{first}{second}");
     assert_eq!(unlooked(&twice), made, "the last of them");
     for columns in ["", ", columns: { instruction: string }"] {
         let command = format!(
@@ -76,9 +77,10 @@ fn rows_that_are_made_of_tables_are_said_to_be_unlooked() {
     }
     let passed = "  made: { kind: retrieve, inputs: { queries: items, corpus: corpus } }\n";
     assert_eq!(unlooked(passed), []);
-    let written = "  i: { kind: generate, inputs: { seeds: pool }, params: { count: 1, model: builtin:nano } }\n  made: \
-                   { kind: respond, inputs: { instructions: i, seeds: pool }, params: { model: builtin:nano } }\n";
-    assert_eq!(unlooked(written), [], "models wrote it");
+    let instructions = "  i: { kind: generate, inputs: { seeds: pool }, params: { count: 1, model: builtin:nano } }\n";
+    let responses =
+        "  made: { kind: respond, inputs: { instructions: i, seeds: pool }, params: { model: builtin:nano } }\n";
+    assert_eq!(unlooked(&format!("{instructions}{responses}")), [], "models wrote it");
 }
 
 #[test]

@@ -8,6 +8,7 @@
 //! renders. Undefined variables are errors. A single line break at the end of a file is not part of the prompt.
 
 mod template;
+mod tested;
 mod turns;
 mod variables;
 
@@ -19,8 +20,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+pub(crate) use template::FAILED_AT_MOST;
 pub use template::{Demonstration, Passage, PromptContext, PromptTemplate, Rendered, TrainingText};
-pub(crate) use template::{FAILED_AT_MOST, is_tested};
+pub(crate) use tested::untested;
 pub(crate) use variables::template_variables;
 
 /// What a prompt asks for.

@@ -14,7 +14,7 @@ use pipe_lm::{
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{ChatDate, Purpose};
+use super::{ChatDate, Purpose, tested::untested};
 
 /// An instruction that the prompt shows, with its answer where there is one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -110,17 +110,6 @@ pub struct PromptTemplate {
 /// What a template sees that serves every purpose; what is not of its own is empty.
 const SEEN: [&str; 4] = ["demonstrations", "passages", "input", "domain"];
 
-/// Whether a template asks somewhere if a name is defined, or says what to write if it is not.
-pub(crate) fn is_tested(text: &str, name: &str) -> bool {
-    text.match_indices(name).any(|(at, _)| {
-        let rest = text[at + name.len()..].trim_start();
-        let tested = rest.strip_prefix("is ").map(|test| test.trim_start().trim_start_matches("not ").trim_start());
-        let filtered = rest.strip_prefix('|').map(str::trim_start);
-        tested.is_some_and(|test| test.starts_with("defined") || test.starts_with("undefined"))
-            || filtered.is_some_and(|filter| filter.starts_with("default") || filter.starts_with("d("))
-    })
-}
-
 fn turn(role: &str) -> Result<Value, Error> {
     match role {
         "system" | "user" | "assistant" => Ok(Value::from_safe_string(format!("{TURN}{role}{TURN}"))),
@@ -176,16 +165,12 @@ impl PromptTemplate {
     /// The names that the template uses and that a template of this purpose does not see, or sees at times only, unless
     /// it asks whether they are defined: what is wrong, and what to do.
     pub fn unknown_names(&self, purpose: Purpose, text: &str) -> impl Iterator<Item = (String, String)> {
-        let template = self.environment.get_template(NAME);
-        let mut names: Vec<String> =
-            template.map_or_else(|_| Vec::new(), |t| t.undeclared_variables(false).into_iter().collect());
-        names.sort();
-        let globals: Vec<&str> = self.environment.globals().map(|(name, _)| name).collect();
+        let mut names = untested(&self.environment, NAME, text);
         let seen = |name: &str| {
             let own = purpose.variables().iter().any(|variable| variable.name == name && !variable.tested);
             own || SEEN.contains(&name) || name == "with_inputs"
         };
-        names.retain(|name| !seen(name) && !globals.contains(&name.as_str()) && !is_tested(text, name));
+        names.retain(|name| !seen(name));
         names.into_iter().map(move |name| {
             let variables = purpose.variables().iter();
             let other = match purpose {

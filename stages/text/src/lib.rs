@@ -14,6 +14,16 @@ pub fn ascii_words(text: &str) -> Vec<String> {
     lower.split(|c: char| !c.is_ascii_alphanumeric()).filter(|w| !w.is_empty()).map(str::to_owned).collect()
 }
 
+/// Whether a character is of a script that puts no spaces between words, and so is taken for a word by itself: Thai,
+/// Lao, Burmese, Khmer, Chinese, Japanese. Punctuation of such scripts is not.
+pub fn is_unspaced(c: char) -> bool {
+    matches!(c,
+        '\u{0e00}'..='\u{0eff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17ff}' | '\u{2e80}'..='\u{2fdf}'
+        | '\u{3005}'..='\u{3007}' | '\u{3021}'..='\u{3029}' | '\u{3031}'..='\u{3035}' | '\u{3038}'..='\u{303c}'
+        | '\u{3040}'..='\u{312f}' | '\u{31a0}'..='\u{31ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}'
+        | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3fffd}')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -26,5 +36,15 @@ mod tests {
         );
         assert_eq!(ascii_words("\u{212a}inase"), ["kinase"]);
         assert!(ascii_words(" …— ").is_empty());
+    }
+
+    #[test]
+    fn scripts_without_spaces_are_told_from_others() {
+        for c in "水火ひらカタ々〇ไทยລາວမြန်မာខ្មែរ㐀𠀀".chars() {
+            assert!(is_unspaced(c), "{c} {:x}", u32::from(c));
+        }
+        for c in "aäяعאह한ㄱ1。、「」！ ".chars() {
+            assert!(!is_unspaced(c), "{c} {:x}", u32::from(c));
+        }
     }
 }

@@ -9,7 +9,7 @@ use pipe_lm::template as bounded;
 
 use super::RetrieveParams;
 use crate::{
-    prompts::{FAILED_AT_MOST, is_tested},
+    prompts::{FAILED_AT_MOST, untested},
     rows::columns::TextColumn,
 };
 
@@ -33,13 +33,7 @@ pub(crate) fn compile(text: &str) -> Result<Environment<'static>, String> {
 
 /// The columns that a query template cannot do without.
 pub(crate) fn needed(text: &str) -> Vec<String> {
-    let Ok(environment) = compile(text) else { return Vec::new() };
-    let globals: Vec<&str> = environment.globals().map(|(name, _)| name).collect();
-    let used = environment.get_template(NAME).map(|template| template.undeclared_variables(false));
-    let mut names: Vec<String> = used.into_iter().flatten().collect();
-    names.retain(|name| !globals.contains(&name.as_str()) && !is_tested(text, name));
-    names.sort();
-    names
+    compile(text).map(|environment| untested(&environment, NAME, text)).unwrap_or_default()
 }
 
 /// How queries are made.

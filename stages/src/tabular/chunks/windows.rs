@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use pipe_text::is_unspaced;
+
 use super::{ChunkUnit, Chunking};
 
 /// One word or character, and how good a place to end is behind it.
@@ -18,13 +20,6 @@ enum Ends {
     Word,
     Sentence,
     Paragraph,
-}
-
-/// Scripts that put no spaces between words.
-fn is_unspaced(c: char) -> bool {
-    matches!(c,
-        '\u{0e00}'..='\u{0eff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17ff}' | '\u{3040}'..='\u{30ff}'
-        | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3134f}')
 }
 
 /// What ends at the end of `before`, with `after` behind it.
@@ -154,6 +149,8 @@ mod tests {
     fn scripts_without_spaces_are_counted_by_characters() {
         check("水は低きに流れる。山は高い。", 9, 0, ChunkUnit::Words, &["水は低きに流れる。", "山は高い。"]);
         check("水 abc火", 2, 0, ChunkUnit::Words, &["水 abc", "火"]);
+        check("ไทยดี", 3, 0, ChunkUnit::Words, &["ไทย", "ดี"]);
+        check("한국 사람", 1, 0, ChunkUnit::Words, &["한국", "사람"]);
     }
 
     #[test]
