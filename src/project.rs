@@ -98,7 +98,8 @@ fn store_of_pipeline(global: &Global, folder: &Path) -> Result<PathBuf, CliError
 }
 
 /// The store of a command that names no pipeline, which must be there: that of the current folder's project; where that
-/// has none, the only one below, as that of a pipeline which was run from here. With `tell`, what is not obvious is said.
+/// has none, the only one below, as that of a pipeline which was run from here. With `tell`, what is not obvious is
+/// said.
 pub(crate) fn store_from_here(named: Option<PathBuf>, tell: bool) -> Result<PathBuf, CliError> {
     let path = store_path(named.as_deref(), Path::new("."), tell)?;
     if Store::is_at(&path) {

@@ -15,8 +15,8 @@ use pipe_engine::{
     kind::{Arriving, InputPort, OutputPort, ParamProblem, PortType, Ports, Preview, StageError, StageKind},
 };
 
-pub use self::params::{Computed, Concatenate, Direction, How, Join, Keys, Sample, SelectParams, SortBy, Step};
 use self::columns::Wrong;
+pub use self::params::{Computed, Concatenate, Direction, How, Join, Keys, Sample, SelectParams, SortBy, Step};
 
 /// The kind.
 pub struct Select;

@@ -94,8 +94,7 @@ fn find(params: &TableParams, format: Format, around: &dyn Around) -> Result<Vec
 fn in_front(base_dir: &Path, pattern: &str) -> PathBuf {
     let start = pattern.split_once(WRITTEN).map_or(base_dir, |(start, _)| Path::new(start));
     let fixed = Path::new(written(pattern)).components();
-    let fixed: PathBuf =
-        fixed.take_while(|part| !is_pattern(&part.as_os_str().to_string_lossy())).collect();
+    let fixed: PathBuf = fixed.take_while(|part| !is_pattern(&part.as_os_str().to_string_lossy())).collect();
     start.join(fixed)
 }
 

@@ -117,8 +117,7 @@ impl Address {
                 let below = if path.is_empty() { String::new() } else { format!("{path}/") };
                 // A name that does not tell the format may be a file's, or a folder's.
                 let found = |name: &str| {
-                    name == path.as_str()
-                        || (name.starts_with(&below) && Format::of(Path::new(name)) == Some(format))
+                    name == path.as_str() || (name.starts_with(&below) && Format::of(Path::new(name)) == Some(format))
                 };
                 let wanted = match is_pattern(path) {
                     true => Wanted::Names(&matches),
