@@ -115,8 +115,13 @@ impl ColumnDoc {
 
 /// What a kind computes again, from how it keeps rows.
 fn again(kind: &dyn DynKind) -> String {
-    let rows = match kind.increment() {
-        Increment::Whole => return "A change of anything that its key holds computes all of it again.".to_owned(),
+    let rows = match kind.usual_increment() {
+        Increment::Whole => {
+            let whole = "A change of anything that its key holds computes all of it again";
+            // What is applied to rows afterwards is a matter of stages that keep rows.
+            let unless = if kind.afterwards().is_empty() { "" } else { ", unless it works row by row" };
+            return format!("{whole}{unless}.");
+        }
         Increment::RowWise { primary } => {
             format!("Row by row: of `{primary}`, rows that were computed before are taken from the store.")
         }

@@ -24,13 +24,14 @@ fn examples() -> TestEnvironment {
 #[test]
 fn the_python_example_runs() {
     let project = examples();
-    project.ok(&["run", "python.yaml"]);
+    let run = project.ok(&["run", "python.yaml"]);
     let rows = project.json(&["show", "lengths@n_seeds=16", "--format", "json"]);
     let answers: i64 = rows["head"].as_array().unwrap().iter().map(|row| row["answers"].as_i64().unwrap()).sum();
     assert!(answers > 8, "{rows}");
     assert_eq!(rows["output"]["columns"][2]["name"], "mean_words");
     assert!(project.ok(&["logs", "lengths@n_seeds=16"]).stdout.contains("counted 16 answers"));
     assert!(project.ok(&["show", "lengths.report@baseline"]).stdout.contains("report.txt"));
+    assert!(run.stdout.contains("novelty  ") && run.stdout.contains("kept of attempted"), "{}", run.stdout);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! End-to-end tests of the binary: every command as a user types it, in a folder of its own.
 
 mod builtin;
+mod by_row;
 mod check;
 mod commands;
 mod completions;

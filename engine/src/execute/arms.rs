@@ -17,7 +17,7 @@ use crate::{
     context::Increment,
     events::{Arm, ArmCount, ArmScore, ArmYield, EventKind, Journal, Timings, Work},
     kind::Highlight,
-    pipeline::NodeId,
+    pipeline::{Node, NodeId},
 };
 
 /// What a node gives to the rows of those that stand on it.
@@ -90,8 +90,8 @@ impl Coordinator<'_> {
     fn share(&self, node: usize, declared: &[Highlight], timings: &Timings) -> Result<Share, StoreError> {
         let entry = self.entry(node);
         let mut share = Share { seconds: entry.seconds, ..Share::default() };
-        let kind = &self.pipeline.graph[NodeId::new(node)].kind;
-        let by_row = kind.increment() != Increment::Whole;
+        let Node { kind, params, .. } = &self.pipeline.graph[NodeId::new(node)];
+        let by_row = kind.increment(params) != Increment::Whole;
         let counted = declared.iter().any(|highlight| matches!(highlight, Highlight::Count { .. }));
         let provenance = if by_row || counted {
             self.run.store.manifest(&entry.key)?.map(|m| m.provenance).unwrap_or_default()

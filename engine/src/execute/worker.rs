@@ -165,7 +165,7 @@ impl ComputeJob {
             forgotten: self.force.then(|| Arc::clone(&self.run.forgotten)),
             maker: format!("{} {}", self.kind.name(), self.kind.version()),
             seat: Box::new(NodeSeat { node: self.node, messages: self.messages.clone() }),
-            increment: self.kind.increment(),
+            increment: self.kind.increment(&self.params),
             label: Arc::clone(&self.label.0),
             cancel: cancel.clone(),
             tell: self.tell(),

@@ -58,7 +58,7 @@ impl<'a> Estimator<'a> {
             let inputs = node.inputs.iter().filter(|input| port.is_none_or(|port| input.port == port));
             inputs.flat_map(|input| &input.edges).map(|edge| self.given(edge.node, edge.output)).sum::<Option<u64>>()
         };
-        match node.kind.increment() {
+        match node.kind.increment(&node.params) {
             Increment::Stream { extent } => {
                 (Work::Rows, node.params_json.get(extent).and_then(serde_json::Value::as_u64))
             }

@@ -48,7 +48,7 @@ impl<'a> Memos<'a> {
             return Ok(None);
         }
         let node = &self.pipeline.graph[id];
-        let primary = match node.kind.increment() {
+        let primary = match node.kind.increment(&node.params) {
             Increment::Whole => return Ok(None),
             Increment::Stream { .. } => {
                 let rows = self.store.remembered_attempts(&missing.recipe);

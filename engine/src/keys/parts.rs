@@ -134,7 +134,7 @@ impl<'a> KeyParts<'a> {
 
     /// The recipe: what the memo is filed under and randomness is drawn from.
     pub fn recipe(&self) -> Digest {
-        let (increment, afterwards) = (self.node.kind.increment(), self.node.kind.afterwards());
+        let (increment, afterwards) = (self.node.kind.increment(&self.node.params), self.node.kind.afterwards());
         self.hash(RECIPE_DOMAIN, self.node.kind.recipe_version(), &|component| match (component, increment) {
             (Component::Input(name), Increment::RowWise { primary: own })
             | (Component::Param(name), Increment::Stream { extent: own }) => name == own || afterwards.contains(&name),

@@ -35,12 +35,18 @@ pub trait StageKind: Send + Sync + 'static {
     /// recipe, which names the memo and seeds every draw: a change of what is made of the rows afterwards leaves it
     /// alone, so that no row is computed, and nothing drawn, again.
     const RECIPE_VERSION: u32 = 1;
-    /// How far the kind can reuse its own earlier rows.
+    /// How far the kind can reuse its own earlier rows, whatever its parameters. Where they decide it, this says what
+    /// is true of most stages, and [`Self::increment`] of one.
     const INCREMENT: Increment = Increment::Whole;
     /// Parameters and inputs that decide what is made of the memo's rows and nothing else: filters, metrics. They are
     /// part of the key and not of the recipe, so that a change of them neither computes a row again nor draws another
     /// one.
     const AFTERWARDS: &'static [&'static str] = &[];
+
+    /// How far a stage with these parameters can reuse its own earlier rows.
+    fn increment(&self, _params: &Self::Params) -> Increment {
+        Self::INCREMENT
+    }
 
     /// The ports of a stage with these parameters. Must be cheap and must not touch the disk.
     fn ports(&self, params: &Self::Params) -> Ports;
@@ -94,8 +100,10 @@ pub trait DynKind: Send + Sync {
     fn version(&self) -> u32;
     /// See [`StageKind::RECIPE_VERSION`].
     fn recipe_version(&self) -> u32;
-    /// See [`StageKind::INCREMENT`].
-    fn increment(&self) -> Increment;
+    /// See [`StageKind::INCREMENT`]: what can be said without a stage.
+    fn usual_increment(&self) -> Increment;
+    /// See [`StageKind::increment`].
+    fn increment(&self, params: &AnyParams) -> Increment;
     /// See [`StageKind::AFTERWARDS`].
     fn afterwards(&self) -> &'static [&'static str];
     /// The JSON Schema of the parameters, doc comments included.
@@ -134,8 +142,11 @@ impl<K: StageKind> DynKind for K {
     fn recipe_version(&self) -> u32 {
         K::RECIPE_VERSION
     }
-    fn increment(&self) -> Increment {
+    fn usual_increment(&self) -> Increment {
         K::INCREMENT
+    }
+    fn increment(&self, params: &AnyParams) -> Increment {
+        K::increment(self, typed::<K>(params))
     }
     fn afterwards(&self) -> &'static [&'static str] {
         K::AFTERWARDS

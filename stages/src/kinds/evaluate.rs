@@ -21,10 +21,10 @@ use pipe_engine::{
 };
 use pipe_lm::generate::SamplingParams;
 
-pub use self::params::{BootstrapParams, EvaluateParams, FewshotSelection};
+pub use self::params::{EvaluateParams, FewshotSelection};
 use self::{answered::Answered, fewshot::Fewshot, scores::Scored};
 use crate::rows::examples::{Row, check_passages, read_rows};
-use crate::rows::ports;
+use crate::rows::{ports, scores as summed};
 use crate::{
     model::{
         self, Asked, ModelRef, adapter_port, completions, generator_options, model_port, resolve,
@@ -47,8 +47,6 @@ impl SamplingDefaults for Evaluate {
     const MAX_NEW_TOKENS: usize = 64;
 }
 
-/// The row of `scores` that is about all items.
-const ALL: &str = "all";
 /// The column of the answers.
 const PREDICTION: &str = "prediction";
 
@@ -68,27 +66,7 @@ impl StageKind for Evaluate {
     fn ports(&self, params: &EvaluateParams) -> Ports {
         let metrics = || params.metrics.iter().map(|metric| metric.name());
         let score = |name: &'static str| Column::number(name, "The item's score.");
-        let scores: Vec<Column> = metrics()
-            .chain([scores::ACCURACY])
-            .flat_map(|name| {
-                [
-                    Column::number(name, "The mean."),
-                    Column::number(format!("{name}_stderr"), "Its standard error."),
-                    Column::number(format!("{name}_low"), "The lower end of its interval."),
-                    Column::number(format!("{name}_high"), "The upper end of its interval."),
-                ]
-            })
-            .collect();
-        let scores_port = |name: &'static str, about: &'static str, task: &'static str| {
-            OutputPort::table(name)
-                .about(about)
-                .gives([
-                    Column::text("task", task),
-                    Column::number("n", "Items."),
-                    Column::text("signature", "What exactly was computed."),
-                ])
-                .may_give(scores.clone())
-        };
+        let [over_all, by_task] = summed::ports(metrics().chain([scores::ACCURACY]));
         Ports {
             inputs: vec![
                 InputPort::new("items", PortType::Table, true)
@@ -138,8 +116,8 @@ impl StageKind for Evaluate {
                         Column::text("label", "The label that the answer was read as."),
                         Column::number(scores::ACCURACY, "1 where it is the right one."),
                     ]),
-                scores_port("scores", "One row, over all items.", "`all`."),
-                scores_port("tasks", "One row per task: the same over its items.", "The task."),
+                over_all,
+                by_task,
                 ports::yields(),
             ],
         }
@@ -160,16 +138,8 @@ impl StageKind for Evaluate {
     }
 
     fn highlights(&self, params: &EvaluateParams) -> Vec<Highlight> {
-        let score = |name: &'static str, heading: &'static str| Highlight::Score {
-            name: name.into(),
-            heading: heading.into(),
-            port: "scores",
-            row: ("task", ALL),
-            value: name.into(),
-            standard_error: Some(format!("{name}_stderr").into()),
-        };
-        let metrics = params.metrics.iter().map(|metric| score(metric.name(), metric.heading()));
-        metrics.chain([score(scores::ACCURACY, "accuracy")]).collect()
+        let metrics = params.metrics.iter().map(|metric| summed::highlight(metric.name(), metric.heading()));
+        metrics.chain([summed::highlight(scores::ACCURACY, "accuracy")]).collect()
     }
 
     fn preview(&self, params: &EvaluateParams, host: &dyn SourceHost) -> Result<Preview, StageError> {
@@ -213,11 +183,7 @@ impl StageKind for Evaluate {
             .map_err(|e| StageError::other("score the predictions", e))?;
         let table = predictions_table(&rows, &answers, &answered, &scored)?;
         cx.write_batches("predictions", table.schema_ref(), [&table])?;
-        let table = scored.table(params, &rows)?;
-        // The last row is over all items.
-        let tasks = table.num_rows() - 1;
-        cx.write_batches("scores", table.schema_ref(), [&table.slice(tasks, 1)])?;
-        cx.write_batches("tasks", table.schema_ref(), [&table.slice(0, tasks)])?;
+        scored.summary(params, &rows)?.write(cx)?;
         let table = answered.counts.table()?;
         cx.write_batches("yield", table.schema_ref(), [&table])?;
         let (prompt_tokens, generated_tokens) = Completed::of(&answers, PREDICTION)?.all_tokens();

@@ -13,7 +13,7 @@ use std::{
     fmt, io,
     os::unix::process::CommandExt,
     path::PathBuf,
-    process::{Command, ExitStatus},
+    process::{Child, Command, ExitStatus},
     sync::mpsc::{self, RecvTimeoutError},
     time::{Duration, Instant},
 };
@@ -65,6 +65,16 @@ pub(crate) struct Scene<'a> {
     pub patience: Patience,
     /// Told what people should know.
     pub warn: &'a dyn Fn(String),
+    /// Told when the program has been started, to take its pipes.
+    pub started: &'a dyn Fn(&mut Child),
+    /// Whether nobody wants its work any more: then it is ended as if the stage was cancelled.
+    pub given_up: &'a dyn Fn() -> bool,
+}
+
+impl Scene<'_> {
+    fn is_over(&self, cancel: &CancelToken) -> bool {
+        cancel.is_cancelled() || (self.given_up)()
+    }
 }
 
 /// Runs `command` to the end of its work. When `cancel` fires, all its processes get SIGTERM, and SIGKILL after a grace
@@ -73,9 +83,10 @@ pub(crate) fn run(command: &mut Command, scene: &Scene, cancel: &CancelToken) ->
     let mut child = leftovers::spawn(die_with_parent(command.process_group(0)))?;
     let pid = Pid::from_child(&child);
     let mut left = Leftovers::of(pid, &scene.outputs);
-    let waited = wait_for_leader(pid, &mut left, cancel);
+    (scene.started)(&mut child);
+    let waited = wait_for_leader(pid, &mut left, scene, cancel);
     let end = match &waited {
-        Ok(true) if !cancel.is_cancelled() => wait_for_others(&mut left, scene, cancel),
+        Ok(true) if !scene.is_over(cancel) => wait_for_others(&mut left, scene, cancel),
         _ => None,
     };
     left.end(FAREWELL);
@@ -86,7 +97,7 @@ pub(crate) fn run(command: &mut Command, scene: &Scene, cancel: &CancelToken) ->
 }
 
 /// Waits for the program itself; whether it ended well.
-fn wait_for_leader(pid: Pid, left: &mut Leftovers, cancel: &CancelToken) -> io::Result<bool> {
+fn wait_for_leader(pid: Pid, left: &mut Leftovers, scene: &Scene, cancel: &CancelToken) -> io::Result<bool> {
     let (ended, wait) = mpsc::channel();
     // NOWAIT leaves the child a zombie, so that its process group's number stays taken until it is reaped.
     std::thread::spawn(move || {
@@ -100,7 +111,7 @@ fn wait_for_leader(pid: Pid, left: &mut Leftovers, cancel: &CancelToken) -> io::
             Ok(status) => return Ok(status?.is_some_and(|status| status.exit_status() == Some(0))),
             Err(RecvTimeoutError::Disconnected) => return Ok(false),
             Err(RecvTimeoutError::Timeout) => match terminated {
-                None if cancel.is_cancelled() => {
+                None if scene.is_over(cancel) => {
                     signal(pid, Signal::TERM);
                     left.signal(Signal::TERM);
                     terminated = Some(Instant::now());
@@ -134,7 +145,7 @@ fn wait_for_others(left: &mut Leftovers, scene: &Scene, cancel: &CancelToken) ->
                     "the command ended, but {processes}, which it started, still {what}, and is idle"
                 ));
             }
-            _ if cancel.is_cancelled() => return None,
+            _ if scene.is_over(cancel) => return None,
             Need::Maybe(processes) | Need::Certainly(processes, _)
                 if !said && begun.elapsed() > scene.patience.unfinished =>
             {
@@ -229,7 +240,8 @@ mod tests {
             std::fs::create_dir_all(self.path("files")).unwrap();
             let outputs = vec![self.path("out"), self.path("files")];
             let warn = |message| self.warnings.lock().unwrap().push(message);
-            run(&mut command, &Scene { outputs, patience: self.patience, warn: &warn }, cancel).unwrap()
+            let (patience, started, given_up) = (self.patience, &|_: &mut Child| (), &|| false);
+            run(&mut command, &Scene { outputs, patience, warn: &warn, started, given_up }, cancel).unwrap()
         }
 
         fn said(&self, what: &str) -> bool {

@@ -7,6 +7,7 @@ pub(crate) mod conversations;
 pub(crate) mod examples;
 pub(crate) mod ports;
 pub(crate) mod reasoning;
+pub(crate) mod scores;
 pub(crate) mod seeds;
 pub(crate) mod unanswered;
 pub(crate) mod words;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use arrow::array::ArrayRef;
+use arrow::array::{ArrayRef, RecordBatch};
 use serde::de::DeserializeSeed;
 use serde_json::value::RawValue;
 
@@ -131,6 +131,27 @@ pub fn column_of(values: &[String]) -> Result<ArrayRef, TabularError> {
     let types = infer(path, texts(), &options)?;
     let built = build(path, texts(), &types, &options)?;
     Ok(built.batch.column(0).clone())
+}
+
+/// Rows of declared types, one JSON object each, that have no other columns.
+///
+/// # Errors
+/// The number of the row that does not fit, and why.
+pub fn declared_rows(rows: &[&str], types: &Columns) -> Result<RecordBatch, (usize, String)> {
+    let options = ReadOptions { schema: types.clone().into_iter().collect(), ..ReadOptions::default() };
+    let mut builder = RowBuilder::new(types, &|_| true, false);
+    for (at, text) in rows.iter().enumerate() {
+        let mut json = serde_json::Deserializer::from_str(text);
+        if let Err(error) = builder.push(&mut json).and_then(|()| json.end()) {
+            let message = message(text, &error);
+            let column = builder.current_column().filter(|_| error.is_data());
+            return Err((at, column.map_or_else(|| message.clone(), |name| format!("column `{name}`: {message}"))));
+        }
+        if let Some(lost) = lost_number(text, &options) {
+            return Err((at, format!("column `{}`: {}", lost.column, lost.message)));
+        }
+    }
+    Ok(builder.finish())
 }
 
 /// JSON lines. Lines of white space are skipped.

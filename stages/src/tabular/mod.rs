@@ -39,9 +39,10 @@ mod types;
 
 pub use chunks::{ChunkUnit, Chunking};
 pub use error::{Declared, TabularError};
-pub use json::column_of;
+pub use json::{column_of, declared_rows};
 pub(crate) use numbers::EXACT;
 pub use open::Format;
+pub(crate) use options::Columns;
 pub use options::{Header, ReadOptions};
 pub use output::Sink;
 pub use peek::peek;

@@ -20,7 +20,7 @@ use pipe_engine::{
     kind::StageError,
 };
 
-use super::{InputFormat, OutputFormat, OutputSpec};
+use super::{InputFormat, OutputFormat, OutputSpec, scores::Scored};
 use crate::tabular::{
     self, ColumnType, Declared, Format, OutputSink, ReadOptions, Sink, Unprintable, not_finite, printable,
 };
@@ -53,20 +53,28 @@ pub(crate) fn table(cx: &StageContext, name: &str, format: InputFormat, workdir:
     let failed = |e| StageError::other(format!("write {}", path.display()), e);
     fs::create_dir_all(&folder).map_err(failed)?;
     let mut file = BufWriter::new(File::create(&path).map_err(failed)?);
-    write(&input, format, &mut file).map_err(|e| match e {
-        WriteError::Stage(error) => error,
-        WriteError::Arrow(error) => StageError::user_help(
-            format!("the input `{name}` cannot be handed over as {extension}: {error}"),
-            "choose another `input_format`",
-        ),
-    })?;
+    write(&input, format, &mut file).map_err(|error| error.of_input(name, extension))?;
     file.flush().map_err(failed)?;
     Ok(path)
 }
 
-enum WriteError {
+/// Why rows could not be written for a program.
+pub(crate) enum WriteError {
     Stage(StageError),
     Arrow(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl WriteError {
+    /// Of that input, in that format.
+    pub(crate) fn of_input(self, name: &str, format: &str) -> StageError {
+        match self {
+            Self::Stage(error) => error,
+            Self::Arrow(error) => StageError::user_help(
+                format!("the input `{name}` cannot be handed over as {format}: {error}"),
+                "choose another `input_format`, or leave the column out (`kind: select`)",
+            ),
+        }
+    }
 }
 
 impl From<StageError> for WriteError {
@@ -96,24 +104,7 @@ fn write(input: &TableInput, format: InputFormat, file: &mut BufWriter<File>) ->
             }
             writer.close()?;
         }
-        InputFormat::Jsonl => {
-            // Nulls are spelt out, so that every line has every column.
-            let builder = json::WriterBuilder::new().with_explicit_nulls(true);
-            let mut writer = builder.build::<_, json::writer::LineDelimited>(file);
-            let mut rows = 0;
-            for batch in input.batches() {
-                let batch = printable(&batch?, Unprintable::Refuse)?;
-                if let Some((column, row)) = not_finite(&batch) {
-                    let number = rows + row + 1;
-                    let error =
-                        format!("column `{column}` is not finite in row {number}, and JSON has no word for that");
-                    return Err(WriteError::Arrow(error.into()));
-                }
-                rows += batch.num_rows();
-                writer.write(&batch)?;
-            }
-            writer.finish()?;
-        }
+        InputFormat::Jsonl => write_lines(file, input.batches())?,
         InputFormat::Csv => {
             if let Some(field) = input.schema().fields().iter().find(|field| field.data_type().is_nested()) {
                 let error =
@@ -128,6 +119,29 @@ fn write(input: &TableInput, format: InputFormat, file: &mut BufWriter<File>) ->
             }
         }
     }
+    Ok(())
+}
+
+/// Rows as JSON Lines.
+pub(crate) fn write_lines(
+    file: &mut impl Write,
+    batches: impl IntoIterator<Item = Result<RecordBatch, StageError>>,
+) -> Result<(), WriteError> {
+    // Nulls are spelt out, so that every line has every column.
+    let builder = json::WriterBuilder::new().with_explicit_nulls(true);
+    let mut writer = builder.build::<_, json::writer::LineDelimited>(file);
+    let mut rows = 0;
+    for batch in batches {
+        let batch = printable(&batch?, Unprintable::Refuse)?;
+        if let Some((column, row)) = not_finite(&batch) {
+            let number = rows + row + 1;
+            let error = format!("column `{column}` is not finite in row {number}, and JSON has no word for that");
+            return Err(WriteError::Arrow(error.into()));
+        }
+        rows += batch.num_rows();
+        writer.write(&batch)?;
+    }
+    writer.finish()?;
     Ok(())
 }
 
@@ -153,8 +167,14 @@ pub(crate) fn files(cx: &StageContext, name: &str, workdir: &Path) -> Result<Pat
     Ok(folder)
 }
 
-/// Checks what the program wrote, and makes it the stage's output.
-pub(crate) fn collect(cx: &StageContext, name: &str, spec: &OutputSpec, path: &Path) -> Result<(), StageError> {
+/// Checks what the program wrote, and makes it the stage's output. `scored` hears of its rows.
+pub(crate) fn collect(
+    cx: &StageContext,
+    name: &str,
+    spec: &OutputSpec,
+    path: &Path,
+    scored: Option<&mut Scored>,
+) -> Result<(), StageError> {
     let format = match spec.format {
         OutputFormat::Files => {
             let empty = fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
@@ -167,7 +187,7 @@ pub(crate) fn collect(cx: &StageContext, name: &str, spec: &OutputSpec, path: &P
     if !path.is_file() {
         return Err(not_written(name, "did not write"));
     }
-    let mut sink = OutputSink::new(cx, name);
+    let mut sink = Heard { inner: OutputSink::new(cx, name), scored };
     let files = [path.to_owned()];
     let read = if format == Format::Parquet {
         let mut typed = Typed { inner: &mut sink, spec, schema: None };
@@ -177,7 +197,7 @@ pub(crate) fn collect(cx: &StageContext, name: &str, spec: &OutputSpec, path: &P
         tabular::read(&files, format, &options, &mut sink)
     };
     read.map_err(|error| named(name, error.into_stage_error(Declared::Columns)))?;
-    sink.finish()?;
+    sink.inner.finish()?;
     Ok(())
 }
 
@@ -196,9 +216,31 @@ fn named(name: &str, error: StageError) -> StageError {
     }
 }
 
+/// An output whose rows are scored as well.
+struct Heard<'a, 'b> {
+    inner: OutputSink<'a>,
+    scored: Option<&'b mut Scored>,
+}
+
+impl Sink for Heard<'_, '_> {
+    fn begin(&mut self, schema: &SchemaRef) -> Result<(), StageError> {
+        if let Some(scored) = &mut self.scored {
+            scored.begin();
+        }
+        self.inner.begin(schema)
+    }
+
+    fn write(&mut self, batch: &RecordBatch) -> Result<(), StageError> {
+        if let Some(scored) = &mut self.scored {
+            scored.add(batch)?;
+        }
+        self.inner.write(batch)
+    }
+}
+
 /// Checks and casts the declared columns of a Parquet output.
-struct Typed<'a, 'b> {
-    inner: &'a mut OutputSink<'b>,
+struct Typed<'a, 'b, 'c> {
+    inner: &'a mut Heard<'b, 'c>,
     spec: &'a OutputSpec,
     schema: Option<SchemaRef>,
 }
@@ -216,7 +258,7 @@ fn declared_type(declared: &ColumnType, found: &DataType) -> Option<DataType> {
     fits.then_some(wanted)
 }
 
-impl Sink for Typed<'_, '_> {
+impl Sink for Typed<'_, '_, '_> {
     fn begin(&mut self, schema: &SchemaRef) -> Result<(), StageError> {
         let mut fields: Vec<Field> = schema.fields().iter().map(|f| f.as_ref().clone()).collect();
         for (name, declared) in &self.spec.columns {

@@ -25,6 +25,14 @@ use crate::tabular::ColumnType;
 /// The key holds the command, the inputs, the content of `sources` and the values of `env`. Of the environment the
 /// program sees `env`, `pass_env`, and what every program needs (PATH, HOME, LANG, TMPDIR and the like), so
 /// that a result does not depend on variables that nobody declared.
+///
+/// With `rows: each` it is a program for rows, and computes none again: those of the input `rows` come by standard input, one JSON object per
+/// line, and for each it prints one line to standard output, in their order: an object, whose columns are put beside
+/// the row's own (or in their place, where they have their names); `null`, which drops the row; or a list of objects, for
+/// several rows. A filter prints `{}` or `null`. All columns that it prints are declared under `columns`. What it says
+/// of a row is kept as soon as it is printed: a killed stage goes on where it was, and a table that grows costs its new
+/// rows only. That must depend on the row alone, the other inputs and the parameters: not on the rows before it.
+/// Messages go to standard error.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CommandParams {
@@ -38,6 +46,24 @@ pub struct CommandParams {
     pub shell: Option<String>,
     /// What the program writes. The first one is what the stage's bare name refers to.
     pub outputs: IndexMap<String, OutputSpec>,
+    /// What the program is given: tables as a whole, or the rows of the input `rows` one by one.
+    #[serde(default, skip_serializing_if = "Rows::is_all")]
+    pub rows: Rows,
+    /// For `rows: each`: how many rows a program is given before it is started anew; all when left out. For programs
+    /// that answer when their input ends, as pandas does: what is printed is kept.
+    #[serde(default)]
+    #[schemars(range(min = 1), extend("x-operational" = true))]
+    pub batch: Option<usize>,
+    /// For `rows: each`: how many programs run beside each other; one when left out. Each is told its share of the
+    /// stage's threads in PIPE_THREADS.
+    #[serde(default)]
+    #[schemars(range(min = 1), extend("x-operational" = true))]
+    pub processes: Option<usize>,
+    /// Columns of the first output that are scores of its rows: numbers, or `true` and `false`. Their means stand in
+    /// the table of arms, and with standard errors and intervals in the further outputs `scores` (over all rows) and
+    /// `tasks` (by the column `task`, where there is one). A row without a number is not counted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scores: Vec<String>,
     /// How tables are handed over: one format for all inputs, or one per input (`parquet` for those not named).
     #[serde(default)]
     pub input_format: InputFormats,
@@ -56,6 +82,23 @@ pub struct CommandParams {
     /// Change it to run again when something has changed that the key does not know: an installed program, a service.
     #[serde(default)]
     pub version: String,
+}
+
+/// What a program is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Rows {
+    /// Tables, as files.
+    #[default]
+    All,
+    /// The rows of the input `rows`, one by one.
+    Each,
+}
+
+impl Rows {
+    fn is_all(&self) -> bool {
+        *self == Self::All
+    }
 }
 
 /// What the program writes to one output.

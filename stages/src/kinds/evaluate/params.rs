@@ -9,7 +9,7 @@ use super::Evaluate;
 use crate::{
     model::{ModelRef, Quantization, sampling::Sampling},
     prompts::{ChatDate, Purpose, TemplateRef, template_variables},
-    rows::columns::Shown,
+    rows::{columns::Shown, scores::BootstrapParams},
 };
 
 /// Answers every row of `items` with a model (and an `adapter`), and scores the answers.
@@ -79,26 +79,6 @@ pub struct EvaluateParams {
     /// The intervals.
     #[serde(default)]
     pub bootstrap: BootstrapParams,
-}
-
-/// Percentile bootstrap over items.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct BootstrapParams {
-    /// Resamples.
-    #[schemars(range(min = 1))]
-    pub resamples: usize,
-    /// Share of resamples inside the interval.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub confidence: f64,
-    /// Which of the many sequences of resamples.
-    pub seed: u64,
-}
-
-impl Default for BootstrapParams {
-    fn default() -> Self {
-        Self { resamples: 2000, confidence: 0.95, seed: 0 }
-    }
 }
 
 /// Which seeds the prompt shows.

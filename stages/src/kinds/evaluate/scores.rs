@@ -1,14 +1,14 @@
 //! Scores of answers, per item and summed up.
 
-use std::{collections::BTreeMap, sync::Arc};
-
-use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use pipe_engine::kind::StageError;
-use pipe_metrics::{AmbiguousLabels, Estimate, Labels, Metric, Normalizer, estimate};
+use pipe_metrics::{AmbiguousLabels, Labels, Metric, Normalizer};
 use rayon::prelude::*;
 
-use super::{ALL, params::EvaluateParams};
-use crate::rows::examples::Row;
+use super::params::EvaluateParams;
+use crate::rows::{
+    examples::Row,
+    scores::{self, Summary},
+};
 
 /// The share of items whose answer names the right label.
 pub(super) const ACCURACY: &str = "accuracy";
@@ -85,44 +85,14 @@ impl Scored {
 
     /// One row per task, in order of their names, and one over all items; of items with references, the others are not
     /// counted.
-    pub(super) fn table(&self, params: &EvaluateParams, rows: &[Row]) -> Result<RecordBatch, StageError> {
-        let mut tasks: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-        let scored = || rows.iter().enumerate().filter(|(_, row)| !row.references.is_empty());
-        for (i, row) in scored() {
-            if let Some(task) = &row.task {
-                tasks.entry(task).or_default().push(i);
-            }
-        }
-        let mut groups: Vec<(&str, Vec<usize>)> = tasks.into_iter().collect();
-        groups.push((ALL, scored().map(|(i, _)| i).collect()));
-        let counts: ArrayRef = Arc::new(groups.iter().map(|(_, items)| items.len() as i64).collect::<Int64Array>());
-        let mut columns: Vec<(String, ArrayRef)> = vec![
-            ("task".into(), Arc::new(groups.iter().map(|(task, _)| Some(*task)).collect::<StringArray>())),
-            ("n".into(), counts),
-        ];
-        let summed_up = |values: &dyn Fn(usize) -> Option<f64>| -> Vec<Option<Estimate>> {
-            let one = |(_, items): &(&str, Vec<usize>)| {
-                let values: Vec<f64> = items.iter().filter_map(|&i| values(i)).collect();
-                estimate(&values, params.bootstrap.confidence, params.bootstrap.resamples, params.bootstrap.seed)
-            };
-            groups.iter().map(one).collect()
-        };
-        for (metric, values) in &self.metrics {
-            push(&mut columns, metric.name(), &summed_up(&|i| values[i]));
-        }
-        if let Some((_, correct)) = &self.labels {
-            let estimates = summed_up(&|i| correct[i]);
-            let counts = estimates.iter().map(|e| Some(e.map_or(0, |e| e.n as i64)));
-            columns.push((format!("{ACCURACY}_n"), Arc::new(counts.collect::<Int64Array>())));
-            push(&mut columns, ACCURACY, &estimates);
-        }
-        let signature = self.signature(params);
-        columns.push(("signature".into(), Arc::new(StringArray::from(vec![signature; groups.len()]))));
-        RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, column)| {
-            let nullable = column.null_count() > 0 || name.starts_with(ACCURACY);
-            (name, column, nullable)
-        }))
-        .map_err(|e| StageError::other("gather the scores in a table", e))
+    pub(super) fn summary(&self, params: &EvaluateParams, rows: &[Row]) -> Result<Summary, StageError> {
+        let scored = rows.iter().enumerate().filter(|(_, row)| !row.references.is_empty());
+        let items: Vec<(usize, Option<&str>)> = scored.map(|(i, row)| (i, row.task.as_deref())).collect();
+        let metric = |name, values, may_lack| scores::Metric { name, values, may_lack };
+        let metrics = self.metrics.iter().map(|(of, values)| metric(of.name(), &**values, false));
+        let accuracy = self.labels.iter().map(|(_, correct)| metric(ACCURACY, &**correct, true));
+        let metrics: Vec<scores::Metric<'_>> = metrics.chain(accuracy).collect();
+        scores::summary(&items, &metrics, &params.bootstrap, &self.signature(params))
     }
 
     /// What exactly was computed.
@@ -132,24 +102,8 @@ impl Scored {
         if self.labels.is_some() {
             parts.push(format!("{ACCURACY}|norm:{}|label:equal,else first whole one named|v3", normalizer.signature()));
         }
-        let bootstrap = &params.bootstrap;
-        parts.push(format!(
-            "interval:percentile bootstrap over items,{},b={},seed={}",
-            bootstrap.confidence, bootstrap.resamples, bootstrap.seed
-        ));
+        parts.push(params.bootstrap.signature());
         parts.join("; ")
-    }
-}
-
-/// One number of an estimate.
-type Part = fn(&Estimate) -> f64;
-
-fn push(columns: &mut Vec<(String, ArrayRef)>, name: &str, estimates: &[Option<Estimate>]) {
-    let parts: [(&str, Part); 4] =
-        [("", |e| e.mean), ("_stderr", |e| e.standard_error), ("_low", |e| e.low), ("_high", |e| e.high)];
-    for (suffix, value) in parts {
-        let values: Float64Array = estimates.iter().map(|e| e.as_ref().map(value)).collect();
-        columns.push((format!("{name}{suffix}"), Arc::new(values)));
     }
 }
 

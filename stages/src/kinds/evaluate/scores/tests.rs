@@ -1,5 +1,5 @@
 use arrow::{
-    array::{Array, AsArray},
+    array::{Array, AsArray, RecordBatch},
     datatypes::Float64Type,
 };
 use serde_json::json;
@@ -41,17 +41,18 @@ fn scores_per_task_and_over_all() {
     close(&of(3), &[2.0 / 3.0, 1.0, 2.0 / 3.0]);
     close(&of(4), &[1.0, 1.0, 1.0]);
 
-    let table = scored.table(&params, &rows).unwrap();
+    let table = scored.summary(&params, &rows).unwrap();
+    let table = table.table();
     let tasks: Vec<_> = table.column(0).as_string::<i32>().iter().flatten().collect();
     assert_eq!(tasks, ["a", "b", "all"]);
-    let all = |column: &str| cells(&table, column)[2].unwrap();
+    let all = |column: &str| cells(table, column)[2].unwrap();
     let (x, y): (f64, f64) = (4.0 / 7.0, 2.0 / 3.0);
     let mean = (x + 2.0 * y) / 3.0;
     let degrees_of_freedom = 2.0;
     let variance = ((x - mean).powi(2) + 2.0 * (y - mean).powi(2)) / degrees_of_freedom;
     close(&[all("rouge_l"), all("rouge_l_stderr")], &[mean, (variance / 3.0).sqrt()]);
     assert!(x <= all("rouge_l_low") && all("rouge_l_low") < mean && mean < all("rouge_l_high"));
-    assert_eq!(cells(&table, "rouge_l_stderr")[1], Some(0.0), "a single item");
+    assert_eq!(cells(table, "rouge_l_stderr")[1], Some(0.0), "a single item");
     assert!(table.column_by_name("accuracy").is_none(), "no item has labels");
     let signature = table.column_by_name("signature").unwrap().as_string::<i32>().value(0).to_owned();
     assert!(signature.starts_with("token_f1|norm:squad1.1|"), "{signature}");
@@ -72,8 +73,9 @@ fn accuracy_is_over_the_items_with_labels() {
     let (labels, correct) = scored.labels.as_ref().unwrap();
     assert_eq!(labels, &[Some("yes".into()), Some("yes".into()), None, None]);
     assert_eq!(correct, &[Some(1.0), Some(0.0), Some(0.0), None]);
-    let table = scored.table(&params, &rows).unwrap();
-    assert_eq!(cells(&table, "accuracy"), [None, Some(1.0 / 3.0), Some(1.0 / 3.0)]);
+    let table = scored.summary(&params, &rows).unwrap();
+    let table = table.table();
+    assert_eq!(cells(table, "accuracy"), [None, Some(1.0 / 3.0), Some(1.0 / 3.0)]);
     let counts = table.column_by_name("accuracy_n").unwrap().as_primitive::<arrow::datatypes::Int64Type>().clone();
     assert_eq!(counts.values(), &[0, 3, 3]);
     assert!(table.schema().field_with_name("accuracy").unwrap().is_nullable());
@@ -86,7 +88,8 @@ fn the_interval_is_that_of_the_seed() {
     let predictions = [Some("x"); 40];
     let low = |seed: u64| {
         let params = params(json!({ "bootstrap": { "seed": seed, "resamples": 200 } }));
-        cells(&Scored::new(&params, &rows, &predictions).unwrap().table(&params, &rows).unwrap(), "exact_match_low")
+        let summary = Scored::new(&params, &rows, &predictions).unwrap().summary(&params, &rows).unwrap();
+        cells(summary.table(), "exact_match_low")
     };
     assert_eq!(low(1), low(1));
     assert_eq!(low(1).len(), 1, "without tasks there is one row");
@@ -121,10 +124,11 @@ fn no_answer_scores_nothing_and_no_reference_is_not_counted() {
     let scored = Scored::new(&params, &rows, &[None, Some("liver"), Some("kidney"), None, Some("yes")]).unwrap();
     assert_eq!(scored.metrics[0].1, [Some(0.0), Some(1.0), None, Some(0.0), None]);
     assert_eq!(scored.labels.as_ref().unwrap().1, [None, None, None, Some(0.0), None]);
-    let table = scored.table(&params, &rows).unwrap();
+    let table = scored.summary(&params, &rows).unwrap();
+    let table = table.table();
     let tasks: Vec<_> = table.column(0).as_string::<i32>().iter().flatten().collect();
     assert_eq!(tasks, ["a", "b", "all"]);
     let counts = table.column_by_name("n").unwrap().as_primitive::<arrow::datatypes::Int64Type>().clone();
     assert_eq!(counts.values(), &[2, 1, 3]);
-    assert_eq!(cells(&table, "exact_match"), [Some(0.5), Some(0.0), Some(1.0 / 3.0)]);
+    assert_eq!(cells(table, "exact_match"), [Some(0.5), Some(0.0), Some(1.0 / 3.0)]);
 }
