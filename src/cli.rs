@@ -279,7 +279,7 @@ pub(crate) struct Ls {
 pub(crate) struct Show {
     /// `stage`, `stage@variant`, `stage.output@variant`, or the beginning of a key
     #[arg(add = complete::results())]
-    pub target: String,
+    pub target: Option<String>,
     /// The pipeline, if several have such a stage
     #[arg(long, value_name = "NAME", add = complete::pipelines())]
     pub pipeline: Option<String>,

@@ -1,18 +1,25 @@
 //! Words, numbers and tables for people: stdout for data, stderr for everything else.
 
+mod table;
+mod widths;
+
 use std::{
     fmt::{self, Display},
     io::{self, IsTerminal, Write},
+    os::fd::AsFd,
     sync::OnceLock,
 };
 
 use parking_lot::RwLock;
 use pipe_cache::ArtifactKind;
-use pipe_engine::diag::{escape, is_hostile, redact, shown};
-
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use pipe_engine::diag::{is_hostile, redact, shown};
 
 use crate::cli::Color;
+
+pub(crate) use self::{
+    table::Table,
+    widths::{broken, clip, cut, fold, visible_width, wide},
+};
 
 static COLOR: OnceLock<Color> = OnceLock::new();
 
@@ -69,13 +76,6 @@ impl Screen {
     }
 }
 
-/// How wide a text is on a terminal, our own colours left out.
-pub(crate) fn visible_width(text: &str) -> usize {
-    let mut parts = text.split(OWN);
-    let first = parts.next().unwrap_or_default().width();
-    first + parts.map(|part| part.split_once('m').map_or(part, |(_, text)| text).width()).sum::<usize>()
-}
-
 /// Begins our own colours until the text is written: a code point that is none of any text. What escapes there are
 /// besides come from data, and are spelt out.
 const OWN: char = '\u{fdd0}';
@@ -118,31 +118,68 @@ pub(crate) fn say(line: impl Display) {
     let line = line.to_string();
     match &*ABOVE.read() {
         Some(above) => above(&line),
-        None => drop(writeln!(io::stderr().lock(), "{}", rendered(&line))),
+        None => {
+            let columns = columns_of(io::stderr());
+            let line = columns.map_or_else(|| line.clone(), |columns| broken(&line, columns));
+            drop(writeln!(io::stderr().lock(), "{}", rendered(&line)));
+        }
     }
 }
 
+/// How wide the terminal is, where there is one that tells.
+fn columns_of(stream: impl AsFd) -> Option<usize> {
+    let (width, _) = terminal_size::terminal_size_of(stream)?;
+    (width.0 > 0).then_some(width.0.into())
+}
+
 /// Where data for people goes.
-pub(crate) struct Shown<W>(W);
+pub(crate) struct Shown<W> {
+    out: W,
+    /// Lines are broken so that they take at most so many columns.
+    columns: Option<usize>,
+}
 
 /// Standard output for people.
 pub(crate) fn stdout() -> Shown<io::StdoutLock<'static>> {
-    Shown(io::stdout().lock())
+    Shown { out: io::stdout().lock(), columns: None }
+}
+
+/// Standard output for sentences: on a terminal they are broken between words. To be written in whole lines.
+pub(crate) fn prose() -> Shown<io::StdoutLock<'static>> {
+    Shown { columns: columns_of(io::stdout()), ..stdout() }
+}
+
+/// Writes a table to standard output, no wider than the terminal.
+pub(crate) fn fitted(mut table: Table) -> io::Result<()> {
+    let out = prose();
+    if let Some(columns) = out.columns {
+        table.fit(columns);
+    }
+    table.write(&mut stdout(), color_on_stdout())
+}
+
+impl<W> Shown<W> {
+    fn text(&self, text: &str) -> String {
+        match self.columns {
+            Some(columns) => rendered(&broken(text, columns)),
+            None => rendered(text),
+        }
+    }
 }
 
 impl<W: Write> Write for Shown<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write_all(rendered(&String::from_utf8_lossy(bytes)).as_bytes())?;
+        self.out.write_all(self.text(&String::from_utf8_lossy(bytes)).as_bytes())?;
         Ok(bytes.len())
     }
 
     /// Formatted as a whole: an address may come in pieces.
     fn write_fmt(&mut self, text: fmt::Arguments<'_>) -> io::Result<()> {
-        self.0.write_all(rendered(&text.to_string()).as_bytes())
+        self.out.write_all(self.text(&text.to_string()).as_bytes())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.out.flush()
     }
 }
 
@@ -269,104 +306,9 @@ pub(crate) fn number(n: f64) -> String {
     }
 }
 
-/// How wide a text is on a terminal.
-pub(crate) fn wide(text: &str) -> usize {
-    text.width()
-}
-
-/// The text, cut to so many columns.
-pub(crate) fn cut(text: &str, columns: usize) -> String {
-    let (mut cut, mut width) = (String::new(), 0);
-    for c in text.chars() {
-        let more = c.width().unwrap_or(0);
-        if width + more > columns {
-            // The mark takes a column, too.
-            while width + 1 > columns
-                && let Some(last) = cut.pop()
-            {
-                width -= last.width().unwrap_or(0);
-            }
-            cut.extend((columns > 0).then_some('…'));
-            break;
-        }
-        cut.push(c);
-        width += more;
-    }
-    cut
-}
-
-/// The text in one line of at most so many columns, fit to be shown.
-pub(crate) fn clip(text: &str, columns: usize) -> String {
-    // Before anything is cut off: a credential is known by what stands behind it.
-    let line: String = redact(text).chars().map(|c| if matches!(c, '\n' | '\r' | '\t') { ' ' } else { c }).collect();
-    cut(&escape(&line), columns)
-}
-
-/// Columns aligned for people; numbers to the right.
-#[derive(Default)]
-pub(crate) struct Table {
-    rows: Vec<Vec<String>>,
-    right: Vec<bool>,
-}
-
-impl Table {
-    /// A table with these headings; one that begins with `>` is aligned to the right.
-    pub(crate) fn new(headings: &[&str]) -> Self {
-        let right = headings.iter().map(|h| h.starts_with('>')).collect();
-        Self { rows: vec![headings.iter().map(|h| h.trim_start_matches('>').to_owned()).collect()], right }
-    }
-
-    /// Adds a row.
-    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        // Here already, so that columns are as wide as what is shown.
-        self.rows.push(cells.into_iter().map(|cell| shown(&cell).into_owned()).collect());
-    }
-
-    /// Writes it, headings dimmed.
-    pub(crate) fn write(&self, out: &mut impl Write, color: bool) -> io::Result<()> {
-        self.lines(color).into_iter().try_for_each(|line| writeln!(out, "{line}"))
-    }
-
-    /// Its lines, headings dimmed.
-    pub(crate) fn lines(&self, color: bool) -> Vec<String> {
-        let mut lines = Vec::with_capacity(self.rows.len());
-        let width =
-            |column: usize| self.rows.iter().filter_map(|r| r.get(column)).map(|c| c.width()).max().unwrap_or(0);
-        let widths: Vec<usize> = (0..self.right.len()).map(width).collect();
-        for (i, row) in self.rows.iter().enumerate() {
-            let mut line = String::new();
-            for (column, cell) in row.iter().enumerate() {
-                if column > 0 {
-                    line.push_str("  ");
-                }
-                let pad = " ".repeat(widths[column] - cell.width());
-                if self.right[column] {
-                    line += &pad;
-                }
-                line += cell;
-                if !self.right[column] {
-                    line += &pad;
-                }
-            }
-            let line = line.trim_end();
-            lines.push(if i == 0 { paint(line, style::DIM, color) } else { line.to_owned() });
-        }
-        lines
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn texts_are_cut_by_columns() {
-        assert_eq!(cut("abcdef", 6), "abcdef");
-        assert_eq!(cut("abcdefg", 6), "abcde…");
-        assert_eq!(cut("日本語", 6), "日本語");
-        assert_eq!(cut("日本語", 5), "日本…");
-        assert_eq!(cut("abc", 0), "");
-    }
 
     #[test]
     fn numbers_for_people() {
@@ -390,11 +332,11 @@ mod tests {
     fn only_our_own_colours_reach_a_terminal() {
         let text = format!("{} \x1b[31m\u{9b}2J https://a:b@c", paint("ours \x1b[2J", style::ERROR, true));
         assert_eq!(rendered(&text), "\x1b[31;1mours \\x1b[2J\x1b[0m \\x1b[31m\\u{9b}2J https://***@c");
-        let mut out = Shown(Vec::new());
+        let mut out = Shown { out: Vec::new(), columns: None };
         let (scheme, secret) = ("s3", "user:\x07");
         writeln!(out, "{scheme}://{secret}@host").unwrap();
         out.write_all(b"\x1bc").unwrap();
-        assert_eq!(String::from_utf8(out.0).unwrap(), "s3://***@host\n\\x1bc");
+        assert_eq!(String::from_utf8(out.out).unwrap(), "s3://***@host\n\\x1bc");
         assert_eq!(json_text("\"\u{7f}\u{9b} é\u{202e} https://u:p@h\""), "\"\\u007f\\u009b é\\u202e https://***@h\"");
     }
 

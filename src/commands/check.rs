@@ -38,7 +38,7 @@ pub(crate) fn check(args: cli::Check) -> Result<Exit, CliError> {
         Format::Text => {
             let mut text = Vec::new();
             write(&report, args.all, &mut text)?;
-            output::stdout().write_all(&text)?;
+            output::prose().write_all(&text)?;
         }
     }
     let wrong = report.findings.iter().any(|finding| finding.severity == Severity::Error);

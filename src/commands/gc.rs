@@ -35,7 +35,7 @@ pub(crate) fn gc(global: &cli::Global, args: &cli::Gc) -> Result<Exit, CliError>
             "freed_bytes": report.freed_bytes, "kept_bytes": report.kept_bytes,
             "removed": report.removed.iter().map(as_json).collect::<Vec<_>>(),
         }))?,
-        Format::Text => write(&report, args, &mut output::stdout())?,
+        Format::Text => write(&report, args, &mut output::prose())?,
     }
     Ok(Exit::Success)
 }

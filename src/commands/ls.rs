@@ -11,7 +11,7 @@ use crate::{
     cli::{self, Format},
     error::CliError,
     exit::Exit,
-    output::{self, Table, ago, bytes, color_on_stdout, count, seconds},
+    output::{self, Table, ago, bytes, count, seconds},
     project,
 };
 
@@ -61,13 +61,17 @@ pub(crate) fn ls(global: &cli::Global, args: &cli::Ls) -> Result<Exit, CliError>
         let (size, amount, took) = match &entry {
             None => ("-".to_owned(), "deleted".to_owned(), String::new()),
             Some(entry) => {
-                let amount = output::amounts(entry.outputs.iter().map(|(port, a)| (port.as_str(), a.kind, a.rows)));
+                let main = entry.outputs.first().map(|(port, a)| (port.as_str(), a.kind, a.rows));
+                let amount = match entry.outputs.len() {
+                    0 | 1 => output::amounts(main),
+                    n => format!("{} +{}", output::amounts(main), n - 1),
+                };
                 (bytes(entry.outputs.iter().map(|(_, a)| a.bytes).sum()), amount, seconds(entry.seconds))
             }
         };
         table.row([pipeline, variant, stage, amount, size, took, key.short()]);
     }
-    table.write(&mut output::stdout(), color_on_stdout())?;
+    output::fitted(table)?;
     Ok(Exit::Success)
 }
 
@@ -106,6 +110,6 @@ fn list_runs(store: &Store, args: &cli::Ls) -> Result<Exit, CliError> {
             took,
         ]);
     }
-    table.write(&mut output::stdout(), color_on_stdout())?;
+    output::fitted(table)?;
     Ok(Exit::Success)
 }

@@ -28,7 +28,7 @@ pub(crate) fn plan(global: &cli::Global, args: cli::Plan) -> Result<Exit, CliErr
             // In one piece: a terminal's line buffer would cost a plan of many thousand stages a tenth of its time.
             let mut text = Vec::new();
             write(&plan, args.all, pipeline.variants.len(), &mut text)?;
-            output::stdout().write_all(&text)?;
+            output::prose().write_all(&text)?;
         }
     }
     Ok(if plan.nodes.iter().any(|node| cannot_run(&node.action)) { Exit::StageFailed } else { Exit::Success })

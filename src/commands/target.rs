@@ -1,5 +1,7 @@
 //! Names of results: `stage`, `stage@variant`, `stage.output@variant`, or the beginning of a key.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use pipe_cache::{Digest, Store};
 use pipe_engine::diag::one_of;
 
@@ -30,17 +32,39 @@ impl<'a> Name<'a> {
     }
 }
 
-/// Finds what is meant, among the stages of `pipeline` or of all pipelines, and then among keys.
-pub(crate) fn find(store: &Store, pipeline: Option<&str>, text: &str) -> Result<Target, CliError> {
-    let name = Name::parse(text);
+/// The pipelines that have results, or the one that was named.
+fn pipelines(store: &Store, wanted: Option<&str>) -> Result<Vec<String>, CliError> {
     let mut pipelines = store.pipelines()?;
-    if let Some(wanted) = pipeline {
+    if let Some(wanted) = wanted {
         if !pipelines.iter().any(|p| p == wanted) {
             let help = one_of(wanted, "the pipelines are", pipelines.iter().map(String::as_str));
             return Err(CliError::NotFound { message: format!("there is no pipeline `{wanted}` in the store"), help });
         }
         pipelines.retain(|p| p == wanted);
     }
+    Ok(pipelines)
+}
+
+/// What to say where no result was named: which there are.
+pub(crate) fn unnamed(store: &Store, pipeline: Option<&str>) -> Result<CliError, CliError> {
+    let mut stages = BTreeSet::new();
+    for pipeline in pipelines(store, pipeline)? {
+        stages.extend(store.refs(&pipeline)?.into_values().flat_map(BTreeMap::into_keys));
+    }
+    let help = match stages.len() {
+        0 => "run a pipeline first: nothing is in the store".to_owned(),
+        _ => format!(
+            "name a stage: {}; `pipe ls` lists their results",
+            stages.into_iter().collect::<Vec<_>>().join(", ")
+        ),
+    };
+    Ok(CliError::Usage { message: "no result is named".to_owned(), help: Some(help) })
+}
+
+/// Finds what is meant, among the stages of `pipeline` or of all pipelines, and then among keys.
+pub(crate) fn find(store: &Store, pipeline: Option<&str>, text: &str) -> Result<Target, CliError> {
+    let name = Name::parse(text);
+    let pipelines = pipelines(store, pipeline)?;
     // (pipeline, variant, key) of every stage of that name.
     let mut found: Vec<(String, String, Digest)> = Vec::new();
     let mut known: Vec<String> = Vec::new();
@@ -81,7 +105,7 @@ pub(crate) fn find(store: &Store, pipeline: Option<&str>, text: &str) -> Result<
     let label = if found.iter().all(|(.., key)| *key == chosen.2) {
         text.to_owned()
     } else {
-        let distinct = found.iter().map(|(.., key)| key).collect::<std::collections::BTreeSet<_>>().len();
+        let distinct = found.iter().map(|(.., key)| key).collect::<BTreeSet<_>>().len();
         output::say(format_args!("{distinct} different results; this is {text}@{}", chosen.1));
         format!("{text}@{}", chosen.1)
     };

@@ -24,7 +24,7 @@ pub(crate) fn verify(global: &cli::Global, args: &cli::Verify) -> Result<Exit, C
             "repaired": report.repaired.iter().map(as_json).collect::<Vec<_>>(),
         }))?,
         Format::Text => {
-            let mut out = output::stdout();
+            let mut out = output::prose();
             for finding in &report.repaired {
                 writeln!(out, "{}; it is put aside", as_text(finding))?;
             }

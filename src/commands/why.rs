@@ -19,7 +19,7 @@ pub(crate) fn why(global: &cli::Global, args: &cli::Why) -> Result<Exit, CliErro
     match args.format {
         Format::Json => output::json(&answers)?,
         Format::Text => {
-            let mut out = output::stdout();
+            let mut out = output::prose();
             for answer in &answers {
                 write(answer, &mut out)?;
             }

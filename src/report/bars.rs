@@ -12,11 +12,11 @@ use pipe_engine::events::{Event, EventKind};
 use super::{
     Reporter,
     lines::{line, problem},
-    region::{Line, Region, Size, fold},
+    region::{Line, Region, Size},
     ticker::Ticker,
     view::{RunView, StageView},
 };
-use crate::output::{self, clip, clock, color_on_stderr, cut, paint, style, wide};
+use crate::output::{self, clip, clock, color_on_stderr, cut, fold, paint, style, wide};
 
 /// Between two drawings. Lines are printed with the next one.
 const EVERY: Duration = Duration::from_millis(100);

@@ -3,7 +3,7 @@
 //! The cursor rests at the beginning of the line below the region: what a keyboard or another program writes there is
 //! overwritten by the next drawing.
 
-use crate::output::{cut, rendered, wide};
+use crate::output::{broken, rendered};
 
 /// Columns and lines of the terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl Region {
             out += &cursor_up;
         }
         if !above.is_empty() {
-            out += &rendered(above);
+            out += &rendered(&broken(above, size.width));
             out += if above.ends_with('\n') { "" } else { "\n" };
         }
         for line in lines {
@@ -71,34 +71,5 @@ impl Region {
     /// Whether anything is drawn.
     pub(super) fn is_empty(&self) -> bool {
         self.drawn.is_empty()
-    }
-}
-
-/// The name, cut in its middle: the beginnings of labels are stages, their ends tell variants apart.
-pub(super) fn fold(name: &str, columns: usize) -> String {
-    if wide(name) <= columns {
-        return name.to_owned();
-    }
-    let mut end = String::new();
-    for c in name.chars().rev() {
-        if wide(&end) + wide(c.encode_utf8(&mut [0; 4])) > columns / 2 {
-            break;
-        }
-        end.insert(0, c);
-    }
-    let begin = cut(name, columns.saturating_sub(wide(&end)));
-    begin + &end
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_cut_in_their_middle() {
-        assert_eq!(fold("answers@n=5", 11), "answers@n=5");
-        assert_eq!(fold("answers@n=5", 9), "answ…@n=5");
-        assert_eq!(fold("answers@n=5", 1), "…");
-        assert!((0..12).all(|columns| wide(&fold("日本語@日本語", columns)) <= columns));
     }
 }

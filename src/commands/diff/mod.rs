@@ -21,7 +21,7 @@ pub(crate) fn diff(global: &cli::Global, args: &cli::Diff) -> Result<Exit, CliEr
     };
     match args.format {
         Format::Json => output::json(&diff)?,
-        Format::Text => text::write(&diff, args.all, &mut output::stdout())?,
+        Format::Text => text::write(&diff, args.all, &mut output::prose())?,
     }
     Ok(Exit::Success)
 }

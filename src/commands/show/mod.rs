@@ -29,7 +29,8 @@ const HEAD: usize = 5;
 
 pub(crate) fn show(global: &cli::Global, args: &cli::Show) -> Result<Exit, CliError> {
     let store = project::existing_store(global, project::READ_ONLY)?;
-    let target = target::find(&store, args.pipeline.as_deref(), &args.target)?;
+    let Some(named) = &args.target else { return Err(target::unnamed(&store, args.pipeline.as_deref())?) };
+    let target = target::find(&store, args.pipeline.as_deref(), named)?;
     let manifest = store.manifest(&target.key)?.ok_or_else(|| CliError::NotFound {
         message: format!("the result `{}` was deleted, or is damaged", target.label),
         help: Some("run the pipeline again".to_owned()),
