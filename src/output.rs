@@ -116,13 +116,18 @@ pub(crate) fn say_through(above: Option<Above>) {
 /// Says a line on stderr. A closed stderr is nobody's problem.
 pub(crate) fn say(line: impl Display) {
     let line = line.to_string();
+    say_whole(match columns_of(io::stderr()) {
+        Some(columns) => broken(&line, columns),
+        None => line,
+    });
+}
+
+/// Says a line that people copy: it is one line, also where the terminal shows it on two.
+pub(crate) fn say_whole(line: impl Display) {
+    let line = line.to_string();
     match &*ABOVE.read() {
         Some(above) => above(&line),
-        None => {
-            let columns = columns_of(io::stderr());
-            let line = columns.map_or_else(|| line.clone(), |columns| broken(&line, columns));
-            drop(writeln!(io::stderr().lock(), "{}", rendered(&line)));
-        }
+        None => drop(writeln!(io::stderr().lock(), "{}", rendered(&line))),
     }
 }
 

@@ -75,7 +75,8 @@ pub(crate) fn broken(text: &str, columns: usize) -> String {
         let (mut width, mut is_start) = (0, true);
         for word in line.split_inclusive(' ') {
             let more = visible_width(word.trim_end());
-            if !is_start && width + more > columns {
+            // What fits into no line is left to the terminal.
+            if !is_start && width + more > columns && indent + more <= columns {
                 broken.truncate(broken.trim_end_matches(' ').len());
                 broken.push('\n');
                 broken.extend(std::iter::repeat_n(' ', indent));
@@ -116,6 +117,7 @@ mod tests {
         check("  one two three four\nfive\n", 14, "  one two\n      three\n      four\nfive\n");
         check("one two three\n", 13, "one two three\n");
         check("averylongword and\n", 6, "averylongword\n   and\n");
+        check("✓ averylongword and\n", 14, "✓ averylongword\n    and\n");
         check("no line end here", 8, "no line\n    end\n    here");
         check("日本語 日本語 日本語", 13, "日本語 日本語\n    日本語");
         let painted = paint("one two", "2", true);

@@ -16,7 +16,7 @@ use super::{
     ticker::Ticker,
     view::{RunView, StageView},
 };
-use crate::output::{self, clip, clock, color_on_stderr, cut, fold, paint, style, wide};
+use crate::output::{self, broken, clip, clock, color_on_stderr, cut, fold, paint, style, wide};
 
 /// Between two drawings. Lines are printed with the next one.
 const EVERY: Duration = Duration::from_millis(100);
@@ -68,7 +68,7 @@ impl Reporter for Bars {
         let waits = matches!(&event.kind, EventKind::Waiting { .. }) && !screen.view.running.is_empty();
         let text = problem(&event.kind).or_else(|| line(&event.kind).filter(|_| !waits));
         if let Some(text) = text {
-            screen.print(&text);
+            screen.print(&broken(&text, Size::now().width));
             // Many lines in succession are printed together.
             if screen.drawn.is_none_or(|drawn| drawn.elapsed() >= EVERY / 2) {
                 screen.draw();

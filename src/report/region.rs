@@ -3,7 +3,7 @@
 //! The cursor rests at the beginning of the line below the region: what a keyboard or another program writes there is
 //! overwritten by the next drawing.
 
-use crate::output::{broken, rendered};
+use crate::output::rendered;
 
 /// Columns and lines of the terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl Region {
             out += &cursor_up;
         }
         if !above.is_empty() {
-            out += &rendered(&broken(above, size.width));
+            out += &rendered(above);
             out += if above.ends_with('\n') { "" } else { "\n" };
         }
         for line in lines {

@@ -3,7 +3,7 @@
 use pipe_cache::Store;
 use pipe_engine::pipeline::Pipeline;
 
-use crate::{cli, output::say, project, report::Summary};
+use crate::{cli, output::say_whole, project, report::Summary};
 
 /// Says what can be looked at.
 pub(super) fn say_commands(global: &cli::Global, store: &Store, pipeline: &Pipeline, words: &Summary) {
@@ -19,7 +19,7 @@ pub(super) fn say_commands(global: &cli::Global, store: &Store, pipeline: &Pipel
     let options = options.concat();
     let (shown, other) = words.to_look_at(pipeline);
     if let Some(shown) = &shown {
-        say(format_args!("  look at it: pipe show {}{options}", quoted(shown)));
+        say_whole(format_args!("  look at it: pipe show {}{options}", quoted(shown)));
     }
     let baseline = pipeline.kept_as(0);
     // A selection may have left out either.
@@ -28,7 +28,7 @@ pub(super) fn say_commands(global: &cli::Global, store: &Store, pipeline: &Pipel
         kept.contains_key(other) && kept.contains_key(&baseline)
     };
     if let Some(other) = other.filter(are_kept) {
-        say(format_args!("  compare:    pipe diff {} {}{options}", quoted(&baseline), quoted(&other)));
+        say_whole(format_args!("  compare:    pipe diff {} {}{options}", quoted(&baseline), quoted(&other)));
     }
 }
 
