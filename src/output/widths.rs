@@ -76,7 +76,7 @@ pub(crate) fn broken(text: &str, columns: usize) -> String {
         for word in line.split_inclusive(' ') {
             let more = visible_width(word.trim_end());
             // What fits into no line is left to the terminal.
-            if !is_start && width + more > columns && indent + more <= columns {
+            if !is_start && more > 0 && width + more > columns && indent + more <= columns {
                 broken.truncate(broken.trim_end_matches(' ').len());
                 broken.push('\n');
                 broken.extend(std::iter::repeat_n(' ', indent));
