@@ -1,9 +1,8 @@
-//! Text metrics (token F1, ROUGE-L, exact match), near-duplicate search and bootstrap intervals.
+//! Text metrics (token F1, ROUGE-L, exact match) and near-duplicate search.
 //!
 //! Scores are in `0..=1`. A metric is a row of the table in `defs.rs`; its [`Metric::signature`] says what exactly it
 //! is, so that a number in a table can be told from another tool's number of the same name.
 
-mod bootstrap;
 mod dedup;
 mod defs;
 mod f1;
@@ -15,7 +14,6 @@ mod overlap;
 mod rouge;
 mod words;
 
-pub use bootstrap::{Estimate, PairedDifference, estimate, holm, paired_difference};
 pub use dedup::RougeIndex;
 pub use labels::{AmbiguousLabels, Labels};
 pub use metric::Metric;

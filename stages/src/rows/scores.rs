@@ -7,7 +7,7 @@ use pipe_engine::{
     context::StageContext,
     kind::{Column, Highlight, OutputPort, StageError},
 };
-use pipe_metrics::{Estimate, estimate};
+use pipe_statistics::{Estimate, estimate};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
