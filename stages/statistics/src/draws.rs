@@ -141,13 +141,22 @@ pub fn over_draws(draws: &[DrawMeans], confidence: f64) -> Result<OverDraws, Inv
 /// # Errors
 /// Differences that are no numbers, or a confidence that is none.
 pub fn over_differences(differences: &[f64], confidence: f64) -> Result<Result<TTest, NotAsked>, Invalid> {
+    // They are made of scores between 0 and 1, which is how far rounding may go.
+    over_scaled(differences, 1.0, confidence)
+}
+
+/// The same of differences that were computed from numbers as large as `scale`.
+pub(crate) fn over_scaled(
+    differences: &[f64],
+    scale: f64,
+    confidence: f64,
+) -> Result<Result<TTest, NotAsked>, Invalid> {
     share("the confidence", confidence)?;
     numbers("difference of draw", differences)?;
     Ok(if differences.is_empty() {
         Err(NotAsked::NoDraws)
     } else {
-        // Made of scores between 0 and 1, which is how far rounding may go.
-        one_sample(Moments::new(differences, 1.0), confidence)
+        one_sample(Moments::new(differences, scale), confidence)
     })
 }
 
@@ -159,7 +168,7 @@ fn one_sample(of: Moments, confidence: f64) -> Result<TTest, NotAsked> {
         return Err(NotAsked::NoSpread);
     }
     let n = of.n as f64;
-    Ok(TTest::new(Method::Paired, (of.mean, of.sd / n.sqrt()), of.sd, n - 1.0, confidence))
+    Ok(TTest::new((Method::Paired, of.n), (of.mean, of.sd / n.sqrt()), of.sd, n - 1.0, confidence))
 }
 
 /// Some draws have both arms, some one.
@@ -178,7 +187,7 @@ fn unbalanced(
     if fit.standard_error <= 1e-13 {
         return Err(NotAsked::NoSpread);
     }
-    Ok(TTest::new(Method::Mixed, (fit.difference, fit.standard_error), fit.sd, fit.df, confidence))
+    Ok(TTest::new((Method::Mixed, paired.len()), (fit.difference, fit.standard_error), fit.sd, fit.df, confidence))
 }
 
 /// At most one draw has both arms (Welch 1947).
@@ -193,7 +202,8 @@ fn welch(arm: &[f64], baseline: &[f64], confidence: f64) -> Result<TTest, NotAsk
         return Err(NotAsked::NoSpread);
     }
     let df = variance * variance / (of_a * of_a / (a.n - 1) as f64 + of_b * of_b / (b.n - 1) as f64);
-    Ok(TTest::new(Method::Welch, (a.mean - b.mean, variance.sqrt()), a.sd.hypot(b.sd), df, confidence))
+    let draws = a.n.min(b.n);
+    Ok(TTest::new((Method::Welch, draws), (a.mean - b.mean, variance.sqrt()), a.sd.hypot(b.sd), df, confidence))
 }
 
 #[cfg(test)]
@@ -253,6 +263,7 @@ mod tests {
         assert_eq!((found.complete, balanced.complete), (balanced.test, balanced.test));
         let (before, after) = (balanced.test.unwrap(), found.test.unwrap());
         assert_eq!((before.method, after.method), (Method::Paired, Method::Mixed));
+        assert_eq!((after.draws, after.is_weak()), (4, true));
         // Draws differ much here, so that the fifth one says little of the difference.
         assert!((before.difference - after.difference).abs() < 0.005 && after.df > 2.5 && after.df < 7.0, "{after:?}");
     }

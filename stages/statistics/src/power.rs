@@ -46,9 +46,13 @@ impl Power {
         noncentral::outside(student::upper_quantile(self.alpha / 2.0, df), df, delta)
     }
 
-    /// How many standard errors an effect must have for a t test to see it with this power.
+    /// How many standard errors an effect must have for a t test to see it with this power; infinite with a fraction of
+    /// a degree of freedom, where `t` itself goes beyond a hundred thousand.
     pub fn effect_of_t(&self, df: f64) -> f64 {
         let t = student::upper_quantile(self.alpha / 2.0, df);
+        if t > 1e5 {
+            return f64::INFINITY;
+        }
         let missing = |delta: f64| noncentral::outside(t, df, delta) - self.power;
         let (mut low, mut high) = (0.0, t + normal::quantile(self.power).max(1.0));
         while missing(high) < 0.0 {
@@ -104,6 +108,8 @@ mod tests {
                 assert!((power.of_t(df, effect) - power.power).abs() < 1e-11, "{df} {power:?}: {effect}");
             }
         }
+        assert_eq!(Power::default().effect_of_t(0.1), f64::INFINITY);
+        assert!(Power::default().effect_of_t(0.5).is_finite() && Power::default().effect_of_t(f64::NAN).is_nan());
         let normal = Power::default().effect_of_t(1e6);
         assert!((normal - 2.801_585).abs() < 1e-4, "{normal}");
     }

@@ -19,6 +19,8 @@ pub enum Method {
 pub struct TTest {
     /// Where the rest comes from.
     pub method: Method,
+    /// How many draws it rests on: those that have both arms; of Welch's test, those of the arm that has fewer.
+    pub draws: usize,
     /// The difference that is tested; of a mixed model, draws that have both arms weigh more in it.
     pub difference: f64,
     /// Its standard error.
@@ -42,7 +44,7 @@ pub struct TTest {
 impl TTest {
     /// The test of `difference`. Without any spread there is only one that can be tested: none.
     pub(crate) fn new(
-        method: Method,
+        (method, draws): (Method, usize),
         (difference, standard_error): (f64, f64),
         sd: f64,
         df: f64,
@@ -52,6 +54,7 @@ impl TTest {
         let reach = student::upper_quantile((1.0 - confidence) / 2.0, df) * standard_error;
         Self {
             method,
+            draws,
             difference,
             standard_error,
             df,
@@ -64,10 +67,10 @@ impl TTest {
         }
     }
 
-    /// Whether it rests on fewer than five draws, or no more than these tell: such a test sees only the largest
-    /// effects, and its assumptions cannot be looked at.
+    /// Whether it rests on fewer than five draws: such a test sees only the largest effects, and its assumptions cannot
+    /// be looked at.
     pub fn is_weak(&self) -> bool {
-        self.df < 4.0 - 1e-9
+        self.draws < 5
     }
 
     /// The p value of equivalence: that the difference lies within `±margin`, by two one-sided t tests.

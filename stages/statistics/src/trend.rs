@@ -1,7 +1,7 @@
 //! A trend along a numeric factor: dose and response.
 
 use crate::{
-    draws::{NotAsked, over_differences},
+    draws::{NotAsked, over_scaled},
     invalid::{Invalid, numbers, same_length},
     t_test::TTest,
 };
@@ -51,7 +51,8 @@ pub fn trend(levels: &[f64], draws: &[Vec<Option<f64>>], confidence: f64) -> Res
     if levels.iter().all(|level| *level == levels[0]) {
         return Ok(Trend { scale, slopes: Vec::new(), left_out, test: Err(NotAsked::OneLevel) });
     }
-    let test = over_differences(&slopes, confidence)?;
+    // Rounding of scores between 0 and 1 reaches slopes through the root of this.
+    let test = over_scaled(&slopes, squares.sqrt().recip(), confidence)?;
     Ok(Trend { scale, slopes, left_out, test })
 }
 

@@ -144,6 +144,29 @@ fn draws_needed_are_those_that_simulated_studies_need() {
     }
 }
 
+/// A difference as large as the margin is taken for none in five of a hundred studies, and none at all mostly.
+#[test]
+fn equivalence_is_claimed_wrongly_in_five_in_a_hundred_studies_at_the_margin() {
+    let margin = 0.05;
+    for (effect, least, most) in [(margin, 0.043, 0.057), (0.0, 0.75, 1.0)] {
+        let mut normal = Normal::new(&format!("equivalence {effect}"));
+        let claimed = share(STUDIES, || {
+            let test = over_differences(&normal.means(10, -effect, 0.03), 0.95).unwrap().unwrap();
+            test.equivalence(margin) < 0.05
+        });
+        assert!((least..=most).contains(&claimed), "draws, {effect}: {claimed}");
+        let mut study = 0;
+        let claimed = share(1000, || {
+            study += 1;
+            let differences: Vec<f64> = (0..400).map(|_| effect + ITEM_SD * normal.next()).collect();
+            let how = Bootstrap { resamples: 999, ..Bootstrap::default() };
+            let found = over_items(&differences, None, &how, &study.to_string()).unwrap().unwrap();
+            found.equivalence(margin).unwrap() < 0.05
+        });
+        assert!((least - 0.02..=most + 0.02).contains(&claimed), "items, {effect}: {claimed}");
+    }
+}
+
 /// The question over items: models that do not differ, scores that are far from normal. Of few such items the interval
 /// is narrower than it says, which is why p is not a bootstrap's.
 #[test]
