@@ -1,0 +1,225 @@
+//! Beside the effects: means by draw, items that changed, where the spread is from, trends, and what was left out.
+
+use std::collections::BTreeSet;
+
+use arrow::datatypes::DataType;
+use pipe_engine::kind::StageError;
+use pipe_statistics::{Component, Scale, trend, variance};
+
+use super::{
+    arms::{Arm, Arms},
+    effects::{self, ALL, differing},
+    pairing::{self, invalid},
+    params::CompareParams,
+    table::Cells,
+};
+
+/// The mean of every arm in every draw: what a plot shows.
+pub(super) fn means(arms: &Arms) -> Cells {
+    let mut cells = Cells::default();
+    let tasks = effects::tasks(arms);
+    for (metric, name) in arms.metrics.iter().enumerate() {
+        for arm in &arms.arms {
+            let (factor, level) = differing(arm, &arms.arms[0]);
+            for (draw, of) in &arm.draws {
+                for task in std::iter::once(None).chain(tasks.iter().map(Some)) {
+                    let (mean, items) = pairing::mean(of, metric, task.map(String::as_str));
+                    cells.text("metric", Some(name));
+                    cells.text("task", Some(task.map_or(ALL, String::as_str)));
+                    cells.text("factor", Some(&factor));
+                    cells.text("level", Some(&level));
+                    cells.text("arm", Some(&arm.name));
+                    cells.text("draw", Some(draw).filter(|draw| !draw.is_empty()).map(String::as_str));
+                    cells.count("items", Some(items));
+                    cells.number("mean", mean);
+                }
+            }
+        }
+    }
+    cells
+}
+
+/// Items whose score another arm changes, the largest changes first.
+pub(super) fn flips(arms: &Arms) -> Result<Cells, StageError> {
+    let mut cells = Cells::with(&[
+        ("metric", DataType::Utf8),
+        ("arm", DataType::Utf8),
+        ("baseline", DataType::Utf8),
+        ("draw", DataType::Utf8),
+        ("id", DataType::Utf8),
+        ("task", DataType::Utf8),
+        ("baseline_score", DataType::Float64),
+        ("score", DataType::Float64),
+        ("difference", DataType::Float64),
+        ("flip", DataType::Utf8),
+    ]);
+    let baseline = &arms.arms[0];
+    for (metric, name) in arms.metrics.iter().enumerate() {
+        for arm in &arms.arms[1..] {
+            for (draw, of) in &arm.draws {
+                let Some(before) = baseline.draws.get(draw) else { continue };
+                let paired = pairing::pair(of, before, metric, None)?;
+                let differences = paired.pairs.differences();
+                let mut order: Vec<usize> = (0..differences.len()).filter(|&i| differences[i] != 0.0).collect();
+                order.sort_by(|&a, &b| differences[b].abs().total_cmp(&differences[a].abs()));
+                for i in order {
+                    let id = &paired.ids[paired.pairs.places[i]];
+                    let lower_is_worse = differences[i] < 0.0;
+                    cells.text("metric", Some(name));
+                    cells.text("arm", Some(&arm.name));
+                    cells.text("baseline", Some(&baseline.name));
+                    cells.text("draw", Some(draw).filter(|draw| !draw.is_empty()).map(String::as_str));
+                    cells.text("id", Some(id));
+                    cells.text("task", before.places.get(id).and_then(|&place| before.tasks[place].as_deref()));
+                    cells.number("baseline_score", Some(paired.pairs.baseline[i]));
+                    cells.number("score", Some(paired.pairs.arm[i]));
+                    cells.number("difference", Some(differences[i]));
+                    cells.text("flip", Some(if lower_is_worse { "lower" } else { "higher" }));
+                }
+            }
+        }
+    }
+    Ok(cells)
+}
+
+/// Where the spread of single scores is from.
+pub(super) fn spread(arms: &Arms) -> Result<Cells, StageError> {
+    let mut cells = Cells::default();
+    let draws: BTreeSet<&String> = arms.arms.iter().flat_map(|arm| arm.draws.keys()).collect();
+    let ids: BTreeSet<&String> = arms.arms.iter().flat_map(|arm| arm.draws.values()).flat_map(|d| &d.ids).collect();
+    for (metric, name) in arms.metrics.iter().enumerate() {
+        let of_draw = |arm: &Arm, draw: &&String| -> Vec<Option<f64>> {
+            let Some(draw) = arm.draws.get(*draw) else { return Vec::new() };
+            ids.iter().map(|id| draw.scores[metric][*draw.places.get(*id)?]).collect()
+        };
+        let scores: Vec<Vec<Vec<Option<f64>>>> =
+            arms.arms.iter().map(|arm| draws.iter().map(|draw| of_draw(arm, draw)).collect()).collect();
+        let found = variance(&scores).map_err(invalid)?;
+        let asked = found.as_ref().ok();
+        let shares = asked.and_then(pipe_statistics::Variance::shares);
+        let component = |of: Option<Component>| of.map(|component| component.variance);
+        cells.text("metric", Some(name));
+        cells.text("not_asked", found.as_ref().err().map(ToString::to_string).as_deref());
+        cells.count("draws", asked.map(|v| v.draws));
+        cells.count("items", asked.map(|v| v.items));
+        cells.count("draws_left_out", asked.map(|v| v.draws_left_out));
+        cells.count("items_left_out", asked.map(|v| v.items_left_out));
+        cells.number("share_draws", shares.map(|s| s.0));
+        cells.number("share_items", shares.map(|s| s.1));
+        cells.number("share_sampling", shares.map(|s| s.2));
+        cells.number("draw", component(asked.map(|v| v.draw)));
+        cells.number("arm_draw", component(asked.and_then(|v| v.arm_draw)));
+        cells.number("item", component(asked.map(|v| v.item)));
+        cells.number("arm_item", component(asked.and_then(|v| v.arm_item)));
+        cells.number("sampling", component(asked.map(|v| v.sampling)));
+    }
+    Ok(cells)
+}
+
+/// How scores follow numeric factors.
+pub(super) fn trends(params: &CompareParams, arms: &Arms) -> Result<Cells, StageError> {
+    let mut cells = Cells::with(&[
+        ("metric", DataType::Utf8),
+        ("factor", DataType::Utf8),
+        ("per", DataType::Utf8),
+        ("levels", DataType::Int64),
+        ("draws", DataType::Int64),
+        ("draws_left_out", DataType::Int64),
+        ("slope", DataType::Float64),
+        ("low", DataType::Float64),
+        ("high", DataType::Float64),
+        ("p", DataType::Float64),
+        ("verdict", DataType::Utf8),
+    ]);
+    let baseline = &arms.arms[0];
+    for factor in baseline.factors.keys() {
+        // Arms that differ from the baseline by this factor alone.
+        let along = arms.arms.iter().filter(|arm| {
+            arm.input == baseline.input
+                && arm.factors.iter().all(|(name, level)| name == factor || baseline.factors.get(name) == Some(level))
+        });
+        let along: Vec<(f64, &Arm)> =
+            along.filter_map(|arm| Some((arm.factors.get(factor)?.parse().ok()?, arm))).collect();
+        if along.len() < 2 {
+            continue;
+        }
+        let levels: Vec<f64> = along.iter().map(|(level, _)| *level).collect();
+        let draws: BTreeSet<&String> = along.iter().flat_map(|(_, arm)| arm.draws.keys()).collect();
+        for (metric, name) in arms.metrics.iter().enumerate() {
+            let mean = |arm: &Arm, draw: &String| arm.draws.get(draw).and_then(|d| pairing::mean(d, metric, None).0);
+            let table: Vec<Vec<Option<f64>>> =
+                draws.iter().map(|draw| along.iter().map(|(_, arm)| mean(arm, draw)).collect()).collect();
+            let found = trend(&levels, &table, 1.0 - params.alpha).map_err(invalid)?;
+            let test = found.test.ok();
+            let slope = || {
+                let n = found.slopes.len();
+                (n > 0).then(|| found.slopes.iter().sum::<f64>() / n as f64)
+            };
+            let verdict = match found.test {
+                Err(reason) => format!("not asked: {reason}"),
+                Ok(test) if test.p >= params.alpha => "not shown".to_owned(),
+                Ok(test) => if test.difference > 0.0 { "rises" } else { "falls" }.to_owned(),
+            };
+            cells.text("metric", Some(name));
+            cells.text("factor", Some(factor));
+            cells.text("per", Some(if found.scale == Scale::Doubling { "doubling" } else { "unit" }));
+            cells.count("levels", Some(levels.len()));
+            cells.count("draws", Some(found.slopes.len()));
+            cells.count("draws_left_out", Some(found.left_out));
+            cells.number("slope", test.map(|test| test.difference).or_else(slope));
+            cells.number("low", test.map(|test| test.low));
+            cells.number("high", test.map(|test| test.high));
+            cells.number("p", test.map(|test| test.p));
+            cells.text("verdict", Some(&verdict));
+        }
+    }
+    Ok(cells)
+}
+
+/// What is not paired: draws that an arm lacks, items that one side lacks, scores that are missing or no numbers.
+pub(super) fn left_out(arms: &Arms) -> Result<Cells, StageError> {
+    let mut cells = Cells::with(&[
+        ("metric", DataType::Utf8),
+        ("arm", DataType::Utf8),
+        ("draw", DataType::Utf8),
+        ("id", DataType::Utf8),
+        ("why", DataType::Utf8),
+    ]);
+    let baseline = &arms.arms[0];
+    let mut add = |metric: &str, arm: &Arm, draw: &str, id: Option<&str>, why: &str| {
+        cells.text("metric", Some(metric));
+        cells.text("arm", Some(&arm.name));
+        cells.text("draw", Some(draw).filter(|draw| !draw.is_empty()));
+        cells.text("id", id);
+        cells.text("why", Some(why));
+    };
+    for (metric, name) in arms.metrics.iter().enumerate() {
+        for arm in &arms.arms[1..] {
+            for draw in arm.draws.keys().filter(|draw| !baseline.draws.contains_key(*draw)) {
+                add(name, arm, draw, None, "the baseline has no such draw");
+            }
+            for (draw, before) in &baseline.draws {
+                let Some(of) = arm.draws.get(draw) else {
+                    add(name, arm, draw, None, "the arm has no such draw");
+                    continue;
+                };
+                let paired = pairing::pair(of, before, metric, None)?;
+                let mut whole = vec![false; paired.ids.len()];
+                paired.pairs.places.iter().for_each(|&place| whole[place] = true);
+                for (id, _) in paired.ids.iter().zip(&whole).filter(|(_, whole)| !**whole) {
+                    let score = |draw: &super::arms::Draw| draw.places.get(id).map(|&place| draw.scores[metric][place]);
+                    let why = match (score(of), score(before)) {
+                        (None, _) => "the arm has no such item",
+                        (_, None) => "the baseline has no such item",
+                        (Some(None), Some(None)) => "neither has a score",
+                        (Some(None), _) => "the arm has no score",
+                        (_, Some(None)) => "the baseline has no score",
+                        (Some(Some(_)), Some(Some(_))) => "a score is no number",
+                    };
+                    add(name, arm, draw, Some(id), why);
+                }
+            }
+        }
+    }
+    Ok(cells)
+}

@@ -1,0 +1,80 @@
+//! Tables that grow row by row, whose columns are named as they are filled.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray},
+    datatypes::{DataType, Field, Schema},
+};
+use indexmap::IndexMap;
+use pipe_engine::{context::StageContext, kind::StageError};
+
+/// Columns by name, in the order in which they were first filled.
+#[derive(Debug, Default)]
+pub(super) struct Cells {
+    columns: IndexMap<&'static str, Values>,
+}
+
+#[derive(Debug)]
+enum Values {
+    Text(Vec<Option<String>>),
+    Number(Vec<Option<f64>>),
+    Count(Vec<Option<i64>>),
+    Flag(Vec<bool>),
+}
+
+impl Cells {
+    /// A table without rows has columns, too.
+    pub(super) fn with(columns: &[(&'static str, DataType)]) -> Self {
+        let empty = |of: &DataType| match of {
+            DataType::Float64 => Values::Number(Vec::new()),
+            DataType::Int64 => Values::Count(Vec::new()),
+            DataType::Boolean => Values::Flag(Vec::new()),
+            _ => Values::Text(Vec::new()),
+        };
+        Self { columns: columns.iter().map(|(name, of)| (*name, empty(of))).collect() }
+    }
+
+    pub(super) fn text(&mut self, name: &'static str, value: Option<&str>) {
+        if let Values::Text(values) = self.columns.entry(name).or_insert_with(|| Values::Text(Vec::new())) {
+            values.push(value.map(str::to_owned));
+        }
+    }
+
+    pub(super) fn number(&mut self, name: &'static str, value: Option<f64>) {
+        if let Values::Number(values) = self.columns.entry(name).or_insert_with(|| Values::Number(Vec::new())) {
+            values.push(value);
+        }
+    }
+
+    pub(super) fn count(&mut self, name: &'static str, value: Option<usize>) {
+        if let Values::Count(values) = self.columns.entry(name).or_insert_with(|| Values::Count(Vec::new())) {
+            values.push(value.map(|value| value as i64));
+        }
+    }
+
+    pub(super) fn flag(&mut self, name: &'static str, value: bool) {
+        if let Values::Flag(values) = self.columns.entry(name).or_insert_with(|| Values::Flag(Vec::new())) {
+            values.push(value);
+        }
+    }
+
+    /// Writes it to an output.
+    pub(super) fn write(self, cx: &StageContext, port: &str) -> Result<(), StageError> {
+        let (mut fields, mut arrays) = (Vec::new(), Vec::<ArrayRef>::new());
+        for (name, values) in self.columns {
+            let array: ArrayRef = match values {
+                Values::Text(values) => Arc::new(values.into_iter().collect::<StringArray>()),
+                Values::Number(values) => Arc::new(values.into_iter().collect::<Float64Array>()),
+                Values::Count(values) => Arc::new(values.into_iter().collect::<Int64Array>()),
+                Values::Flag(values) => Arc::new(BooleanArray::from(values)),
+            };
+            fields.push(Field::new(name, array.data_type().clone(), true));
+            arrays.push(array);
+        }
+        let table = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
+            .map_err(|e| StageError::other("make a table of what was compared", e))?;
+        cx.write_batches(port, table.schema_ref(), [&table])?;
+        Ok(())
+    }
+}
