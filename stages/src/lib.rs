@@ -45,6 +45,7 @@ kinds! {
     respond::Respond,
     train::Train,
     evaluate::Evaluate,
+    compare::Compare,
     export::Export,
     pretrain::Pretrain,
     embedded_world::EmbeddedWorld,

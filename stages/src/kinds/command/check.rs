@@ -27,8 +27,7 @@ pub(super) fn problems(params: &CommandParams) -> Vec<ParamProblem> {
             problem("/shell".into(), "`argv` and `shell` exclude each other".into(), "keep one of them");
         }
         (Some(script), true) if placeholders(script).next().is_some() => {
-            let help =
-                "in a shell script use the variables \"$PIPE_INPUT_NAME\" and \"$PIPE_OUTPUT_NAME\", in quotes";
+            let help = "in a shell script use the variables \"$PIPE_INPUT_NAME\" and \"$PIPE_OUTPUT_NAME\", in quotes";
             problem("/shell".into(), "`{inputs...}` and `{outputs...}` are for `argv`".into(), help);
         }
         _ => {}

@@ -133,7 +133,8 @@ impl Asker<'_> {
         let threads = (self.cx.threads() / programs).max(1);
         let mut program = program::program(self.params, self.cx, &paths, threads)?;
         program.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let talk = Talk { rows: rows.clone(), wrong: Mutex::new(None), over: AtomicBool::new(false), told: Mutex::new(None) };
+        let talk =
+            Talk { rows: rows.clone(), wrong: Mutex::new(None), over: AtomicBool::new(false), told: Mutex::new(None) };
         let ended = thread::scope(|scope| {
             let (talk, columns) = (&talk, self.columns);
             let started = move |child: &mut Child| {

@@ -96,6 +96,7 @@ pub enum Rows {
 }
 
 impl Rows {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
     fn is_all(&self) -> bool {
         *self == Self::All
     }

@@ -114,7 +114,8 @@ fn is_declared(file: &str, sources: &[String], base_dir: &Path) -> bool {
 pub(super) fn is_ours(variable: &str) -> bool {
     variable == "PIPE_THREADS"
         || variable == SCRATCH
-        || variable.starts_with("PIPE_INPUT_") || variable.starts_with("PIPE_OUTPUT_")
+        || variable.starts_with("PIPE_INPUT_")
+        || variable.starts_with("PIPE_OUTPUT_")
 }
 
 /// Runs the program to the end of its work.

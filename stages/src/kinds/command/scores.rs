@@ -86,7 +86,10 @@ impl Scored {
             }
             if without > 0 {
                 cx.counter("rows_without_score", without as u64);
-                cx.warn(format!("{without} of {} rows have no `{name}`, which is the mean of the others", values.len()));
+                cx.warn(format!(
+                    "{without} of {} rows have no `{name}`, which is the mean of the others",
+                    values.len()
+                ));
             }
         }
         let items: Vec<(usize, Option<&str>)> = self.tasks.iter().map(Option::as_deref).enumerate().collect();

@@ -99,7 +99,10 @@ impl Arms {
 /// The columns of scores, in the order asked for, or that of the first input.
 fn metrics(params: &CompareParams, tables: &[Table]) -> Result<Vec<String>, StageError> {
     let is_score = |table: &Table, name: &str| {
-        table.own.column_by_name(name).is_some_and(|column| column.data_type().is_numeric() || column.data_type() == &DataType::Boolean)
+        table
+            .own
+            .column_by_name(name)
+            .is_some_and(|column| column.data_type().is_numeric() || column.data_type() == &DataType::Boolean)
     };
     for name in &params.metrics {
         if let Some(table) = tables.iter().find(|table| !is_score(table, name)) {
@@ -115,7 +118,9 @@ fn metrics(params: &CompareParams, tables: &[Table]) -> Result<Vec<String>, Stag
         return Ok(params.metrics.clone());
     }
     let Some(first) = tables.first() else { return Ok(Vec::new()) };
-    let is_fraction = |table: &Table, name: &str| table.own.column_by_name(name).is_some_and(|column| column.data_type().is_floating());
+    let is_fraction = |table: &Table, name: &str| {
+        table.own.column_by_name(name).is_some_and(|column| column.data_type().is_floating())
+    };
     let schema = first.own.schema();
     let all = schema.fields().iter().map(|field| field.name().clone());
     let found: Vec<String> = all.filter(|name| tables.iter().all(|table| is_fraction(table, name))).collect();
@@ -131,9 +136,8 @@ impl Table {
         let schema = rows.schema();
         let own = (0..schema.fields().len().saturating_sub(1))
             .find(|&i| schema.field(i).name() == "variant" && schema.field(i + 1).name() == "arm");
-        let part = |columns: Vec<usize>| {
-            rows.project(&columns).map_err(|e| StageError::other("tell factors from columns", e))
-        };
+        let part =
+            |columns: Vec<usize>| rows.project(&columns).map_err(|e| StageError::other("tell factors from columns", e));
         let end = schema.fields().len();
         Ok(Self {
             own: part((0..own.unwrap_or(end)).collect())?,

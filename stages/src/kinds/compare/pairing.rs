@@ -19,14 +19,14 @@ pub(super) struct Paired {
 /// The scores of `metric` in one draw of both arms, of one task or of all.
 pub(super) fn pair(arm: &Draw, baseline: &Draw, metric: usize, task: Option<&str>) -> Result<Paired, StageError> {
     let in_task = |draw: &Draw, place: usize| task.is_none_or(|task| draw.tasks[place].as_deref() == Some(task));
-    let of_baseline = (0..baseline.ids.len()).filter(|&place| in_task(baseline, place)).map(|place| &baseline.ids[place]);
+    let of_baseline =
+        (0..baseline.ids.len()).filter(|&place| in_task(baseline, place)).map(|place| &baseline.ids[place]);
     let only_arm = (0..arm.ids.len())
         .filter(|&place| in_task(arm, place) && !baseline.places.contains_key(&arm.ids[place]))
         .map(|place| &arm.ids[place]);
     let ids: Vec<String> = of_baseline.chain(only_arm).cloned().collect();
-    let scores = |draw: &Draw| -> Vec<Option<f64>> {
-        ids.iter().map(|id| draw.scores[metric][*draw.places.get(id)?]).collect()
-    };
+    let scores =
+        |draw: &Draw| -> Vec<Option<f64>> { ids.iter().map(|id| draw.scores[metric][*draw.places.get(id)?]).collect() };
     let pairs = Pairs::new(&scores(arm), &scores(baseline)).map_err(invalid)?;
     let mut names: HashMap<&str, usize> = HashMap::new();
     let clusters = pairs.places.iter().map(|&place| {

@@ -35,6 +35,16 @@ impl Cells {
         Self { columns: columns.iter().map(|(name, of)| (*name, empty(of))).collect() }
     }
 
+    /// How many rows it has.
+    pub(super) fn len(&self) -> usize {
+        self.columns.values().next().map_or(0, |values| match values {
+            Values::Text(values) => values.len(),
+            Values::Number(values) => values.len(),
+            Values::Count(values) => values.len(),
+            Values::Flag(values) => values.len(),
+        })
+    }
+
     pub(super) fn text(&mut self, name: &'static str, value: Option<&str>) {
         if let Values::Text(values) = self.columns.entry(name).or_insert_with(|| Values::Text(Vec::new())) {
             values.push(value.map(str::to_owned));

@@ -32,7 +32,8 @@ pub(super) fn beside(
     let own: Vec<FieldRef> = schema.fields().iter().cloned().collect();
     let new: Vec<FieldRef> = added.as_ref().map(fields).unwrap_or_default();
     let replaced = |field: &FieldRef| new.iter().position(|other| other.name() == field.name());
-    let extra: Vec<usize> = (0..new.len()).filter(|&i| !own.iter().any(|field| field.name() == new[i].name())).collect();
+    let extra: Vec<usize> =
+        (0..new.len()).filter(|&i| !own.iter().any(|field| field.name() == new[i].name())).collect();
     let all = own.iter().map(|field| replaced(field).map_or_else(|| Arc::clone(field), |i| Arc::clone(&new[i])));
     let all: Vec<FieldRef> = all.chain(extra.iter().map(|&i| Arc::clone(&new[i]))).collect();
     let schema = SchemaRef::new(Schema::new(all));
