@@ -1,4 +1,4 @@
-//! The exit codes; `pipe --help` and the README list them.
+//! The exit codes; `pipe --help` lists them.
 
 use std::process::ExitCode;
 

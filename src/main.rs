@@ -7,6 +7,9 @@ mod diagnostics;
 mod docs;
 mod error;
 mod exit;
+#[cfg(test)]
+#[path = "../tests/cli/pages/markdown.rs"]
+mod markdown;
 mod output;
 mod project;
 mod report;

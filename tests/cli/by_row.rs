@@ -185,8 +185,8 @@ fn what_is_no_answer_is_said_with_the_row_and_what_to_do() {
 
 #[test]
 fn how_a_program_reads_and_prints_does_not_matter() {
-    let rows: String =
-        (0..20_000).map(|i| format!("{{\"id\": \"{i}\", \"text\": \"{}\"}}\n", "long ".repeat(i % 20))).collect();
+    let row = |i: usize| format!("{{\"id\": \"{i}\", \"text\": \"{}\"}}\n", "long ".repeat(i % 20));
+    let rows = (0..20_000).map(row).collect::<Vec<_>>().concat();
     let outputs = "      outputs: { kept: { format: jsonl, columns: { n: int } } }\n";
     let read_all = "import json, sys\nrows = sys.stdin.readlines()\nfor r in rows: print(json.dumps({'n': len(r)}))\n";
     let by_line = "import json, sys\nfor r in sys.stdin: print(json.dumps({'n': len(r)}))\n";

@@ -41,7 +41,6 @@ impl Coordinator<'_> {
                 None => Vec::new(),
             })
             .collect();
-        let is_score = |highlight: &Highlight| matches!(highlight, Highlight::Score { .. });
         let mut scoring: Vec<usize> = (0..declared.len()).filter(|&n| declared[n].iter().any(is_score)).collect();
         if scoring.is_empty() {
             return;
@@ -59,7 +58,7 @@ impl Coordinator<'_> {
             let upstream = self.upstream(node);
             for &n in &upstream {
                 if let btree_map::Entry::Vacant(entry) = shares.entry(n) {
-                    entry.insert(self.share(n, &declared[n], &timings).unwrap_or_else(|error| {
+                    entry.insert(self.share(n, &declared, &timings).unwrap_or_else(|error| {
                         problems.push((n, error));
                         Share::default()
                     }));
@@ -87,7 +86,10 @@ impl Coordinator<'_> {
         self.nodes[node].entry.as_ref().expect("what a result stands on has a result")
     }
 
-    fn share(&self, node: usize, declared: &[Highlight], timings: &Timings) -> Result<Share, StoreError> {
+    fn share(&self, node: usize, all: &[Vec<Highlight>], timings: &Timings) -> Result<Share, StoreError> {
+        let declared = &all[node];
+        // Behind a stage with scores, rows are those of an exam, and no longer those that were made for the arm.
+        let is_behind_scores = || self.upstream(node).iter().any(|&n| all[n].iter().any(is_score));
         let entry = self.entry(node);
         let mut share = Share { seconds: entry.seconds, ..Share::default() };
         let Node { kind, params, .. } = &self.pipeline.graph[NodeId::new(node)];
@@ -107,6 +109,7 @@ impl Coordinator<'_> {
         }
         for highlight in declared {
             match highlight {
+                Highlight::Yield { .. } if is_behind_scores() => {}
                 Highlight::Yield { port } => share.kept = self.read(node, port)?.as_ref().and_then(read_yield),
                 Highlight::Count { counter, heading } => share.counts.push((counter, heading, count(counter))),
                 Highlight::Score { .. } => {}
@@ -178,6 +181,10 @@ impl Coordinator<'_> {
             reused: upstream.iter().filter(reused).count(),
         }
     }
+}
+
+fn is_score(highlight: &Highlight) -> bool {
+    matches!(highlight, Highlight::Score { .. })
 }
 
 /// The first row that has `text` in the column `key`.
