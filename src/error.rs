@@ -12,7 +12,11 @@ use pipe_engine::{
     pipeline::SelectError,
 };
 
-use crate::{diagnostics, exit::Exit, output};
+use crate::{
+    diagnostics,
+    exit::Exit,
+    output::{self, plural},
+};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +47,9 @@ pub(crate) enum CliError {
     /// A command line that makes no sense.
     #[error("{message}")]
     Usage { message: String, help: Option<String> },
+    /// Stages that would run cannot; they were told already.
+    #[error("{} cannot run, and nothing was computed", plural(*stages, "stage"))]
+    Foreseen { stages: u64 },
     /// Nobody reads our output any more (`pipe show x | head`).
     #[error("the output was closed")]
     BrokenPipe,
@@ -113,6 +120,7 @@ impl CliError {
             Self::Store(_) | Self::Journal(_) | Self::Io { .. } | Self::Arrow(_) => (Exit::Io, None),
             Self::NotFound { help, .. } => (Exit::NotFound, help.as_deref()),
             Self::Usage { help, .. } => (Exit::Usage, help.as_deref()),
+            Self::Foreseen { .. } => (Exit::StageFailed, Some("`--keep-going` runs what does not need them")),
         };
         output::error(&causes(self), help);
         exit

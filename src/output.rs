@@ -307,6 +307,7 @@ pub(crate) fn number(n: f64) -> String {
     match n.abs() {
         0.0 => "0.000".to_owned(),
         0.001..1e6 => format!("{n:.3}"),
+        0.0001..0.001 => format!("{n:.4}"),
         _ => format!("{n:.2e}"),
     }
 }

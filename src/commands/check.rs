@@ -10,7 +10,7 @@ use crate::{
     cli::{self, Format},
     error::CliError,
     exit::Exit,
-    output::{self, Table, clip, color_on_stdout, count, paint, plural, style},
+    output::{self, Screen, Table, clip, color_on_stdout, count, paint, plural, style},
     project,
 };
 
@@ -55,12 +55,13 @@ fn role(role: Role) -> &'static str {
 
 fn write(report: &Report, all: bool, out: &mut impl Write) -> Result<(), CliError> {
     let color = color_on_stdout();
-    let mut tables = Table::new(&["table", "used as", ">rows"]);
+    let mut tables = Table::new(&["table", "used as", ">rows", "from"]);
     for table in &report.tables {
         let roles: Vec<&str> = table.roles.iter().map(|of| role(*of)).collect();
         let roles = if roles.is_empty() { "-".to_owned() } else { roles.join(", ") };
-        tables.row([table.stage.clone(), roles, count(table.rows as u64)]);
+        tables.row([table.stage.clone(), roles, count(table.rows as u64), table.path.clone()]);
     }
+    tables.fit(Screen::of_stdout().columns);
     tables.write(out, color)?;
     for (stage, of) in &report.unlooked {
         let text = format!("{}: made by the stage `{stage}`, and not looked at", role(*of));
@@ -148,8 +149,11 @@ fn told(report: &Report) -> Value {
             })
         })
         .collect();
-    let tables: Vec<Value> =
-        report.tables.iter().map(|t| json!({ "stage": t.stage, "roles": t.roles, "rows": t.rows })).collect();
+    let tables: Vec<Value> = report
+        .tables
+        .iter()
+        .map(|t| json!({ "stage": t.stage, "roles": t.roles, "rows": t.rows, "path": t.path }))
+        .collect();
     let unlooked: Vec<Value> =
         report.unlooked.iter().map(|(stage, of)| json!({ "stage": stage, "role": of })).collect();
     json!({ "tables": tables, "findings": findings, "unlooked": unlooked })

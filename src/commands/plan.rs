@@ -16,6 +16,9 @@ use crate::{
     project,
 };
 
+/// Stages that cannot run for the sake of others are named as long as they are so few.
+const FEW_BLOCKED: u64 = 3;
+
 pub(crate) fn plan(global: &cli::Global, args: cli::Plan) -> Result<Exit, CliError> {
     let pipeline = project::load(&args.pipeline)?;
     let store = project::look_into_store(global, &pipeline.base_dir)?;
@@ -49,8 +52,23 @@ fn write(plan: &Plan, all: bool, variants: usize, out: &mut impl Write) -> Resul
         n => format!(", {n} cannot run"),
     };
     writeln!(out, "{}", paint(&plan.pipeline, style::BOLD, color))?;
+    // What one mistake keeps from running is told once.
+    let (mut told, mut repeated): (Vec<&str>, _) = (Vec::new(), 0);
+    let blocked = number(|a| matches!(a, Action::Blocked { .. }));
     for node in &plan.nodes {
-        if all || !matches!(node.action, Action::Hit { .. } | Action::NotSelected) {
+        if let Action::Error { message } = &node.action {
+            repeated += u64::from(told.contains(&message.as_str()));
+        }
+        let says_more = match &node.action {
+            Action::Hit { .. } | Action::NotSelected => false,
+            Action::Blocked { .. } => blocked <= FEW_BLOCKED,
+            Action::Error { message } => !told.contains(&message.as_str()),
+            _ => true,
+        };
+        if all || says_more {
+            if let Action::Error { message } = &node.action {
+                told.push(message);
+            }
             let (mark, what) = words(node, color);
             let mut text = format!("  {mark} {}  {}", node.node.label, paint(what, style::DIM, color));
             for part in costs(node) {
@@ -59,6 +77,11 @@ fn write(plan: &Plan, all: bool, variants: usize, out: &mut impl Write) -> Resul
             }
             writeln!(out, "{text}")?;
         }
+    }
+    let hidden = if all { 0 } else { repeated + if blocked > FEW_BLOCKED { blocked } else { 0 } };
+    if hidden > 0 {
+        let text = format!("{} more for the same reasons, or below these (--all)", plural(hidden, "stage"));
+        writeln!(out, "  {} {}", paint("✗", style::ERROR, color), paint(text, style::DIM, color))?;
     }
     let shared: Vec<_> = plan.sharing.iter().filter(|s| s.nodes < s.placements).collect();
     if !shared.is_empty() {

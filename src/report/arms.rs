@@ -23,6 +23,23 @@ pub(crate) fn table(arms: &[Arm], columns: Option<usize>) -> (Table, usize) {
     unreachable!("the last one is returned")
 }
 
+/// The arms in tables of their own, by what they are scored in: those of two metrics that no stage has both of would
+/// leave each other's columns empty.
+pub(super) fn by_scores(arms: &[Arm]) -> Vec<Vec<Arm>> {
+    let mut tables: Vec<Vec<Arm>> = Vec::new();
+    for arm in arms {
+        let is_scored_as = |other: &Arm| {
+            let mut named = other.scores.iter().map(|score| &score.name);
+            other.stage == arm.stage || named.any(|name| arm.scores.iter().any(|score| score.name == *name))
+        };
+        match tables.iter_mut().find(|table| table.iter().any(is_scored_as)) {
+            Some(table) => table.push(arm.clone()),
+            None => tables.push(vec![arm.clone()]),
+        }
+    }
+    tables
+}
+
 /// Groups of columns that may be left out: reuse, time, counts, yield.
 const LEAVES_OUT: usize = 4;
 
@@ -92,11 +109,7 @@ impl<'a> Columns<'a> {
             baseline: Signs::of(arms).baseline,
             stage: factors.is_empty() || arms.iter().any(|arm| arm.stage != arms[0].stage),
             factors,
-            scores: distinct(
-                (arms.iter().flat_map(|arm| &arm.scores))
-                    .filter(|score| score.value.is_some())
-                    .map(|score| (score.name.as_str(), score.heading.as_str())),
-            ),
+            scores: scores(arms),
             kept: arms.iter().any(|arm| arm.kept.is_some()),
             counts: distinct(arms.iter().flat_map(|a| a.counts.iter().map(|c| (c.name.as_str(), c.heading.as_str())))),
             time: true,
@@ -150,6 +163,17 @@ impl<'a> Columns<'a> {
         cells.extend(self.reuse.then_some(reuse).into_iter().flatten());
         cells
     }
+}
+
+/// Names and headings of the scores that any arm has. One name is one column, whatever stages call it.
+fn scores(arms: &[Arm]) -> Vec<(&str, &str)> {
+    let mut scores: Vec<(&str, &str)> = Vec::new();
+    for score in arms.iter().flat_map(|arm| &arm.scores).filter(|score| score.value.is_some()) {
+        if !scores.iter().any(|(name, _)| *name == score.name) {
+            scores.push((&score.name, &score.heading));
+        }
+    }
+    scores
 }
 
 /// In order of first appearance.
@@ -209,6 +233,36 @@ mod tests {
                       base                    -                   -          0  12.0s             -  3 of 5\n\
                       score  1000  0.123 ±0.010  990 of 1,100 (90%)  1,234,000  12.0s          2.5s  3 of 5\n";
         assert_eq!(String::from_utf8(out).unwrap(), expect);
+    }
+
+    #[test]
+    fn what_has_no_score_in_common_stands_in_tables_of_its_own() {
+        let arm = |stage: &str, names: &[&str]| Arm {
+            stage: stage.to_owned(),
+            variants: vec![stage.to_owned()],
+            factors: [].into_iter().collect(),
+            scores: (names.iter())
+                .map(|&name| ArmScore {
+                    name: name.to_owned(),
+                    heading: format!("{name} of {stage}"),
+                    value: Some(0.5),
+                    standard_error: None,
+                })
+                .collect(),
+            kept: None,
+            counts: Vec::new(),
+            seconds: 1.0,
+            seconds_paid: 0.0,
+            stages: 1,
+            reused: 1,
+        };
+        let arms = [arm("a", &["f1", "em"]), arm("style", &["polite"]), arm("b", &["f1"])];
+        let tables = by_scores(&arms);
+        assert_eq!(tables.len(), 2);
+        let lines = |arms: &[Arm]| table(arms, None).0.lines(false);
+        assert_eq!(lines(&tables[0])[0], "stage  f1 of a  em of a  time  of which now  reused", "one column to a name");
+        assert_eq!(lines(&tables[0])[2], "b        0.500        -  1.0s             -  1 of 1");
+        assert!(lines(&tables[1])[0].starts_with("stage  polite of style  time"), "{:?}", lines(&tables[1]));
     }
 
     #[test]

@@ -43,14 +43,18 @@ impl Summary {
         if self.arms.is_empty() {
             return;
         }
-        let terminal = io::stdout().is_terminal();
-        let (table, more) = arms::table(&self.arms, terminal.then(|| output::Screen::of_stdout().columns));
-        // A closed stdout is nobody's problem.
+        let columns = io::stdout().is_terminal().then(|| output::Screen::of_stdout().columns);
         let mut out = output::stdout();
-        let _ = table.write(&mut out, output::color_on_stdout());
+        let mut left_out = 0;
+        for arms in arms::by_scores(&self.arms) {
+            let (table, more) = arms::table(&arms, columns);
+            // A closed stdout is nobody's problem.
+            let _ = table.write(&mut out, output::color_on_stdout());
+            left_out += more;
+        }
         let _ = arms::legend(&self.arms).map_or(Ok(()), |legend| writeln!(out, "{legend}"));
-        if more > 0 {
-            say(format_args!("and {more} more: see the results, or --format json"));
+        if left_out > 0 {
+            say(format_args!("and {left_out} more: see the results, or --format json"));
         }
     }
 
@@ -106,7 +110,7 @@ impl Summary {
 
 /// What became of the rows that stages work on one by one, where not all were computed by the stage that needed them.
 fn rows(summary: &RunSummary) -> Option<String> {
-    let told = [(summary.rows_reused, "reused"), (summary.rows_waited, "computed by others meanwhile")];
+    let told = [(summary.rows_reused, "reused"), (summary.rows_waited, "computed for several stages at once")];
     let told: Vec<String> =
         told.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", count(n))).collect();
     (!told.is_empty()).then(|| format!("rows: {} computed, {}", count(summary.rows_computed), told.join(", ")))

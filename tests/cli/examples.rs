@@ -31,7 +31,7 @@ fn the_python_example_runs() {
     assert_eq!(rows["output"]["columns"][2]["name"], "mean_words");
     assert!(project.ok(&["logs", "lengths@n_seeds=16"]).stdout.contains("counted 16 answers"));
     assert!(project.ok(&["show", "lengths.report@baseline"]).stdout.contains("report.txt"));
-    assert!(run.stdout.contains("novelty  ") && run.stdout.contains("kept of attempted"), "{}", run.stdout);
+    assert!(run.stdout.contains("novelty  "), "{}", run.stdout);
 }
 
 #[test]

@@ -23,6 +23,6 @@ pub(crate) use self::sources::{KeyedSources, texts};
 pub use self::{
     parts::KeyParts,
     record::{FORMAT, FileSource, KeyRecord, ResultRecord, SourceContent, SourceRecord},
-    sources::{SourceError, SourceHasher, expand, matcher},
+    sources::{SourceError, SourceHasher, expand, help_for_missing, matcher},
     stand::{Missing, Obstacle, Standing, View},
 };

@@ -12,6 +12,7 @@ use pipe_cache::{Digest, Store, StoreError};
 use super::{FileSource, KeyRecord, SourceContent, SourceRecord};
 use crate::{
     context::CancelToken,
+    diag::did_you_mean,
     kind::{AnyParams, DynKind, Source, SourceHost, StageError, WRITTEN, written},
     pipeline::Node,
 };
@@ -65,13 +66,23 @@ impl From<SourceError> for StageError {
     fn from(error: SourceError) -> Self {
         match error {
             SourceError::Kind(error) => *error,
-            SourceError::Missing { .. } => Self::user_help(
-                error.to_string(),
-                "paths are relative to the file that they are written in; check its spelling",
-            ),
+            SourceError::Missing { ref path, .. } => Self::user_help(error.to_string(), help_for_missing(path)),
             SourceError::Pattern { .. } | SourceError::Unhashable { .. } => Self::user(error.to_string()),
             SourceError::Unreadable { .. } => Self::other("find out what the stage depends on", error),
         }
+    }
+}
+
+/// What to do about a file that is not there: the name beside it that was meant, if there is one.
+pub fn help_for_missing(path: &Path) -> String {
+    let beside = path.parent().and_then(|folder| std::fs::read_dir(folder).ok());
+    let names: Vec<String> = beside
+        .map(|entries| entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
+        .unwrap_or_default();
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    match did_you_mean(&name, names.iter().map(String::as_str)) {
+        Some(meant) => format!("did you mean `{meant}`, which is there?"),
+        None => "paths are relative to the file that they are written in; check its spelling".to_owned(),
     }
 }
 

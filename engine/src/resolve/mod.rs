@@ -37,7 +37,7 @@ use pipe_cache::{Digest, Hasher};
 use serde_json::Value;
 
 use crate::{
-    diag::{Diagnostic, Diagnostics, Span, TextId, redact},
+    diag::{Diagnostic, Diagnostics, Span, TextId, did_you_mean, redact},
     kind::Registry,
     pipeline::{Pipeline, StageName},
     spec::PipelineSpec,
@@ -205,6 +205,18 @@ fn unused(
         .map(|(name, def)| (name, def.span))
         .filter(|(name, _)| !reported.contains(name.as_str()))
         .collect();
+    // Whoever misspells a variable gets the default of the one that was meant: that is no matter for a warning.
+    let known = || vars.defs.keys().map(String::as_str).filter(|name| is_used(name));
+    let (misspelt, unused): (Vec<_>, Vec<_>) = unused
+        .into_iter()
+        .map(|(name, span)| (name, span, did_you_mean(name, known())))
+        .partition(|(.., m)| m.is_some());
+    problems.extend(misspelt.into_iter().filter_map(|(name, span, meant)| {
+        let message = format!("nothing uses the variable `{name}`; did you mean `{}`?", meant?);
+        let help = format!("write `{}`, or remove it: it changes nothing", meant?);
+        Some(Diagnostic::error("vars::misspelt", message).at(span, "unused").help(help))
+    }));
+    let unused: Vec<(&String, Span)> = unused.into_iter().map(|(name, span, _)| (name, span)).collect();
     let warning = |message: String| Diagnostic::warning("vars::unused", message);
     if unused.len() > MAX_UNUSED {
         let mut all = warning(format!("nothing uses {} of the variables", unused.len()));

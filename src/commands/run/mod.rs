@@ -1,5 +1,6 @@
 //! `pipe run`.
 
+mod foreseen;
 mod next;
 mod watch;
 
@@ -52,6 +53,9 @@ fn once(global: &cli::Global, args: cli::Run, pipeline: &Pipeline, cancel: Cance
         software: SOFTWARE.to_owned(),
         ..options(&args.limits)
     };
+    if !args.keep_going {
+        foreseen::check(pipeline, &store, &options)?;
+    }
     let mut reporter = reporter(global, args.format);
     let mut curves =
         args.log.map(|cli::LogTo::Tensorboard| TensorBoard::new(store.layout().root().with_file_name("tensorboard")));

@@ -44,6 +44,8 @@ pub struct Looked {
     pub roles: Vec<Role>,
     /// How many there are.
     pub rows: usize,
+    /// Where they are, as it is written.
+    pub path: String,
 }
 
 /// Rows of a table that do not fit, for one reason.
@@ -90,6 +92,7 @@ pub struct Place {
 /// A table with what it is for.
 struct Input {
     stage: String,
+    path: String,
     uses: Vec<Use>,
     rows: Rows,
 }
@@ -135,7 +138,7 @@ pub fn check(pipeline: &Pipeline) -> Report {
     for Wanted { stage, folder, params, uses, .. } in wanted {
         let mut rows = Rows::wanting(&uses);
         match params.read(folder, &mut rows) {
-            Ok(_) => inputs.push(Input { stage, uses, rows }),
+            Ok(_) => inputs.push(Input { stage, path: params.written_path(), uses, rows }),
             Err(error) => report.findings.push(unreadable(stage, &error)),
         }
     }
@@ -151,7 +154,7 @@ pub fn check(pipeline: &Pipeline) -> Report {
             let mut roles: Vec<Role> = input.uses.iter().filter_map(|of| of.role).collect();
             roles.sort_unstable();
             roles.dedup();
-            Looked { stage: input.stage, roles, rows: input.rows.len() }
+            Looked { stage: input.stage, roles, rows: input.rows.len(), path: input.path }
         })
         .collect();
     report

@@ -70,7 +70,9 @@ impl StageKind for Command {
     }
 
     fn highlights(&self, params: &CommandParams) -> Vec<Highlight> {
-        let rows = (params.rows == Rows::Each).then_some(Highlight::Yield { port: "yield" });
+        // Rows that are scored are answers: how many there are of them is nothing that the arm has kept.
+        let filters = params.rows == Rows::Each && params.scores.is_empty();
+        let rows = filters.then_some(Highlight::Yield { port: "yield" });
         rows.into_iter().chain(params.scores.iter().map(|name| summed::highlight(name.clone(), name.clone()))).collect()
     }
 

@@ -184,9 +184,12 @@ impl TabularError {
 
     /// As a stage's error, with that advice.
     pub fn into_stage_error(self, declared: Declared) -> pipe_engine::kind::StageError {
-        use pipe_engine::kind::StageError;
+        use pipe_engine::{keys::help_for_missing, kind::StageError};
         match self {
             Self::Sink(inner) => inner,
+            Self::Io { path, source } if source.kind() == std::io::ErrorKind::NotFound => {
+                StageError::user_help(format!("there is no file {}", path.display()), help_for_missing(&path))
+            }
             Self::Io { path, source } => StageError::other(format!("failed to read {}", path.display()), source),
             error => StageError::User { help: error.help(declared), message: error.to_string() },
         }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use pipe_engine::{
     diag,
-    kind::{Column, ParamProblem},
+    kind::{Column, ParamProblem, written},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -189,6 +189,15 @@ fn byte(c: char) -> Option<u8> {
 }
 
 impl TableParams {
+    /// Where the rows are, as it is written: the first path, and how many more.
+    pub(crate) fn written_path(&self) -> String {
+        match self.path.as_slice() {
+            [] => String::new(),
+            [only] => diag::redact(written(only)).into_owned(),
+            [first, rest @ ..] => format!("{} and {} more", diag::redact(written(first)), rest.len()),
+        }
+    }
+
     /// The format of all files, if it can be told without looking at them.
     pub(super) fn resolved_format(&self) -> Result<Format, String> {
         if let Some(format) = self.format {
