@@ -10,7 +10,8 @@ use crate::output::{self, color_on_stderr, plural, say};
 /// Prints problems to stderr, and how many there are.
 pub(crate) fn print(problems: &Diagnostics) {
     let theme = if color_on_stderr() { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
-    let handler = GraphicalReportHandler::new_themed(theme).with_links(false).with_width(100);
+    let width = output::stderr_columns().map_or(100, |columns| columns.min(100));
+    let handler = GraphicalReportHandler::new_themed(theme).with_links(false).with_width(width);
     for report in problems.reports() {
         let mut text = String::new();
         // Writing to a string fails only when a source cannot be read, and then the bare message must do.

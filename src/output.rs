@@ -116,7 +116,7 @@ pub(crate) fn say_through(above: Option<Above>) {
 /// Says a line on stderr. A closed stderr is nobody's problem.
 pub(crate) fn say(line: impl Display) {
     let line = line.to_string();
-    say_whole(match columns_of(io::stderr()) {
+    say_whole(match stderr_columns() {
         Some(columns) => broken(&line, columns),
         None => line,
     });
@@ -129,6 +129,11 @@ pub(crate) fn say_whole(line: impl Display) {
         Some(above) => above(&line),
         None => drop(writeln!(io::stderr().lock(), "{}", rendered(&line))),
     }
+}
+
+/// How wide the terminal behind stderr is, where there is one that tells.
+pub(crate) fn stderr_columns() -> Option<usize> {
+    columns_of(io::stderr())
 }
 
 /// How wide the terminal is, where there is one that tells.
@@ -214,6 +219,12 @@ pub(crate) fn json(value: &impl serde::Serialize) -> io::Result<()> {
     let text = serde_json::to_string_pretty(value)?;
     writeln!(io::stdout().lock(), "{}", json_text(&text))?;
     Ok(())
+}
+
+/// The same, on one line.
+pub(crate) fn json_line(value: &impl serde::Serialize) -> io::Result<()> {
+    let text = serde_json::to_string(value)?;
+    writeln!(io::stdout().lock(), "{}", json_text(&text))
 }
 
 /// JSON of which a terminal obeys nothing. JSON itself escapes the characters below 32; the others are only in its

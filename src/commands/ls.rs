@@ -56,7 +56,7 @@ pub(crate) fn ls(global: &cli::Global, args: &cli::Ls) -> Result<Exit, CliError>
         output::json(&rows)?;
         return Ok(Exit::Success);
     }
-    let mut table = Table::new(&["pipeline", "variant", "stage", ">amount", ">size", ">took", "key"]);
+    let mut table = Table::new(&["pipeline", "variant", "stage", ">amount", ">size", ">took", "=key"]);
     for (pipeline, variant, stage, key, entry) in rows {
         let (size, amount, took) = match &entry {
             None => ("-".to_owned(), "deleted".to_owned(), String::new()),
@@ -88,7 +88,7 @@ fn list_runs(store: &Store, args: &cli::Ls) -> Result<Exit, CliError> {
         return Ok(Exit::Success);
     }
     let mut table =
-        Table::new(&["run", "pipeline", "with", "started", "outcome", ">ran", ">reused", ">failed", ">took"]);
+        Table::new(&["=run", "pipeline", "with", "started", "outcome", ">ran", ">reused", ">failed", ">took"]);
     for info in runs {
         let numbers = info.summary.as_ref().map(|s| [s.ran, s.hits, s.failed].map(|n| count(n as u64)));
         let [ran, hits, failed] = numbers.unwrap_or_default();

@@ -15,13 +15,20 @@ const NARROWEST: usize = 8;
 pub(crate) struct Table {
     rows: Vec<Vec<String>>,
     right: Vec<bool>,
+    /// Columns that are never cut: people copy what stands there.
+    whole: Vec<bool>,
 }
 
 impl Table {
-    /// A table with these headings; one that begins with `>` is aligned to the right.
+    /// A table with these headings; one that begins with `>` is aligned to the right, and one with `=` is never cut.
     pub(crate) fn new(headings: &[&str]) -> Self {
         let right = headings.iter().map(|h| h.starts_with('>')).collect();
-        Self { rows: vec![headings.iter().map(|h| h.trim_start_matches('>').to_owned()).collect()], right }
+        let whole = headings.iter().map(|h| h.starts_with(['>', '='])).collect();
+        Self {
+            rows: vec![headings.iter().map(|h| h.trim_start_matches(['>', '=']).to_owned()).collect()],
+            right,
+            whole,
+        }
     }
 
     /// Adds a row.
@@ -36,11 +43,11 @@ impl Table {
         loop {
             let widths = self.widths();
             let all: usize = widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1);
-            let widest = (0..widths.len()).filter(|&i| !self.right[i]).max_by_key(|&i| widths[i]);
+            let widest = (0..widths.len()).filter(|&i| !self.whole[i]).max_by_key(|&i| widths[i]);
             let Some(widest) = widest.filter(|&i| all > columns && widths[i] > NARROWEST) else { return };
             let room = widths[widest].saturating_sub(all - columns).max(NARROWEST);
             // Another column may be the widest before this one has given all.
-            let next = (0..widths.len()).filter(|&i| !self.right[i] && i != widest).map(|i| widths[i]).max();
+            let next = (0..widths.len()).filter(|&i| !self.whole[i] && i != widest).map(|i| widths[i]).max();
             let room = room.max(next.unwrap_or(0).min(widths[widest] - 1));
             for cell in self.rows.iter_mut().filter_map(|row| row.get_mut(widest)) {
                 *cell = fold(cell, room);

@@ -11,40 +11,50 @@ const BASELINE: &str = "baseline";
 const SHOWN: usize = 60;
 
 /// One row per arm: its factors, scores with standard errors, yield, counts, time and reuse. The second value is how
-/// many rows were left out. Where that is wider than so many `columns`, the last ones are left out.
-pub(crate) fn table(arms: &[Arm], columns: Option<usize>) -> (Table, usize) {
+/// many rows were left out. Where that is wider than so many `columns`, the last ones are left out, and then texts cut.
+pub(crate) fn table(arms: &[Arm], columns: Option<usize>, names_stages: bool) -> (Table, usize) {
     for left_out in 0..=LEAVES_OUT {
-        let (table, rows) = table_with(arms, left_out);
+        let (mut table, rows) = table_with(arms, left_out, names_stages);
         let fits = columns.is_none_or(|columns| table.lines(false).iter().all(|line| visible_width(line) <= columns));
         if fits || left_out == LEAVES_OUT {
+            columns.into_iter().for_each(|columns| table.fit(columns));
             return (table, rows);
         }
     }
     unreachable!("the last one is returned")
 }
 
+/// Whether it takes a stage's name to say which arm is meant.
+pub(super) fn names_stages(arms: &[Arm]) -> bool {
+    arms.iter().all(|arm| arm.factors.is_empty()) || arms.iter().any(|arm| arm.stage != arms[0].stage)
+}
+
 /// The arms in tables of their own, by what they are scored in: those of two metrics that no stage has both of would
 /// leave each other's columns empty.
 pub(super) fn by_scores(arms: &[Arm]) -> Vec<Vec<Arm>> {
-    let mut tables: Vec<Vec<Arm>> = Vec::new();
-    for arm in arms {
-        let is_scored_as = |other: &Arm| {
+    let mut tables: Vec<Vec<usize>> = Vec::new();
+    for (at, arm) in arms.iter().enumerate() {
+        let is_scored_as = |other: &usize| {
+            let other = &arms[*other];
             let mut named = other.scores.iter().map(|score| &score.name);
             other.stage == arm.stage || named.any(|name| arm.scores.iter().any(|score| score.name == *name))
         };
-        match tables.iter_mut().find(|table| table.iter().any(is_scored_as)) {
-            Some(table) => table.push(arm.clone()),
-            None => tables.push(vec![arm.clone()]),
-        }
+        // One that is scored in both joins two tables.
+        let (joined, apart): (Vec<_>, Vec<_>) = tables.into_iter().partition(|table| table.iter().any(is_scored_as));
+        let mut table: Vec<usize> = joined.into_iter().flatten().chain([at]).collect();
+        table.sort_unstable();
+        tables = apart;
+        tables.push(table);
     }
-    tables
+    tables.sort();
+    tables.into_iter().map(|table| table.into_iter().map(|at| arms[at].clone()).collect()).collect()
 }
 
 /// Groups of columns that may be left out: reuse, time, counts, yield.
 const LEAVES_OUT: usize = 4;
 
-fn table_with(arms: &[Arm], left_out: usize) -> (Table, usize) {
-    let mut columns = Columns::of(arms);
+fn table_with(arms: &[Arm], left_out: usize, names_stages: bool) -> (Table, usize) {
+    let mut columns = Columns { stage: names_stages, ..Columns::of(arms) };
     columns.leave_out(left_out);
     let mut table = Table::new(&columns.headings().iter().map(String::as_str).collect::<Vec<_>>());
     for arm in arms.iter().take(SHOWN) {
@@ -107,7 +117,7 @@ impl<'a> Columns<'a> {
         Self {
             arms,
             baseline: Signs::of(arms).baseline,
-            stage: factors.is_empty() || arms.iter().any(|arm| arm.stage != arms[0].stage),
+            stage: false,
             factors,
             scores: scores(arms),
             kept: arms.iter().any(|arm| arm.kept.is_some()),
@@ -228,7 +238,7 @@ mod tests {
         let base = Arm { stage: "base".into(), factors: [].into_iter().collect(), ..arm(0, score(None, None), None) };
         let arms = [base, arm(1000, score(Some(0.12345), Some(0.01)), Some(ArmYield { attempted: 1100, kept: 990 }))];
         let mut out = Vec::new();
-        table(&arms, None).0.write(&mut out, false).unwrap();
+        table(&arms, None, names_stages(&arms)).0.write(&mut out, false).unwrap();
         let expect = "stage  n               F1   kept of attempted    trained   time  of which now  reused\n\
                       base                    -                   -          0  12.0s             -  3 of 5\n\
                       score  1000  0.123 ±0.010  990 of 1,100 (90%)  1,234,000  12.0s          2.5s  3 of 5\n";
@@ -259,9 +269,11 @@ mod tests {
         let arms = [arm("a", &["f1", "em"]), arm("style", &["polite"]), arm("b", &["f1"])];
         let tables = by_scores(&arms);
         assert_eq!(tables.len(), 2);
-        let lines = |arms: &[Arm]| table(arms, None).0.lines(false);
+        let lines = |arms: &[Arm]| table(arms, None, true).0.lines(false);
         assert_eq!(lines(&tables[0])[0], "stage  f1 of a  em of a  time  of which now  reused", "one column to a name");
         assert_eq!(lines(&tables[0])[2], "b        0.500        -  1.0s             -  1 of 1");
+        let joined = [arm("a", &["f1"]), arm("style", &["polite"]), arm("b", &["f1", "polite"])];
+        assert_eq!(by_scores(&joined).len(), 1, "one that has both joins them");
         assert!(lines(&tables[1])[0].starts_with("stage  polite of style  time"), "{:?}", lines(&tables[1]));
     }
 
@@ -280,7 +292,7 @@ mod tests {
             reused: 1,
         };
         let arms = [arm("baseline", Some(0.01)), arm("n=3", Some(0.01))];
-        let lines = table(&arms, None).0.lines(false);
+        let lines = table(&arms, None, names_stages(&arms)).0.lines(false);
         assert_eq!(lines[1], "*  8  0.500 ±0.010  1.0s             -  1 of 1");
         assert_eq!(lines[2], "   3  0.500 ±0.010  1.0s             -  1 of 1");
         assert_eq!(
@@ -288,9 +300,9 @@ mod tests {
             "± standard error of the mean over items; * the baseline, the values in `vars`"
         );
         assert_eq!(legend(&[arm("baseline", None)]), None);
-        let narrow = table(&arms, Some(34)).0.lines(false);
+        let narrow = table(&arms, Some(34), false).0.lines(false);
         assert_eq!(narrow[0], "   n            F1  time", "what says least goes first");
-        assert_eq!(table(&arms, Some(10)).0.lines(false)[1], "*  8  0.500 ±0.010");
+        assert_eq!(table(&arms, Some(20), false).0.lines(false)[1], "*  8  0.500 ±0.010");
         let shared = Arm { variants: vec!["baseline".into(), "n=3".into()], ..arm("n=3", None) };
         assert!(!is_baseline(&shared, &[arms[0].clone(), shared.clone()]), "that of all variants");
     }

@@ -46,8 +46,9 @@ impl Summary {
         let columns = io::stdout().is_terminal().then(|| output::Screen::of_stdout().columns);
         let mut out = output::stdout();
         let mut left_out = 0;
+        let names_stages = arms::names_stages(&self.arms);
         for arms in arms::by_scores(&self.arms) {
-            let (table, more) = arms::table(&arms, columns);
+            let (table, more) = arms::table(&arms, columns, names_stages);
             // A closed stdout is nobody's problem.
             let _ = table.write(&mut out, output::color_on_stdout());
             left_out += more;

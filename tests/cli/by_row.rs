@@ -13,7 +13,7 @@ for line in sys.stdin:
         print("it broke", file=sys.stderr)
         sys.exit(4)
     words = len(row["text"].split())
-    print(json.dumps({"words": words, "long": words > 2}), flush=True)
+    print(json.dumps({"id": row["id"], "words": words, "long": words > 2}), flush=True)
 "#;
 
 const PIPELINE: &str = "pipeline: p
@@ -183,6 +183,33 @@ fn what_is_no_answer_is_said_with_the_row_and_what_to_do() {
     );
 }
 
+/// A line that is missing would have all later rows answered by another's: nothing of such a program may be kept.
+#[test]
+fn what_may_be_about_other_rows_is_not_kept() {
+    let check = |program: &str, expect: &str| {
+        let outputs = "      outputs: { kept: { format: jsonl, columns: { x: string } } }\n";
+        let project = with_program(&format!("import json, sys\n{program}\n"), outputs);
+        // As often as there are rows: each time some more would have been answered.
+        for _ in 0..4 {
+            let failed = project.pipe(&["run", "p.yaml"]);
+            assert_eq!(failed.code, Some(1), "{program}: {}", failed.stdout);
+            assert!(failed.stderr.contains(expect), "{program}: {}", failed.stderr);
+            assert!(!project.ok(&["plan", "p.yaml"]).stdout.contains("in the memo"), "{program}");
+        }
+    };
+    let each = "for line in sys.stdin:\n    row = json.loads(line)\n    ";
+    check(
+        &format!("{each}if row['task'] == 'y': print(json.dumps({{'x': row['text']}}), flush=True)"),
+        "answered 2 of 4",
+    );
+    check(&format!("print('{{}}')\n{each}print(json.dumps({{'x': row['text']}}))"), "prints more than its 4 rows");
+    check(&format!("{each}print('{{}}')\nsys.exit(3)"), "exit status: 3");
+    check(&format!("{each}print('{{}}', flush=True)\n    if row['id'] == 'r2': sys.exit(1)"), "exit status: 1");
+    // One that says which row it means is found out at the first that is wrong.
+    let echo = "print(json.dumps({'id': row['id']}), flush=True)";
+    check(&format!("{each}if row['task'] == 'y': {echo}"), "that is about `r2`");
+}
+
 #[test]
 fn how_a_program_reads_and_prints_does_not_matter() {
     let row = |i: usize| format!("{{\"id\": \"{i}\", \"text\": \"{}\"}}\n", "long ".repeat(i % 20));
@@ -204,8 +231,14 @@ fn how_a_program_reads_and_prints_does_not_matter() {
 
 #[test]
 fn a_timeout_ends_the_program_and_keeps_its_answers() {
-    let program = "import json, sys, time\nfor i, line in enumerate(sys.stdin):\n    open('asked', \
-                   'a').write(json.loads(line)['id'] + '\\n')\n    if i == 2: time.sleep(300)\n    print('{}', flush=True)\n";
+    let program = r#"
+import json, sys, time
+for i, line in enumerate(sys.stdin):
+    row = json.loads(line)
+    open("asked", "a").write(row["id"] + "\n")
+    if i == 2: time.sleep(300)
+    print(json.dumps({"id": row["id"]}), flush=True)
+"#;
     let project = with_program(program, "      outputs: { kept: { format: jsonl } }\n    timeout: 3s\n");
     let failed = project.pipe(&["run", "p.yaml"]);
     assert_eq!(failed.code, Some(1), "{}", failed.stderr);
@@ -218,8 +251,8 @@ fn a_timeout_ends_the_program_and_keeps_its_answers() {
 fn parameters_that_do_not_fit_together_are_told_before_a_run() {
     let check = |params: &str, expect: &str| {
         let pipeline = format!(
-            "pipeline: p\nstages:\n  rows: {{ kind: table, params: {{ path: rows.jsonl }} }}\n  c: {{ kind: command, inputs: \
-             {{ rows: rows }}, params: {{ argv: [cat], {params} }} }}\n"
+            "pipeline: p\nstages:\n  rows: {{ kind: table, params: {{ path: rows.jsonl }} }}\n  c:\n    kind: \
+             command\n    inputs: {{ rows: rows }}\n    params: {{ argv: [cat], {params} }}\n"
         );
         let outcome = TestEnvironment::with(&[("p.yaml", &pipeline), ("rows.jsonl", ROWS)]).pipe(&["plan", "p.yaml"]);
         assert_eq!(outcome.code, Some(3), "{params}: {}{}", outcome.stdout, outcome.stderr);
@@ -233,5 +266,7 @@ fn parameters_that_do_not_fit_together_are_told_before_a_run() {
     check(&format!("scores: [y], {jsonl}"), "`y` is not declared as a number");
     check(&format!("scores: [text], {jsonl}"), "`text` is not declared as a number");
     check(&format!("scores: [x, x], {jsonl}"), "`x` is given twice");
+    let made = "outputs: { a: { format: jsonl, columns: { x: float, x_low: float } } }";
+    check(&format!("scores: [x, x_low], {made}"), "`x_low` is a column that the score `x` makes");
     check("scores: [x], outputs: { scores: { format: jsonl, columns: { x: int } } }", "`scores` is the table that");
 }

@@ -134,3 +134,46 @@ fn servers_are_named_where_they_answer() {
     let plan = project.ok(&["plan", "p.yaml"]).stdout;
     assert!(plan.contains("[server gpu-box:8000, model llama]") && plan.contains("[2 gpu]"), "{plan}");
 }
+
+#[test]
+fn a_run_does_not_begin_what_cannot_end() {
+    let pipeline = "pipeline: p
+stages:
+  first:
+    kind: command
+    params: { shell: 'date > first; echo x > \"$PIPE_OUTPUT_rows/x\"', outputs: { rows: { format: files } } }
+  second: { kind: table, params: { path: data/rows.jsonl } }
+  third: { kind: command, params: { argv: [no-such-program], outputs: { rows: { format: files } } } }
+";
+    let project = TestEnvironment::with(&[("p.yaml", pipeline), ("data/row.jsonl", "{\"a\": 1}\n")]);
+    let refused = project.pipe(&["run", "p.yaml"]);
+    assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+    assert!(!project.file("first").exists(), "nothing was computed: {}", refused.stderr);
+    for expect in ["second cannot run", "did you mean `row.jsonl`", "third cannot run", "no-such-program", "2 stages"] {
+        assert!(refused.stderr.contains(expect), "{expect}: {}", refused.stderr);
+    }
+    let told = project.pipe(&["run", "p.yaml", "--format", "json"]);
+    let events: Vec<serde_json::Value> = told.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let labels: Vec<&str> = events.iter().map(|event| event["node"]["label"].as_str().unwrap()).collect();
+    assert_eq!((told.code, labels), (Some(1), vec!["second", "third"]));
+    project.pipe(&["run", "p.yaml", "--keep-going"]);
+    assert!(project.file("first").exists());
+}
+
+#[test]
+fn what_an_earlier_stage_makes_is_not_missed_before_it() {
+    let pipeline = "pipeline: p
+stages:
+  build:
+    kind: command
+    params:
+      shell: 'echo \"echo hi > \\$1/x\" > tool; chmod +x tool; echo x > \"$PIPE_OUTPUT_done/x\"'
+      outputs: { done: { format: files } }
+  use:
+    kind: command
+    inputs: { done: build }
+    params: { argv: [sh, ./tool, \"{outputs.rows}\"], sources: [tool], outputs: { rows: { format: files } } }
+";
+    let project = TestEnvironment::with(&[("p.yaml", pipeline)]);
+    project.ok(&["run", "p.yaml"]);
+}

@@ -28,6 +28,21 @@ struct Known {
     hint: Option<String>,
 }
 
+/// An error in a line, with what to do about it.
+pub(super) fn told(error: &StageError) -> String {
+    match error {
+        StageError::User { message, help: Some(help) } => format!("{message} ({help})"),
+        _ => causes(error).join(": "),
+    }
+}
+
+/// What a node would fail on.
+pub(super) struct Problem {
+    pub message: String,
+    /// Whether that is a file, or a program, outside the store.
+    pub of_files: bool,
+}
+
 /// Looks ahead, in the order of the graph.
 pub(super) struct Ahead<'a> {
     pipeline: &'a Pipeline,
@@ -69,7 +84,7 @@ impl<'a> Ahead<'a> {
 
     /// What a node that would run would fail on, as far as that can be told. To be asked of producers before their
     /// consumers.
-    pub(super) fn problem(&mut self, id: NodeId) -> Result<Option<String>, StoreError> {
+    pub(super) fn problem(&mut self, id: NodeId) -> Result<Option<Problem>, StoreError> {
         let node = &self.pipeline.graph[id];
         self.asked += 1;
         let previewed = if self.asked > LOOKS {
@@ -77,14 +92,11 @@ impl<'a> Ahead<'a> {
         } else {
             node.kind.preview(&node.params, &self.hasher.host(node))
         };
-        let told = |error: StageError| match &error {
-            StageError::User { message, help: Some(help) } => format!("{message} ({help})"),
-            _ => causes(&error).join(": "),
-        };
         let (mut preview, mut problem) = match previewed {
             Ok(preview) => (preview, None),
-            Err(error) => (Preview::default(), Some(told(error))),
+            Err(error) => (Preview::default(), Some(told(&error))),
         };
+        let of_files = problem.is_some();
         let gpus = Some(node.resources.gpu).filter(|gpus| *gpus > 0).map(|gpus| format!("{gpus} gpu"));
         if let Some(place) = gpus.or_else(|| preview.place.clone()) {
             self.places.insert(id, place);
@@ -104,7 +116,7 @@ impl<'a> Ahead<'a> {
             let arriving = inputs.iter().filter_map(|(port, known)| Some(((*port).to_owned(), all(known.as_ref()?))));
             match node.kind.follow(&node.params, &arriving.collect()) {
                 Ok(followed) => preview.columns.extend(followed.columns),
-                Err(error) => problem = Some(told(error)),
+                Err(error) => problem = Some(told(&error)),
             }
         }
         let outputs = node.outputs.iter().map(|output| {
@@ -130,7 +142,7 @@ impl<'a> Ahead<'a> {
             (!known.certain.is_empty()).then_some(known)
         });
         self.promised.insert(id, outputs.collect());
-        Ok(problem)
+        Ok(problem.map(|message| Problem { message, of_files }))
     }
 
     /// The first column that an input needs and cannot have.

@@ -6,14 +6,13 @@ use pipe_cache::{Digest, Store};
 use serde::Serialize;
 
 use super::{
-    ahead::Ahead,
+    ahead::{Ahead, told},
     estimate::Estimator,
     memo::{Memos, Remembered},
     survey::survey,
     why::{History, Verdict, explain},
 };
 use crate::{
-    context::causes,
     events::{Journal, Timings},
     execute::{RunError, RunOptions},
     keys::{SourceHasher, Standing},
@@ -51,6 +50,9 @@ pub struct PlanNode {
     /// What would happen.
     #[serde(flatten)]
     pub action: Action,
+    /// Whether it is files that keep it from running, and a stage that runs before it may make them.
+    #[serde(skip)]
+    pub may_pass: bool,
     /// Estimated seconds if it runs; `None` where there is no history.
     pub estimate: Option<f64>,
     /// If it runs: how many rows it makes (streams) or is given, where that is known.
@@ -133,11 +135,14 @@ pub fn plan(pipeline: &Pipeline, store: &Store, options: &RunOptions) -> Result<
     for id in pipeline.graph.node_indices().filter(|id| relevant[id.index()]) {
         let standing = &survey.nodes[id.index()];
         let mut action = planner.action(id, standing, selected.run[id.index()])?;
+        let mut of_files = matches!(action, Action::Error { .. });
         if matches!(action, Action::Run { .. } | Action::Pending { .. })
-            && let Some(message) = ahead.problem(id)?
+            && let Some(problem) = ahead.problem(id)?
         {
-            action = Action::Error { message };
+            of_files = problem.of_files;
+            action = Action::Error { message: problem.message };
         }
+        let may_pass = of_files && planner.follows_work(id);
         planner.actions[id.index()] = Some(action.clone());
         let runs = matches!(action, Action::Run { .. } | Action::Pending { .. });
         let remembered = if runs { memos.of(id)? } else { None };
@@ -153,6 +158,7 @@ pub fn plan(pipeline: &Pipeline, store: &Store, options: &RunOptions) -> Result<
             kind: node.kind.name().to_owned(),
             variants: node.placements.iter().map(|&(v, _)| pipeline.variants[v as usize].name.clone()).collect(),
             action,
+            may_pass,
             estimate,
             rows: estimator.rows(id).filter(|_| runs),
             remembered,
@@ -172,11 +178,18 @@ struct Planner<'a> {
 }
 
 impl Planner<'_> {
+    /// Whether anything that the node stands on would run before it.
+    fn follows_work(&self, id: NodeId) -> bool {
+        let upstream = self.pipeline.upstream([id]);
+        let runs = |at: usize| matches!(self.actions[at], Some(Action::Run { .. } | Action::Pending { .. }));
+        (0..id.index()).any(|at| upstream[at] && runs(at))
+    }
+
     fn action(&mut self, id: NodeId, standing: &Standing, selected: bool) -> Result<Action, RunError> {
         Ok(match standing {
             Standing::Hit(entry) => Action::Hit { key: entry.key },
             _ if !selected => Action::NotSelected,
-            Standing::Unreadable(error) => Action::Error { message: causes(&**error).join(": ") },
+            Standing::Unreadable(error) => Action::Error { message: told(error) },
             Standing::Pending { on, .. } => {
                 let stuck = |p: &&NodeId| {
                     let action = self.actions[p.index()].as_ref();

@@ -205,8 +205,19 @@ fn unused(
         .map(|(name, def)| (name, def.span))
         .filter(|(name, _)| !reported.contains(name.as_str()))
         .collect();
-    // Whoever misspells a variable gets the default of the one that was meant: that is no matter for a warning.
-    let known = || vars.defs.keys().map(String::as_str).filter(|name| is_used(name));
+    let warning = |message: String| Diagnostic::warning("vars::unused", message);
+    if unused.len() > MAX_UNUSED {
+        let mut all = warning(format!("nothing uses {} of the variables", unused.len()));
+        for (_, span) in unused.iter().take(MAX_UNUSED) {
+            all = all.at(*span, "unused");
+        }
+        warnings.push(all.help("use them in stages, or remove them"));
+        return;
+    }
+    // Whoever misspells a variable of an included file gets its default instead: that is no matter for a warning. One
+    // that this file sets itself was not meant.
+    let is_set_here = |name: &str| spec.vars.get(name).is_some_and(|def| def.span.text == TextId::default());
+    let known = || vars.defs.keys().map(String::as_str).filter(|name| is_used(name) && !is_set_here(name));
     let (misspelt, unused): (Vec<_>, Vec<_>) = unused
         .into_iter()
         .map(|(name, span)| (name, span, did_you_mean(name, known())))
@@ -217,15 +228,6 @@ fn unused(
         Some(Diagnostic::error("vars::misspelt", message).at(span, "unused").help(help))
     }));
     let unused: Vec<(&String, Span)> = unused.into_iter().map(|(name, span, _)| (name, span)).collect();
-    let warning = |message: String| Diagnostic::warning("vars::unused", message);
-    if unused.len() > MAX_UNUSED {
-        let mut all = warning(format!("nothing uses {} of the variables", unused.len()));
-        for (_, span) in unused.iter().take(MAX_UNUSED) {
-            all = all.at(*span, "unused");
-        }
-        warnings.push(all.help("use them in stages, or remove them"));
-        return;
-    }
     warnings.extend(unused.into_iter().map(|(name, span)| {
         warning(format!("nothing uses the variable `{name}`"))
             .at(span, "unused")

@@ -106,3 +106,17 @@ fn unused_variables_of_included_files_are_no_warning() {
     assert_eq!(warnings.to_string(), "p.yaml:3:3: nothing uses 20000 of the variables");
     assert_eq!(warnings.items[0].places.len(), 10);
 }
+
+/// A misspelt variable of an included file leaves that one's default in place: that is said as a mistake. Near names
+/// that a file gives its own variables are none.
+#[test]
+fn a_variable_that_is_misspelt_is_no_warning() {
+    let shared = BASE.replace("n: 3", "n_synthetic: 3").replace("${n}", "${n_synthetic}");
+    let check = |main: &str| resolve_files(&[("p.yaml", main), ("shared.yaml", &shared)], &[]);
+    let wrong = check("pipeline: p\ninclude: shared.yaml\nvars: { n_synthetik: 100 }\nstages: {}\n");
+    let problems = wrong.err().map(|problems| problems.to_string()).unwrap_or_default();
+    assert!(problems.contains("nothing uses the variable `n_synthetik`; did you mean `n_synthetic`?"), "{problems}");
+    let near = "pipeline: p\ninclude: shared.yaml\nvars: { n_synthetic: 3, n_synthetics: 100 }\nstages: {}\n";
+    let warnings = check(near).unwrap_or_else(|p| panic!("{p}")).warnings;
+    assert_eq!(warnings.to_string(), "p.yaml:3:25: nothing uses the variable `n_synthetics`");
+}

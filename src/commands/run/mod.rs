@@ -54,7 +54,7 @@ fn once(global: &cli::Global, args: cli::Run, pipeline: &Pipeline, cancel: Cance
         ..options(&args.limits)
     };
     if !args.keep_going {
-        foreseen::check(pipeline, &store, &options)?;
+        foreseen::check(pipeline, &store, &options, args.format)?;
     }
     let mut reporter = reporter(global, args.format);
     let mut curves =

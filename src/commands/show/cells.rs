@@ -98,7 +98,7 @@ pub(super) fn write_rows(
     for row in 0..batch.num_rows() {
         writeln!(out, "\n{}", paint(format!("row {row}"), style::DIM, color))?;
         for ((name, format), column) in names.iter().zip(&formats).zip(batch.columns()) {
-            let name = format!("{name:width$}");
+            let name = format!("{name}{}", " ".repeat(width - name.width()));
             let text = format.value(row).to_string();
             let text = if column.data_type() == &DataType::Float64 { rounded(&text) } else { text };
             let lines = if wrap { wrapped(&text, room) } else { vec![clip(&text, room)] };

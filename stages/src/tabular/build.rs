@@ -285,7 +285,7 @@ fn read_fields<'de, A: MapAccess<'de>>(
             Slot::Unknown(_) if skip_unknown => {
                 map.next_value::<IgnoredAny>()?;
             }
-            Slot::Unknown(name) => return Err(A::Error::custom(format!("undeclared field `{name}`"))),
+            Slot::Unknown(name) => return Err(A::Error::custom(format!("{} `{name}`", super::json::UNDECLARED))),
         }
     }
     object.end(true);

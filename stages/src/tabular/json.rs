@@ -16,6 +16,8 @@ use super::{
     row_format::{Built, RowFormat},
 };
 
+/// How the message begins about a field that is none of the columns.
+pub(super) const UNDECLARED: &str = "undeclared field";
 /// Large enough to keep cores busy, small enough to stay in cache and to spread over threads.
 const BLOCK_SIZE: usize = 4 << 20;
 /// Rows of a document that are built together.
@@ -144,7 +146,8 @@ pub fn declared_rows(rows: &[&str], types: &Columns) -> Result<RecordBatch, (usi
         let mut json = serde_json::Deserializer::from_str(text);
         if let Err(error) = builder.push(&mut json).and_then(|()| json.end()) {
             let message = message(text, &error);
-            let column = builder.current_column().filter(|_| error.is_data());
+            let is_undeclared = message.starts_with(UNDECLARED);
+            let column = builder.current_column().filter(|_| error.is_data() && !is_undeclared);
             return Err((at, column.map_or_else(|| message.clone(), |name| format!("column `{name}`: {message}"))));
         }
         if let Some(lost) = lost_number(text, &options) {

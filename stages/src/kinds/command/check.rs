@@ -145,6 +145,9 @@ fn scored(params: &CommandParams) -> Vec<ParamProblem> {
             let message = format!("`{score}` is not declared as a number");
             let help = format!("declare it: `outputs: {{ {output}: {{ columns: {{ {score}: float }} }} }}`");
             problem(format!("/scores/{i}"), message, help);
+        } else if let Some(other) = params.scores.iter().find(|other| scores::is_made_of(score, other)) {
+            let message = format!("`{score}` is a column that the score `{other}` makes in the table of scores");
+            problem(format!("/scores/{i}"), message, "give it another name".into());
         } else if scores::RESERVED.contains(&score.as_str()) {
             let message = format!("`{score}` is a column of every table of scores");
             problem(format!("/scores/{i}"), message, "give it another name".into());

@@ -35,13 +35,15 @@ use super::{
 };
 use crate::{
     rows::yields::Yield,
-    tabular::{Columns, arrow_schema},
+    tabular::{Columns, arrow_schema, not_finite},
 };
 
 /// The input whose rows the program is given.
 pub(super) const ROWS: &str = "rows";
 /// Rows that are written out at a time.
 const ROWS_AT_ONCE: usize = 256;
+/// Rows that a program is given if nothing is said: those of one that dies are asked again.
+const BATCH: usize = 1_000;
 /// What is kept of a row by a program that prints no column.
 const KEPT: &str = "kept";
 
@@ -94,7 +96,8 @@ impl Asker<'_> {
     /// All of them, in portions, by as many programs at a time as the parameters say.
     fn ask_all(&self, pending: &PendingRows<'_>, sink: &RowSink<'_>) -> Result<(), StageError> {
         let programs = self.params.processes.unwrap_or(1).clamp(1, pending.len().max(1));
-        let portion = self.params.batch.unwrap_or_else(|| pending.len().div_ceil(programs)).max(1);
+        let share = pending.len().div_ceil(programs);
+        let portion = self.params.batch.unwrap_or_else(|| share.min(BATCH)).max(1);
         let starts = Mutex::new((0..pending.len()).step_by(portion));
         let failed = Mutex::new(None);
         let work = |number: usize| {
@@ -134,19 +137,24 @@ impl Asker<'_> {
         let mut program = program::program(self.params, self.cx, &paths, threads)?;
         program.stdin(Stdio::piped()).stdout(Stdio::piped());
         let talk =
-            Talk { rows: rows.clone(), wrong: Mutex::new(None), over: AtomicBool::new(false), told: Mutex::new(None) };
+            Talk { rows: rows.clone(), wrong: Mutex::new(None), over: AtomicBool::new(false), last: Mutex::new(None) };
+        let mut answers = Answers::new(self.columns, pending, rows, sink)?;
+        let listening = Mutex::new(Some(&mut answers));
         let ended = thread::scope(|scope| {
-            let (talk, columns) = (&talk, self.columns);
+            let (talk, listening) = (&talk, &listening);
             let started = move |child: &mut Child| {
                 let (input, output) = (child.stdin.take(), child.stdout.take());
-                scope.spawn(move || talk.listen(output, Answers::new(columns, pending, talk.rows.clone(), sink)));
+                if let Some((output, answers)) = output.zip(listening.lock().take()) {
+                    scope.spawn(move || talk.listen(output, answers));
+                }
                 scope.spawn(move || talk.say(input, pending));
             };
             let given_up = || talk.over.load(Ordering::Relaxed) || failed.lock().is_some();
             let attendance = Attendance { started: Some(&started), given_up: Some(&given_up) };
             program::execute(&mut program, self.cx, vec![scratch], &attendance)
         });
-        talk.outcome(ended)
+        talk.outcome(ended)?;
+        answers.finish()
     }
 }
 
@@ -156,8 +164,8 @@ struct Talk {
     /// Why it was given up.
     wrong: Mutex<Option<StageError>>,
     over: AtomicBool,
-    /// When the program has said all: how many rows it answered, or what is wrong with its last words.
-    told: Mutex<Option<Result<usize, StageError>>>,
+    /// What is wrong with the last words of the program, if they were cut off.
+    last: Mutex<Option<StageError>>,
 }
 
 impl Talk {
@@ -190,10 +198,9 @@ impl Talk {
     }
 
     /// Reads what the program prints.
-    fn listen(&self, output: Option<ChildStdout>, mut answers: Answers<'_, '_>) {
-        let Some(output) = output else { return };
+    fn listen(&self, output: ChildStdout, answers: &mut Answers<'_, '_>) {
         match answers.read(output) {
-            Ok(told) => *self.told.lock() = Some(told),
+            Ok(last) => *self.last.lock() = last.err(),
             Err(error) => self.give_up(error),
         }
     }
@@ -207,18 +214,18 @@ impl Talk {
             return Err(wrong);
         }
         ended?;
-        let told = self.told.into_inner().ok_or_else(|| StageError::contract("nobody listened to the program"))??;
-        if told < self.rows.len() {
-            let message = format!("the program ended well and answered {told} of {} rows", self.rows.len());
-            return Err(StageError::user_help(message, "it must print one line for each row: `null` drops it"));
-        }
-        Ok(())
+        self.last.into_inner().map_or(Ok(()), Err)
     }
 }
 
 /// Rows as JSON lines.
 fn written(batch: &RecordBatch) -> Result<Vec<u8>, StageError> {
     let mut lines = Vec::new();
+    if let Some((column, row)) = not_finite(batch) {
+        let of = answers::ids(batch)?.swap_remove(row).map_or_else(String::new, |id| format!(" of the row `{id}`"));
+        let message = format!("`{column}`{of} is not finite, and JSON has no word for that");
+        return Err(StageError::user_help(message, "leave the column out, or the row: `kind: select`"));
+    }
     handover::write_lines(&mut lines, [Ok(batch.clone())]).map_err(|error| error.of_input(ROWS, "JSON Lines"))?;
     Ok(lines)
 }

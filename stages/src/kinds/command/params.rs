@@ -26,13 +26,16 @@ use crate::tabular::ColumnType;
 /// program sees `env`, `pass_env`, and what every program needs (PATH, HOME, LANG, TMPDIR and the like), so
 /// that a result does not depend on variables that nobody declared.
 ///
-/// With `rows: each` it is a program for rows, and computes none again: those of the input `rows` come by standard input, one JSON object per
-/// line, and for each it prints one line to standard output, in their order: an object, whose columns are put beside
-/// the row's own (or in their place, where they have their names); `null`, which drops the row; or a list of objects, for
-/// several rows. A filter prints `{}` or `null`. All columns that it prints are declared under `columns`. What it says
-/// of a row is kept as soon as it is printed: a killed stage goes on where it was, and a table that grows costs its new
-/// rows only. That must depend on the row alone, the other inputs and the parameters: not on the rows before it.
-/// Messages go to standard error.
+/// With `rows: each` it is a program for rows, and computes none again: those of the input `rows` come by standard
+/// input, one JSON object per line, and for each it prints one line to standard output, in their order: an object,
+/// whose columns are put beside the row's own (or in their place, where they have their names); `null`, which drops
+/// the row; or a list of objects, for several rows. A filter prints `{}` or `null`. All columns that it prints are
+/// declared under `columns`; messages go to standard error. What it says of a row must depend on the row alone, the
+/// other inputs and the parameters: not on the rows before it. A table that grows costs its new rows only.
+///
+/// Answers are kept when a program has ended well after its `batch` of rows, and has printed one line for each. If it
+/// repeats the row's `id` in an object, that answer and those before it are kept at once, also if the program is
+/// killed later, and a line that is missing is noticed at the next.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CommandParams {
@@ -49,8 +52,8 @@ pub struct CommandParams {
     /// What the program is given: tables as a whole, or the rows of the input `rows` one by one.
     #[serde(default, skip_serializing_if = "Rows::is_all")]
     pub rows: Rows,
-    /// For `rows: each`: how many rows a program is given before it is started anew; all when left out. For programs
-    /// that answer when their input ends, as pandas does: what is printed is kept.
+    /// For `rows: each`: how many rows a program is given before it is started anew; 1,000 when left out. More for one
+    /// that takes long to start.
     #[serde(default)]
     #[schemars(range(min = 1), extend("x-operational" = true))]
     pub batch: Option<usize>,

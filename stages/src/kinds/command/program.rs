@@ -153,7 +153,7 @@ pub(super) fn execute(
     };
     let tail = tail(log, start);
     let message = if tail.is_empty() {
-        format!("the program printed nothing; {status}")
+        format!("the program said nothing of it; {status}")
     } else {
         format!("{status}; it printed:\n{tail}")
     };

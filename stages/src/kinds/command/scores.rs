@@ -4,6 +4,7 @@ use arrow::{
     array::{Array, AsArray, RecordBatch},
     compute::cast,
     datatypes::{DataType, Float64Type},
+    util::display::{ArrayFormatter, FormatOptions},
 };
 use pipe_engine::{context::StageContext, kind::StageError};
 
@@ -15,6 +16,12 @@ use crate::{
 
 /// Columns of the tables of scores that no score may be called.
 pub(super) const RESERVED: [&str; 3] = ["task", "n", "signature"];
+
+/// Whether a name is that of a column which tables of scores have beside the mean of another score.
+pub(super) fn is_made_of(name: &str, score: &str) -> bool {
+    let rest = name.strip_prefix(score);
+    rest.is_some_and(|rest| matches!(rest, "_n" | "_stderr" | "_low" | "_high"))
+}
 
 /// Whether values of a type can be scores.
 pub(super) fn is_number(column: &ColumnType) -> bool {
@@ -65,9 +72,13 @@ impl Scored {
             }
             values.extend(numbers.iter());
         }
-        let tasks = batch.column_by_name("task").and_then(|column| column.as_string_opt::<i32>());
-        match tasks {
-            Some(tasks) => self.tasks.extend(tasks.iter().map(|task| task.map(str::to_owned))),
+        match batch.column_by_name("task") {
+            Some(tasks) => {
+                let options = FormatOptions::default();
+                let shown = ArrayFormatter::try_new(tasks, &options).map_err(|e| StageError::other("read tasks", e))?;
+                let task = |row: usize| tasks.is_valid(row).then(|| shown.value(row).to_string());
+                self.tasks.extend((0..tasks.len()).map(task));
+            }
             None => self.tasks.resize(before + batch.num_rows(), None),
         }
         Ok(())
@@ -80,11 +91,13 @@ impl Scored {
         }
         for (name, values) in &self.metrics {
             let without = values.iter().filter(|value| value.is_none()).count();
-            if without == values.len() {
+            if values.is_empty() {
+                cx.warn(format!("there are no rows, and so no `{name}`"));
+            } else if without == values.len() {
                 let help = "a mean needs a row with a number";
                 return Err(StageError::user_help(format!("no row has the score `{name}`"), help));
             }
-            if without > 0 {
+            if without > 0 && without < values.len() {
                 cx.counter("rows_without_score", without as u64);
                 cx.warn(format!(
                     "{without} of {} rows have no `{name}`, which is the mean of the others",

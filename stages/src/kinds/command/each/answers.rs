@@ -1,12 +1,16 @@
 //! What a program prints, line by line.
 
 use std::{
+    collections::BTreeMap,
     io::{BufRead, BufReader, Read},
     ops::Range,
     sync::Arc,
 };
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
+use arrow::{
+    array::{Array, ArrayRef, BooleanArray, RecordBatch},
+    util::display::{ArrayFormatter, FormatOptions},
+};
 use pipe_engine::{
     context::{PendingRows, RowSink},
     diag,
@@ -17,7 +21,9 @@ use serde_json::value::RawValue;
 use super::KEPT;
 use crate::tabular::{self, Columns};
 
-/// Lines that are handed over at a time, at most; fewer where the program pauses.
+/// What a row is called.
+const ID: &str = "id";
+/// Lines that are handed over at a time, at most.
 const LINES_AT_ONCE: usize = 512;
 /// The longest line that is read: a program that prints without end must not fill the memory.
 const LONGEST_LINE: u64 = 64 << 20;
@@ -25,48 +31,58 @@ const LONGEST_LINE: u64 = 64 << 20;
 const SHOWN: usize = 60;
 
 /// Takes lines and hands over rows.
+///
+/// Lines say by their order alone which rows they are about. A program that leaves one out, or prints one too many,
+/// would have every later row answered by another's line; so lines wait until it is known that as many were printed as
+/// rows were read: at the end of a program that ended well, or at a line that repeats the `id` of its row.
 pub(super) struct Answers<'a, 's> {
     columns: &'a Columns,
-    pending: &'a PendingRows<'a>,
     rows: Range<usize>,
+    /// What the rows are called.
+    ids: Vec<Option<String>>,
     sink: &'a RowSink<'s>,
-    /// Lines that were read, and those of them that were not handed over yet.
+    /// Lines that were read, and those of them that wait.
     read: usize,
-    waiting: Vec<String>,
+    waiting: Vec<Line>,
+}
+
+/// A line that waits: the objects on it.
+struct Line {
+    text: String,
+    objects: Vec<String>,
 }
 
 impl<'a, 's> Answers<'a, 's> {
     /// To those rows.
     pub(super) fn new(
         columns: &'a Columns,
-        pending: &'a PendingRows<'a>,
+        pending: &PendingRows<'_>,
         rows: Range<usize>,
         sink: &'a RowSink<'s>,
-    ) -> Self {
-        Self { columns, pending, rows, sink, read: 0, waiting: Vec::new() }
+    ) -> Result<Self, StageError> {
+        let ids = ids(&pending.slice(rows.clone())?)?;
+        Ok(Self { columns, rows, ids, sink, read: 0, waiting: Vec::new() })
     }
 
-    /// Reads to the end. What was printed before a mistake is handed over.
+    /// Reads to the end. What is known to be right is handed over meanwhile; the rest by [`Self::finish`].
     ///
     /// # Errors
     /// A line is no answer, or one too many. Inside: the last line is none, and has no end, as happens when a program
-    /// dies; else the number of answers.
-    pub(super) fn read(&mut self, output: impl Read) -> Result<Result<usize, StageError>, StageError> {
+    /// dies.
+    pub(super) fn read(&mut self, output: impl Read) -> Result<Result<(), StageError>, StageError> {
         let mut output = BufReader::with_capacity(1 << 16, output);
         loop {
             let mut line = Vec::new();
             let read = (&mut output).take(LONGEST_LINE).read_until(b'\n', &mut line);
             read.map_err(|e| StageError::other("read what the program prints", e))?;
             if line.is_empty() {
-                self.hand_over()?;
-                return Ok(Ok(self.read));
+                return Ok(Ok(()));
             }
             let is_whole = line.pop_if(|last| *last == b'\n').is_some();
             if line.len() as u64 >= LONGEST_LINE {
                 return Err(self.wrong(self.read, &format!("is longer than {} MiB", LONGEST_LINE >> 20), None));
             }
             if self.read == self.rows.len() {
-                self.hand_over()?;
                 let text = String::from_utf8_lossy(&line);
                 let message = format!("the program prints more than its {} rows: `{}`", self.rows.len(), shown(&text));
                 return Err(StageError::user_help(message, PROTOCOL));
@@ -75,57 +91,75 @@ impl<'a, 's> Answers<'a, 's> {
             let Ok(text) = String::from_utf8(line) else {
                 return Err(self.wrong(self.read - 1, "is not UTF-8", Some(PROTOCOL)));
             };
-            self.waiting.push(text);
-            if !is_whole {
-                return Ok(self.hand_over().map(|()| self.read));
-            }
-            if self.waiting.len() >= LINES_AT_ONCE || output.buffer().is_empty() {
-                self.hand_over()?;
+            match self.take(text) {
+                Ok(true) => self.hand_over()?,
+                Ok(false) => {}
+                Err(error) if is_whole => return Err(error),
+                Err(error) => return Ok(Err(error)),
             }
         }
     }
 
-    /// Hands over what is waiting.
+    /// Hands over what waits, when the program has ended well.
+    ///
+    /// # Errors
+    /// It answered fewer rows than it was given.
+    pub(super) fn finish(mut self) -> Result<(), StageError> {
+        if self.read < self.rows.len() {
+            let message = format!("the program ended well and answered {} of {} rows", self.read, self.rows.len());
+            return Err(StageError::user_help(message, "it must print one line for each row: `null` drops it"));
+        }
+        self.hand_over()
+    }
+
+    /// Takes a line; whether it repeats its row's `id`, and so tells that no line is missing before it.
+    fn take(&mut self, text: String) -> Result<bool, StageError> {
+        let at = self.read - 1;
+        let says = |this: &Self, message: &str, help| {
+            Err(this.wrong(at, &format!("says `{}`: {message}", shown(&text)), Some(help)))
+        };
+        let found = match objects_of(&text) {
+            Ok(found) => found,
+            Err(message) => return says(self, &message, PROTOCOL),
+        };
+        let (mut objects, mut repeats) = (Vec::with_capacity(found.len()), false);
+        for object in found {
+            let (object, id) = match if self.columns.contains_key(ID) { Ok(None) } else { without_id(object) } {
+                Ok(Some((object, id))) => (object, Some(id)),
+                Ok(None) => (object.to_owned(), None),
+                Err(error) => return says(self, &format!("that is no JSON ({error})"), PROTOCOL),
+            };
+            if let (Some(id), Some(own)) = (id, &self.ids[at]) {
+                if id != *own {
+                    let message = format!("that is about `{}`: a line is missing, or one too many", shown(&id));
+                    return says(self, &message, PROTOCOL);
+                }
+                repeats = true;
+            }
+            objects.push(object);
+        }
+        let texts: Vec<&str> = objects.iter().map(String::as_str).collect();
+        if let Err((_, message)) = tabular::declared_rows(&texts, self.columns) {
+            return says(self, &message, DECLARED);
+        }
+        self.waiting.push(Line { text, objects });
+        Ok(repeats)
+    }
+
     fn hand_over(&mut self) -> Result<(), StageError> {
         let lines = std::mem::take(&mut self.waiting);
-        let first = self.read - lines.len();
-        let (mut counts, mut objects) = (Vec::with_capacity(lines.len()), Vec::with_capacity(lines.len()));
-        let mut wrong = None;
-        for (at, line) in lines.iter().enumerate() {
-            match objects_of(line) {
-                Ok(found) => {
-                    counts.push(found.len() as u32);
-                    objects.extend(found.into_iter().map(|object| (at, object)));
-                }
-                Err(message) => {
-                    wrong = Some((at, message, PROTOCOL));
-                    break;
-                }
-            }
-        }
-        let batch = loop {
-            let texts: Vec<&str> = objects.iter().map(|(_, object)| *object).collect();
-            match tabular::declared_rows(&texts, self.columns) {
-                Ok(batch) => break batch,
-                Err((number, message)) => {
-                    // Those before it are good.
-                    let at = objects[number].0;
-                    wrong = Some((at, message, DECLARED));
-                    objects.retain(|(line, _)| *line < at);
-                    counts.truncate(at);
-                }
-            }
-        };
-        if !counts.is_empty() {
-            let rows: Vec<usize> = (first..first + counts.len()).map(|row| self.rows.start + row).collect();
+        let first = self.rows.start + self.read - lines.len();
+        for (number, lines) in lines.chunks(LINES_AT_ONCE).enumerate() {
+            let texts: Vec<&str> = lines.iter().flat_map(|line| &line.objects).map(String::as_str).collect();
+            let batch = tabular::declared_rows(&texts, self.columns).map_err(|(_, message)| {
+                StageError::contract(format!("`{}` was read, and now: {message}", lines[0].text))
+            })?;
+            let counts: Vec<u32> = lines.iter().map(|line| line.objects.len() as u32).collect();
+            let start = first + number * LINES_AT_ONCE;
+            let rows: Vec<usize> = (start..start + lines.len()).collect();
             self.sink.emit_many(&rows, &counts, &self.kept(batch)?)?;
         }
-        match wrong {
-            Some((at, message, help)) => {
-                Err(self.wrong(first + at, &format!("says `{}`: {message}", shown(&lines[at])), Some(help)))
-            }
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     fn kept(&self, batch: RecordBatch) -> Result<RecordBatch, StageError> {
@@ -138,14 +172,27 @@ impl<'a, 's> Answers<'a, 's> {
     }
 
     fn wrong(&self, line: usize, what: &str, help: Option<&str>) -> StageError {
-        let id = || {
-            let row = self.pending.slice(self.rows.start + line..self.rows.start + line + 1).ok()?;
-            let ids = row.column_by_name("id")?.as_string_opt::<i32>()?;
-            ids.is_valid(0).then(|| format!(", about the row `{}`,", shown(ids.value(0))))
-        };
-        let message = format!("line {} of what the program prints{} {what}", line + 1, id().unwrap_or_default());
+        let about = self.ids.get(line).and_then(Option::as_ref);
+        let about = about.map_or_else(String::new, |id| format!(", about the row `{}`,", shown(id)));
+        let message = format!("line {} of what the program prints{about} {what}", line + 1);
         StageError::User { message, help: help.map(str::to_owned) }
     }
+}
+
+/// What the rows of a table are called, where it has an `id`.
+pub(super) fn ids(rows: &RecordBatch) -> Result<Vec<Option<String>>, StageError> {
+    let Some(column) = rows.column_by_name(ID) else { return Ok(vec![None; rows.num_rows()]) };
+    let options = FormatOptions::default();
+    let shown = ArrayFormatter::try_new(column, &options).map_err(|e| StageError::other("read the ids of rows", e))?;
+    Ok((0..column.len()).map(|row| column.is_valid(row).then(|| shown.value(row).to_string())).collect())
+}
+
+/// An object without its `id`, and that; `None` if it has none.
+fn without_id(object: &str) -> Result<Option<(String, String)>, serde_json::Error> {
+    let mut fields: BTreeMap<String, &RawValue> = serde_json::from_str(object)?;
+    let Some(id) = fields.remove(ID) else { return Ok(None) };
+    let id = serde_json::from_str::<String>(id.get()).unwrap_or_else(|_| id.get().to_owned());
+    Ok(Some((serde_json::to_string(&fields)?, id)))
 }
 
 const PROTOCOL: &str = "print one line of JSON for each row: an object, `null` to drop the row, or a list of objects; \
@@ -178,6 +225,14 @@ fn shown(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_is_told_from_what_is_said() {
+        let (rest, id) = without_id(r#"{"x": 1.50, "id": "r\u0031", "y": [1]}"#).unwrap().unwrap();
+        assert_eq!((rest.as_str(), id.as_str()), (r#"{"x":1.50,"y":[1]}"#, "r1"));
+        assert_eq!(without_id(r#"{"id": 17}"#).unwrap().unwrap(), ("{}".to_owned(), "17".to_owned()));
+        assert!(without_id(r#"{"x": {"id": 1}}"#).unwrap().is_none());
+    }
 
     #[test]
     fn lines_are_objects_lists_of_objects_or_null() {
