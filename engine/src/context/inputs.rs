@@ -140,6 +140,12 @@ impl StageContext {
         })
     }
 
+    /// What is connected to a port: one artifact, or one per variant, in the order of their rows. A variant without rows
+    /// is among them.
+    pub fn artifacts(&self, port: &str) -> &[InputArtifact] {
+        self.connected(port).map_or(&[], |input| &input.artifacts)
+    }
+
     /// The table at a port.
     pub fn table(&self, port: &str) -> Result<TableInput, StageError> {
         self.optional_table(port)?.ok_or_else(|| not_connected(port))

@@ -5,7 +5,8 @@
 //! - named by `only`, if it is given;
 //! - and downstream of (or named by) one of `from`, if it is given;
 //! - and upstream of (or named by) one of `until`, if it is given;
-//! - and part of one of `variants`, if it is given.
+//! - and part of one of `variants`, if it is given. What gathers other variants, too, needs more than these, and is
+//!   left out with all that stands on it.
 //!
 //! Each of these has to have something that is selected: `--only b --until a` is refused where `b` does not lead to
 //! `a`.
@@ -92,7 +93,14 @@ impl Selection {
         if !self.variants.is_empty() {
             let found =
                 self.variants.iter().map(|name| nodes_of_variant(pipeline, name)).collect::<Result<Vec<_>, _>>()?;
-            let within = mark(pipeline, found.concat());
+            let mut within = mark(pipeline, found.concat());
+            let needs_others = |id: &NodeId| {
+                let gathered = pipeline.graph[*id].inputs.iter().filter(|input| input.gather);
+                gathered.flat_map(|input| &input.edges).any(|edge| !within[edge.node.index()])
+            };
+            let gathering = pipeline.graph.node_indices().filter(needs_others).collect();
+            let left_out = pipeline.downstream(gathering);
+            within.iter_mut().zip(left_out).for_each(|(within, left_out)| *within &= !left_out);
             limits.push(Limit { flag: "--variant", names: &self.variants, reach: mark, within });
         }
         let run: Vec<bool> = (0..n).map(|node| limits.iter().all(|limit| limit.within[node])).collect();

@@ -371,6 +371,10 @@ stages:
     assert_eq!(check(between, &["b@baseline", "c@baseline"], &["a"]), ok);
     let variant = Selection { variants: names(&["m=y"]), until: names(&["c"]), ..Selection::default() };
     assert_eq!(check(variant, &["a", "b@m=y", "c@m=y"], &[]), ok);
+    let variant = Selection { variants: names(&["m=y"]), ..Selection::default() };
+    assert_eq!(check(variant, &["a", "b@m=y", "c@m=y"], &[]), ok, "`d` gathers the baseline, too, and is left out");
+    let both = Selection { variants: names(&["m=y", "baseline"]), ..Selection::default() };
+    assert_eq!(check(both, &["a", "b@baseline", "b@m=y", "c@baseline", "c@m=y", "d"], &[]), ok);
     let force = Selection { force: names(&["b@baseline"]), ..Selection::default() };
     assert_eq!(check(force, &["b@baseline"], &["d"]), ok, "the same rows again: nothing below runs");
     let force_all = Selection { force_all: true, until: names(&["a"]), ..Selection::default() };

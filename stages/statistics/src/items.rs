@@ -29,8 +29,10 @@ pub enum Interval {
 pub struct Bootstrap {
     /// Of the interval.
     pub confidence: f64,
-    /// Resamples of the interval, and sign flips of the test.
+    /// Resamples of the interval, and of the test of equivalence.
     pub resamples: usize,
+    /// Sign flips of the test, which cost a tenth of as many resamples.
+    pub flips: usize,
     /// Which interval.
     pub interval: Interval,
     /// Of all random numbers; the name of the question is the other part.
@@ -39,7 +41,7 @@ pub struct Bootstrap {
 
 impl Default for Bootstrap {
     fn default() -> Self {
-        Self { confidence: 0.95, resamples: 10_000, interval: Interval::default(), seed: 0 }
+        Self { confidence: 0.95, resamples: 10_000, flips: 10_000, interval: Interval::default(), seed: 0 }
     }
 }
 
@@ -132,7 +134,7 @@ pub fn over_items(
     let (k, n) = (grouped.sums.len(), items as f64);
     let difference = differences.iter().sum::<f64>() / n;
     let resamples = how.resamples.max(1);
-    let flips = sign_flips(&grouped.sums, resamples, source);
+    let flips = sign_flips(&grouped.sums, how.flips.max(1), source);
     let improved = differences.iter().filter(|difference| **difference > 0.0).count();
     let regressed = differences.iter().filter(|difference| **difference < 0.0).count();
     let (standard_error, means) = if k < 2 {

@@ -187,7 +187,7 @@ fn bootstrap_intervals_and_sign_flips_are_scipys() {
     for case in cases(&goldens()["bootstrap"]) {
         let (sample, error) = (numbers(&case["sample"]), number(&case["standard_error"]));
         for (interval, name) in [(Interval::Percentile, "percentile"), (Interval::Bca, "bca")] {
-            let how = Bootstrap { resamples: 200_000, interval, ..Bootstrap::default() };
+            let how = Bootstrap { resamples: 200_000, flips: 200_000, interval, ..Bootstrap::default() };
             let found = over_items(&sample, None, &how, "golden").unwrap().unwrap();
             near(found.standard_error.unwrap(), error, 1e-12, name);
             let (low, high) = found.interval.unwrap();

@@ -159,7 +159,7 @@ fn equivalence_is_claimed_wrongly_in_five_in_a_hundred_studies_at_the_margin() {
         let claimed = share(1000, || {
             study += 1;
             let differences: Vec<f64> = (0..400).map(|_| effect + ITEM_SD * normal.next()).collect();
-            let how = Bootstrap { resamples: 499, ..Bootstrap::default() };
+            let how = Bootstrap { resamples: 499, flips: 499, ..Bootstrap::default() };
             let found = over_items(&differences, None, &how, &study.to_string()).unwrap().unwrap();
             found.equivalence(margin).unwrap() < 0.05
         });
@@ -172,7 +172,7 @@ fn equivalence_is_claimed_wrongly_in_five_in_a_hundred_studies_at_the_margin() {
 #[test]
 fn items_reject_five_in_a_hundred_pairs_of_equal_models() {
     for (items, most) in [(40, 0.12), (200, 0.08)] {
-        let how = Bootstrap { resamples: 499, ..Bootstrap::default() };
+        let how = Bootstrap { resamples: 499, flips: 499, ..Bootstrap::default() };
         let mut normal = Normal::new(&format!("equal models {items}"));
         let (mut study, mut outside) = (0, 0);
         let rejected = share(2000, || {

@@ -1,17 +1,21 @@
-//! Arms and their draws, read from tables of scored items.
+//! Arms and their draws: what is compared.
 
-use std::collections::{BTreeMap, HashMap};
-
-use arrow::{
-    array::{Array, AsArray, RecordBatch},
-    compute::cast,
-    datatypes::{DataType, Float64Type},
-    util::display::{ArrayFormatter, FormatOptions},
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
 };
-use pipe_cache::{Digest, row_digests};
+
+use pipe_cache::Digest;
 use pipe_engine::{context::StageContext, diag::one_of, kind::StageError};
 
-use super::params::CompareParams;
+use super::{
+    params::CompareParams,
+    scored::{self, Table},
+    signatures::Signatures,
+};
+
+/// What `task` says of all items together.
+const ALL: &str = "all";
 
 /// An arm: one input, at one combination of factors.
 #[derive(Debug, Clone)]
@@ -21,11 +25,11 @@ pub(super) struct Arm {
     /// Factors that arms differ by, with their levels as text.
     pub factors: BTreeMap<String, String>,
     /// By replicate; one without a name where there are none.
-    pub draws: BTreeMap<String, Draw>,
+    pub draws: BTreeMap<String, Arc<Draw>>,
 }
 
 /// The scored items of one variant.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Draw {
     /// Where each item stands.
     pub places: HashMap<String, usize>,
@@ -34,241 +38,150 @@ pub(super) struct Draw {
     pub clusters: Vec<Option<String>>,
     /// By metric, in the order of the metrics.
     pub scores: Vec<Vec<Option<f64>>>,
-    /// What the rows hold, to tell results that several variants share.
-    content: Vec<Digest>,
+    /// Of the table, to tell results that several variants share.
+    pub content: Digest,
 }
 
 /// All arms, the baseline first.
 #[derive(Debug)]
 pub(super) struct Arms {
     pub metrics: Vec<String>,
+    /// What exactly each of the metrics is, where that is known.
+    pub signatures: Vec<Option<String>>,
     pub arms: Vec<Arm>,
-}
-
-/// One input, with the columns that gathering added told from its own.
-struct Table {
-    input: String,
-    own: RecordBatch,
-    /// `variant`, `arm` and the factors.
-    gathered: Option<RecordBatch>,
+    /// The tasks that any item of any arm has.
+    pub tasks: Vec<String>,
+    /// Arms that are another one by another name, and why.
+    pub folded: Vec<(String, String)>,
 }
 
 impl Arms {
     /// Reads all inputs.
     pub(super) fn read(params: &CompareParams, cx: &StageContext) -> Result<Self, StageError> {
         let inputs: Vec<String> = cx.inputs().map(|(name, _)| name.to_owned()).collect();
-        let mut tables = Vec::with_capacity(inputs.len());
+        let (mut tables, mut signatures) = (Vec::with_capacity(inputs.len()), Signatures::default());
         for input in inputs {
-            let rows = cx.table(&input)?.read()?;
-            tables.push(Table::new(input, rows)?);
+            let table = cx.table(&input)?;
+            if Signatures::are_in(table.schema(), &params.item) {
+                signatures.read(&input, &table.read()?)?;
+            } else {
+                tables.push(Table::new(&input, &table.read()?, cx.artifacts(&input))?);
+            }
         }
-        let metrics = metrics(params, &tables)?;
-        let several = tables.len() > 1;
+        let metrics = scored::metrics(params, &tables)?;
         let mut arms = Vec::new();
+        let mut folded = Vec::new();
         for table in &tables {
-            let found = table.arms(params, &metrics)?;
-            arms.extend(found.into_iter().map(|arm| Arm {
-                name: match (several, arm.name.as_str()) {
-                    (false, _) => arm.name,
-                    (true, "" | "baseline") => arm.input.clone(),
-                    (true, name) => format!("{}@{name}", arm.input),
-                },
-                ..arm
-            }));
+            let found = table.arms(params, &metrics, tables.len() > 1)?;
+            arms.extend(fold(found, tables.len() > 1, &mut folded));
         }
-        let names: Vec<String> = arms.iter().map(|arm| arm.name.clone()).collect();
-        let first = match &params.baseline {
-            None => 0,
-            Some(wanted) => names.iter().position(|name| name == wanted).ok_or_else(|| StageError::User {
-                message: format!("there is no arm `{wanted}` to be the baseline"),
-                help: one_of(wanted, "the arms are", names.iter().map(String::as_str)),
-            })?,
-        };
         if arms.len() < 2 {
             return Err(StageError::user_help(
                 format!("there is {} to compare", if arms.is_empty() { "no arm" } else { "one arm" }),
                 "gather a stage over its variants (`predictions: scores[*]`), or connect several stages",
             ));
         }
+        let first = match &params.baseline {
+            None => 0,
+            Some(wanted) => arms.iter().position(|arm| arm.name == *wanted).ok_or_else(|| StageError::User {
+                message: format!("there is no arm `{wanted}` to be the baseline"),
+                help: one_of(wanted, "the arms are", arms.iter().map(|arm| &*arm.name)),
+            })?,
+        };
         let baseline = arms.remove(first);
         arms.insert(0, baseline);
-        Ok(Self { metrics, arms })
+        repeat_fixed(&mut arms);
+        let signatures = metrics.iter().map(|metric| signatures.of(metric)).collect();
+        let tasks = tasks(&arms);
+        Ok(Self { metrics, signatures, arms, tasks, folded })
+    }
+
+    /// The names of all draws.
+    pub(super) fn draws(&self) -> BTreeSet<&String> {
+        self.arms.iter().flat_map(|arm| arm.draws.keys()).collect()
+    }
+
+    /// How a task is called in tables. A task may be called like all of them.
+    pub(super) fn shown(&self, task: Option<&str>) -> String {
+        match task {
+            None => ALL.to_owned(),
+            Some(ALL) => format!("{ALL} (task)"),
+            Some(task) => task.to_owned(),
+        }
     }
 }
 
-/// The columns of scores, in the order asked for, or that of the first input.
-fn metrics(params: &CompareParams, tables: &[Table]) -> Result<Vec<String>, StageError> {
-    let is_score = |table: &Table, name: &str| {
-        table
-            .own
-            .column_by_name(name)
-            .is_some_and(|column| column.data_type().is_numeric() || column.data_type() == &DataType::Boolean)
-    };
-    for name in &params.metrics {
-        if let Some(table) = tables.iter().find(|table| !is_score(table, name)) {
-            let schema = table.own.schema();
-            let numbers = schema.fields().iter().filter(|f| is_score(table, f.name())).map(|f| f.name().as_str());
-            return Err(StageError::User {
-                message: format!("the input `{}` has no column of numbers `{name}`", table.input),
-                help: one_of(name, "columns of numbers are", numbers),
-            });
-        }
-    }
-    if !params.metrics.is_empty() {
-        return Ok(params.metrics.clone());
-    }
-    let Some(first) = tables.first() else { return Ok(Vec::new()) };
-    let is_fraction = |table: &Table, name: &str| {
-        table.own.column_by_name(name).is_some_and(|column| column.data_type().is_floating())
-    };
-    let schema = first.own.schema();
-    let all = schema.fields().iter().map(|field| field.name().clone());
-    let found: Vec<String> = all.filter(|name| tables.iter().all(|table| is_fraction(table, name))).collect();
-    if found.is_empty() {
-        let help = "name columns under `metrics`; `evaluate` gives them in its output `predictions`";
-        return Err(StageError::user_help("the inputs have no column of broken numbers in common", help));
-    }
-    Ok(found)
+fn tasks(arms: &[Arm]) -> Vec<String> {
+    let draws = arms.iter().flat_map(|arm| arm.draws.values());
+    let tasks: BTreeSet<&String> = draws.flat_map(|draw| draw.tasks.iter().flatten()).collect();
+    tasks.into_iter().cloned().collect()
 }
 
-impl Table {
-    fn new(input: String, rows: RecordBatch) -> Result<Self, StageError> {
-        let schema = rows.schema();
-        let own = (0..schema.fields().len().saturating_sub(1))
-            .find(|&i| schema.field(i).name() == "variant" && schema.field(i + 1).name() == "arm");
-        let part =
-            |columns: Vec<usize>| rows.project(&columns).map_err(|e| StageError::other("tell factors from columns", e));
-        let end = schema.fields().len();
-        Ok(Self {
-            own: part((0..own.unwrap_or(end)).collect())?,
-            gathered: own.map(|first| part((first..end).collect())).transpose()?,
-            input,
-        })
-    }
-
-    /// Variants in order of appearance: their names, arms, and first and last row.
-    fn variants(&self) -> Result<Vec<Variant>, StageError> {
-        let Some(gathered) = &self.gathered else {
-            let factors = BTreeMap::new();
-            return Ok(vec![Variant { arm: String::new(), factors, rows: (0..self.own.num_rows()).collect() }]);
-        };
-        let text = cells(gathered)?;
-        let mut found: Vec<(String, Variant)> = Vec::new();
-        let mut places: HashMap<String, usize> = HashMap::new();
-        for row in 0..gathered.num_rows() {
-            let name = &text[0].1[row];
-            let place = *places.entry(name.clone()).or_insert_with(|| {
-                let factors = text[2..].iter().map(|(factor, levels)| (factor.clone(), levels[row].clone())).collect();
-                found.push((name.clone(), Variant { arm: text[1].1[row].clone(), factors, rows: Vec::new() }));
-                found.len() - 1
-            });
-            found[place].1.rows.push(row);
-        }
-        Ok(found.into_iter().map(|(_, variant)| variant).collect())
-    }
-
-    fn arms(&self, params: &CompareParams, metrics: &[String]) -> Result<Vec<Arm>, StageError> {
-        let variants = self.variants()?;
-        // What varies within an arm tells its draws apart.
-        let mut by_arm: BTreeMap<&str, &Variant> = BTreeMap::new();
-        let mut replicates: Vec<&String> = Vec::new();
-        for variant in &variants {
-            let first = *by_arm.entry(&variant.arm).or_insert(variant);
-            let other = |(name, level): &(&String, &String)| first.factors.get(*name) != Some(*level);
-            replicates.extend(variant.factors.iter().filter(other).map(|(name, _)| name));
-        }
-        replicates.sort();
-        replicates.dedup();
-        let mut arms: Vec<Arm> = Vec::new();
-        for variant in &variants {
-            let draw = replicates.iter().filter_map(|name| Some(format!("{name}={}", variant.factors.get(*name)?)));
-            let draw = draw.collect::<Vec<_>>().join("/");
-            let read = self.draw(params, metrics, &variant.rows)?;
-            let place = arms.iter().position(|arm| arm.name == variant.arm).unwrap_or_else(|| {
-                let mut factors = variant.factors.clone();
-                factors.retain(|name, _| !replicates.contains(&name));
-                let (name, input) = (variant.arm.clone(), self.input.clone());
-                arms.push(Arm { name, input, factors, draws: BTreeMap::new() });
-                arms.len() - 1
-            });
-            arms[place].draws.insert(draw, read);
-        }
-        // A stage that does not depend on a factor has one result for all its levels: that is one arm.
-        let mut distinct: Vec<Arm> = Vec::new();
-        for arm in arms {
-            let same = |other: &Arm| {
-                other.draws.len() == arm.draws.len()
-                    && other.draws.iter().zip(&arm.draws).all(|(a, b)| a.0 == b.0 && a.1.content == b.1.content)
-            };
-            if !distinct.iter().any(same) {
-                distinct.push(arm);
-            }
-        }
-        Ok(distinct)
-    }
-
-    fn draw(&self, params: &CompareParams, metrics: &[String], rows: &[usize]) -> Result<Draw, StageError> {
-        let failed = |e| StageError::other(format!("read the input `{}`", self.input), e);
-        let picked: arrow::array::UInt32Array = rows.iter().map(|&row| row as u32).collect::<Vec<_>>().into();
-        let own = arrow::compute::take_record_batch(&self.own, &picked).map_err(failed)?;
-        let text = |name: &str| -> Result<Vec<Option<String>>, StageError> {
-            let column = own.column_by_name(name).ok_or_else(|| {
-                let schema = own.schema();
-                StageError::User {
-                    message: format!("the input `{}` has no column `{name}`", self.input),
-                    help: one_of(name, "the columns are", schema.fields().iter().map(|f| f.name().as_str())),
-                }
-            })?;
-            let options = FormatOptions::default();
-            let shown = ArrayFormatter::try_new(column, &options).map_err(failed)?;
-            Ok((0..column.len()).map(|row| column.is_valid(row).then(|| shown.value(row).to_string())).collect())
-        };
-        let mut ids = Vec::with_capacity(rows.len());
-        let mut places = HashMap::with_capacity(rows.len());
-        for (place, id) in text(&params.item)?.into_iter().enumerate() {
-            let id = id.ok_or_else(|| {
-                let message = format!("row {} of the input `{}` has no `{}`", rows[place] + 1, self.input, params.item);
-                StageError::user_help(message, "items are paired by it: give every row one")
-            })?;
-            if let Some(first) = places.insert(id.clone(), place) {
-                let message = format!(
-                    "rows {} and {} of the input `{}` have the same `{}`, `{id}`",
-                    rows[first] + 1,
-                    rows[place] + 1,
-                    self.input,
-                    params.item
-                );
-                return Err(StageError::user_help(message, "items are paired by it: it must tell them apart"));
-            }
-            ids.push(id);
-        }
-        let tasks = if own.column_by_name("task").is_some() { text("task")? } else { vec![None; rows.len()] };
-        let clusters = params.cluster.as_ref().map_or_else(|| Ok(vec![None; rows.len()]), |name| text(name))?;
-        let mut scores = Vec::with_capacity(metrics.len());
-        for name in metrics {
-            let column = own.column_by_name(name).ok_or_else(|| StageError::contract("a metric without its column"))?;
-            let numbers = cast(column, &DataType::Float64).map_err(failed)?;
-            scores.push(numbers.as_primitive::<Float64Type>().iter().collect());
-        }
-        Ok(Draw { places, ids, tasks, clusters, scores, content: row_digests(&own)? })
+impl Arm {
+    fn has_same_rows(&self, other: &Self) -> bool {
+        self.draws.len() == other.draws.len()
+            && self.draws.iter().zip(&other.draws).all(|(a, b)| a.0 == b.0 && a.1.content == b.1.content)
     }
 }
 
-/// A variant of a gathered table, and its rows.
-struct Variant {
-    arm: String,
-    factors: BTreeMap<String, String>,
-    rows: Vec<usize>,
+/// Which factors an arm differs from the baseline by, and its levels there.
+pub(super) fn differing(arm: &Arm, baseline: &Arm) -> (String, String) {
+    let stage = (arm.input != baseline.input).then(|| ("stage".to_owned(), arm.input.clone()));
+    let other = arm.factors.iter().filter(|(name, level)| baseline.factors.get(*name).is_some_and(|of| of != *level));
+    let differs: Vec<(String, String)> =
+        stage.into_iter().chain(other.map(|(name, level)| (name.clone(), level.clone()))).collect();
+    let join = |part: fn(&(String, String)) -> &str| differs.iter().map(part).collect::<Vec<_>>().join(" × ");
+    (join(|d| &d.0), join(|d| &d.1))
 }
 
-/// Names and texts of all columns; what is missing is empty.
-fn cells(batch: &RecordBatch) -> Result<Vec<(String, Vec<String>)>, StageError> {
-    let options = FormatOptions::default();
-    let schema = batch.schema();
-    (schema.fields().iter().zip(batch.columns()))
-        .map(|(field, column)| {
-            let shown = ArrayFormatter::try_new(column, &options).map_err(|e| StageError::other("read factors", e))?;
-            Ok((field.name().clone(), (0..column.len()).map(|row| shown.value(row).to_string()).collect()))
-        })
-        .collect()
+/// Takes arms together that differ by a factor on which their stage does not depend: those are one arm, and as several
+/// they would weigh on every correction. Of a single stage, one arm would be left where nothing changes anything: then
+/// all of them stay, for that is an answer, too.
+fn fold(arms: Vec<Arm>, is_one_of_several: bool, folded: &mut Vec<(String, String)>) -> Vec<Arm> {
+    let mut kept = arms.clone();
+    let mut found = Vec::new();
+    let factors: BTreeSet<String> = arms.iter().flat_map(|arm| arm.factors.keys().cloned()).collect();
+    for factor in factors {
+        let mut groups: BTreeMap<Vec<(String, String)>, Vec<usize>> = BTreeMap::new();
+        for (place, arm) in kept.iter().enumerate() {
+            let rest = arm.factors.iter().filter(|(name, _)| **name != factor);
+            groups.entry(rest.map(|(a, b)| (a.clone(), b.clone())).collect()).or_default().push(place);
+        }
+        let is_idle = groups.values().any(|group| group.len() > 1)
+            && groups.values().all(|group| group.iter().all(|&place| kept[place].has_same_rows(&kept[group[0]])));
+        if !is_idle {
+            continue;
+        }
+        for group in groups.values() {
+            let name = &kept[group[0]].name;
+            let why = format!("the same rows as `{name}`: the stage does not depend on `{factor}`");
+            found.extend(group[1..].iter().map(|&place| (kept[place].name.clone(), why.clone())));
+        }
+        let firsts: BTreeSet<usize> = groups.values().map(|group| group[0]).collect();
+        let mut place = 0;
+        kept.retain(|_| {
+            place += 1;
+            firsts.contains(&(place - 1))
+        });
+        kept.iter_mut().for_each(|arm| drop(arm.factors.remove(&factor)));
+    }
+    if kept.len() == 1 && !is_one_of_several {
+        return arms;
+    }
+    folded.extend(found);
+    kept
+}
+
+/// An arm without draws of its own (a table that is given, a base model) is the same in every draw of the others.
+fn repeat_fixed(arms: &mut [Arm]) {
+    let names: BTreeSet<String> =
+        arms.iter().flat_map(|arm| arm.draws.keys()).filter(|name| !name.is_empty()).cloned().collect();
+    if names.is_empty() {
+        return;
+    }
+    for arm in arms {
+        if let Some(fixed) = arm.draws.remove("") {
+            arm.draws = names.iter().map(|name| (name.clone(), Arc::clone(&fixed))).collect();
+        }
+    }
 }

@@ -1,37 +1,45 @@
-//! Beside the effects: means by draw, items that changed, where the spread is from, trends, and what was left out.
+//! Beside the effects: means by draw, items that changed, where the spread is from, and trends.
 
 use std::collections::BTreeSet;
 
-use arrow::datatypes::DataType;
 use pipe_engine::kind::StageError;
 use pipe_statistics::{Component, Scale, trend, variance};
 
 use super::{
-    arms::{Arm, Arms},
-    effects::{self, ALL, differing},
+    arms::{Arm, Arms, Draw, differing},
     pairing::{self, invalid},
     params::CompareParams,
-    table::Cells,
+    table::{Cells, FLAG, NUMBER, NUMERAL, TEXT},
 };
 
 /// The mean of every arm in every draw: what a plot shows.
 pub(super) fn means(arms: &Arms) -> Cells {
-    let mut cells = Cells::default();
-    let tasks = effects::tasks(arms);
+    let mut cells = Cells::with(&[
+        ("metric", TEXT),
+        ("task", TEXT),
+        ("factor", TEXT),
+        ("level", TEXT),
+        ("arm", TEXT),
+        ("draw", TEXT),
+        ("items", NUMERAL),
+        ("mean", NUMBER),
+        ("signature", TEXT),
+    ]);
     for (metric, name) in arms.metrics.iter().enumerate() {
         for arm in &arms.arms {
             let (factor, level) = differing(arm, &arms.arms[0]);
             for (draw, of) in &arm.draws {
-                for task in std::iter::once(None).chain(tasks.iter().map(Some)) {
+                for task in std::iter::once(None).chain(arms.tasks.iter().map(Some)) {
                     let (mean, items) = pairing::mean(of, metric, task.map(String::as_str));
                     cells.text("metric", Some(name));
-                    cells.text("task", Some(task.map_or(ALL, String::as_str)));
+                    cells.text("task", Some(&arms.shown(task.map(String::as_str))));
                     cells.text("factor", Some(&factor));
                     cells.text("level", Some(&level));
                     cells.text("arm", Some(&arm.name));
                     cells.text("draw", Some(draw).filter(|draw| !draw.is_empty()).map(String::as_str));
                     cells.count("items", Some(items));
                     cells.number("mean", mean);
+                    cells.text("signature", arms.signatures[metric].as_deref());
                 }
             }
         }
@@ -40,18 +48,18 @@ pub(super) fn means(arms: &Arms) -> Cells {
 }
 
 /// Items whose score another arm changes, the largest changes first.
-pub(super) fn flips(arms: &Arms) -> Result<Cells, StageError> {
+pub(super) fn flips(params: &CompareParams, arms: &Arms) -> Result<Cells, StageError> {
     let mut cells = Cells::with(&[
-        ("metric", DataType::Utf8),
-        ("arm", DataType::Utf8),
-        ("baseline", DataType::Utf8),
-        ("draw", DataType::Utf8),
-        ("id", DataType::Utf8),
-        ("task", DataType::Utf8),
-        ("baseline_score", DataType::Float64),
-        ("score", DataType::Float64),
-        ("difference", DataType::Float64),
-        ("flip", DataType::Utf8),
+        ("metric", TEXT),
+        ("arm", TEXT),
+        ("baseline", TEXT),
+        ("draw", TEXT),
+        ("id", TEXT),
+        ("task", TEXT),
+        ("baseline_score", NUMBER),
+        ("score", NUMBER),
+        ("difference", NUMBER),
+        ("flip", TEXT),
     ]);
     let baseline = &arms.arms[0];
     for (metric, name) in arms.metrics.iter().enumerate() {
@@ -63,8 +71,8 @@ pub(super) fn flips(arms: &Arms) -> Result<Cells, StageError> {
                 let mut order: Vec<usize> = (0..differences.len()).filter(|&i| differences[i] != 0.0).collect();
                 order.sort_by(|&a, &b| differences[b].abs().total_cmp(&differences[a].abs()));
                 for i in order {
-                    let id = &paired.ids[paired.pairs.places[i]];
-                    let lower_is_worse = differences[i] < 0.0;
+                    let id = paired.ids[paired.pairs.places[i]];
+                    let lower = params.lower_is_better.contains(name);
                     cells.text("metric", Some(name));
                     cells.text("arm", Some(&arm.name));
                     cells.text("baseline", Some(&baseline.name));
@@ -74,7 +82,7 @@ pub(super) fn flips(arms: &Arms) -> Result<Cells, StageError> {
                     cells.number("baseline_score", Some(paired.pairs.baseline[i]));
                     cells.number("score", Some(paired.pairs.arm[i]));
                     cells.number("difference", Some(differences[i]));
-                    cells.text("flip", Some(if lower_is_worse { "lower" } else { "higher" }));
+                    cells.text("flip", Some(if (differences[i] < 0.0) == lower { "improved" } else { "regressed" }));
                 }
             }
         }
@@ -85,8 +93,9 @@ pub(super) fn flips(arms: &Arms) -> Result<Cells, StageError> {
 /// Where the spread of single scores is from.
 pub(super) fn spread(arms: &Arms) -> Result<Cells, StageError> {
     let mut cells = Cells::default();
-    let draws: BTreeSet<&String> = arms.arms.iter().flat_map(|arm| arm.draws.keys()).collect();
-    let ids: BTreeSet<&String> = arms.arms.iter().flat_map(|arm| arm.draws.values()).flat_map(|d| &d.ids).collect();
+    let draws = arms.draws();
+    let ids: BTreeSet<&String> =
+        arms.arms.iter().flat_map(|arm| arm.draws.values()).flat_map(|draw| &draw.ids).collect();
     for (metric, name) in arms.metrics.iter().enumerate() {
         let of_draw = |arm: &Arm, draw: &&String| -> Vec<Option<f64>> {
             let Some(draw) = arm.draws.get(*draw) else { return Vec::new() };
@@ -119,17 +128,20 @@ pub(super) fn spread(arms: &Arms) -> Result<Cells, StageError> {
 /// How scores follow numeric factors.
 pub(super) fn trends(params: &CompareParams, arms: &Arms) -> Result<Cells, StageError> {
     let mut cells = Cells::with(&[
-        ("metric", DataType::Utf8),
-        ("factor", DataType::Utf8),
-        ("per", DataType::Utf8),
-        ("levels", DataType::Int64),
-        ("draws", DataType::Int64),
-        ("draws_left_out", DataType::Int64),
-        ("slope", DataType::Float64),
-        ("low", DataType::Float64),
-        ("high", DataType::Float64),
-        ("p", DataType::Float64),
-        ("verdict", DataType::Utf8),
+        ("metric", TEXT),
+        ("factor", TEXT),
+        ("per", TEXT),
+        ("levels", NUMERAL),
+        ("items", NUMERAL),
+        ("draws", NUMERAL),
+        ("draws_left_out", NUMERAL),
+        ("slope", NUMBER),
+        ("low", NUMBER),
+        ("high", NUMBER),
+        ("df", NUMBER),
+        ("p", NUMBER),
+        ("verdict", TEXT),
+        ("weak", FLAG),
     ]);
     let baseline = &arms.arms[0];
     for factor in baseline.factors.keys() {
@@ -138,17 +150,24 @@ pub(super) fn trends(params: &CompareParams, arms: &Arms) -> Result<Cells, Stage
             arm.input == baseline.input
                 && arm.factors.iter().all(|(name, level)| name == factor || baseline.factors.get(name) == Some(level))
         });
-        let along: Vec<(f64, &Arm)> =
-            along.filter_map(|arm| Some((arm.factors.get(factor)?.parse().ok()?, arm))).collect();
-        if along.len() < 2 {
+        let along: Vec<(f64, &Arm)> = along.filter_map(|arm| Some((number(arm.factors.get(factor)?)?, arm))).collect();
+        // Of two levels, the slope is their difference.
+        if along.len() < 3 {
             continue;
         }
         let levels: Vec<f64> = along.iter().map(|(level, _)| *level).collect();
         let draws: BTreeSet<&String> = along.iter().flat_map(|(_, arm)| arm.draws.keys()).collect();
         for (metric, name) in arms.metrics.iter().enumerate() {
-            let mean = |arm: &Arm, draw: &String| arm.draws.get(draw).and_then(|d| pairing::mean(d, metric, None).0);
-            let table: Vec<Vec<Option<f64>>> =
-                draws.iter().map(|draw| along.iter().map(|(_, arm)| mean(arm, draw)).collect()).collect();
+            // Levels are compared on the items that all of them have.
+            let mut items = 0;
+            let mut means = |draw: &String| {
+                let of = |(_, arm): &(f64, &'_ Arm)| arm.draws.get(draw).cloned();
+                let Some(of) = along.iter().map(of).collect::<Option<Vec<_>>>() else { return vec![None; along.len()] };
+                let (rows, _) = pairing::common(&of.iter().map(|draw| &**draw).collect::<Vec<&Draw>>(), metric);
+                items = items.max(rows.len());
+                pairing::column_means(&rows, along.len())
+            };
+            let table: Vec<Vec<Option<f64>>> = draws.iter().map(|draw| means(draw)).collect();
             let found = trend(&levels, &table, 1.0 - params.alpha).map_err(invalid)?;
             let test = found.test.ok();
             let slope = || {
@@ -164,62 +183,22 @@ pub(super) fn trends(params: &CompareParams, arms: &Arms) -> Result<Cells, Stage
             cells.text("factor", Some(factor));
             cells.text("per", Some(if found.scale == Scale::Doubling { "doubling" } else { "unit" }));
             cells.count("levels", Some(levels.len()));
+            cells.count("items", Some(items));
             cells.count("draws", Some(found.slopes.len()));
             cells.count("draws_left_out", Some(found.left_out));
             cells.number("slope", test.map(|test| test.difference).or_else(slope));
             cells.number("low", test.map(|test| test.low));
             cells.number("high", test.map(|test| test.high));
+            cells.number("df", test.map(|test| test.df));
             cells.number("p", test.map(|test| test.p));
             cells.text("verdict", Some(&verdict));
+            cells.flag("weak", test.is_some_and(|test| test.is_weak()));
         }
     }
     Ok(cells)
 }
 
-/// What is not paired: draws that an arm lacks, items that one side lacks, scores that are missing or no numbers.
-pub(super) fn left_out(arms: &Arms) -> Result<Cells, StageError> {
-    let mut cells = Cells::with(&[
-        ("metric", DataType::Utf8),
-        ("arm", DataType::Utf8),
-        ("draw", DataType::Utf8),
-        ("id", DataType::Utf8),
-        ("why", DataType::Utf8),
-    ]);
-    let baseline = &arms.arms[0];
-    let mut add = |metric: &str, arm: &Arm, draw: &str, id: Option<&str>, why: &str| {
-        cells.text("metric", Some(metric));
-        cells.text("arm", Some(&arm.name));
-        cells.text("draw", Some(draw).filter(|draw| !draw.is_empty()));
-        cells.text("id", id);
-        cells.text("why", Some(why));
-    };
-    for (metric, name) in arms.metrics.iter().enumerate() {
-        for arm in &arms.arms[1..] {
-            for draw in arm.draws.keys().filter(|draw| !baseline.draws.contains_key(*draw)) {
-                add(name, arm, draw, None, "the baseline has no such draw");
-            }
-            for (draw, before) in &baseline.draws {
-                let Some(of) = arm.draws.get(draw) else {
-                    add(name, arm, draw, None, "the arm has no such draw");
-                    continue;
-                };
-                let paired = pairing::pair(of, before, metric, None)?;
-                let mut whole = vec![false; paired.ids.len()];
-                paired.pairs.places.iter().for_each(|&place| whole[place] = true);
-                for (id, _) in paired.ids.iter().zip(&whole).filter(|(_, whole)| !**whole) {
-                    let score = |draw: &super::arms::Draw| draw.places.get(id).map(|&place| draw.scores[metric][place]);
-                    let why = match (score(of), score(before)) {
-                        (None, _) => "the arm has no such item",
-                        (_, None) => "the baseline has no such item",
-                        (Some(None), Some(None)) => "neither has a score",
-                        (Some(None), _) => "the arm has no score",
-                        (_, Some(None)) => "the baseline has no score",
-                        (Some(Some(_)), Some(Some(_))) => "a score is no number",
-                    };
-                    add(name, arm, draw, Some(id), why);
-                }
-            }
-        }
-    }
-    Ok(cells)
+/// A level that is a number.
+fn number(level: &String) -> Option<f64> {
+    level.parse().ok().filter(|level: &f64| level.is_finite())
 }

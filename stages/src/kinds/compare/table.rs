@@ -9,6 +9,12 @@ use arrow::{
 use indexmap::IndexMap;
 use pipe_engine::{context::StageContext, kind::StageError};
 
+/// What a column of a table without rows holds.
+pub(super) const TEXT: DataType = DataType::Utf8;
+pub(super) const NUMBER: DataType = DataType::Float64;
+pub(super) const NUMERAL: DataType = DataType::Int64;
+pub(super) const FLAG: DataType = DataType::Boolean;
+
 /// Columns by name, in the order in which they were first filled.
 #[derive(Debug, Default)]
 pub(super) struct Cells {
@@ -33,16 +39,6 @@ impl Cells {
             _ => Values::Text(Vec::new()),
         };
         Self { columns: columns.iter().map(|(name, of)| (*name, empty(of))).collect() }
-    }
-
-    /// How many rows it has.
-    pub(super) fn len(&self) -> usize {
-        self.columns.values().next().map_or(0, |values| match values {
-            Values::Text(values) => values.len(),
-            Values::Number(values) => values.len(),
-            Values::Count(values) => values.len(),
-            Values::Flag(values) => values.len(),
-        })
     }
 
     pub(super) fn text(&mut self, name: &'static str, value: Option<&str>) {

@@ -1,0 +1,188 @@
+//! Tables of scored items, as they come in.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use arrow::{
+    array::{Array, AsArray, RecordBatch},
+    compute::cast,
+    datatypes::{DataType, Float64Type},
+    util::display::{ArrayFormatter, FormatOptions},
+};
+use pipe_cache::Digest;
+use pipe_engine::{
+    context::{GatheredFrom, InputArtifact},
+    diag::one_of,
+    kind::StageError,
+};
+use serde_json::Value;
+
+use super::{
+    arms::{Arm, Draw},
+    params::CompareParams,
+};
+
+/// One input.
+pub(super) struct Table {
+    input: String,
+    /// Without the columns that gathering added.
+    schema: arrow::datatypes::SchemaRef,
+    /// In order. One that has no rows is there, too.
+    variants: Vec<Variant>,
+}
+
+/// What one variant gives to an input; the whole of it, where it is not gathered.
+struct Variant {
+    name: Option<String>,
+    arm: String,
+    factors: BTreeMap<String, String>,
+    rows: RecordBatch,
+    content: Digest,
+}
+
+/// The columns of scores, in the order asked for, or that of the first input.
+pub(super) fn metrics(params: &CompareParams, tables: &[Table]) -> Result<Vec<String>, StageError> {
+    let of = |table: &Table, name: &str, is: fn(&DataType) -> bool| {
+        table.schema.field_with_name(name).is_ok_and(|field| is(field.data_type()))
+    };
+    let is_number = |of: &DataType| of.is_numeric() || of == &DataType::Boolean;
+    for name in &params.metrics {
+        if let Some(table) = tables.iter().find(|table| !of(table, name, is_number)) {
+            let fields = table.schema.fields().iter().filter(|field| is_number(field.data_type()));
+            return Err(StageError::User {
+                message: format!("the input `{}` has no column of numbers `{name}`", table.input),
+                help: one_of(name, "columns of numbers are", fields.map(|field| field.name().as_str())),
+            });
+        }
+    }
+    if !params.metrics.is_empty() {
+        return Ok(params.metrics.clone());
+    }
+    let Some(first) = tables.first() else { return Ok(Vec::new()) };
+    let all = first.schema.fields().iter().map(|field| field.name().clone());
+    let found: Vec<String> =
+        all.filter(|name| tables.iter().all(|table| of(table, name, DataType::is_floating))).collect();
+    if found.is_empty() {
+        let help = "name columns under `metrics`; `evaluate` gives them in its output `predictions`";
+        return Err(StageError::user_help("the inputs have no column of broken numbers in common", help));
+    }
+    Ok(found)
+}
+
+/// A level of a factor, as text.
+fn level(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+impl Table {
+    pub(super) fn new(input: &str, rows: &RecordBatch, from: &[InputArtifact]) -> Result<Self, StageError> {
+        let gathered: Vec<&GatheredFrom> = from.iter().filter_map(|artifact| artifact.gathered.as_ref()).collect();
+        let factors: std::collections::BTreeSet<&String> = gathered.iter().flat_map(|of| of.factors.keys()).collect();
+        let added = if gathered.is_empty() { 0 } else { 2 + factors.len() };
+        let own: Vec<usize> = (0..rows.num_columns().saturating_sub(added)).collect();
+        let own = rows.project(&own).map_err(|e| StageError::other("tell factors from columns", e))?;
+        let (mut variants, mut first) = (Vec::with_capacity(from.len()), 0);
+        for InputArtifact { artifact, gathered } in from {
+            let rows = own.slice(first, artifact.rows as usize);
+            first += artifact.rows as usize;
+            let factors = gathered.iter().flat_map(|of| &of.factors).filter(|(_, value)| !value.is_null());
+            variants.push(Variant {
+                name: gathered.as_ref().map(|of| of.variant.clone()),
+                arm: gathered.as_ref().map_or_else(String::new, |of| of.arm.clone()),
+                factors: factors.map(|(name, value)| (name.clone(), level(value))).collect(),
+                rows,
+                content: artifact.digest,
+            });
+        }
+        Ok(Self { input: input.to_owned(), schema: own.schema(), variants })
+    }
+
+    /// The arms of this input, by the names that they have beside those of other inputs.
+    pub(super) fn arms(
+        &self,
+        params: &CompareParams,
+        metrics: &[String],
+        several: bool,
+    ) -> Result<Vec<Arm>, StageError> {
+        // What varies within an arm tells its draws apart.
+        let mut by_arm: BTreeMap<&str, &Variant> = BTreeMap::new();
+        let mut replicates: Vec<&String> = Vec::new();
+        for variant in &self.variants {
+            let first = *by_arm.entry(&variant.arm).or_insert(variant);
+            let other = |(name, level): &(&String, &String)| first.factors.get(*name) != Some(*level);
+            replicates.extend(variant.factors.iter().filter(other).map(|(name, _)| name));
+        }
+        replicates.sort();
+        replicates.dedup();
+        let mut arms: Vec<Arm> = Vec::new();
+        let mut places: HashMap<&str, usize> = HashMap::new();
+        for variant in &self.variants {
+            let draw = replicates.iter().filter_map(|name| Some(format!("{name}={}", variant.factors.get(*name)?)));
+            let draw = draw.collect::<Vec<_>>().join("/");
+            let read = Arc::new(self.draw(params, metrics, variant)?);
+            let place = *places.entry(&variant.arm).or_insert_with(|| {
+                let mut factors = variant.factors.clone();
+                factors.retain(|name, _| !replicates.contains(&name));
+                let (name, input) = (self.name(&variant.arm, several), self.input.clone());
+                arms.push(Arm { name, input, factors, draws: BTreeMap::new() });
+                arms.len() - 1
+            });
+            // A draw without an item is none: it is listed as missing.
+            if !read.ids.is_empty() {
+                arms[place].draws.insert(draw, read);
+            }
+        }
+        Ok(arms)
+    }
+
+    fn name(&self, arm: &str, several: bool) -> String {
+        match (several, arm) {
+            (false, "") | (true, "" | "baseline") => self.input.clone(),
+            (false, arm) => arm.to_owned(),
+            (true, arm) => format!("{}@{arm}", self.input),
+        }
+    }
+
+    fn draw(&self, params: &CompareParams, metrics: &[String], variant: &Variant) -> Result<Draw, StageError> {
+        let failed = |e| StageError::other(format!("read the input `{}`", self.input), e);
+        let rows = &variant.rows;
+        let whose = match &variant.name {
+            Some(name) => format!("the input `{}` in the variant `{name}`", self.input),
+            None => format!("the input `{}`", self.input),
+        };
+        let text = |name: &str| -> Result<Vec<Option<String>>, StageError> {
+            let column = rows.column_by_name(name).ok_or_else(|| StageError::User {
+                message: format!("the input `{}` has no column `{name}`", self.input),
+                help: one_of(name, "the columns are", self.schema.fields().iter().map(|f| f.name().as_str())),
+            })?;
+            let options = FormatOptions::default();
+            let shown = ArrayFormatter::try_new(column, &options).map_err(failed)?;
+            Ok((0..column.len()).map(|row| column.is_valid(row).then(|| shown.value(row).to_string())).collect())
+        };
+        let (count, item) = (rows.num_rows(), &params.item);
+        let (mut ids, mut places) = (Vec::with_capacity(count), HashMap::with_capacity(count));
+        for (place, id) in text(item)?.into_iter().enumerate() {
+            let id = id.ok_or_else(|| {
+                let message = format!("row {} of {whose} has no `{item}`", place + 1);
+                StageError::user_help(message, "items are paired by it: give every row one")
+            })?;
+            if let Some(first) = places.insert(id.clone(), place) {
+                let message = format!("rows {} and {} of {whose} have the same `{item}`, `{id}`", first + 1, place + 1);
+                return Err(StageError::user_help(message, "items are paired by it: it must tell them apart"));
+            }
+            ids.push(id);
+        }
+        let tasks = if self.schema.field_with_name("task").is_ok() { text("task")? } else { vec![None; count] };
+        let clusters = params.cluster.as_ref().map_or_else(|| Ok(vec![None; count]), |name| text(name))?;
+        let mut scores = Vec::with_capacity(metrics.len());
+        for name in metrics {
+            let column =
+                rows.column_by_name(name).ok_or_else(|| StageError::contract("a metric without its column"))?;
+            let numbers = cast(column, &DataType::Float64).map_err(failed)?;
+            scores.push(numbers.as_primitive::<Float64Type>().iter().collect());
+        }
+        Ok(Draw { places, ids, tasks, clusters, scores, content: variant.content })
+    }
+}
