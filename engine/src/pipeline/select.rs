@@ -98,7 +98,7 @@ impl Selection {
                 let gathered = pipeline.graph[*id].inputs.iter().filter(|input| input.gather);
                 gathered.flat_map(|input| &input.edges).any(|edge| !within[edge.node.index()])
             };
-            let gathering = pipeline.graph.node_indices().filter(needs_others).collect();
+            let gathering: Vec<NodeId> = pipeline.graph.node_indices().filter(needs_others).collect();
             let left_out = pipeline.downstream(gathering);
             within.iter_mut().zip(left_out).for_each(|(within, left_out)| *within &= !left_out);
             limits.push(Limit { flag: "--variant", names: &self.variants, reach: mark, within });

@@ -89,11 +89,12 @@ pub(crate) const GOLDEN: crate::golden::Golden = crate::golden::Golden {
     stage: "inputs: { a: evaluate, b: evaluate.predictions }",
     version: 1,
     outputs: &[
-        ("effects", "effd70b9ed5ba3c4a5146c227cb8926e61242c852ad45c514ed9d66ba43c73ba"),
+        ("contrasts", "8cb2fdd75ab63ce4ae6dde5767e9e68643129c843186075341a31442de53b842"),
+        ("effects", "ff59f1c6f1f0dcca9fbb0959148fcacaabff61dd839075f5e6c17d27a66ee22a"),
         ("flips", "79234da990c243bd037dc07a08749cfdfb5e5888b8298b06ed97d8b1b7c29008"),
-        ("left_out", "83c6fdeefa1d9cc4cc33d832b468dd4d9f54b5fcb9b62c0cc4671fc310aaec1f"),
-        ("means", "b6a19682edd1816e1b22e0b3ed93cc020b8215457059b9ed04acc1bb21bc2723"),
-        ("trends", "f20ee968c006e24370382c80a394417140a9b8e16730aa8a8b4bc34d71308d66"),
+        ("left_out", "6be053fc4c6854df348675b31dc9838f3c7bd8090fbc943bc145bf13fa0c3950"),
+        ("means", "1a9cf5cdd9b91e99eefdcee5cccf5b91de6b418d21617f1eb4f6917e03002ea4"),
+        ("trends", "e4bb17985a52bebf2e5c977bafc0c9155867d454d92a4fae0d8338dc370f7f9d"),
         ("variance", "5f8e9eab97a87f5c632287a50a89691ef17d2293524aa1102f9a496a0a4986b0"),
     ],
 };
