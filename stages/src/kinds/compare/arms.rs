@@ -48,7 +48,7 @@ pub(super) struct Arms {
     pub metrics: Vec<String>,
     /// What exactly each of the metrics is, where that is known.
     pub signatures: Vec<Option<String>>,
-    pub arms: Vec<Arm>,
+    pub all: Vec<Arm>,
     /// The tasks that any item of any arm has.
     pub tasks: Vec<String>,
     /// Arms that are another one by another name, and why.
@@ -93,21 +93,21 @@ impl Arms {
         repeat_fixed(&mut arms);
         let signatures = metrics.iter().map(|metric| signatures.of(metric)).collect();
         let tasks = tasks(&arms);
-        Ok(Self { metrics, signatures, arms, tasks, folded })
+        Ok(Self { metrics, signatures, all: arms, tasks, folded })
     }
 
     /// The names of all draws.
     pub(super) fn draws(&self) -> BTreeSet<&String> {
-        self.arms.iter().flat_map(|arm| arm.draws.keys()).collect()
+        self.all.iter().flat_map(|arm| arm.draws.keys()).collect()
     }
+}
 
-    /// How a task is called in tables. A task may be called like all of them.
-    pub(super) fn shown(&self, task: Option<&str>) -> String {
-        match task {
-            None => ALL.to_owned(),
-            Some(ALL) => format!("{ALL} (task)"),
-            Some(task) => task.to_owned(),
-        }
+/// How a task is called in tables. A task may be called like all of them.
+pub(super) fn shown(task: Option<&str>) -> String {
+    match task {
+        None => ALL.to_owned(),
+        Some(ALL) => format!("{ALL} (task)"),
+        Some(task) => task.to_owned(),
     }
 }
 
@@ -163,7 +163,9 @@ fn fold(arms: Vec<Arm>, is_one_of_several: bool, folded: &mut Vec<(String, Strin
             place += 1;
             firsts.contains(&(place - 1))
         });
-        kept.iter_mut().for_each(|arm| drop(arm.factors.remove(&factor)));
+        for arm in &mut kept {
+            arm.factors.remove(&factor);
+        }
     }
     if kept.len() == 1 && !is_one_of_several {
         return arms;

@@ -27,7 +27,8 @@ pub(super) struct Asked {
     needed: Option<usize>,
     weak: bool,
     pub computed: String,
-    not_asked: Option<NotAsked>,
+    /// Why there is no answer.
+    reason: Option<NotAsked>,
 }
 
 impl Asked {
@@ -40,7 +41,7 @@ impl Asked {
         computed: &str,
     ) -> Result<Self, StageError> {
         let power = Power::new(params.alpha, params.power).map_err(invalid)?;
-        let (not_asked, test) = (test.err(), test.ok());
+        let (reason, test) = (test.err(), test.ok());
         Ok(Self {
             difference,
             interval: test.map(|test| (test.low, test.high)),
@@ -53,7 +54,7 @@ impl Asked {
             needed: test.and_then(|test| test.draws_needed(&power)),
             weak: test.is_some_and(|test| test.is_weak()),
             computed: test.map_or_else(String::new, |_| computed.to_owned()),
-            not_asked,
+            reason,
         })
     }
 
@@ -96,13 +97,13 @@ impl Asked {
             needed: over.and_then(|over| over.items_needed(&power)),
             weak: false,
             computed,
-            not_asked: over.is_none().then_some(NotAsked::FewItems),
+            reason: over.is_none().then_some(NotAsked::FewItems),
         };
         Ok((asked, found))
     }
 
     pub(super) fn verdict(&self, params: &CompareParams, metric: &str) -> Verdict {
-        if let Some(reason) = self.not_asked {
+        if let Some(reason) = self.reason {
             return Verdict::NotAsked(reason);
         }
         let lower = params.lower_is_better.iter().any(|name| name == metric);
@@ -130,8 +131,7 @@ impl Asked {
 }
 
 /// Corrects the p values of one family.
-pub(super) fn correct<'a>(family: impl Iterator<Item = &'a mut Asked>) {
-    let family: Vec<&mut Asked> = family.collect();
+pub(super) fn correct(family: Vec<&mut Asked>) {
     let p: Vec<Option<f64>> = family.iter().map(|asked| asked.p).collect();
     let same: Vec<Option<f64>> = family.iter().map(|asked| asked.same).collect();
     for ((asked, p), same) in family.into_iter().zip(holm_of_asked(&p)).zip(holm_of_asked(&same)) {

@@ -6,7 +6,7 @@ use pipe_engine::kind::StageError;
 use pipe_statistics::{Component, Scale, trend, variance};
 
 use super::{
-    arms::{Arm, Arms, Draw, differing},
+    arms::{Arm, Arms, Draw, differing, shown},
     pairing::{self, invalid},
     params::CompareParams,
     table::{Cells, FLAG, NUMBER, NUMERAL, TEXT},
@@ -26,13 +26,13 @@ pub(super) fn means(arms: &Arms) -> Cells {
         ("signature", TEXT),
     ]);
     for (metric, name) in arms.metrics.iter().enumerate() {
-        for arm in &arms.arms {
-            let (factor, level) = differing(arm, &arms.arms[0]);
+        for arm in &arms.all {
+            let (factor, level) = differing(arm, &arms.all[0]);
             for (draw, of) in &arm.draws {
                 for task in std::iter::once(None).chain(arms.tasks.iter().map(Some)) {
                     let (mean, items) = pairing::mean(of, metric, task.map(String::as_str));
                     cells.text("metric", Some(name));
-                    cells.text("task", Some(&arms.shown(task.map(String::as_str))));
+                    cells.text("task", Some(&shown(task.map(String::as_str))));
                     cells.text("factor", Some(&factor));
                     cells.text("level", Some(&level));
                     cells.text("arm", Some(&arm.name));
@@ -61,9 +61,9 @@ pub(super) fn flips(params: &CompareParams, arms: &Arms) -> Result<Cells, StageE
         ("difference", NUMBER),
         ("flip", TEXT),
     ]);
-    let baseline = &arms.arms[0];
+    let baseline = &arms.all[0];
     for (metric, name) in arms.metrics.iter().enumerate() {
-        for arm in &arms.arms[1..] {
+        for arm in &arms.all[1..] {
             for (draw, of) in &arm.draws {
                 let Some(before) = baseline.draws.get(draw) else { continue };
                 let paired = pairing::pair(of, before, metric, None)?;
@@ -95,14 +95,14 @@ pub(super) fn spread(arms: &Arms) -> Result<Cells, StageError> {
     let mut cells = Cells::default();
     let draws = arms.draws();
     let ids: BTreeSet<&String> =
-        arms.arms.iter().flat_map(|arm| arm.draws.values()).flat_map(|draw| &draw.ids).collect();
+        arms.all.iter().flat_map(|arm| arm.draws.values()).flat_map(|draw| &draw.ids).collect();
     for (metric, name) in arms.metrics.iter().enumerate() {
         let of_draw = |arm: &Arm, draw: &&String| -> Vec<Option<f64>> {
             let Some(draw) = arm.draws.get(*draw) else { return Vec::new() };
             ids.iter().map(|id| draw.scores[metric][*draw.places.get(*id)?]).collect()
         };
         let scores: Vec<Vec<Vec<Option<f64>>>> =
-            arms.arms.iter().map(|arm| draws.iter().map(|draw| of_draw(arm, draw)).collect()).collect();
+            arms.all.iter().map(|arm| draws.iter().map(|draw| of_draw(arm, draw)).collect()).collect();
         let found = variance(&scores).map_err(invalid)?;
         let asked = found.as_ref().ok();
         let shares = asked.and_then(pipe_statistics::Variance::shares);
@@ -143,10 +143,10 @@ pub(super) fn trends(params: &CompareParams, arms: &Arms) -> Result<Cells, Stage
         ("verdict", TEXT),
         ("weak", FLAG),
     ]);
-    let baseline = &arms.arms[0];
+    let baseline = &arms.all[0];
     for factor in baseline.factors.keys() {
         // Arms that differ from the baseline by this factor alone.
-        let along = arms.arms.iter().filter(|arm| {
+        let along = arms.all.iter().filter(|arm| {
             arm.input == baseline.input
                 && arm.factors.iter().all(|(name, level)| name == factor || baseline.factors.get(name) == Some(level))
         });
@@ -199,6 +199,6 @@ pub(super) fn trends(params: &CompareParams, arms: &Arms) -> Result<Cells, Stage
 }
 
 /// A level that is a number.
-fn number(level: &String) -> Option<f64> {
+fn number(level: &str) -> Option<f64> {
     level.parse().ok().filter(|level: &f64| level.is_finite())
 }

@@ -7,7 +7,7 @@ use pipe_statistics::{DrawMeans, Method, mcnemar, over_draws};
 use rayon::prelude::*;
 
 use super::{
-    arms::{Arms, differing},
+    arms::{Arms, differing, shown},
     asked::{self, Asked},
     pairing::{self, invalid},
     params::CompareParams,
@@ -48,7 +48,7 @@ pub(super) fn effects<'a>(
     let tasks = tasks(arms);
     let mut questions = Vec::new();
     for metric in 0..arms.metrics.len() {
-        for arm in 1..arms.arms.len() {
+        for arm in 1..arms.all.len() {
             let draws = distinct_draws(arms, arm);
             for task in &tasks {
                 let task = *task;
@@ -80,8 +80,8 @@ fn tasks(arms: &Arms) -> Vec<Option<&str>> {
 fn distinct_draws(arms: &Arms, arm: usize) -> Vec<(&str, usize)> {
     let mut found: Vec<(&str, usize)> = Vec::new();
     let mut places = HashMap::new();
-    for (name, before) in &arms.arms[0].draws {
-        let Some(of) = arms.arms[arm].draws.get(name) else { continue };
+    for (name, before) in &arms.all[0].draws {
+        let Some(of) = arms.all[arm].draws.get(name) else { continue };
         let place = *places.entry((of.content, before.content)).or_insert_with(|| {
             found.push((name, 0));
             found.len() - 1
@@ -96,7 +96,7 @@ fn distinct_draws(arms: &Arms, arm: usize) -> Vec<(&str, usize)> {
 /// shall not be wrong more often than it says.
 fn draws<'a>(params: &CompareParams, arms: &'a Arms, question: Question<'a>) -> Result<Effect<'a>, StageError> {
     let Question { metric, arm, task, .. } = question;
-    let means = pairing::draws(&arms.arms[arm], &arms.arms[0], metric, task)?;
+    let means = pairing::draws(&arms.all[arm], &arms.all[0], metric, task)?;
     let over = over_draws(&means, 1.0 - params.alpha).map_err(invalid)?;
     let mixed = over.test.ok().filter(|test| test.method == Method::Mixed);
     let test = if mixed.is_some() { over.complete } else { over.test };
@@ -125,7 +125,7 @@ fn draws<'a>(params: &CompareParams, arms: &'a Arms, question: Question<'a>) -> 
 fn items<'a>(params: &CompareParams, arms: &'a Arms, question: Question<'a>) -> Result<Effect<'a>, StageError> {
     let Question { metric, arm, task, draw } = question;
     let (draw, draws) = draw.unwrap_or_default();
-    let (of, baseline, name) = (&arms.arms[arm], &arms.arms[0], &arms.metrics[metric]);
+    let (of, baseline, name) = (&arms.all[arm], &arms.all[0], &arms.metrics[metric]);
     let paired = pairing::pair(&of.draws[draw], &baseline.draws[draw], metric, task)?;
     let pairs = &paired.pairs;
     let random = [name, &*of.name, task.unwrap_or_default(), draw].join("\n");
@@ -135,7 +135,7 @@ fn items<'a>(params: &CompareParams, arms: &'a Arms, question: Question<'a>) -> 
     let exact = if clusters.is_none() { mcnemar(&pairs.arm, &pairs.baseline).map_err(invalid)? } else { None };
     if let (Some(exact), Some(p)) = (exact, asked.p.as_mut()) {
         *p = exact.exact;
-        asked.computed = "McNemar, exact".to_owned();
+        asked.computed = "McNemar, exact".into();
     }
     Ok(Effect {
         items: pairs.len(),
@@ -144,9 +144,12 @@ fn items<'a>(params: &CompareParams, arms: &'a Arms, question: Question<'a>) -> 
         means: (pairs.means().map(|m| m.0), pairs.means().map(|m| m.1)),
         asked,
         mixed: None,
-        flips: over.map(|over| match params.lower_is_better.contains(name) {
-            true => (over.regressed, over.improved),
-            false => (over.improved, over.regressed),
+        flips: over.map(|over| {
+            if params.lower_is_better.contains(name) {
+                (over.regressed, over.improved)
+            } else {
+                (over.improved, over.regressed)
+            }
         }),
         question,
     })
@@ -154,29 +157,31 @@ fn items<'a>(params: &CompareParams, arms: &'a Arms, question: Question<'a>) -> 
 
 /// Corrects p values within each family: a metric, a factor, a question and its draw; all items apart from tasks.
 fn correct(arms: &Arms, effects: &mut [Effect<'_>]) {
-    let factors: Vec<String> = arms.arms.iter().map(|arm| differing(arm, &arms.arms[0]).0).collect();
+    let factors: Vec<String> = arms.all.iter().map(|arm| differing(arm, &arms.all[0]).0).collect();
     let mut families: BTreeMap<_, Vec<&mut Asked>> = BTreeMap::new();
     for Effect { question, asked, .. } in effects {
         let family = (question.metric, &factors[question.arm], question.draw, question.task.is_some());
         families.entry(family).or_default().push(asked);
     }
-    families.into_values().for_each(|family| asked::correct(family.into_iter()));
+    for family in families.into_values() {
+        asked::correct(family);
+    }
 }
 
 /// The table `effects`.
 pub(super) fn table(params: &CompareParams, arms: &Arms, effects: &[Effect<'_>]) -> Cells {
     let mut cells = Cells::default();
-    let differing: Vec<(String, String)> = arms.arms.iter().map(|arm| differing(arm, &arms.arms[0])).collect();
+    let differing: Vec<(String, String)> = arms.all.iter().map(|arm| differing(arm, &arms.all[0])).collect();
     for Effect { question, items, draws, unpaired, means, asked, mixed, flips } in effects {
         let (metric, (factor, level)) = (&arms.metrics[question.metric], &differing[question.arm]);
         let draw = question.draw.map(|(draw, _)| draw).filter(|draw| !draw.is_empty());
         cells.text("metric", Some(metric));
         cells.text("question", Some(if question.draw.is_some() { "items" } else { "draws" }));
-        cells.text("task", Some(&arms.shown(question.task)));
+        cells.text("task", Some(&shown(question.task)));
         cells.text("factor", Some(factor));
         cells.text("level", Some(level));
-        cells.text("arm", Some(&arms.arms[question.arm].name));
-        cells.text("baseline", Some(&arms.arms[0].name));
+        cells.text("arm", Some(&arms.all[question.arm].name));
+        cells.text("baseline", Some(&arms.all[0].name));
         cells.text("draw", draw);
         cells.count("draws", Some(*draws));
         cells.count("items", Some(*items));

@@ -23,6 +23,9 @@ struct Design<'a> {
     cells: Vec<&'a Arm>,
 }
 
+/// A draw that all cells have, with a row of scores for every item that all of them have, and its cluster.
+type WholeDraw<'a> = (&'a String, Vec<Vec<f64>>, Vec<usize>);
+
 /// One contrast in the table.
 struct Row {
     metric: usize,
@@ -81,7 +84,7 @@ impl<'a> Design<'a> {
     }
 
     /// Of every draw that all cells have: the scores of the items that all cells have.
-    fn draws(&self, metric: usize) -> Vec<(&'a String, Vec<Vec<f64>>, Vec<usize>)> {
+    fn draws(&self, metric: usize) -> Vec<WholeDraw<'a>> {
         let whole = self.cells[0].draws.keys().filter_map(|name| {
             let draws: Vec<&Draw> =
                 self.cells.iter().map(|arm| arm.draws.get(name).map(|d| &**d)).collect::<Option<_>>()?;
@@ -158,13 +161,13 @@ pub(super) fn table(params: &CompareParams, arms: &Arms, cx: &StageContext) -> R
         ("computed", TEXT),
     ]);
     let mut inputs: Vec<&String> = Vec::new();
-    for arm in arms.arms.iter().filter(|arm| !arm.factors.is_empty()) {
+    for arm in arms.all.iter().filter(|arm| !arm.factors.is_empty()) {
         if !inputs.contains(&&arm.input) {
             inputs.push(&arm.input);
         }
     }
     for input in &inputs {
-        let of: Vec<&Arm> = arms.arms.iter().filter(|arm| arm.input == **input).collect();
+        let of: Vec<&Arm> = arms.all.iter().filter(|arm| arm.input == **input).collect();
         let Some(design) = Design::new(&of) else { continue };
         for metric in 0..arms.metrics.len() {
             cx.check_cancelled()?;
@@ -173,8 +176,13 @@ pub(super) fn table(params: &CompareParams, arms: &Arms, cx: &StageContext) -> R
             for row in &mut rows {
                 families.entry((row.factor.clone(), row.draw.clone())).or_default().push(&mut row.asked);
             }
-            families.into_values().for_each(|family| asked::correct(family.into_iter()));
-            rows.iter().for_each(|row| fill(&mut cells, params, arms, (inputs.len() > 1).then_some(input), row));
+            for family in families.into_values() {
+                asked::correct(family);
+            }
+            let input = (inputs.len() > 1).then_some(input);
+            for row in &rows {
+                fill(&mut cells, params, arms, input, row);
+            }
         }
     }
     Ok(cells)

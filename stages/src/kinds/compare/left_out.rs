@@ -34,10 +34,10 @@ pub(super) fn table(arms: &Arms, cx: &StageContext) -> Cells {
     for name in arms.draws() {
         let in_draw = |arm: &'_ Arm| arm.draws.get(name).cloned();
         let mut seen: HashSet<&str> = HashSet::new();
-        let having: Vec<&Draw> = arms.arms.iter().filter_map(|arm| arm.draws.get(name).map(|draw| &**draw)).collect();
+        let having: Vec<&Draw> = arms.all.iter().filter_map(|arm| arm.draws.get(name).map(|draw| &**draw)).collect();
         let ids: Vec<&str> =
             having.iter().flat_map(|draw| &draw.ids).map(|id| &**id).filter(|id| seen.insert(id)).collect();
-        for arm in &arms.arms {
+        for arm in &arms.all {
             let Some(draw) = in_draw(arm) else {
                 counts.draws += 1;
                 add(None, &arm.name, Some(name), None, "the arm has no item in this draw");

@@ -68,6 +68,17 @@ pub(super) fn metrics(params: &CompareParams, tables: &[Table]) -> Result<Vec<St
         let help = "name columns under `metrics`; `evaluate` gives them in its output `predictions`";
         return Err(StageError::user_help("the inputs have no column of broken numbers in common", help));
     }
+    for (parameter, names) in [
+        ("margins", params.margins.keys().collect::<Vec<_>>()),
+        ("lower_is_better", params.lower_is_better.iter().collect()),
+    ] {
+        if let Some(name) = names.into_iter().find(|name| !found.contains(name)) {
+            return Err(StageError::User {
+                message: format!("`{parameter}`: `{name}` is none of the metrics"),
+                help: one_of(name, "the metrics are", found.iter().map(String::as_str)),
+            });
+        }
+    }
     Ok(found)
 }
 

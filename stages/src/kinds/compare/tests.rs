@@ -20,12 +20,12 @@ struct Item {
 }
 
 /// Items `i0`, `i1`, .. of two tasks, each two of a passage, with one score.
-fn items(count: usize, score: impl Fn(usize) -> Option<f64>) -> Vec<Item> {
+fn items<S: Into<Option<f64>>>(count: usize, score: impl Fn(usize) -> S) -> Vec<Item> {
     let item = |i: usize| Item {
         id: format!("i{i}"),
         task: Some(format!("t{}", i % 2)),
         passage: Some(format!("p{}", i / 2)),
-        scores: vec![score(i)],
+        scores: vec![score(i).into()],
     };
     (0..count).map(item).collect()
 }
@@ -56,11 +56,11 @@ struct Study {
 
 impl Study {
     /// With the score `f1` of `items` items.
-    fn new(
+    fn new<S: Into<Option<f64>>>(
         levels: &[i64],
         draws: &[&'static str],
         items: usize,
-        score: impl Fn(i64, &str, usize) -> Option<f64>,
+        score: impl Fn(i64, &str, usize) -> S,
     ) -> Self {
         Self::of(levels, draws, &["f1"], |level, draw| self::items(items, |item| score(level, draw, item)))
     }

@@ -4,9 +4,9 @@ use super::*;
 
 const FIVE: [&str; 5] = ["a", "b", "c", "d", "e"];
 
-fn plain(level: i64, draw: &str, item: usize) -> Option<f64> {
+fn plain(level: i64, draw: &str, item: usize) -> f64 {
     let place = FIVE.iter().position(|name| *name == draw).unwrap();
-    Some(0.1 * level as f64 + 0.02 * ((item * 7 + place * 3 + level as usize) % 5) as f64)
+    0.1 * level as f64 + 0.02 * ((item * 7 + place * 3 + level as usize) % 5) as f64
 }
 
 #[test]
@@ -24,7 +24,7 @@ fn a_draw_that_an_arm_lacks_is_listed_and_the_verdict_goes_by_the_others() {
     for name in ["difference", "baseline_mean", "mean", "low", "high", "df", "p", "verdict", "computed"] {
         assert_eq!(found[name], expect[name], "{name}");
     }
-    assert_eq!(lines(&[found.clone()], &["draws", "unpaired", "weak"]), ["4 | 1 | true"]);
+    assert_eq!(lines(std::slice::from_ref(&found), &["draws", "unpaired", "weak"]), ["4 | 1 | true"]);
     assert!(number(&found, "mixed_p") > 0.0 && expect["mixed_p"].is_null());
     assert_eq!(
         lines(&study.rows("left_out", &[]), &["metric", "arm", "draw", "id", "why"]),
@@ -41,7 +41,7 @@ fn items_and_scores_that_are_missing_are_counted_and_listed_one_by_one() {
             (2, "b", 1) => None,
             (1, "c", 2) => Some(f64::NAN),
             (2, "c", 3) => Some(f64::INFINITY),
-            _ => plain(level, draw, item),
+            _ => Some(plain(level, draw, item)),
         });
         if (level, draw) == (2, "a") {
             of.remove(0);
@@ -83,7 +83,7 @@ fn items_and_scores_that_are_missing_are_counted_and_listed_one_by_one() {
 
 #[test]
 fn a_single_item_is_no_sample_of_items_and_may_be_one_of_draws() {
-    let study = Study::new(&[1, 2], &FIVE, 1, |level, draw, item| plain(level, draw, item).map(|s| s * s));
+    let study = Study::new(&[1, 2], &FIVE, 1, |level, draw, item| plain(level, draw, item).powi(2));
     assert_eq!(study.run("").failures(), [""; 0]);
     let found = study.rows("effects", &[("question", "items"), ("task", "all")]);
     assert_eq!(lines(&found[..1], &["verdict", "items", "p", "low"]), ["not asked: too few items | 1 | - | -"]);
@@ -151,6 +151,9 @@ fn one_arm_and_metrics_that_are_none_are_refused() {
     let one = "  effects: { kind: compare, inputs: { predictions: scores } }\n";
     assert!(study.run_with(one).failures()[0].contains("there is one arm to compare"));
     assert!(study.run("metrics: [f2]").failure().contains("has no column of numbers `f2`"));
+    for params in ["margins: { f2: 0.1 }", "lower_is_better: [f2]"] {
+        assert!(study.run(params).failure().contains("`f2` is none of the metrics"), "{params}");
+    }
     let problems = |params: &str| {
         let of = "  s: { kind: table, params: { path: 1-a.parquet } }\n  effects: { kind: compare, inputs: { a: s, \
                   b: s }, params: { PARAMS } }\n";

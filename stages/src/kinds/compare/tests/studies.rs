@@ -5,10 +5,10 @@ use super::*;
 const FIVE: [&str; 5] = ["a", "b", "c", "d", "e"];
 
 /// Scores of which the draws' differences are .01, .02, .03, .04 and .05 for every item.
-fn rising(level: i64, draw: &str, item: usize) -> Option<f64> {
+fn rising(level: i64, draw: &str, item: usize) -> f64 {
     let place = FIVE.iter().position(|name| *name == draw).unwrap() as f64;
     let base = 0.2 + 0.01 * item as f64 + 0.05 * (place % 2.0);
-    Some(if level == 1 { base } else { base + 0.01 * (place + 1.0) })
+    if level == 1 { base } else { base + 0.01 * (place + 1.0) }
 }
 
 #[test]
@@ -18,7 +18,10 @@ fn five_draws_are_a_t_test_of_their_differences() {
     assert_eq!((ran.failures(), ran.warnings()), (vec![], vec![]));
     let found = study.row("effects", &[("question", "draws"), ("task", "all")]);
     assert_eq!(
-        lines(&[found.clone()], &["factor", "level", "arm", "baseline", "draws", "items", "unpaired", "df", "weak"]),
+        lines(
+            std::slice::from_ref(&found),
+            &["factor", "level", "arm", "baseline", "draws", "items", "unpaired", "df", "weak"]
+        ),
         ["n | 2 | n=2 | baseline | 5 | 6 | 0 | 4.0 | false"]
     );
     // Mean .03, standard deviation sqrt(.00025), t = .03 / (sd / sqrt 5) = 4.2426, t(.975, 4) = 2.7764.
@@ -53,13 +56,13 @@ fn three_draws_are_weak_and_one_is_asked_about_its_items_alone() {
     assert_eq!(study.run("").failures(), [""; 0]);
     let found = study.row("effects", &[("question", "draws"), ("task", "all")]);
     assert_eq!(
-        lines(&[found.clone()], &["verdict", "draws", "p", "low", "df", "computed"]),
+        lines(std::slice::from_ref(&found), &["verdict", "draws", "p", "low", "df", "computed"]),
         ["not asked: one draw | 1 | - | - | - | -"]
     );
     close(&found, "difference", 0.155, 1e-12);
     let found = study.row("effects", &[("question", "items"), ("task", "all")]);
     assert_eq!(
-        lines(&[found.clone()], &["verdict", "draw", "items", "improved", "computed"]),
+        lines(std::slice::from_ref(&found), &["verdict", "draw", "items", "improved", "computed"]),
         ["better | - | 12 | 12 | sign flips, all"]
     );
     close(&found, "p", 2.0 / 4096.0, 1e-12);
