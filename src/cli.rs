@@ -8,7 +8,7 @@ use pipe_engine::{
     spec::{parse_bytes, parse_duration},
 };
 
-use crate::{complete, exit};
+use crate::{complete, exit, project};
 
 /// Declarative dataflow for ablation studies: runs a pipeline once per variant, and computes every shared piece once.
 #[derive(Debug, Parser)]
@@ -131,7 +131,7 @@ pub(crate) enum Command {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PipelineArgs {
     /// The pipeline file
-    #[arg(add = complete::pipeline_files())]
+    #[arg(default_value = project::PIPELINE, add = complete::pipeline_files())]
     pub pipeline: PathBuf,
     /// Set a variable; the value is read as YAML
     #[arg(long, value_name = "NAME=VALUE", add = complete::variables())]
@@ -239,9 +239,9 @@ pub(crate) struct Plan {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Check {
-    /// The pipeline file [default: pipeline.yaml]
-    #[arg(add = complete::pipeline_files())]
-    pub pipeline: Option<PathBuf>,
+    /// The pipeline file
+    #[arg(default_value = project::PIPELINE, add = complete::pipeline_files())]
+    pub pipeline: PathBuf,
     /// Set a variable; the value is read as YAML
     #[arg(long, value_name = "NAME=VALUE", add = complete::variables())]
     pub set: Vec<String>,
@@ -256,9 +256,9 @@ pub(crate) struct Check {
 pub(crate) struct Why {
     #[command(flatten)]
     pub pipeline: PipelineArgs,
-    /// `stage` or `stage@variant`
+    /// `stage` or `stage@variant`; it may stand alone where the file is pipeline.yaml
     #[arg(add = complete::stages())]
-    pub stage: String,
+    pub stage: Option<String>,
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 }

@@ -21,6 +21,8 @@ use crate::{
     output,
 };
 
+/// The file that is meant when none is named: that which `init` writes.
+pub(crate) const PIPELINE: &str = "pipeline.yaml";
 /// The store's name in the project's root.
 const STORE: &str = ".pipe";
 
@@ -32,6 +34,12 @@ pub(crate) fn spec(file: &Path) -> PipelineSpec {
 /// Reads and resolves a pipeline file; warnings go to stderr.
 pub(crate) fn load(args: &PipelineArgs) -> Result<Pipeline, CliError> {
     let _span = tracing::info_span!("load", file = %args.pipeline.display()).entered();
+    if args.pipeline == Path::new(PIPELINE) && !args.pipeline.exists() {
+        return Err(CliError::Usage {
+            message: format!("there is no {PIPELINE} here"),
+            help: Some("name a pipeline file".to_owned()),
+        });
+    }
     let spec = spec(&args.pipeline);
     let folder = absolute(Path::new("."));
     let overrides = Overrides { set: args.set.clone(), name: args.name.clone(), folder };

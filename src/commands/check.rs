@@ -1,6 +1,6 @@
 //! `pipe check`.
 
-use std::{io::Write, path::Path};
+use std::io::Write;
 
 use pipe_engine::{diag::Severity, kind::Role};
 use pipe_stages::check::{self, Finding, Found, Place, Report};
@@ -14,23 +14,11 @@ use crate::{
     project,
 };
 
-/// The file that is meant when none is named: that which `init` writes.
-const PIPELINE: &str = "pipeline.yaml";
 /// Longest excerpt of a row.
 const EXCERPT: usize = 70;
 
 pub(crate) fn check(args: cli::Check) -> Result<Exit, CliError> {
-    let file = match args.pipeline {
-        Some(file) => file,
-        None if Path::new(PIPELINE).is_file() => PIPELINE.into(),
-        None => {
-            return Err(CliError::Usage {
-                message: format!("there is no {PIPELINE} here"),
-                help: Some("name a pipeline file: `pipe check FILE`".to_owned()),
-            });
-        }
-    };
-    let arguments = cli::PipelineArgs { pipeline: file, set: args.set, name: None };
+    let arguments = cli::PipelineArgs { pipeline: args.pipeline, set: args.set, name: None };
     let pipeline = project::load(&arguments)?;
     let report = check::check(&pipeline);
     match args.format {

@@ -13,9 +13,15 @@ use crate::{
 };
 
 pub(crate) fn why(global: &cli::Global, args: &cli::Why) -> Result<Exit, CliError> {
-    let pipeline = project::load(&args.pipeline)?;
+    let mut arguments = args.pipeline.clone();
+    let stage = match &args.stage {
+        Some(stage) => stage.clone(),
+        // What stands alone is the stage.
+        None => std::mem::replace(&mut arguments.pipeline, project::PIPELINE.into()).display().to_string(),
+    };
+    let pipeline = project::load(&arguments)?;
     let store = project::look_into_store(global, &pipeline.base_dir)?;
-    let answers = inspect::why(&pipeline, &store, &project::environment(), &args.stage)?;
+    let answers = inspect::why(&pipeline, &store, &project::environment(), &stage)?;
     match args.format {
         Format::Json => output::json(&answers)?,
         Format::Text => {

@@ -10,6 +10,7 @@ mod scores;
 use pipe_cache::ArtifactKind;
 use pipe_engine::{
     context::StageContext,
+    diag::one_of,
     kind::{
         Arriving, Column, Highlight, Increment, InputPort, OutputPort, ParamProblem, PortType, Ports, Preview, Source,
         SourceHost, StageError, StageKind, written,
@@ -79,6 +80,14 @@ impl StageKind for Command {
     fn follow(&self, params: &CommandParams, arriving: &Arriving) -> Result<Preview, StageError> {
         let given = arriving.get(each::ROWS).filter(|_| params.rows == Rows::Each);
         let Some((columns, (output, spec))) = given.zip(params.outputs.first()) else { return Ok(Preview::default()) };
+        let is_there = |score: &&String| spec.columns.contains_key(*score) || columns.contains(score);
+        if let Some(score) = params.scores.iter().find(|score| !is_there(score)) {
+            let known = spec.columns.keys().chain(columns).map(String::as_str);
+            return Err(StageError::User {
+                message: format!("the score `{score}` is no column of the output `{output}`"),
+                help: one_of(score, "the columns are", known),
+            });
+        }
         let added = spec.columns.keys().filter(|name| !columns.contains(name));
         Ok(Preview::columns(output, columns.iter().chain(added).cloned().collect()))
     }

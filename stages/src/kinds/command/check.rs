@@ -141,6 +141,8 @@ fn scored(params: &CommandParams) -> Vec<ParamProblem> {
         let declared = spec.columns.get(score);
         if params.scores[..i].contains(score) {
             problem(format!("/scores/{i}"), format!("`{score}` is given twice"), "keep it once".into());
+        } else if declared.is_none() && params.rows == Rows::Each {
+            // It may be one that the row has itself: told when the columns are known.
         } else if !declared.is_some_and(scores::is_number) {
             let message = format!("`{score}` is not declared as a number");
             let help = format!("declare it: `outputs: {{ {output}: {{ columns: {{ {score}: float }} }} }}`");

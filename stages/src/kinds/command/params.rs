@@ -62,7 +62,8 @@ pub struct CommandParams {
     #[serde(default)]
     #[schemars(range(min = 1), extend("x-operational" = true))]
     pub processes: Option<usize>,
-    /// Columns of the first output that are scores of its rows: numbers, or `true` and `false`. Their means stand in
+    /// Columns of the first output that are scores of its rows: numbers, or `true` and `false`; with `rows: each` also
+    /// those that the rows have themselves. Their means stand in
     /// the table of arms, and with standard errors and intervals in the further outputs `scores` (over all rows) and
     /// `tasks` (by the column `task`, where there is one). A row without a number is not counted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
