@@ -140,8 +140,8 @@ impl StageContext {
         })
     }
 
-    /// What is connected to a port: one artifact, or one per variant, in the order of their rows. A variant without rows
-    /// is among them.
+    /// What is connected to a port: one artifact, or one per variant, in the order of their rows. A variant without
+    /// rows is among them.
     pub fn artifacts(&self, port: &str) -> &[InputArtifact] {
         self.connected(port).map_or(&[], |input| &input.artifacts)
     }
