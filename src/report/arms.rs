@@ -17,7 +17,9 @@ pub(crate) fn table(arms: &[Arm], columns: Option<usize>, names_stages: bool) ->
         let (mut table, rows) = table_with(arms, left_out, names_stages);
         let fits = columns.is_none_or(|columns| table.lines(false).iter().all(|line| visible_width(line) <= columns));
         if fits || left_out == LEAVES_OUT {
-            columns.into_iter().for_each(|columns| table.fit(columns));
+            if let Some(columns) = columns {
+                table.fit(columns);
+            }
             return (table, rows);
         }
     }
