@@ -15,14 +15,12 @@ use pipe_engine::{
 };
 
 use crate::{
-    cli::{Global, PipelineArgs},
+    cli::{Global, PIPELINE, PipelineArgs},
     diagnostics,
     error::CliError,
     output,
 };
 
-/// The file that is meant when none is named: that which `init` writes.
-pub(crate) const PIPELINE: &str = "pipeline.yaml";
 /// The store's name in the project's root.
 const STORE: &str = ".pipe";
 

@@ -17,7 +17,7 @@ pub(crate) fn why(global: &cli::Global, args: &cli::Why) -> Result<Exit, CliErro
     let stage = match &args.stage {
         Some(stage) => stage.clone(),
         // What stands alone is the stage.
-        None => std::mem::replace(&mut arguments.pipeline, project::PIPELINE.into()).display().to_string(),
+        None => std::mem::replace(&mut arguments.pipeline, cli::PIPELINE.into()).display().to_string(),
     };
     let pipeline = project::load(&arguments)?;
     let store = project::look_into_store(global, &pipeline.base_dir)?;

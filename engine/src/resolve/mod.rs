@@ -183,6 +183,7 @@ fn unused(
     problems: &mut Vec<Diagnostic>,
     warnings: &mut Vec<Diagnostic>,
 ) {
+    let is_broken = !problems.is_empty();
     let used = vars.used(stages.iter().flat_map(Stage::deps));
     let is_used = |name: &str| vars.defs.get_index_of(name).is_none_or(|i| used[i]);
     let mut reported = HashSet::new();
@@ -205,6 +206,10 @@ fn unused(
         .map(|(name, def)| (name, def.span))
         .filter(|(name, _)| !reported.contains(name.as_str()))
         .collect();
+    // A stage that is wrong may be the one that uses them.
+    if is_broken {
+        return;
+    }
     let warning = |message: String| Diagnostic::warning("vars::unused", message);
     if unused.len() > MAX_UNUSED {
         let mut all = warning(format!("nothing uses {} of the variables", unused.len()));
@@ -215,12 +220,15 @@ fn unused(
         return;
     }
     // Whoever misspells a variable of an included file gets its default instead: that is no matter for a warning. One
-    // that this file sets itself was not meant.
+    // that this file sets itself was not meant, and one that an included file has is spelt rightly.
     let is_set_here = |name: &str| spec.vars.get(name).is_some_and(|def| def.span.text == TextId::default());
     let known = || vars.defs.keys().map(String::as_str).filter(|name| is_used(name) && !is_set_here(name));
     let (misspelt, unused): (Vec<_>, Vec<_>) = unused
         .into_iter()
-        .map(|(name, span)| (name, span, did_you_mean(name, known())))
+        .map(|(name, span)| {
+            let is_shared = spec.vars.get(name).is_some_and(|def| def.is_shared);
+            (name, span, did_you_mean(name, known()).filter(|_| !is_shared))
+        })
         .partition(|(.., m)| m.is_some());
     problems.extend(misspelt.into_iter().filter_map(|(name, span, meant)| {
         let message = format!("nothing uses the variable `{name}`; did you mean `{}`?", meant?);

@@ -170,5 +170,5 @@ fn override_of(
     let offset = text.len() - value.len();
     let node = yaml::parse_at(source, value, offset, problems)
         .unwrap_or(Tree { span: Span::new(source, offset, text.len()), data: Data::Invalid });
-    Some((name.to_owned(), VarDef { span, value: node }))
+    Some((name.to_owned(), VarDef { span, value: node, is_shared: false }))
 }

@@ -204,6 +204,9 @@ impl Loader<'_> {
             self.join(&mut merged, more, spec, span);
         }
         self.open.pop();
+        for (name, var) in &mut spec.vars {
+            var.is_shared = merged.vars.contains_key(name);
+        }
         merged.vars.extend(std::mem::take(&mut spec.vars));
         for (name, stage) in std::mem::take(&mut spec.stages) {
             match (merged.stages.get(&name), stage.overrides) {

@@ -118,6 +118,8 @@ pub struct VarDef {
     pub span: Span,
     /// Its value, possibly with `${}`.
     pub value: Tree,
+    /// Whether an included file has it, too.
+    pub is_shared: bool,
 }
 
 /// How a factor's levels make variants.

@@ -176,7 +176,10 @@ impl Reader<'_> {
     fn vars(&mut self, node: &Tree, vars: &mut IndexMap<String, VarDef>) {
         for entry in self.entries("`vars`", node) {
             if self.check_name("variable", &entry.key, entry.key_span) {
-                vars.insert(entry.key.clone(), VarDef { span: entry.key_span, value: entry.value.clone() });
+                vars.insert(
+                    entry.key.clone(),
+                    VarDef { span: entry.key_span, value: entry.value.clone(), is_shared: false },
+                );
             }
         }
     }

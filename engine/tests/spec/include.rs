@@ -119,4 +119,12 @@ fn a_variable_that_is_misspelt_is_no_warning() {
     let near = "pipeline: p\ninclude: shared.yaml\nvars: { n_synthetic: 3, n_synthetics: 100 }\nstages: {}\n";
     let warnings = check(near).unwrap_or_else(|p| panic!("{p}")).warnings;
     assert_eq!(warnings.to_string(), "p.yaml:3:25: nothing uses the variable `n_synthetics`");
+    // What a replaced stage no longer uses is spelt rightly all the same.
+    let replaced = "pipeline: p\ninclude: shared.yaml\nvars: { n_synthetic: 3 }\nstages:\n  s: { kind: sample, \
+                    override: true, inputs: { pool: pool }, params: { count: 1 } }\n";
+    let warnings = check(replaced).unwrap_or_else(|p| panic!("{p}")).warnings;
+    assert_eq!(warnings.to_string(), "p.yaml:3:9: nothing uses the variable `n_synthetic`");
+    // Nor is anything said of variables while a stage is wrong that may use them.
+    let broken = "pipeline: p\ninclude: shared.yaml\nvars: { n_synthetic: 3 }\nstages:\n  s: { override: true }\n";
+    assert!(!check(broken).err().map(|p| p.to_string()).unwrap_or_default().contains("nothing uses"));
 }

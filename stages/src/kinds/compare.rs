@@ -1,5 +1,6 @@
 //! `compare`: which arms are better, and how surely.
 
+mod arm;
 mod arms;
 mod asked;
 mod details;

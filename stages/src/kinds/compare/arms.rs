@@ -1,14 +1,14 @@
 //! Arms and their draws: what is compared.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
-use pipe_cache::Digest;
 use pipe_engine::{context::StageContext, diag::one_of, kind::StageError};
 
 use super::{
+    arm::Arm,
     params::CompareParams,
     scored::{self, Table},
     signatures::Signatures,
@@ -16,31 +16,6 @@ use super::{
 
 /// What `task` says of all items together.
 const ALL: &str = "all";
-
-/// An arm: one input, at one combination of factors.
-#[derive(Debug, Clone)]
-pub(super) struct Arm {
-    pub name: String,
-    pub input: String,
-    /// Factors that arms differ by, with their levels as text.
-    pub factors: BTreeMap<String, String>,
-    /// By replicate; one without a name where there are none.
-    pub draws: BTreeMap<String, Arc<Draw>>,
-}
-
-/// The scored items of one variant.
-#[derive(Debug)]
-pub(super) struct Draw {
-    /// Where each item stands.
-    pub places: HashMap<String, usize>,
-    pub ids: Vec<String>,
-    pub tasks: Vec<Option<String>>,
-    pub clusters: Vec<Option<String>>,
-    /// By metric, in the order of the metrics.
-    pub scores: Vec<Vec<Option<f64>>>,
-    /// Of the table, to tell results that several variants share.
-    pub content: Digest,
-}
 
 /// All arms, the baseline first.
 #[derive(Debug)]

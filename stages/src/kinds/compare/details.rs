@@ -6,7 +6,8 @@ use pipe_engine::kind::StageError;
 use pipe_statistics::{Component, Scale, trend, variance};
 
 use super::{
-    arms::{Arm, Arms, Draw, differing, shown},
+    arm::{Arm, Draw},
+    arms::{Arms, differing, shown},
     pairing::{self, invalid},
     params::CompareParams,
     table::{Cells, FLAG, NUMBER, NUMERAL, TEXT},

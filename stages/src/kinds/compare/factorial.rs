@@ -7,7 +7,8 @@ use pipe_statistics::{Contrast, Verdict, contrasts, over_differences};
 use rayon::prelude::*;
 
 use super::{
-    arms::{Arm, Arms, Draw},
+    arm::{Arm, Draw},
+    arms::Arms,
     asked::{self, Asked},
     pairing::{self, invalid},
     params::CompareParams,

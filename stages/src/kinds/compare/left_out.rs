@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use pipe_engine::context::StageContext;
 
 use super::{
-    arms::{Arm, Arms, Draw},
+    arm::{Arm, Draw},
+    arms::Arms,
     table::{Cells, TEXT},
 };
 

@@ -8,7 +8,7 @@ use std::{
 use pipe_engine::kind::StageError;
 use pipe_statistics::{DrawMeans, Pairs};
 
-use super::arms::{Arm, Draw};
+use super::arm::{Arm, Draw};
 
 /// The items of a draw that two arms have, and which those are.
 pub(super) struct Paired<'a> {

@@ -20,7 +20,7 @@ use pipe_engine::{
 use serde_json::Value;
 
 use super::{
-    arms::{Arm, Draw},
+    arm::{Arm, Draw},
     params::CompareParams,
 };
 
