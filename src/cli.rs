@@ -188,7 +188,7 @@ pub(crate) struct Run {
     pub select: SelectArgs,
     #[command(flatten)]
     pub limits: Limits,
-    /// Start further stages after one has failed, as far as they do not need it
+    /// Start further stages after one has failed, or where one cannot run, as far as they do not need it
     #[arg(short, long)]
     pub keep_going: bool,
     /// Run again whenever the pipeline file, what it includes or a source changes, until Ctrl-C
@@ -201,7 +201,7 @@ pub(crate) struct Run {
     /// the store
     #[arg(long, value_enum, value_name = "HOW")]
     pub log: Option<LogTo>,
-    /// `json` prints one event per line
+    /// `json` prints one event per line; what keeps a run from beginning, as `cannot_run`
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 }

@@ -70,7 +70,10 @@ fn write(report: &Report, all: bool, out: &mut impl Write) -> Result<(), CliErro
     let looked: usize = report.tables.iter().map(|table| table.rows).sum();
     let looked = plural(looked as u64, "row");
     match (errors, warnings) {
-        (0, 0) => writeln!(out, "{}", paint(format!("{looked}: nothing is wrong"), style::GOOD, color))?,
+        (0, 0) if report.unlooked.is_empty() => {
+            writeln!(out, "{}", paint(format!("{looked}: nothing is wrong"), style::GOOD, color))?;
+        }
+        (0, 0) => writeln!(out, "{looked}: nothing is wrong in them; what stages make was not looked at")?,
         (errors, warnings) => {
             writeln!(out, "\n{looked}: {}, {}", plural(errors, "error"), plural(warnings, "warning"))?;
         }

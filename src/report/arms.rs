@@ -222,6 +222,28 @@ mod tests {
 
     use super::*;
 
+    /// An arm that took a second, scored 0.5 in each of these.
+    fn arm(stage: &str, variant: &str, scores: &[(&str, &str)], standard_error: Option<f64>) -> Arm {
+        let score = |(name, heading): &(&str, &str)| ArmScore {
+            name: (*name).to_owned(),
+            heading: (*heading).to_owned(),
+            value: Some(0.5),
+            standard_error,
+        };
+        Arm {
+            stage: stage.to_owned(),
+            variants: vec![variant.to_owned()],
+            factors: [].into_iter().collect(),
+            scores: scores.iter().map(score).collect(),
+            kept: None,
+            counts: Vec::new(),
+            seconds: 1.0,
+            seconds_paid: 0.0,
+            stages: 1,
+            reused: 1,
+        }
+    }
+
     #[test]
     fn arms_stand_under_their_factors() {
         let score = |value, standard_error| ArmScore { name: "f1".into(), heading: "F1".into(), value, standard_error };
@@ -249,24 +271,10 @@ mod tests {
 
     #[test]
     fn what_has_no_score_in_common_stands_in_tables_of_its_own() {
-        let arm = |stage: &str, names: &[&str]| Arm {
-            stage: stage.to_owned(),
-            variants: vec![stage.to_owned()],
-            factors: [].into_iter().collect(),
-            scores: (names.iter())
-                .map(|&name| ArmScore {
-                    name: name.to_owned(),
-                    heading: format!("{name} of {stage}"),
-                    value: Some(0.5),
-                    standard_error: None,
-                })
-                .collect(),
-            kept: None,
-            counts: Vec::new(),
-            seconds: 1.0,
-            seconds_paid: 0.0,
-            stages: 1,
-            reused: 1,
+        let arm = |stage: &str, names: &[&str]| {
+            let headings: Vec<String> = names.iter().map(|name| format!("{name} of {stage}")).collect();
+            let scores: Vec<_> = names.iter().copied().zip(headings.iter().map(String::as_str)).collect();
+            arm(stage, stage, &scores, None)
         };
         let arms = [arm("a", &["f1", "em"]), arm("style", &["polite"]), arm("b", &["f1"])];
         let tables = by_scores(&arms);
@@ -282,16 +290,8 @@ mod tests {
     #[test]
     fn the_baseline_is_marked_and_signs_are_explained() {
         let arm = |variant: &str, standard_error| Arm {
-            stage: "score".into(),
-            variants: vec![variant.to_owned()],
             factors: [("n".to_owned(), json!(variant.len()))].into_iter().collect(),
-            scores: vec![ArmScore { name: "f1".into(), heading: "F1".into(), value: Some(0.5), standard_error }],
-            kept: None,
-            counts: Vec::new(),
-            seconds: 1.0,
-            seconds_paid: 0.0,
-            stages: 1,
-            reused: 1,
+            ..arm("score", variant, &[("f1", "F1")], standard_error)
         };
         let arms = [arm("baseline", Some(0.01)), arm("n=3", Some(0.01))];
         let lines = table(&arms, None, names_stages(&arms)).0.lines(false);

@@ -142,6 +142,7 @@ fn what_is_made_by_a_run_is_said_to_be_unlooked() {
     let project = TestEnvironment::new();
     let outcome = project.ok(&["check", "builtin:quickstart.yaml"]);
     assert!(outcome.stdout.contains("exam: made by the stage `world`, and not looked at"), "{}", outcome.stdout);
+    assert!(outcome.stdout.contains("what stages make was not looked at"), "{}", outcome.stdout);
     let none = project.pipe(&["check"]);
     assert!(none.code == Some(2) && none.stderr.contains("there is no pipeline.yaml here"), "{}", none.stderr);
 }

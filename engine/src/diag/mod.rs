@@ -13,7 +13,7 @@ use std::{collections::HashSet, fmt, sync::Arc};
 pub use report::Report;
 pub use shown::{blot, escape, is_hostile, redact, shown};
 pub use suggest::{SHOWN_OF_CIRCLE, advice, circle, did_you_mean, list_names, one_of};
-pub use text::{Span, Text, TextId, Texts, plain};
+pub use text::{BUILTIN, Span, Text, TextId, Texts, plain};
 
 /// Whether a problem stops the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

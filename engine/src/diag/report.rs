@@ -28,7 +28,7 @@ impl<'a> Report<'a> {
             }
         }
         // What people can change comes first: a mistake that shows in a built-in file was made in one of theirs.
-        files.sort_by_key(|&file| texts.get(file).name.starts_with("builtin:"));
+        files.sort_by_key(|&file| texts.get(file).is_builtin());
         let labels_in = |file: TextId| {
             let labels = diagnostic.places.iter().enumerate().filter(move |(_, l)| l.span.text == file);
             labels.map(|(i, l)| labeled(l, i == 0, texts)).collect::<Vec<_>>()

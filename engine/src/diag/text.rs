@@ -29,6 +29,9 @@ impl Span {
     }
 }
 
+/// Begins the name of a built-in file.
+pub const BUILTIN: &str = "builtin:";
+
 /// One text: a file, or what was given with `--set`.
 #[derive(Debug, Clone)]
 pub struct Text {
@@ -44,6 +47,11 @@ pub struct Text {
 }
 
 impl Text {
+    /// Whether it is one that nobody can change.
+    pub(super) fn is_builtin(&self) -> bool {
+        self.name.starts_with(BUILTIN)
+    }
+
     /// The text as people may see it, in as many bytes.
     pub fn shown(&self) -> &str {
         self.shown.get_or_init(|| blot(&self.text))

@@ -6,10 +6,8 @@
 
 use std::path::{Path, PathBuf};
 
+pub use crate::diag::BUILTIN;
 use crate::diag::{one_of, plain};
-
-/// Begins the name of a built-in file.
-pub const BUILTIN: &str = "builtin:";
 
 /// A file or folder that a program carries.
 #[derive(Debug, Clone, Copy)]

@@ -71,9 +71,7 @@ impl StageKind for Command {
     }
 
     fn highlights(&self, params: &CommandParams) -> Vec<Highlight> {
-        // Rows that are scored are answers: how many there are of them is nothing that the arm has kept.
-        let filters = params.rows == Rows::Each && params.scores.is_empty();
-        let rows = filters.then_some(Highlight::Yield { port: "yield" });
+        let rows = (params.rows == Rows::Each).then_some(Highlight::Yield { port: "yield" });
         rows.into_iter().chain(params.scores.iter().map(|name| summed::highlight(name.clone(), name.clone()))).collect()
     }
 

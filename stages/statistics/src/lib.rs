@@ -43,4 +43,4 @@ pub use power::{MOST_DRAWS, MOST_ITEMS, Power};
 pub use t_test::{Method, TTest};
 pub use trend::{Scale, Trend, trend};
 pub use variance::{Component, Variance, variance};
-pub use verdict::{Direction, Judgement, Verdict};
+pub use verdict::{Direction, Verdict};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{NotAsked, OverDraws, OverItems};
+use crate::NotAsked;
 
 /// Which way a metric is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -32,15 +32,6 @@ pub enum Verdict {
     NotAsked(NotAsked),
 }
 
-/// A verdict, and whether little stands behind it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Judgement {
-    /// The verdict.
-    pub verdict: Verdict,
-    /// Fewer than five draws stand behind it.
-    pub weak: bool,
-}
-
 impl Verdict {
     /// The verdict on a difference with its p value (after correction for other tests) and, where a margin is given,
     /// that margin with the p value of equivalence. A difference that is shown to be within the margin is `Same`, even
@@ -55,26 +46,6 @@ impl Verdict {
     }
 }
 
-impl Judgement {
-    /// The verdict over items, by `p`, their p value after correction for other tests.
-    pub fn over_items(items: &OverItems, p: f64, alpha: f64, margin: Option<f64>, direction: Direction) -> Self {
-        let equivalence = margin.and_then(|margin| Some((margin, items.equivalence(margin)?)));
-        Self { verdict: Verdict::new(items.difference, p, alpha, equivalence, direction), weak: false }
-    }
-
-    /// The verdict over draws, by `p`, their p value after correction for other tests.
-    pub fn over_draws(draws: &OverDraws, p: f64, alpha: f64, margin: Option<f64>, direction: Direction) -> Self {
-        match &draws.test {
-            Err(reason) => Self { verdict: Verdict::NotAsked(*reason), weak: false },
-            Ok(test) => {
-                let equivalence = margin.map(|margin| (margin, test.equivalence(margin)));
-                let verdict = Verdict::new(test.difference, p, alpha, equivalence, direction);
-                Self { verdict, weak: test.is_weak() }
-            }
-        }
-    }
-}
-
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -84,12 +55,6 @@ impl fmt::Display for Verdict {
             Self::NotShown => f.write_str("not shown"),
             Self::NotAsked(reason) => write!(f, "not asked: {reason}"),
         }
-    }
-}
-
-impl fmt::Display for Judgement {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.verdict, if self.weak { " (weak)" } else { "" })
     }
 }
 
@@ -119,9 +84,12 @@ mod tests {
             over_draws(&draws, 0.95).unwrap()
         };
         let say = |arms: &[f64]| {
-            let draws = draws(arms);
-            let p = draws.test.map_or(1.0, |test| test.p);
-            Judgement::over_draws(&draws, p, 0.05, None, Direction::Higher).to_string()
+            let test = match draws(arms).test {
+                Ok(test) => test,
+                Err(reason) => return Verdict::NotAsked(reason).to_string(),
+            };
+            let verdict = Verdict::new(test.difference, test.p, 0.05, None, Direction::Higher);
+            format!("{verdict}{}", if test.is_weak() { " (weak)" } else { "" })
         };
         assert_eq!(say(&[0.3]), "not asked: one draw");
         assert_eq!(say(&[0.30, 0.31, 0.32, 0.29]), "better (weak)");

@@ -41,15 +41,10 @@ pub(super) struct Answers<'a, 's> {
     /// What the rows are called.
     ids: Vec<Option<String>>,
     sink: &'a RowSink<'s>,
-    /// Lines that were read, and those of them that wait.
+    /// How many lines were read.
     read: usize,
-    waiting: Vec<Line>,
-}
-
-/// A line that waits: the objects on it.
-struct Line {
-    text: String,
-    objects: Vec<String>,
+    /// The objects of the last of them, by line.
+    waiting: Vec<Vec<String>>,
 }
 
 impl<'a, 's> Answers<'a, 's> {
@@ -91,7 +86,7 @@ impl<'a, 's> Answers<'a, 's> {
             let Ok(text) = String::from_utf8(line) else {
                 return Err(self.wrong(self.read - 1, "is not UTF-8", Some(PROTOCOL)));
             };
-            match self.take(text) {
+            match self.take(&text) {
                 Ok(true) => self.hand_over()?,
                 Ok(false) => {}
                 Err(error) if is_whole => return Err(error),
@@ -113,19 +108,21 @@ impl<'a, 's> Answers<'a, 's> {
     }
 
     /// Takes a line; whether it repeats its row's `id`, and so tells that no line is missing before it.
-    fn take(&mut self, text: String) -> Result<bool, StageError> {
+    fn take(&mut self, text: &str) -> Result<bool, StageError> {
         let at = self.read - 1;
         let says = |this: &Self, message: &str, help| {
-            Err(this.wrong(at, &format!("says `{}`: {message}", shown(&text)), Some(help)))
+            Err(this.wrong(at, &format!("says `{}`: {message}", shown(text)), Some(help)))
         };
-        let found = match objects_of(&text) {
+        let found = match objects_of(text) {
             Ok(found) => found,
             Err(message) => return says(self, &message, PROTOCOL),
         };
         let (mut objects, mut repeats) = (Vec::with_capacity(found.len()), false);
         for object in found {
-            let (object, id) = match if self.columns.contains_key(ID) { Ok(None) } else { without_id(object) } {
-                Ok(Some((object, id))) => (object, Some(id)),
+            // A column of that name is what the program says, and not which row it means.
+            let taken_apart = if self.columns.contains_key(ID) { Ok(None) } else { without_id(object) };
+            let (object, id) = match taken_apart {
+                Ok(Some((rest, id))) => (rest, Some(id)),
                 Ok(None) => (object.to_owned(), None),
                 Err(error) => return says(self, &format!("that is no JSON ({error})"), PROTOCOL),
             };
@@ -142,7 +139,7 @@ impl<'a, 's> Answers<'a, 's> {
         if let Err((_, message)) = tabular::declared_rows(&texts, self.columns) {
             return says(self, &message, DECLARED);
         }
-        self.waiting.push(Line { text, objects });
+        self.waiting.push(objects);
         Ok(repeats)
     }
 
@@ -150,11 +147,12 @@ impl<'a, 's> Answers<'a, 's> {
         let lines = std::mem::take(&mut self.waiting);
         let first = self.rows.start + self.read - lines.len();
         for (number, lines) in lines.chunks(LINES_AT_ONCE).enumerate() {
-            let texts: Vec<&str> = lines.iter().flat_map(|line| &line.objects).map(String::as_str).collect();
+            let texts: Vec<&str> = lines.iter().flatten().map(String::as_str).collect();
+            // Every line was looked at when it came, so that a mistake is told with its line.
             let batch = tabular::declared_rows(&texts, self.columns).map_err(|(_, message)| {
-                StageError::contract(format!("`{}` was read, and now: {message}", lines[0].text))
+                StageError::contract(format!("lines that fit one by one do not fit together: {message}"))
             })?;
-            let counts: Vec<u32> = lines.iter().map(|line| line.objects.len() as u32).collect();
+            let counts: Vec<u32> = lines.iter().map(|objects| objects.len() as u32).collect();
             let start = first + number * LINES_AT_ONCE;
             let rows: Vec<usize> = (start..start + lines.len()).collect();
             self.sink.emit_many(&rows, &counts, &self.kept(batch)?)?;
