@@ -1,0 +1,5 @@
+//! One HTML page that says what a pipeline found.
+
+mod data;
+
+pub use data::*;
