@@ -1,0 +1,112 @@
+//! Arms beside a baseline: who they are, how they differ, and where.
+
+use super::{differing, effects, factors, items, plural, rows, samples, spread};
+use crate::page::Page;
+use crate::table::{Cell, Table};
+use crate::tables::Data;
+use crate::{Arm, Comparison, Error, Report, caps};
+
+pub(super) fn write(page: &mut Page, report: &Report, about: &Comparison, place: usize) -> Result<(), Error> {
+    let id = format!("comparison-{place}");
+    let title = if about.name.is_empty() { "Scores".to_owned() } else { format!("Scores: {}", about.name) };
+    page.section(&id, &title);
+    let others = about.arms.len().saturating_sub(1);
+    let draws = if about.draws.is_empty() { 1 } else { about.draws.len() };
+    page.paragraph(&match others {
+        0 => format!("One arm, {}: there is nothing to compare it with.", plural(draws, "draw")),
+        _ => format!("{} beside the baseline {}, {}.", plural(others, "arm"), about.baseline, plural(draws, "draw")),
+    });
+    let confounds = about.differing.iter().filter(|differs| differs.factor.is_none()).count();
+    if confounds > 0 {
+        page.warning(&format!(
+            "{} between arms without being what is studied: the differences below may be theirs. They are listed under \
+             “What differs besides”.",
+            if confounds == 1 { "One parameter differs".to_owned() } else { format!("{confounds} parameters differ") }
+        ));
+    }
+    arms(page, about, place, rows(report))?;
+    effects::write(page, about, place, rows(report))?;
+    factors::write(page, about, place)?;
+    items::write(page, about, place)?;
+    spread::write(page, about, place, rows(report))?;
+    differing::write(page, about, place, rows(report))?;
+    samples::write(page, report, about, place)
+}
+
+/// Every arm with its means over draws.
+fn arms(page: &mut Page, about: &Comparison, place: usize, most: usize) -> Result<(), Error> {
+    if about.arms.is_empty() {
+        return Ok(());
+    }
+    page.part(&format!("arms-{place}"), "Arms");
+    let factors = factor_names(about);
+    let mut table = Table::new(format!("arms-table-{place}"), "Means of arms over their draws").words("Arm");
+    for factor in &factors {
+        table = table.words(factor);
+    }
+    table = table.numbers("Draws", "Draws with a score").numbers("Items", "Items with a score, in the draw with most");
+    for metric in &about.metrics {
+        let less = if metric.lower_is_better { " (less is better)" } else { "" };
+        table = table.numbers(&format!("{}{less}", heading(&metric.heading, &metric.name)), "Mean of the draws' means");
+    }
+    for arm in about.arms.iter().take(most) {
+        let name = Cell::text(&arm.name).more(if arm.name == about.baseline { "baseline" } else { "" });
+        let mut cells = vec![name];
+        cells.extend(factors.iter().map(|factor| level_cell(arm, factor)));
+        let of_arm = || about.means.iter().filter(|mean| mean.arm == arm.name && mean.task == "all");
+        let first = about.metrics.first().map_or("", |metric| metric.name.as_str());
+        let scored = of_arm().filter(|mean| mean.metric == first && mean.mean.is_some_and(f64::is_finite));
+        cells.push(Cell::count(scored.clone().count()));
+        cells.push(Cell::count(scored.map(|mean| mean.items).max().unwrap_or(0)));
+        for metric in &about.metrics {
+            let means = of_arm().filter(|mean| mean.metric == metric.name).filter_map(|mean| mean.mean);
+            cells.push(Cell::number(mean_of(means)));
+        }
+        table.row(cells);
+    }
+    if about.arms.len() > most {
+        table.notes.push(format!("The first {most} of {} arms; the download has more.", about.arms.len()));
+    }
+    table.data = page.data(&format!("means-{place}"), Data::of(&about.means));
+    page.table(&table)?;
+    for metric in about.metrics.iter().filter(|metric| metric.signature.is_some()).take(caps::LINES) {
+        let signature = metric.signature.as_deref().unwrap_or_default();
+        page.note(&format!("{} is {signature}", heading(&metric.heading, &metric.name)));
+    }
+    Ok(())
+}
+
+fn level_cell(arm: &Arm, factor: &str) -> Cell {
+    let level = level(arm, factor).unwrap_or("–");
+    match factors::number(level) {
+        Some(number) => Cell::text(level).class("number").sort(number),
+        None => Cell::text(level),
+    }
+}
+
+/// The level of a factor.
+pub(super) fn level<'a>(arm: &'a Arm, factor: &str) -> Option<&'a str> {
+    arm.factors.iter().find(|(name, _)| name == factor).map(|(_, level)| level.as_str())
+}
+
+/// All factors, in the order in which arms name them.
+pub(super) fn factor_names(about: &Comparison) -> Vec<&str> {
+    let mut names: Vec<&str> = Vec::new();
+    for (name, _) in about.arms.iter().flat_map(|arm| &arm.factors) {
+        if !names.contains(&name.as_str()) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// What people call a metric.
+pub(super) fn heading<'a>(heading: &'a str, name: &'a str) -> &'a str {
+    if heading.is_empty() { name } else { heading }
+}
+
+/// The mean of what is a number.
+pub(super) fn mean_of(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let (sum, n) = values.filter(|x| x.is_finite()).fold((0.0, 0), |(sum, n), x| (sum + x, n + 1));
+    (n > 0).then(|| sum / f64::from(n))
+}

@@ -1,0 +1,237 @@
+//! Differences to the baseline: the two questions apart, each as a plot and a table, and by task.
+
+use super::comparison::heading;
+use super::some;
+use crate::page::{Figure, Page};
+use crate::svg::{Forest, Line, Mark, forest};
+use crate::table::{Cell, Table};
+use crate::tables::Data;
+use crate::text::{short, signed};
+use crate::{Comparison, Effect, Error, Metric, caps};
+
+/// The questions, as data names them, with what the page says of them.
+const QUESTIONS: [(&str, &str, &str); 2] = [
+    (
+        "draws",
+        "Is the choice better?",
+        "The sample is the draws: everything anew from other random numbers, paired by draw and item. An interval says \
+         where the effect of the choice lies if it were made again.",
+    ),
+    (
+        "items",
+        "Are these trained models different?",
+        "The sample is the items of the exam, within one draw. An interval says how these models would differ on other \
+         items of this kind; whether the choice would win again with other draws, it does not say.",
+    ),
+];
+
+pub(super) fn write(page: &mut Page, about: &Comparison, place: usize, most: usize) -> Result<(), Error> {
+    if about.effects.is_empty() {
+        return Ok(());
+    }
+    let data = page.data(&format!("effects-{place}"), Data::of(&about.effects));
+    for (question, title, says) in QUESTIONS {
+        let effects = || about.effects.iter().filter(|effect| effect.question == question && effect.task == "all");
+        if effects().next().is_none() {
+            continue;
+        }
+        page.part(&format!("{question}-{place}"), title);
+        page.paragraph(says);
+        let asked = effects().any(|effect| finite(effect.low).is_some() && finite(effect.high).is_some());
+        if !asked {
+            let why = effects().map(|effect| effect.verdict.as_str()).find(|verdict| !verdict.is_empty());
+            page.note(&format!("{}.", sentence(why.unwrap_or("not asked"))));
+        }
+        let figures: Vec<Figure> = about
+            .metrics
+            .iter()
+            .take(caps::METRICS)
+            .filter_map(|metric| plot(about, metric, question, place, data.clone()))
+            .collect();
+        if asked {
+            page.figures(&figures)?;
+        }
+        let caption = format!("{title} Differences to {}, all tasks", short(&about.baseline, caps::NAME));
+        let mut table = table(about, format!("effects-{question}-{place}"), &caption, false, place);
+        table.data.clone_from(&data);
+        fill(&mut table, about, effects().collect(), most, false, place);
+        page.table(&table)?;
+    }
+    by_task(page, about, place, most, data)
+}
+
+/// All questions by task. Where there are more rows than fit, those over draws come first.
+fn by_task(page: &mut Page, about: &Comparison, place: usize, most: usize, data: Option<String>) -> Result<(), Error> {
+    let mut effects: Vec<&Effect> = about.effects.iter().filter(|effect| effect.task != "all").collect();
+    if effects.is_empty() {
+        return Ok(());
+    }
+    let asked = |effect: &Effect| effect.question == "draws" && effect.low.is_some();
+    effects.sort_by_key(|effect| !asked(effect));
+    page.part(&format!("tasks-{place}"), "By task");
+    page.paragraph(
+        "The same differences within each task. Many are looked at, so that p is corrected for all of them (Holm).",
+    );
+    let mut table = table(about, format!("tasks-table-{place}"), "Differences to the baseline by task", true, place);
+    table.data = data;
+    fill(&mut table, about, effects, most, true, place);
+    page.table(&table)
+}
+
+fn table(about: &Comparison, id: String, caption: &str, tasks: bool, _place: usize) -> Table {
+    let mut table = Table::new(id, caption).choice("Arm");
+    if tasks {
+        table = table.choice("Task").choice("Question");
+    }
+    if about.metrics.len() > 1 {
+        table = table.choice("Metric");
+    }
+    if !about.draws.is_empty() {
+        table = table.choice("Draw");
+    }
+    table
+        .numbers("Draws", "Draws that both arms have")
+        .numbers("Items", "Items that both arms have; those without a partner in brackets")
+        .numbers("Baseline", "Mean of the baseline over what is paired")
+        .numbers("Arm’s mean", "Mean of the arm over what is paired")
+        .numbers("Difference", "The arm’s mean less the baseline’s")
+        .numbers("95 % interval", "Of the difference")
+        .numbers("p (Holm)", "After Holm’s correction within metric and factor; uncorrected in the download")
+        .choice("Verdict")
+        .numbers("Smallest", "The smallest difference that would have been seen in four of five such studies")
+        .numbers("Needed", "Draws (or items) that would show the difference seen")
+        .words("Better / worse items")
+        .words("Test")
+}
+
+fn fill(table: &mut Table, about: &Comparison, effects: Vec<&Effect>, most: usize, tasks: bool, place: usize) {
+    let all = effects.len();
+    for effect in effects.into_iter().take(most) {
+        let mut cells = vec![Cell::text(&effect.arm).more(about_factor(effect))];
+        if tasks {
+            cells.push(Cell::text(&effect.task));
+            cells.push(Cell::text(if effect.question == "draws" { "choice" } else { "models" }));
+        }
+        if about.metrics.len() > 1 {
+            cells.push(Cell::text(named(about, &effect.metric)));
+        }
+        if !about.draws.is_empty() {
+            cells.push(Cell::text(effect.draw.as_deref().unwrap_or("all")));
+        }
+        let unpaired = if effect.unpaired > 0 { format!("({} unpaired)", effect.unpaired) } else { String::new() };
+        // Never p without the effect.
+        let seen = finite(effect.difference).is_some();
+        cells.extend([
+            Cell::count(effect.draws),
+            Cell::count(effect.items).more(unpaired),
+            Cell::number(effect.baseline_mean),
+            Cell::number(effect.mean),
+            Cell::signed(effect.difference),
+            Cell::interval(effect.low, effect.high),
+            Cell::p(effect.p_holm.filter(|_| seen)),
+            Cell::verdict(&effect.verdict, effect.weak),
+            Cell::number(effect.smallest),
+            Cell::count_of(effect.needed),
+            flips(about, effect, place),
+            Cell::text(effect.computed.as_deref().unwrap_or("–")),
+        ]);
+        table.row(cells);
+    }
+    if all > most {
+        table.notes.push(format!("{most} of {all} rows; the download has more, `pipe results` has all."));
+    }
+}
+
+/// How many items got better and worse, with a way to them.
+fn flips(about: &Comparison, effect: &Effect, place: usize) -> Cell {
+    let (Some(improved), Some(regressed)) = (effect.improved, effect.regressed) else { return Cell::text("–") };
+    let cell = Cell::text(format!("{improved} / {regressed}")).sort(regressed as f64);
+    let arm = about.arms.iter().position(|arm| arm.name == effect.arm);
+    let shown = about.samples_draw == effect.draw && !about.samples.is_empty();
+    let first = about.metrics.first().is_some_and(|metric| metric.name == effect.metric);
+    match arm.filter(|&arm| shown && first && arm < caps::ANSWERS) {
+        Some(arm) => cell.href(Some(format!("#samples-{place}?flip=regressed&arm={arm}"))),
+        None => cell,
+    }
+}
+
+fn about_factor(effect: &Effect) -> String {
+    let said = effect.factor.is_empty() || effect.arm.contains(&effect.factor);
+    if said { String::new() } else { format!("{}: {}", effect.factor, effect.level) }
+}
+
+fn plot(about: &Comparison, metric: &Metric, question: &str, place: usize, data: Option<String>) -> Option<Figure> {
+    let mut effects: Vec<&Effect> = about
+        .effects
+        .iter()
+        .filter(|effect| effect.question == question && effect.task == "all" && effect.metric == metric.name)
+        .collect();
+    let all = effects.len();
+    if all > caps::LINES {
+        // The largest, in the order of the arms.
+        let size = |effect: &Effect| finite(effect.difference).map_or(0.0, f64::abs);
+        let mut sizes: Vec<f64> = effects.iter().map(|effect| size(effect)).collect();
+        sizes.sort_by(|a, b| b.total_cmp(a));
+        let least = sizes[caps::LINES - 1];
+        effects.retain(|effect| size(effect) >= least);
+        effects.truncate(caps::LINES);
+    }
+    let name = heading(&metric.heading, &metric.name);
+    let lines: Vec<Line> = effects.iter().map(|effect| line(effect)).collect();
+    let words = |line: &Line| format!("{}: {}", line.name, line.words);
+    let shown: Vec<String> = lines.iter().map(words).collect();
+    let label = format!(
+        "Forest plot of differences in {name} to {}: {}.",
+        about.baseline,
+        some(shown.iter().map(String::as_str), 8)
+    );
+    let less = if metric.lower_is_better { "; less is better" } else { "" };
+    let axis = format!("difference in {name} to {}{less}", short(&about.baseline, 24));
+    let svg = forest(&Forest { axis, lines, label })?;
+    let left_out = if all > caps::LINES {
+        format!(" The {} largest of {all} differences are drawn.", effects.len())
+    } else {
+        String::new()
+    };
+    Some(Figure {
+        id: format!("forest-{question}-{place}-{}", about.metrics.iter().position(|m| m.name == metric.name)?),
+        title: name.to_owned(),
+        caption: format!(
+            "▲ better, ▼ worse, ■ same within the margin, ○ not shown; bars are 95 % intervals.{left_out}"
+        ),
+        svg,
+        data,
+    })
+}
+
+fn line(effect: &Effect) -> Line {
+    let draw = effect.draw.as_ref().map_or(String::new(), |draw| format!(", draw {draw}"));
+    let interval = match (finite(effect.low), finite(effect.high)) {
+        (None, None) => String::new(),
+        _ => format!(" ({} to {})", signed(effect.low), signed(effect.high)),
+    };
+    let weak = if effect.weak { ", weak" } else { "" };
+    Line {
+        name: format!("{}{draw}", effect.arm),
+        difference: effect.difference,
+        low: effect.low,
+        high: effect.high,
+        mark: Mark::of(&effect.verdict),
+        words: format!("{}{interval}", signed(effect.difference)),
+        title: format!("{}{draw}: {}{interval}, {}{weak}", effect.arm, signed(effect.difference), effect.verdict),
+    }
+}
+
+/// What people call the metric of this name.
+pub(super) fn named<'a>(about: &'a Comparison, name: &'a str) -> &'a str {
+    about.metrics.iter().find(|metric| metric.name == name).map_or(name, |m| heading(&m.heading, &m.name))
+}
+
+fn sentence(words: &str) -> String {
+    let mut chars = words.chars();
+    chars.next().map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
+}
+
+fn finite(x: Option<f64>) -> Option<f64> {
+    x.filter(|x| x.is_finite())
+}

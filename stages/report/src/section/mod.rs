@@ -1,0 +1,54 @@
+//! Sections of the page, one file each.
+
+mod comparison;
+mod differing;
+mod effects;
+mod factors;
+mod items;
+mod provenance;
+mod samples;
+mod sharing;
+mod spread;
+mod training;
+mod yields;
+
+pub(crate) use samples::Samples;
+
+use crate::page::Page;
+use crate::{Error, Report, caps};
+
+/// All of them, in their order.
+pub(crate) fn all(page: &mut Page, report: &Report) -> Result<(), Error> {
+    let shown = &report.comparisons[..report.comparisons.len().min(caps::COMPARISONS)];
+    for (place, comparison) in shown.iter().enumerate() {
+        comparison::write(page, report, comparison, place)?;
+    }
+    if shown.len() < report.comparisons.len() {
+        let (shown, all) = (shown.len(), report.comparisons.len());
+        page.note(&format!("The first {shown} of {all} comparisons are shown."));
+    }
+    training::write(page, &report.curves)?;
+    yields::write(page, &report.funnels)?;
+    if let Some(sharing) = &report.sharing {
+        sharing::write(page, sharing)?;
+    }
+    provenance::write(page, report)
+}
+
+/// How many rows the tables of one of so many comparisons have.
+fn rows(report: &Report) -> usize {
+    (caps::ALL_ROWS / (4 * report.comparisons.len().clamp(1, caps::COMPARISONS))).clamp(20, caps::ROWS)
+}
+
+/// Plain words for several things: `a, b and 3 more`.
+fn some<'a>(names: impl ExactSizeIterator<Item = &'a str>, most: usize) -> String {
+    let all = names.len();
+    let shown: Vec<&str> = names.take(most).collect();
+    let shown = shown.join(", ");
+    if all > most { format!("{shown} and {} more", all - most) } else { shown }
+}
+
+/// `one draw`, `3 draws`.
+fn plural(n: usize, what: &str) -> String {
+    if n == 1 { format!("one {what}") } else { format!("{} {what}s", crate::text::count(n as u64)) }
+}

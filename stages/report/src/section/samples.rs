@@ -1,0 +1,292 @@
+//! Items with what every arm answered, and the rows that answers lead to: as data, which the page's logic shows.
+//!
+//! A sample comes with all rows that can be reached from it, or not at all, so that every answer that is shown leads
+//! to its seeds.
+
+use std::collections::BTreeMap;
+
+use minijinja::context;
+use serde::Serialize;
+
+use super::comparison::heading;
+use super::plural;
+use crate::page::Page;
+use crate::text::{clean, count, short};
+use crate::{Comparison, Error, Report, Row, Sample, caps};
+
+/// All samples of a page. Passages and rows stand once, however many refer to them.
+#[derive(Default, Serialize)]
+pub(crate) struct Samples {
+    comparisons: BTreeMap<usize, Shown>,
+    passages: Vec<(String, String)>,
+    rows: Vec<ShownRow>,
+    #[serde(skip)]
+    known_passages: BTreeMap<(String, String), usize>,
+    /// Places of rows of the report here.
+    #[serde(skip)]
+    known_rows: BTreeMap<usize, usize>,
+    #[serde(skip)]
+    bytes: usize,
+}
+
+#[derive(Serialize)]
+struct Shown {
+    baseline: String,
+    arms: Vec<String>,
+    metrics: Vec<String>,
+    samples: Vec<ShownSample>,
+}
+
+#[derive(Serialize)]
+struct ShownSample {
+    id: String,
+    task: Option<String>,
+    instruction: String,
+    input: String,
+    references: Vec<String>,
+    passages: Vec<usize>,
+    answers: Vec<ShownAnswer>,
+}
+
+#[derive(Serialize)]
+struct ShownAnswer {
+    arm: usize,
+    prediction: String,
+    finish_reason: Option<String>,
+    scores: Vec<Option<f64>>,
+    flip: Option<String>,
+    resembling: Vec<usize>,
+}
+
+#[derive(Serialize)]
+struct ShownRow {
+    id: String,
+    what: String,
+    stage: String,
+    fields: Vec<(String, String)>,
+    from: Vec<(String, usize)>,
+    /// What it comes from and is not shown.
+    more: usize,
+}
+
+pub(super) fn write(page: &mut Page, report: &Report, about: &Comparison, place: usize) -> Result<(), Error> {
+    if about.samples.is_empty() {
+        return Ok(());
+    }
+    // What room there is, is shared by the comparisons that are still to come.
+    let left = report.comparisons.len().min(caps::COMPARISONS) - place;
+    let budget = page.samples.bytes + (caps::SAMPLES.saturating_sub(page.samples.bytes)) / left.max(1);
+    let order = in_turn(&about.samples);
+    let mut chosen = Vec::new();
+    for at in order {
+        let sample = &about.samples[at];
+        let cost = page.samples.cost(report, about, sample);
+        if page.samples.bytes + cost <= budget {
+            page.samples.bytes += cost;
+            chosen.push(at);
+        }
+    }
+    chosen.sort_unstable();
+    let samples = &mut page.samples;
+    let shown = chosen.iter().map(|&at| samples.take(report, about, &about.samples[at])).collect();
+    let arms = about.arms.iter().take(caps::ANSWERS);
+    let shown = Shown {
+        baseline: text(&about.baseline, caps::NAME),
+        arms: arms.map(|arm| text(&arm.name, caps::NAME)).collect(),
+        metrics: about.metrics.iter().map(|m| text(heading(&m.heading, &m.name), caps::NAME)).collect(),
+        samples: shown,
+    };
+    samples.comparisons.insert(place, shown);
+
+    page.part(&format!("samples-{place}"), "Answers side by side");
+    let items = (about.items.len() + about.items_left_out).max(about.samples.len());
+    let of = format!("{} of {} are here", count(chosen.len() as u64), plural(items, "item"));
+    let draw = about.samples_draw.as_ref().map_or(String::new(), |draw| format!(", as draw {draw} answered them"));
+    let first = about.metrics.first().map_or("score", |metric| heading(&metric.heading, &metric.name));
+    page.paragraph(&format!(
+        "{of}{draw}. ▲ and ▼ mark answers with a higher or lower {first} than the baseline’s, less where less is \
+         better. Rows that an arm was trained on and that resemble the question are found by their words (BM25 over \
+         instructions): they are like it, which does not prove that the answer comes from them. Each leads to what it \
+         was made from, down to the seeds."
+    ));
+    if about.arms.len() > caps::ANSWERS {
+        page.note(&format!("Answers of the first {} of {} arms.", caps::ANSWERS, about.arms.len()));
+    }
+    page.template("samples", context! { place })?;
+    Ok(())
+}
+
+/// Those that got worse, those that got better and the others in turn, so that each is there whatever the room.
+fn in_turn(samples: &[Sample]) -> Vec<usize> {
+    let class = |sample: &Sample| {
+        let flips = || sample.answers.iter().filter_map(|answer| answer.flip.as_deref());
+        if flips().any(|flip| flip == "regressed") {
+            0
+        } else if flips().any(|flip| flip == "improved") {
+            1
+        } else {
+            2
+        }
+    };
+    let mut seen = [0; 3];
+    let mut order: Vec<(usize, usize, usize)> = Vec::with_capacity(samples.len());
+    for (at, sample) in samples.iter().enumerate() {
+        let class = class(sample);
+        order.push((seen[class], class, at));
+        seen[class] += 1;
+    }
+    order.sort_unstable();
+    order.into_iter().map(|(_, _, at)| at).collect()
+}
+
+impl Samples {
+    /// About how many bytes a sample adds, with all it leads to.
+    fn cost(&self, report: &Report, about: &Comparison, sample: &Sample) -> usize {
+        let texts = |most: usize, texts: &mut dyn Iterator<Item = &str>| -> usize {
+            texts.map(|text| text.len().min(4 * most) + 4).sum()
+        };
+        let mut bytes =
+            120 + texts(caps::TEXT, &mut [sample.instruction.as_str(), &sample.input, &sample.id].into_iter());
+        bytes += texts(caps::TEXT, &mut sample.references.iter().take(caps::REFERENCES).map(String::as_str));
+        for passage in sample.passages.iter().take(caps::PASSAGES) {
+            let text = text(&passage.text, caps::PASSAGE);
+            bytes +=
+                if self.known_passages.contains_key(&(text.clone(), passage.id.clone())) { 6 } else { text.len() + 30 };
+        }
+        for answer in sample.answers.iter().filter(|answer| answer.arm < caps::ANSWERS.min(about.arms.len())) {
+            bytes += 110 + answer.prediction.len().min(4 * caps::TEXT) + 12 * answer.scores.len();
+        }
+        let mut new = Vec::new();
+        for row in resembling(sample) {
+            self.reach(report, row, &mut new);
+        }
+        bytes + new.iter().map(|&row| row_cost(&report.rows[row])).sum::<usize>()
+    }
+
+    /// Rows that are not here yet and can be reached from this one, itself with them.
+    fn reach(&self, report: &Report, row: usize, new: &mut Vec<usize>) {
+        let mut next = vec![row];
+        while let Some(row) = next.pop() {
+            if row < report.rows.len() && !self.known_rows.contains_key(&row) && !new.contains(&row) {
+                new.push(row);
+                next.extend(report.rows[row].from.iter().take(caps::FROM).map(|(_, from)| *from));
+            }
+        }
+    }
+
+    fn take(&mut self, report: &Report, about: &Comparison, sample: &Sample) -> ShownSample {
+        let mut new = Vec::new();
+        for row in resembling(sample) {
+            self.reach(report, row, &mut new);
+        }
+        let first = self.known_rows.len();
+        self.known_rows.extend(new.iter().enumerate().map(|(i, &row)| (row, first + i)));
+        for row in new {
+            let row = self.row(&report.rows[row]);
+            self.rows.push(row);
+        }
+        let passages = sample.passages.iter().take(caps::PASSAGES);
+        let passages = passages.map(|passage| self.passage(&passage.id, &passage.text)).collect();
+        let arms = caps::ANSWERS.min(about.arms.len());
+        let answers = sample.answers.iter().filter(|answer| answer.arm < arms).map(|answer| ShownAnswer {
+            arm: answer.arm,
+            prediction: text(&answer.prediction, caps::TEXT),
+            finish_reason: answer.finish_reason.as_deref().map(|reason| text(reason, caps::NAME)),
+            scores: answer
+                .scores
+                .iter()
+                .map(|x| x.filter(|x| x.is_finite()).map(|x| (x * 1e5).round() / 1e5))
+                .collect(),
+            flip: answer.flip.clone().filter(|flip| flip == "improved" || flip == "regressed"),
+            resembling: answer
+                .resembling
+                .iter()
+                .take(caps::RESEMBLING)
+                .filter_map(|row| self.known_rows.get(row))
+                .copied()
+                .collect(),
+        });
+        ShownSample {
+            id: text(&sample.id, caps::NAME),
+            task: sample.task.as_deref().map(|task| text(task, caps::NAME)),
+            instruction: text(&sample.instruction, caps::TEXT),
+            input: text(&sample.input, caps::TEXT),
+            references: sample.references.iter().take(caps::REFERENCES).map(|r| text(r, caps::TEXT)).collect(),
+            passages,
+            answers: answers.collect(),
+        }
+    }
+
+    fn passage(&mut self, id: &str, words: &str) -> usize {
+        let words = text(words, caps::PASSAGE);
+        let next = self.passages.len();
+        let place = *self.known_passages.entry((words.clone(), id.to_owned())).or_insert(next);
+        if place == next {
+            self.passages.push((text(id, caps::NAME), words));
+        }
+        place
+    }
+
+    fn row(&self, row: &Row) -> ShownRow {
+        let from = row.from.iter().take(caps::FROM);
+        ShownRow {
+            id: text(&row.id, caps::NAME),
+            what: text(&row.what, caps::NAME),
+            stage: text(&row.stage, caps::NAME),
+            fields: row.fields.iter().map(|(name, value)| (text(name, caps::NAME), text(value, caps::FIELD))).collect(),
+            from: from.filter_map(|(how, row)| Some((text(how, caps::NAME), *self.known_rows.get(row)?))).collect(),
+            more: row.from.len().saturating_sub(caps::FROM),
+        }
+    }
+}
+
+fn resembling(sample: &Sample) -> impl Iterator<Item = usize> {
+    let answers = sample.answers.iter().filter(|answer| answer.arm < caps::ANSWERS);
+    answers.flat_map(|answer| answer.resembling.iter().take(caps::RESEMBLING).copied())
+}
+
+fn row_cost(row: &Row) -> usize {
+    let fields = row.fields.iter().map(|(name, value)| name.len() + value.len().min(4 * caps::FIELD) + 6);
+    let from = row.from.iter().take(caps::FROM).map(|(how, _)| how.len() + 8);
+    70 + row.id.len() + row.what.len() + row.stage.len() + fields.sum::<usize>() + from.sum::<usize>()
+}
+
+fn text(words: &str, most: usize) -> String {
+    clean(&short(words, most)).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Answer;
+
+    fn answer(flip: Option<&str>, resembling: &[usize]) -> Answer {
+        let flip = flip.map(str::to_owned);
+        Answer { flip, resembling: resembling.to_vec(), prediction: "p".repeat(200), ..Answer::default() }
+    }
+
+    #[test]
+    fn every_kind_of_change_has_its_turn() {
+        let flips = [None, None, None, Some("regressed"), Some("improved"), Some("regressed")];
+        let sample = |flip: Option<&str>| Sample { answers: vec![answer(flip, &[])], ..Sample::default() };
+        assert_eq!(in_turn(&flips.map(sample)), [3, 4, 0, 5, 1, 2]);
+    }
+
+    #[test]
+    fn a_sample_brings_all_rows_that_it_leads_to_and_circles_end() {
+        let row =
+            |from: &[usize]| Row { from: from.iter().map(|&f| ("seed".to_owned(), f)).collect(), ..Row::default() };
+        let rows = vec![row(&[1, 99]), row(&[2, 0]), row(&[]), row(&[])];
+        let samples = vec![Sample { answers: vec![answer(None, &[0, 77])], ..Sample::default() }];
+        let arms = vec![crate::Arm::default()];
+        let about = Comparison { arms, samples, ..Comparison::default() };
+        let report = Report { rows, comparisons: vec![about.clone()], ..Report::default() };
+        let mut here = Samples::default();
+        assert!(here.cost(&report, &about, &about.samples[0]) > 200);
+        let shown = here.take(&report, &about, &about.samples[0]);
+        assert_eq!(shown.answers[0].resembling, [0]);
+        assert_eq!(here.rows.len(), 3);
+        let from: Vec<Vec<usize>> = here.rows.iter().map(|row| row.from.iter().map(|f| f.1).collect()).collect();
+        assert_eq!(from, [vec![1], vec![2, 0], vec![]]);
+    }
+}

@@ -1,0 +1,142 @@
+//! The data behind plots and tables, as the page hands it out: one table a plot, all digits.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde::ser::SerializeMap;
+use serde_json::Value;
+
+use crate::caps;
+
+/// Columns, and rows below them.
+pub(crate) struct Data {
+    columns: Vec<String>,
+    rows: Vec<Vec<Value>>,
+}
+
+impl Data {
+    pub(crate) fn new(columns: &[&str]) -> Self {
+        Self { columns: columns.iter().map(|&name| name.to_owned()).collect(), rows: Vec::new() }
+    }
+
+    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = Value>) {
+        self.rows.push(cells.into_iter().collect());
+    }
+
+    /// A table of structs whose fields are plain; the columns are the fields.
+    pub(crate) fn of<T: Serialize>(items: impl IntoIterator<Item = T>) -> Self {
+        let mut data = Data::new(&[]);
+        for item in items {
+            if let Ok(Value::Object(fields)) = serde_json::to_value(item) {
+                if data.columns.is_empty() {
+                    data.columns = fields.keys().cloned().collect();
+                }
+                data.rows.push(fields.into_iter().map(|(_, value)| value).collect());
+            }
+        }
+        data
+    }
+}
+
+/// All of a page's, by name. A word stands once: columns of words have places in `words`.
+#[derive(Default)]
+pub(crate) struct Tables {
+    tables: Vec<(String, Coded)>,
+    words: Vec<String>,
+    places: BTreeMap<String, usize>,
+    bytes: usize,
+}
+
+/// A table with words as places.
+#[derive(Serialize)]
+struct Coded {
+    columns: Vec<String>,
+    /// Columns of words.
+    text: Vec<usize>,
+    rows: Vec<Vec<Value>>,
+}
+
+impl Tables {
+    /// Puts a table in, as far as there is room; how many of its rows are in it, and how many are not.
+    pub(crate) fn add(&mut self, name: &str, data: Data) -> (usize, usize) {
+        let is_text = |column: &usize| data.rows.iter().any(|row| row.get(*column).is_some_and(Value::is_string));
+        let text: Vec<usize> = (0..data.columns.len()).filter(is_text).collect();
+        let all = data.rows.len();
+        let mut rows = Vec::new();
+        for mut row in data.rows {
+            for (column, cell) in row.iter_mut().enumerate() {
+                if let (true, Value::String(word)) = (text.contains(&column), &cell) {
+                    *cell = self.word(word).into();
+                }
+            }
+            self.bytes += serde_json::to_string(&row).map_or(0, |json| json.len() + 1);
+            if self.bytes > caps::DATA {
+                break;
+            }
+            rows.push(row);
+        }
+        let fits = rows.len();
+        self.tables.push((name.to_owned(), Coded { columns: data.columns, text, rows }));
+        (fits, all - fits)
+    }
+
+    fn word(&mut self, word: &str) -> usize {
+        if let Some(place) = self.places.get(word) {
+            return *place;
+        }
+        let place = self.words.len();
+        self.bytes += word.len() + 3;
+        self.words.push(word.to_owned());
+        self.places.insert(word.to_owned(), place);
+        place
+    }
+
+    pub(crate) fn words(&self) -> &[String] {
+        &self.words
+    }
+}
+
+impl Serialize for Tables {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.tables.len()))?;
+        for (name, data) in &self.tables {
+            map.serialize_entry(name, data)?;
+        }
+        map.end()
+    }
+}
+
+/// A number for [`Data::row`]; what is none has no value.
+pub(crate) fn cell(x: Option<f64>) -> Value {
+    x.and_then(serde_json::Number::from_f64).map_or(Value::Null, Value::Number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Variance;
+
+    #[test]
+    fn structs_become_columns_and_what_is_no_number_has_no_value() {
+        let rows = [Variance { metric: "f1".into(), draws: Some(f64::NAN), items: Some(0.25), ..Variance::default() }];
+        let mut tables = Tables::default();
+        tables.add("variance", Data::of(&rows));
+        let columns = r#"["metric","not_asked","draws","items","sampling"]"#;
+        let json = format!(r#"{{"variance":{{"columns":{columns},"text":[0],"rows":[[0,null,null,0.25,null]]}}}}"#);
+        assert_eq!(serde_json::to_string(&tables).unwrap(), json);
+        assert_eq!(tables.words(), ["f1"]);
+        assert_eq!(cell(Some(f64::INFINITY)), Value::Null);
+    }
+
+    #[test]
+    fn what_has_no_room_is_counted() {
+        let mut tables = Tables::default();
+        let mut data = Data::new(&["text"]);
+        for place in 0..100 {
+            data.row([Value::from(format!("{place:010000}"))]);
+        }
+        let (fits, left_out) = tables.add("long", data);
+        assert_eq!((fits, left_out), (caps::DATA / 10_008, 100 - caps::DATA / 10_008));
+        assert_eq!(tables.add("empty", Data::new(&["a"])), (0, 0));
+    }
+}
