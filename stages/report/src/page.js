@@ -1,55 +1,65 @@
 "use strict";
 // The page's logic: downloads, tables that sort and filter, the map of items, samples, and the way from an answer to
 // its seeds. All texts are set as text, never as markup.
-const { words, tables, samples: store } = JSON.parse(document.getElementById("data").textContent);
+const root = document.documentElement;
+const byId = (id) => document.getElementById(id);
+const { words, tables, samples: store } = JSON.parse(byId("data").textContent);
 for (const { text, rows } of Object.values(tables)) {
   // Words stand once: columns of them have their places.
   for (const row of rows) for (const at of text) row[at] = row[at] === null ? null : words[row[at]];
 }
+for (const row of store.rows) {
+  for (const name of ["what", "stage"]) row[name] = store.words[row[name]];
+  for (const pair of [...row.fields, ...row.from]) pair[0] = store.words[pair[0]];
+}
 const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 const shorten = (text, most) => (text.length > most ? text.slice(0, most - 1).trimEnd() + "…" : text);
-const one = (x) => (x === null || x === undefined ? "–" : String(Math.round(x * 1000) / 1000));
+/** Whether a text has all words of a field. */
+function matches(text, field) {
+  const low = text.toLowerCase();
+  return field.value.toLowerCase().split(/\s+/).every((word) => low.includes(word));
+}
+const one = (x) => (x == null ? "–" : String(Math.round(x * 1000) / 1000));
 
 /** An element: `make("a", { href: "#" }, "words", otherElement)`; what is `null` is left out. */
 function make(tag, attributes, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes || {})) {
     if (typeof value === "function") element.addEventListener(name, value);
-    else if (value !== null && value !== false) element.setAttribute(name, value === true ? "" : value);
+    else element.setAttribute(name, value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  element.append(...children.flat().filter((child) => child != null));
   return element;
 }
 
-let quiet;
+let silence;
 function say(words) {
-  document.getElementById("status").textContent = words;
-  clearTimeout(quiet);
-  quiet = setTimeout(() => say(""), 6000);
+  byId("status").textContent = words;
+  clearTimeout(silence);
+  silence = setTimeout(() => say(""), 6000);
 }
 
 // Light and dark.
 const themes = { auto: "Theme: as the system", light: "Theme: light", dark: "Theme: dark" };
 function theme(name) {
-  if (name === "auto") delete document.documentElement.dataset.theme;
-  else document.documentElement.dataset.theme = name;
-  document.getElementById("theme").textContent = themes[name];
+  root.dataset.theme = name;
+  byId("theme").textContent = themes[name];
   try { localStorage.setItem("theme", name); } catch { /* A page of a disk may have no storage. */ }
 }
 function startTheme() {
   let kept = "auto";
   try { kept = localStorage.getItem("theme"); } catch { /* As above. */ }
-  theme(kept in themes ? kept : "auto");
-  document.getElementById("theme").addEventListener("click", () => {
+  theme(themes[kept] ? kept : "auto");
+  byId("theme").addEventListener("click", () => {
     const names = Object.keys(themes);
-    theme(names[(names.indexOf(document.documentElement.dataset.theme || "auto") + 1) % names.length]);
+    theme(names[(names.indexOf(root.dataset.theme) + 1) % names.length]);
   });
 }
 
 // Downloads.
 function csv({ columns, rows }) {
   const cell = (value) => {
-    if (value === null || value === undefined) return "";
+    if (value == null) return "";
     let text = String(value);
     // A spreadsheet would run a text that begins like a formula.
     if (typeof value !== "number" && /^[=+@\t\r]|^-./.test(text) && isNaN(text)) text = "'" + text;
@@ -61,23 +71,12 @@ function download(name) {
   const url = URL.createObjectURL(new Blob(["\ufeff", csv(tables[name])], { type: "text/csv" }));
   make("a", { href: url, download: `${name}.csv` }).click();
   setTimeout(() => URL.revokeObjectURL(url), 1000);
-  say(`${name}.csv: ${tables[name].rows.length} rows`);
 }
 function startDownloads() {
   for (const button of all("[data-download]")) {
     const title = button.closest("figure, .table")?.querySelector(".title, caption")?.textContent || "";
     button.setAttribute("aria-label", `Data of “${title}” as CSV`);
     button.addEventListener("click", () => download(button.dataset.download));
-  }
-  for (const button of all("[data-copy]")) {
-    button.addEventListener("click", async () => {
-      const words = document.getElementById(button.dataset.copy);
-      getSelection().selectAllChildren(words);
-      try {
-        await navigator.clipboard.writeText(words.textContent);
-        say("Copied");
-      } catch { say("Selected: copy it with the keyboard"); }
-    });
   }
 }
 
@@ -108,14 +107,13 @@ function startTable(table) {
   if (rows.length < 6) return;
   const count = make("span", { role: "status", class: "quiet" });
   const chosen = [];
+  const fields = [];
   const search = make("input", { type: "search", input: filter });
   function filter() {
-    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
     let shown = 0;
     for (const row of rows) {
-      const text = row.textContent.toLowerCase();
       const fits = chosen.every(([column, select]) => !select.value || row.cells[column].textContent === select.value);
-      row.hidden = !(fits && words.every((word) => text.includes(word)));
+      row.hidden = !(fits && matches(row.textContent, search));
       shown += !row.hidden;
     }
     count.textContent = shown < rows.length ? `${shown} of ${rows.length} rows` : `${rows.length} rows`;
@@ -124,12 +122,12 @@ function startTable(table) {
   for (const column of (table.dataset.filters || "").split(" ").filter(Boolean).map(Number)) {
     const values = [...new Set(rows.map((row) => row.cells[column].textContent))];
     if (values.length < 2 || values.length > 80) continue;
-    const select = choice(["", "all"], ...values.map((value) => [value, shorten(value.trim(), 40)]));
+    const select = choice(["", "all"], ...values.map((value) => [value, value]));
     select.addEventListener("change", filter);
     chosen.push([column, select]);
-    controls.append(make("label", {}, table.tHead.rows[0].cells[column].textContent, select));
+    fields.push(make("label", {}, table.tHead.rows[0].cells[column].textContent, select));
   }
-  controls.append(make("label", {}, "Find", search), count);
+  controls.prepend(...fields, make("label", {}, "Find", search), count);
   filter();
 }
 const choice = (...options) => make("select", {}, options.map(([value, words]) => make("option", { value }, words)));
@@ -138,26 +136,18 @@ const choice = (...options) => make("select", {}, options.map(([value, words]) =
 function startMap(svg) {
   const { map, metric, left, top, width, row, columns, rows } = svg.dataset;
   const place = map.split("-")[1];
-  const at = (event) => {
+  const on = (type, act) => svg.addEventListener(type, (event) => {
     const box = svg.getBoundingClientRect();
     const scale = svg.viewBox.baseVal.width / box.width;
     const column = Math.floor((((event.clientX - box.left) * scale - left) / width) * columns);
     const arm = Math.floor(((event.clientY - box.top) * scale - top) / row);
-    const inside = column >= 0 && column < columns && arm >= 0 && arm < rows;
-    return inside ? { item: tables[map].rows[column], column: 2 + metric * rows + arm } : null;
-  };
-  svg.addEventListener("pointermove", (event) => {
-    const here = at(event);
-    if (!here?.item) return;
-    const [id, task] = here.item;
-    say(`${id}${task ? ` (${task})` : ""} · ${tables[map].columns[here.column]}: ${one(here.item[here.column])}`);
+    if (column >= 0 && column < columns && arm >= 0 && arm < rows) act(tables[map].rows[column], 2 + metric * rows + arm);
   });
-  svg.addEventListener("pointerleave", () => say(""));
-  svg.addEventListener("click", (event) => {
-    const here = at(event);
-    if (!here?.item) return;
-    if (views[place]?.only(String(here.item[0]))) return;
-    say(`${here.item[0]}: its answers have no room on this page`);
+  on("pointermove", (item, at) => {
+    say(`${item[0]}${item[1] ? ` (${item[1]})` : ""} · ${tables[map].columns[at]}: ${one(item[at])}`);
+  });
+  on("click", ([id]) => {
+    if (!views[place]?.only(id)) say(`${id}: its answers have no room on this page`);
   });
 }
 
@@ -165,23 +155,22 @@ function startMap(svg) {
 const views = {};
 const STEP = 10;
 const label = (row) => `${row.what} ${row.id}`;
-const rowLink = (place) => {
+function rowLink(place, brief) {
   const row = store.rows[place];
-  const words = row.fields.length ? `: ${shorten(row.fields[0][1], 70)}` : "";
-  return make("a", { href: `#row-${place}` }, label(row) + words);
-};
-function answerCard(about, sample, answer) {
-  const scores = about.metrics.map((name, place) => `${name} ${one(answer.scores[place])}`).join(" · ");
-  const signs = { improved: "▲ improved", regressed: "▼ regressed" };
-  const more = [signs[answer.flip], answer.finish_reason && answer.finish_reason !== "stop" ? answer.finish_reason : null];
-  return make("div", { class: `card ${answer.flip || ""}` },
-    make("h5", {}, about.arms[answer.arm], about.arms[answer.arm] === about.baseline ? " (baseline)" : ""),
-    make("p", {}, answer.prediction || "(empty)"),
-    make("p", { class: "quiet" }, [scores, ...more].filter(Boolean).join(" · ")),
-    answer.resembling.length
-      ? make("details", { open: true }, make("summary", {}, "Trained on, and like the question"),
-        make("ul", {}, answer.resembling.map((row) => make("li", {}, rowLink(row)))))
-      : make("p", { class: "quiet" }, "No training rows that resemble the question."));
+  const [, words] = row.fields[0] || [];
+  const whole = words ? `${label(row)}: ${shorten(words, 90)}` : label(row);
+  return make("a", { href: `#row-${place}`, title: whole, "aria-label": whole }, (brief && words) || whole);
+}
+const signs = { improved: "▲ improved", regressed: "▼ regressed" };
+function answerRow(about, { arm, prediction, finish_reason: end, scores, flip, resembling }) {
+  const marks = about.metrics.map((name, place) => `${name} ${one(scores[place])}`);
+  if (end && end !== "stop") marks.push(`ended by ${end}`);
+  const baseline = about.arms[arm] === about.baseline && about.baseline !== "baseline" ? "baseline" : null;
+  return make("li", { class: flip || "" },
+    make("div", {}, make("b", {}, about.arms[arm]), make("p", { class: "mark-word" }, signs[flip] || baseline)),
+    make("div", {}, make("p", {}, prediction || "(empty)"), make("p", { class: "quiet" }, marks.join(" · "))),
+    make("div", { class: "quiet" }, resembling.length ? "Trained on, and like the question:" : "No training row is like the question.",
+      make("ul", {}, resembling.map((row) => make("li", {}, rowLink(row, true))))));
 }
 function sampleArticle(about, sample) {
   return make("article", { class: "sample" },
@@ -196,7 +185,7 @@ function sampleArticle(about, sample) {
           return [make("dt", {}, id), make("dd", {}, text)];
         })))
       : null,
-    make("div", { class: "answers" }, sample.answers.map((answer) => answerCard(about, sample, answer))));
+    make("ul", { class: "answers", "aria-label": `Answers to ${sample.id}` }, sample.answers.map((answer) => answerRow(about, answer))));
 }
 function startSamples(block) {
   const about = store.comparisons[block.dataset.samples];
@@ -208,7 +197,7 @@ function startSamples(block) {
   const flip = choice(["", "all"], ["regressed", "▼ regressed"], ["improved", "▲ improved"], ["changed", "changed"], ["same", "unchanged"]);
   const arm = choice(["", "any arm"], ...about.arms.map((name, place) => [place, name]).filter(([, name]) => name !== about.baseline));
   const more = make("button", { type: "button", click: () => show(shown + STEP, shown) });
-  const back = make("button", { type: "button", hidden: true, click: () => { single = null; show(STEP); } }, "Show all again");
+  const back = make("button", { type: "button", click: () => { single = null; show(STEP); } }, "Show all again");
   let shown = STEP;
   let single = null;
   const fits = (sample) => {
@@ -217,11 +206,9 @@ function startSamples(block) {
     const answers = sample.answers.filter((answer) => !arm.value || answer.arm === Number(arm.value));
     const changed = (kind) => answers.some((answer) => answer.flip && (kind === "changed" || answer.flip === kind));
     if (flip.value === "same" ? changed("changed") : flip.value && !changed(flip.value)) return false;
-    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    if (!words.length) return true;
-    const text = [sample.id, sample.instruction, sample.input, ...sample.references, ...answers.map((answer) => answer.prediction)];
-    const low = text.join("\n").toLowerCase();
-    return words.every((word) => low.includes(word));
+    const { id, instruction, input, references } = sample;
+    const text = [id, instruction, input, ...references, ...answers.map((answer) => answer.prediction)];
+    return matches(text.join("\n"), search);
   };
   function show(most, focus) {
     shown = most;
@@ -235,9 +222,9 @@ function startSamples(block) {
   }
   for (const control of [task, flip, arm]) control.addEventListener("change", () => show(STEP));
   search.addEventListener("input", () => show(STEP));
-  const words = (text, control) => make("label", {}, text, control);
-  const controls = [words("Change", flip), words("in", arm), tasks.length ? words("Task", task) : null, words("Find", search)];
-  block.append(make("div", { class: "controls" }, ...controls, back, count), list, make("p", {}, more));
+  const fields = [["Change", flip], ["in", arm], ...(tasks.length ? [["Task", task]] : []), ["Find", search]];
+  const labels = fields.map(([words, field]) => make("label", {}, words, field));
+  block.append(make("div", { class: "controls" }, labels, back, count), list, make("p", {}, more));
   views[block.dataset.samples] = {
     only(id) {
       if (!about.samples.some((sample) => sample.id === id)) return false;
@@ -258,9 +245,8 @@ function startSamples(block) {
 }
 
 // Rows, and what they come from.
-const dialog = document.getElementById("row");
+const dialog = byId("row");
 let trail = [];
-const parents = (row) => row.from.map(([how, place]) => make("li", {}, `${how}: `, rowLink(place)));
 function showRow(place) {
   const row = store.rows[place];
   if (!row) return;
@@ -276,7 +262,7 @@ function showRow(place) {
       : "",
     make("dl", {}, row.fields.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)])),
     make("h3", {}, "Comes from"),
-    row.from.length ? make("ul", {}, parents(row)) : make("p", {}, "Nothing: here the way ends."),
+    row.from.length ? make("ul", {}, row.from.map(([how, at]) => make("li", {}, `${how}: `, rowLink(at)))) : make("p", {}, "Nothing: here the way ends."),
     row.more ? make("p", { class: "note" }, `${row.more} more are not shown.`) : "",
     used.length
       ? make("details", {}, make("summary", {}, `Used for ${used.length} of the rows here`),
@@ -305,7 +291,8 @@ function startRows() {
   follow();
 }
 
-document.documentElement.classList.add("live");
+root.classList.add("live");
+if (matchMedia("(max-width: 64rem)").matches) document.querySelector("nav details").open = false;
 startTheme();
 startDownloads();
 all("table[id]").forEach(startTable);

@@ -25,7 +25,7 @@ pub(crate) struct Page {
     body: String,
     contents: Vec<Heading>,
     open: bool,
-    tables: Tables,
+    pub(crate) tables: Tables,
     pub(crate) samples: Samples,
 }
 
@@ -122,6 +122,18 @@ impl Page {
     /// What must not be read past.
     pub(crate) fn warning(&mut self, words: &str) {
         put!(self.body, "<p class=\"warning\" role=\"note\"><b>{}</b></p>\n", escaped(words));
+    }
+
+    /// What somebody may want to open.
+    pub(crate) fn details(
+        &mut self,
+        summary: &str,
+        inside: impl FnOnce(&mut Self) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        put!(self.body, "<details><summary>{}</summary>\n", escaped(summary));
+        inside(self)?;
+        self.body.push_str("</details>\n");
+        Ok(())
     }
 
     /// Plots side by side, where there is room.

@@ -89,7 +89,9 @@ impl Table {
 
 impl Cell {
     pub(crate) fn text(text: impl AsRef<str>) -> Self {
-        Self { text: short(text.as_ref(), caps::NAME * 4), ..Self::default() }
+        let text = short(text.as_ref(), caps::NAME * 4);
+        let class = if text.chars().count() > 32 { "long" } else { "" };
+        Self { text, class, ..Self::default() }
     }
 
     pub(crate) fn number(x: Option<f64>) -> Self {

@@ -1,4 +1,4 @@
-//! The data behind plots and tables, as the page hands it out: one table a plot, all digits.
+//! The data behind plots and tables, as the page hands it out.
 
 use std::collections::BTreeMap;
 
@@ -41,10 +41,12 @@ impl Data {
 /// All of a page's, by name. A word stands once: columns of words have places in `words`.
 #[derive(Default)]
 pub(crate) struct Tables {
-    tables: Vec<(String, Coded)>,
+    all: Vec<(String, Coded)>,
     words: Vec<String>,
     places: BTreeMap<String, usize>,
     bytes: usize,
+    /// Up to where tables may grow for now.
+    limit: usize,
 }
 
 /// A table with words as places.
@@ -57,26 +59,37 @@ struct Coded {
 }
 
 impl Tables {
-    /// Puts a table in, as far as there is room; how many of its rows are in it, and how many are not.
+    /// What follows may take its part of the room that is left of this share of all, among `others` that are to come.
+    pub(crate) fn make_room(&mut self, share: f64, others: usize) {
+        let left = ((caps::DATA as f64 * share) as usize).saturating_sub(self.bytes);
+        self.limit = self.bytes + left / (others + 1);
+    }
+
+    /// Puts a table in, as far as there is room; how many of its rows are in it, and how many are not. It leaves a
+    /// third of the room to those that come after it.
     pub(crate) fn add(&mut self, name: &str, data: Data) -> (usize, usize) {
         let is_text = |column: &usize| data.rows.iter().any(|row| row.get(*column).is_some_and(Value::is_string));
         let text: Vec<usize> = (0..data.columns.len()).filter(is_text).collect();
         let all = data.rows.len();
         let mut rows = Vec::new();
+        let most = self.bytes + (self.limit.saturating_sub(self.bytes)) * 2 / 3;
         for mut row in data.rows {
             for (column, cell) in row.iter_mut().enumerate() {
                 if let (true, Value::String(word)) = (text.contains(&column), &cell) {
                     *cell = self.word(word).into();
+                } else if let Some(x) = cell.as_f64().filter(|x| x.fract() != 0.0) {
+                    // Nine digits: more are noise, and as long again.
+                    *cell = format!("{x:.8e}").parse().map_or(Value::Null, |x: f64| x.into());
                 }
             }
             self.bytes += serde_json::to_string(&row).map_or(0, |json| json.len() + 1);
-            if self.bytes > caps::DATA {
+            if self.bytes > most {
                 break;
             }
             rows.push(row);
         }
         let fits = rows.len();
-        self.tables.push((name.to_owned(), Coded { columns: data.columns, text, rows }));
+        self.all.push((name.to_owned(), Coded { columns: data.columns, text, rows }));
         (fits, all - fits)
     }
 
@@ -98,8 +111,8 @@ impl Tables {
 
 impl Serialize for Tables {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.tables.len()))?;
-        for (name, data) in &self.tables {
+        let mut map = serializer.serialize_map(Some(self.all.len()))?;
+        for (name, data) in &self.all {
             map.serialize_entry(name, data)?;
         }
         map.end()
@@ -120,6 +133,7 @@ mod tests {
     fn structs_become_columns_and_what_is_no_number_has_no_value() {
         let rows = [Variance { metric: "f1".into(), draws: Some(f64::NAN), items: Some(0.25), ..Variance::default() }];
         let mut tables = Tables::default();
+        tables.make_room(1.0, 0);
         tables.add("variance", Data::of(&rows));
         let columns = r#"["metric","not_asked","draws","items","sampling"]"#;
         let json = format!(r#"{{"variance":{{"columns":{columns},"text":[0],"rows":[[0,null,null,0.25,null]]}}}}"#);
@@ -131,12 +145,14 @@ mod tests {
     #[test]
     fn what_has_no_room_is_counted() {
         let mut tables = Tables::default();
+        tables.make_room(0.5, 1);
         let mut data = Data::new(&["text"]);
         for place in 0..100 {
             data.row([Value::from(format!("{place:010000}"))]);
         }
         let (fits, left_out) = tables.add("long", data);
-        assert_eq!((fits, left_out), (caps::DATA / 10_008, 100 - caps::DATA / 10_008));
+        let most = caps::DATA / 4 * 2 / 3 / 10_007;
+        assert_eq!((fits, left_out), (most, 100 - most));
         assert_eq!(tables.add("empty", Data::new(&["a"])), (0, 0));
     }
 }

@@ -8,13 +8,19 @@ use crate::{Arm, Comparison, Error, Report, caps};
 
 pub(super) fn write(page: &mut Page, report: &Report, about: &Comparison, place: usize) -> Result<(), Error> {
     let id = format!("comparison-{place}");
-    let title = if about.name.is_empty() { "Scores".to_owned() } else { format!("Scores: {}", about.name) };
+    let title = match about.name.as_str() {
+        "" | "scores" => "Scores".to_owned(),
+        name => format!("Scores: {name}"),
+    };
     page.section(&id, &title);
     let others = about.arms.len().saturating_sub(1);
     let draws = if about.draws.is_empty() { 1 } else { about.draws.len() };
-    page.paragraph(&match others {
-        0 => format!("One arm, {}: there is nothing to compare it with.", plural(draws, "draw")),
-        _ => format!("{} beside the baseline {}, {}.", plural(others, "arm"), about.baseline, plural(draws, "draw")),
+    let baseline = if about.baseline == "baseline" { String::new() } else { format!(" {}", about.baseline) };
+    let draws = plural(draws, "draw");
+    page.paragraph(&if others == 0 {
+        format!("One arm, {draws}: there is nothing to compare it with.")
+    } else {
+        format!("{} beside the baseline{baseline}, {draws}.", plural(others, "arm"))
     });
     let confounds = about.differing.iter().filter(|differs| differs.factor.is_none()).count();
     if confounds > 0 {
@@ -50,7 +56,11 @@ fn arms(page: &mut Page, about: &Comparison, place: usize, most: usize) -> Resul
         table = table.numbers(&format!("{}{less}", heading(&metric.heading, &metric.name)), "Mean of the draws' means");
     }
     for arm in about.arms.iter().take(most) {
-        let name = Cell::text(&arm.name).more(if arm.name == about.baseline { "baseline" } else { "" });
+        let name = Cell::text(&arm.name).more(if arm.name == about.baseline && arm.name != "baseline" {
+            "baseline"
+        } else {
+            ""
+        });
         let mut cells = vec![name];
         cells.extend(factors.iter().map(|factor| level_cell(arm, factor)));
         let of_arm = || about.means.iter().filter(|mean| mean.arm == arm.name && mean.task == "all");

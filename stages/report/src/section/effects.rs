@@ -48,88 +48,110 @@ pub(super) fn write(page: &mut Page, about: &Comparison, place: usize, most: usi
             .take(caps::METRICS)
             .filter_map(|metric| plot(about, metric, question, place, data.clone()))
             .collect();
-        if asked {
-            page.figures(&figures)?;
+        if asked && !figures.is_empty() {
+            page.note("▲ better, ▼ worse, ■ same within the margin, ○ not shown; bars are 95 % intervals.");
+            // With a line for every draw, one metric fills the screen.
+            let open = if question == "items" && !about.draws.is_empty() { 1 } else { figures.len() };
+            page.figures(&figures[..open])?;
+            if open < figures.len() {
+                page.details("Plots of the other metrics", |page| page.figures(&figures[open..]))?;
+            }
         }
         let caption = format!("{title} Differences to {}, all tasks", short(&about.baseline, caps::NAME));
-        let mut table = table(about, format!("effects-{question}-{place}"), &caption, false, place);
+        let mut table = table(about, format!("effects-{question}-{place}"), &caption, question == "items", false);
         table.data.clone_from(&data);
-        fill(&mut table, about, effects().collect(), most, false, place);
+        fill(&mut table, about, effects().collect(), most, (question == "items", false), place);
         page.table(&table)?;
     }
     by_task(page, about, place, most, data)
 }
 
-/// All questions by task. Where there are more rows than fit, those over draws come first.
+/// By task: over draws, and where nothing was asked over draws, over items.
 fn by_task(page: &mut Page, about: &Comparison, place: usize, most: usize, data: Option<String>) -> Result<(), Error> {
-    let mut effects: Vec<&Effect> = about.effects.iter().filter(|effect| effect.task != "all").collect();
+    let of = |question: &str| -> Vec<&Effect> {
+        about.effects.iter().filter(|effect| effect.question == question && effect.task != "all").collect()
+    };
+    let (over_draws, over_items) = (of("draws"), of("items"));
+    let asked = over_draws.iter().any(|effect| finite(effect.low).is_some());
+    let (effects, others) =
+        if asked || over_items.is_empty() { (over_draws, over_items) } else { (over_items, vec![]) };
     if effects.is_empty() {
         return Ok(());
     }
-    let asked = |effect: &Effect| effect.question == "draws" && effect.low.is_some();
-    effects.sort_by_key(|effect| !asked(effect));
     page.part(&format!("tasks-{place}"), "By task");
-    page.paragraph(
-        "The same differences within each task. Many are looked at, so that p is corrected for all of them (Holm).",
-    );
-    let mut table = table(about, format!("tasks-table-{place}"), "Differences to the baseline by task", true, place);
+    let sample = if asked { "the sample is the draws" } else { "the sample is the items" };
+    page.paragraph(&format!(
+        "The same differences within each task; {sample}. Many are looked at, so that p is corrected for all of them \
+         (Holm)."
+    ));
+    let mut table = table(about, format!("tasks-table-{place}"), "Differences to the baseline by task", !asked, true);
     table.data = data;
-    fill(&mut table, about, effects, most, true, place);
-    page.table(&table)
+    fill(&mut table, about, effects, most, (!asked, true), place);
+    page.table(&table)?;
+    if !others.is_empty() {
+        page.note("How trained models differ by task, draw for draw, stands in the download.");
+    }
+    Ok(())
 }
 
-fn table(about: &Comparison, id: String, caption: &str, tasks: bool, _place: usize) -> Table {
+fn table(about: &Comparison, id: String, caption: &str, draws: bool, tasks: bool) -> Table {
     let mut table = Table::new(id, caption).choice("Arm");
     if tasks {
-        table = table.choice("Task").choice("Question");
+        table = table.choice("Task");
     }
     if about.metrics.len() > 1 {
         table = table.choice("Metric");
     }
-    if !about.draws.is_empty() {
+    if draws && !about.draws.is_empty() {
         table = table.choice("Draw");
     }
     table
-        .numbers("Draws", "Draws that both arms have")
-        .numbers("Items", "Items that both arms have; those without a partner in brackets")
-        .numbers("Baseline", "Mean of the baseline over what is paired")
-        .numbers("Arm’s mean", "Mean of the arm over what is paired")
         .numbers("Difference", "The arm’s mean less the baseline’s")
         .numbers("95 % interval", "Of the difference")
-        .numbers("p (Holm)", "After Holm’s correction within metric and factor; uncorrected in the download")
         .choice("Verdict")
+        .numbers("p (Holm)", "After Holm’s correction within metric and factor; uncorrected in the download")
+        .numbers("Baseline", "Mean of the baseline over what is paired")
+        .numbers("Arm’s mean", "Mean of the arm over what is paired")
+        .numbers("Draws", "Draws that both arms have")
+        .numbers("Items", "Items that both arms have; those without a partner in brackets")
         .numbers("Smallest", "The smallest difference that would have been seen in four of five such studies")
         .numbers("Needed", "Draws (or items) that would show the difference seen")
         .words("Better / worse items")
         .words("Test")
 }
 
-fn fill(table: &mut Table, about: &Comparison, effects: Vec<&Effect>, most: usize, tasks: bool, place: usize) {
+fn fill(
+    table: &mut Table,
+    about: &Comparison,
+    effects: Vec<&Effect>,
+    most: usize,
+    (draws, tasks): (bool, bool),
+    place: usize,
+) {
     let all = effects.len();
     for effect in effects.into_iter().take(most) {
         let mut cells = vec![Cell::text(&effect.arm).more(about_factor(effect))];
         if tasks {
             cells.push(Cell::text(&effect.task));
-            cells.push(Cell::text(if effect.question == "draws" { "choice" } else { "models" }));
         }
         if about.metrics.len() > 1 {
             cells.push(Cell::text(named(about, &effect.metric)));
         }
-        if !about.draws.is_empty() {
+        if draws && !about.draws.is_empty() {
             cells.push(Cell::text(effect.draw.as_deref().unwrap_or("all")));
         }
         let unpaired = if effect.unpaired > 0 { format!("({} unpaired)", effect.unpaired) } else { String::new() };
         // Never p without the effect.
         let seen = finite(effect.difference).is_some();
         cells.extend([
-            Cell::count(effect.draws),
-            Cell::count(effect.items).more(unpaired),
-            Cell::number(effect.baseline_mean),
-            Cell::number(effect.mean),
             Cell::signed(effect.difference),
             Cell::interval(effect.low, effect.high),
-            Cell::p(effect.p_holm.filter(|_| seen)),
             Cell::verdict(&effect.verdict, effect.weak),
+            Cell::p(effect.p_holm.filter(|_| seen)),
+            Cell::number(effect.baseline_mean),
+            Cell::number(effect.mean),
+            Cell::count(effect.draws),
+            Cell::count(effect.items).more(unpaired),
             Cell::number(effect.smallest),
             Cell::count_of(effect.needed),
             flips(about, effect, place),
@@ -178,7 +200,10 @@ fn plot(about: &Comparison, metric: &Metric, question: &str, place: usize, data:
     }
     let name = heading(&metric.heading, &metric.name);
     let lines: Vec<Line> = effects.iter().map(|effect| line(effect)).collect();
-    let words = |line: &Line| format!("{}: {}", line.name, line.words);
+    let words = |line: &Line| {
+        let draw = line.draw.as_ref().map_or(String::new(), |draw| format!(", {draw}"));
+        format!("{}{draw} {}", line.name, line.words)
+    };
     let shown: Vec<String> = lines.iter().map(words).collect();
     let label = format!(
         "Forest plot of differences in {name} to {}: {}.",
@@ -188,20 +213,13 @@ fn plot(about: &Comparison, metric: &Metric, question: &str, place: usize, data:
     let less = if metric.lower_is_better { "; less is better" } else { "" };
     let axis = format!("difference in {name} to {}{less}", short(&about.baseline, 24));
     let svg = forest(&Forest { axis, lines, label })?;
-    let left_out = if all > caps::LINES {
-        format!(" The {} largest of {all} differences are drawn.", effects.len())
+    let caption = if all > caps::LINES {
+        format!("The {} largest of {all} differences are drawn.", effects.len())
     } else {
         String::new()
     };
-    Some(Figure {
-        id: format!("forest-{question}-{place}-{}", about.metrics.iter().position(|m| m.name == metric.name)?),
-        title: name.to_owned(),
-        caption: format!(
-            "▲ better, ▼ worse, ■ same within the margin, ○ not shown; bars are 95 % intervals.{left_out}"
-        ),
-        svg,
-        data,
-    })
+    let at = about.metrics.iter().position(|other| other.name == metric.name)?;
+    Some(Figure { id: format!("forest-{question}-{place}-{at}"), title: name.to_owned(), caption, svg, data })
 }
 
 fn line(effect: &Effect) -> Line {
@@ -212,7 +230,8 @@ fn line(effect: &Effect) -> Line {
     };
     let weak = if effect.weak { ", weak" } else { "" };
     Line {
-        name: format!("{}{draw}", effect.arm),
+        name: effect.arm.clone(),
+        draw: effect.draw.as_ref().map(|draw| format!("draw {draw}")),
         difference: effect.difference,
         low: effect.low,
         high: effect.high,

@@ -127,7 +127,8 @@ fn figure(
     };
     let less = if metric.lower_is_better { " (less is better)" } else { "" };
     let x_name = format!("{}{logarithmic}", short(factor, 40));
-    let svg = plot(&Plot { x: scale, x_name, y, y_name: format!("{name}{less}"), series, label });
+    let ticks = numbers.filter(|numbers| numbers.len() <= 8).unwrap_or_default();
+    let svg = plot(&Plot { x: scale, ticks, x_name, y, y_name: format!("{name}{less}"), series, wide: false, label });
     let caption = format!("{thin}{more}");
     let title = format!("{name} by {}", short(factor, 40));
     Some(Figure { id, title, caption, svg, data: Some(format!("means-{place}")) })

@@ -51,14 +51,17 @@ pub(super) fn write(page: &mut Page, about: &Comparison, place: usize) -> Result
             items.len(),
             some(means.iter().map(String::as_str), 8)
         );
-        let step = |class: usize| number(Some(ends.0 + (ends.1 - ends.0) * class as f64 / CLASSES as f64));
+        let step = |class: usize| {
+            let x = ends.0 + (ends.1 - ends.0) * class as f64 / CLASSES as f64;
+            if ends == (0.0, 1.0) { format!("{x:.2}") } else { number(Some(x)) }
+        };
         let svg = heat(&Heat {
             rows: about.arms.iter().take(arms).map(|arm| arm.name.as_str()).collect(),
             cells,
             ends,
             from: "← easiest",
             to: "hardest →",
-            legend: (0..CLASSES).map(|class| format!("{} to {}", step(class), step(class + 1))).collect(),
+            legend: (0..=CLASSES).map(step).collect(),
             metric,
             data: &name,
             label,
@@ -92,7 +95,7 @@ fn ends(values: impl Iterator<Item = f64>) -> (f64, f64) {
 
 /// Items in the order of the map: a column for every metric and arm.
 fn data(about: &Comparison, items: &[&Item], arms: usize, score: impl Fn(&Item, usize, usize) -> Option<f64>) -> Data {
-    let metrics = about.metrics.len().min(caps::METRICS);
+    let metrics = about.metrics.len().min(caps::MAPS);
     let mut columns = vec!["id".to_owned(), "task".to_owned()];
     for metric in &about.metrics[..metrics] {
         columns.extend(about.arms.iter().take(arms).map(|arm| format!("{}: {}", metric.name, arm.name)));

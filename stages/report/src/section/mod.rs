@@ -21,12 +21,14 @@ use crate::{Error, Report, caps};
 pub(crate) fn all(page: &mut Page, report: &Report) -> Result<(), Error> {
     let shown = &report.comparisons[..report.comparisons.len().min(caps::COMPARISONS)];
     for (place, comparison) in shown.iter().enumerate() {
+        page.tables.make_room(0.75, shown.len() - place - 1);
         comparison::write(page, report, comparison, place)?;
     }
     if shown.len() < report.comparisons.len() {
         let (shown, all) = (shown.len(), report.comparisons.len());
         page.note(&format!("The first {shown} of {all} comparisons are shown."));
     }
+    page.tables.make_room(1.0, 0);
     training::write(page, &report.curves)?;
     yields::write(page, &report.funnels)?;
     if let Some(sharing) = &report.sharing {

@@ -20,6 +20,8 @@ pub(crate) struct Samples {
     comparisons: BTreeMap<usize, Shown>,
     passages: Vec<(String, String)>,
     rows: Vec<ShownRow>,
+    /// Words that rows have in common, which stand there as places.
+    words: Vec<String>,
     #[serde(skip)]
     known_passages: BTreeMap<(String, String), usize>,
     /// Places of rows of the report here.
@@ -61,10 +63,10 @@ struct ShownAnswer {
 #[derive(Serialize)]
 struct ShownRow {
     id: String,
-    what: String,
-    stage: String,
-    fields: Vec<(String, String)>,
-    from: Vec<(String, usize)>,
+    what: usize,
+    stage: usize,
+    fields: Vec<(usize, String)>,
+    from: Vec<(usize, usize)>,
     /// What it comes from and is not shown.
     more: usize,
 }
@@ -83,24 +85,23 @@ pub(super) fn write(page: &mut Page, report: &Report, about: &Comparison, place:
         let cost = page.samples.cost(report, about, sample);
         if page.samples.bytes + cost <= budget {
             page.samples.bytes += cost;
-            chosen.push(at);
+            chosen.push((at, page.samples.take(report, about, sample)));
         }
     }
-    chosen.sort_unstable();
-    let samples = &mut page.samples;
-    let shown = chosen.iter().map(|&at| samples.take(report, about, &about.samples[at])).collect();
+    chosen.sort_by_key(|(at, _)| *at);
+    let of = count(chosen.len() as u64);
     let arms = about.arms.iter().take(caps::ANSWERS);
     let shown = Shown {
         baseline: text(&about.baseline, caps::NAME),
         arms: arms.map(|arm| text(&arm.name, caps::NAME)).collect(),
         metrics: about.metrics.iter().map(|m| text(heading(&m.heading, &m.name), caps::NAME)).collect(),
-        samples: shown,
+        samples: chosen.into_iter().map(|(_, sample)| sample).collect(),
     };
-    samples.comparisons.insert(place, shown);
+    page.samples.comparisons.insert(place, shown);
 
     page.part(&format!("samples-{place}"), "Answers side by side");
     let items = (about.items.len() + about.items_left_out).max(about.samples.len());
-    let of = format!("{} of {} are here", count(chosen.len() as u64), plural(items, "item"));
+    let of = format!("{of} of {} are here", plural(items, "item"));
     let draw = about.samples_draw.as_ref().map_or(String::new(), |draw| format!(", as draw {draw} answered them"));
     let first = about.metrics.first().map_or("score", |metric| heading(&metric.heading, &metric.name));
     page.paragraph(&format!(
@@ -227,14 +228,22 @@ impl Samples {
         place
     }
 
-    fn row(&self, row: &Row) -> ShownRow {
-        let from = row.from.iter().take(caps::FROM);
+    fn word(&mut self, word: &str) -> usize {
+        let word = text(word, caps::NAME);
+        self.words.iter().position(|known| *known == word).unwrap_or_else(|| {
+            self.words.push(word);
+            self.words.len() - 1
+        })
+    }
+
+    fn row(&mut self, row: &Row) -> ShownRow {
+        let from: Vec<_> = row.from.iter().take(caps::FROM).map(|(how, row)| (self.word(how), *row)).collect();
         ShownRow {
             id: text(&row.id, caps::NAME),
-            what: text(&row.what, caps::NAME),
-            stage: text(&row.stage, caps::NAME),
-            fields: row.fields.iter().map(|(name, value)| (text(name, caps::NAME), text(value, caps::FIELD))).collect(),
-            from: from.filter_map(|(how, row)| Some((text(how, caps::NAME), *self.known_rows.get(row)?))).collect(),
+            what: self.word(&row.what),
+            stage: self.word(&row.stage),
+            fields: row.fields.iter().map(|(name, value)| (self.word(name), text(value, caps::FIELD))).collect(),
+            from: from.into_iter().filter_map(|(how, row)| Some((how, *self.known_rows.get(&row)?))).collect(),
             more: row.from.len().saturating_sub(caps::FROM),
         }
     }
@@ -245,10 +254,10 @@ fn resembling(sample: &Sample) -> impl Iterator<Item = usize> {
     answers.flat_map(|answer| answer.resembling.iter().take(caps::RESEMBLING).copied())
 }
 
+/// Words that rows have in common hardly count.
 fn row_cost(row: &Row) -> usize {
-    let fields = row.fields.iter().map(|(name, value)| name.len() + value.len().min(4 * caps::FIELD) + 6);
-    let from = row.from.iter().take(caps::FROM).map(|(how, _)| how.len() + 8);
-    70 + row.id.len() + row.what.len() + row.stage.len() + fields.sum::<usize>() + from.sum::<usize>()
+    let fields = row.fields.iter().map(|(_, value)| value.len().min(4 * caps::FIELD) + 8);
+    60 + row.id.len() + fields.sum::<usize>() + 10 * row.from.len().min(caps::FROM)
 }
 
 fn text(words: &str, most: usize) -> String {

@@ -77,12 +77,17 @@ fn figure(page: &mut Page, stage: &str, place: usize, curves: &[Curve]) -> Figur
     let held_out = curves.iter().any(|curve| !curve.held_out.is_empty());
     let caption =
         if held_out { "Dashed with marks: rows held out; thin: rows trained on." } else { "Rows trained on." };
+    // The end is what is looked at, and the beginning would press it flat.
+    let losses: Vec<f64> = points().map(|point| point.1).filter(|loss| loss.is_finite()).collect();
+    let y = if losses.iter().all(|&loss| loss > 0.0) { Scale::of_levels(&losses) } else { Scale::around(losses) };
     let svg = plot(&Plot {
         x: Scale::around(points().map(|point| point.0).chain([0.0])),
+        ticks: Vec::new(),
         x_name: "step".to_owned(),
-        y: Scale::around(points().map(|point| point.1)),
-        y_name: "loss".to_owned(),
+        y_name: if matches!(y, Scale::Log { .. }) { "loss, logarithmic" } else { "loss" }.to_owned(),
+        y,
         series,
+        wide: true,
         label,
     });
     let name = format!("loss-{place}");

@@ -69,8 +69,10 @@ impl Canvas {
     pub(super) fn finish(self, kind: &str, label: &str, attributes: &str) -> String {
         let (width, height) = (at(self.width), at(self.height));
         format!(
-            "<svg class=\"{kind}\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" role=\"img\" \
-             aria-label=\"{}\"{attributes}>{}</svg>",
+            "<svg class=\"{kind}\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
+             style=\"min-width:{}px\" role=\"img\" aria-label=\"{}\"{attributes}>{}</svg>",
+            // On a phone it shrinks as far as its words can be read; then it scrolls.
+            at((self.width * 0.72).round()),
             escape(label),
             self.body
         )
@@ -123,8 +125,13 @@ pub(super) fn path_through(points: impl IntoIterator<Item = (f64, f64)>) -> Stri
 }
 
 /// How wide a text of the plots is, about: in units of the picture, at 12 of them a line.
-pub(crate) fn width_of(words: &str) -> f64 {
+pub(super) fn width_of(words: &str) -> f64 {
     words.chars().map(|c| if (c as u32) < 0x1100 { 6.6 } else { 12.0 }).sum()
+}
+
+/// Room for the longest of these names at the left of a plot, as far as there is any.
+pub(super) fn room_for<'a>(names: impl IntoIterator<Item = &'a str>, most: f64) -> f64 {
+    names.into_iter().map(width_of).fold(40.0, f64::max).min(most) + 14.0
 }
 
 /// A text that is no wider than that.

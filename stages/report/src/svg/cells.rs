@@ -1,6 +1,6 @@
 //! The sharing picture: variants and stages, where one computation is one block however many variants it serves.
 
-use super::canvas::{Anchor, Canvas, fitting, width_of};
+use super::canvas::{Anchor, Canvas, fitting, room_for, width_of};
 
 /// A computation, or a place where there is none.
 pub(crate) struct Block {
@@ -25,7 +25,8 @@ pub(crate) struct Grid<'a> {
     pub(crate) label: String,
 }
 
-const LEFT: f64 = 190.0;
+/// The most that names may take.
+const LEFT: f64 = 220.0;
 const COLUMN: f64 = 44.0;
 const ROW: f64 = 24.0;
 /// States, and what the legend calls them.
@@ -39,21 +40,22 @@ pub(crate) const STATES: [(&str, &str); 5] = [
 
 /// The picture.
 pub(crate) fn grid(grid: &Grid) -> String {
+    let left = room_for(grid.rows.iter().copied(), LEFT);
     let longest = grid.columns.iter().map(|name| width_of(name)).fold(0.0, f64::max).min(150.0);
     let top = 16.0 + longest * 0.72;
-    let width = (LEFT + COLUMN * grid.columns.len() as f64 + longest * 0.72 + 8.0).max(LEFT + 420.0);
+    let width = (left + COLUMN * grid.columns.len() as f64 + longest * 0.72 + 8.0).max(520.0);
     let bottom = top + ROW * grid.rows.len() as f64;
     let mut canvas = Canvas::new(width, bottom + 34.0);
     for (column, name) in grid.columns.iter().enumerate() {
-        let x = LEFT + COLUMN * (column as f64 + 0.5);
+        let x = left + COLUMN * (column as f64 + 0.5);
         canvas.slanted((x, top - 6.0), "tick", &fitting(name, 150.0));
     }
     for (row, name) in grid.rows.iter().enumerate() {
         let y = top + ROW * (row as f64 + 0.5) + 4.0;
-        canvas.text((LEFT - 10.0, y), Anchor::End, "", &fitting(name, LEFT - 14.0));
+        canvas.text((left - 10.0, y), Anchor::End, "", &fitting(name, left - 14.0));
     }
     for block in &grid.blocks {
-        canvas.titled(&block.title, |canvas| draw(canvas, top, block));
+        canvas.titled(&block.title, |canvas| draw(canvas, (left, top), block));
     }
     let mut x = 10.0;
     for (state, words) in STATES {
@@ -67,8 +69,8 @@ pub(crate) fn grid(grid: &Grid) -> String {
     canvas.finish("sharing", &grid.label, "")
 }
 
-fn draw(canvas: &mut Canvas, top: f64, block: &Block) {
-    let (x, y) = (LEFT + COLUMN * block.column as f64, top + ROW * block.row as f64);
+fn draw(canvas: &mut Canvas, (left, top): (f64, f64), block: &Block) {
+    let (x, y) = (left + COLUMN * block.column as f64, top + ROW * block.row as f64);
     let height = ROW * block.rows as f64;
     let class = format!("block k{} {}", block.place % 8, block.state);
     canvas.rect((x + 2.0, y + 2.0), (COLUMN - 4.0, height - 4.0), &class);

@@ -1,7 +1,7 @@
 //! Differences with their intervals, one line each, around the line of no difference.
 
 use super::axis::{self, Frame};
-use super::canvas::{Anchor, Canvas, fitting};
+use super::canvas::{Anchor, Canvas, fitting, room_for};
 use super::legend::shape;
 use super::scale::{Scale, ends};
 
@@ -62,7 +62,10 @@ impl Mark {
 
 /// One difference.
 pub(crate) struct Line {
+    /// The arm; it stands once beside neighbours of the same.
     pub(crate) name: String,
+    /// What tells lines of one arm apart.
+    pub(crate) draw: Option<String>,
     pub(crate) difference: Option<f64>,
     pub(crate) low: Option<f64>,
     pub(crate) high: Option<f64>,
@@ -81,31 +84,46 @@ pub(crate) struct Forest {
     pub(crate) label: String,
 }
 
-const WIDTH: f64 = 720.0;
-const LEFT: f64 = 168.0;
-const RIGHT: f64 = 216.0;
+const WIDTH: f64 = 312.0;
+/// The most that names, and numbers, may take.
+const LEFT: f64 = 190.0;
+const RIGHT: f64 = 200.0;
+const DRAW: f64 = 54.0;
+/// How high a line is; lines of one arm stand closer.
 const ROW: f64 = 26.0;
+const CLOSE: f64 = 17.0;
 
 /// The picture; `None` where there is no difference to show.
 pub(crate) fn forest(forest: &Forest) -> Option<String> {
     let scale = scale(&forest.lines)?;
-    let height = ROW * forest.lines.len() as f64 + 8.0;
-    let frame = Frame { left: LEFT, top: 6.0, width: WIDTH - LEFT - RIGHT, height };
-    let mut canvas = Canvas::new(WIDTH, frame.bottom() + 42.0);
-    axis::below(&mut canvas, frame, &scale, &forest.axis);
+    let first = |row: usize| row == 0 || forest.lines[row - 1].name != forest.lines[row].name;
+    let heights = (0..forest.lines.len()).map(|row| if first(row) { ROW } else { CLOSE });
+    let height = heights.clone().sum::<f64>() + 8.0;
+    let draws = if forest.lines.iter().any(|line| line.draw.is_some()) { DRAW } else { 0.0 };
+    let left = room_for(forest.lines.iter().map(|line| line.name.as_str()), LEFT - draws) + draws;
+    let right = room_for(forest.lines.iter().map(|line| line.words.as_str()), RIGHT);
+    let frame = Frame { left, top: 6.0, width: WIDTH, height };
+    let mut canvas = Canvas::new(left + WIDTH + right, frame.bottom() + 42.0);
+    axis::below(&mut canvas, frame, &scale, None, &forest.axis);
     let zero = frame.x(&scale, 0.0);
     canvas.line((zero, frame.top), (zero, frame.bottom()), "zero");
-    for (row, line) in forest.lines.iter().enumerate() {
-        let y = frame.top + 4.0 + ROW * (row as f64 + 0.5);
-        canvas.titled(&line.title, |canvas| draw(canvas, frame, &scale, y, line));
+    let mut y = frame.top + 4.0 + ROW / 2.0;
+    for (row, (line, height)) in forest.lines.iter().zip(heights).enumerate() {
+        y += if row > 0 { height } else { 0.0 };
+        canvas.titled(&line.title, |canvas| draw(canvas, frame, &scale, y, line, first(row)));
     }
     Some(canvas.finish("forest", &forest.label, ""))
 }
 
-fn draw(canvas: &mut Canvas, frame: Frame, scale: &Scale, y: f64, line: &Line) {
+fn draw(canvas: &mut Canvas, frame: Frame, scale: &Scale, y: f64, line: &Line, named: bool) {
     let class = line.mark.class();
-    canvas.text((LEFT - 10.0, y + 4.0), Anchor::End, "", &fitting(&line.name, LEFT - 14.0));
-    canvas.text((frame.right() + 12.0, y + 4.0), Anchor::Start, "number", &fitting(&line.words, RIGHT - 12.0));
+    let draw = fitting(line.draw.as_deref().unwrap_or_default(), 50.0);
+    let end = frame.left - 10.0 - if draw.is_empty() { 0.0 } else { DRAW };
+    if named {
+        canvas.text((end, y + 4.0), Anchor::End, "", &fitting(&line.name, end - 4.0));
+    }
+    canvas.text((frame.left - 10.0, y + 4.0), Anchor::End, "tick", &draw);
+    canvas.text((frame.right() + 12.0, y + 4.0), Anchor::Start, "number", &fitting(&line.words, RIGHT));
     if let (Some(low), Some(high)) = (finite(line.low), finite(line.high)) {
         let (from, to) = (frame.x(scale, low), frame.x(scale, high));
         let (start, end) = (from.max(frame.left), to.min(frame.right()));
@@ -149,7 +167,8 @@ mod tests {
 
     fn line(difference: Option<f64>, low: Option<f64>, high: Option<f64>) -> Line {
         let words = "+0.1".to_owned();
-        Line { name: "arm".into(), difference, low, high, mark: Mark::NotShown, words, title: "arm".into() }
+        let (name, title) = ("arm".to_owned(), "arm".to_owned());
+        Line { name, draw: None, difference, low, high, mark: Mark::NotShown, words, title }
     }
 
     fn drawn(lines: Vec<Line>) -> Option<String> {

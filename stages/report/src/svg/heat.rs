@@ -1,6 +1,6 @@
 //! A map of scores: a row for every arm, a narrow column for every item.
 
-use super::canvas::{Anchor, Canvas, at, fitting};
+use super::canvas::{Anchor, Canvas, at, fitting, room_for};
 
 /// Steps of lightness.
 pub(crate) const CLASSES: usize = 6;
@@ -16,7 +16,7 @@ pub(crate) struct Heat<'a> {
     /// The words at both ends of the axis.
     pub(crate) from: &'a str,
     pub(crate) to: &'a str,
-    /// The words of the steps.
+    /// The numbers at the ends of the steps.
     pub(crate) legend: Vec<String>,
     /// The place of the metric in that table.
     pub(crate) metric: usize,
@@ -25,9 +25,11 @@ pub(crate) struct Heat<'a> {
     pub(crate) label: String,
 }
 
-const WIDTH: f64 = 720.0;
-const LEFT: f64 = 168.0;
+const WIDTH: f64 = 560.0;
+const LEFT: f64 = 190.0;
 const ROW: f64 = 20.0;
+/// How wide a step of the legend is.
+const STEP: f64 = 44.0;
 
 /// The step of a score; `None` where there is none.
 pub(crate) fn class_of(score: Option<f64>, (min, max): (f64, f64)) -> Option<usize> {
@@ -38,34 +40,35 @@ pub(crate) fn class_of(score: Option<f64>, (min, max): (f64, f64)) -> Option<usi
 /// The picture.
 pub(crate) fn heat(map: &Heat) -> String {
     let columns = map.cells.iter().map(Vec::len).max().unwrap_or(0);
-    let width = WIDTH - LEFT - 4.0;
+    let (left, width) = (room_for(map.rows.iter().copied(), LEFT), WIDTH);
     let (top, height) = (4.0, ROW * map.rows.len() as f64);
-    let mut canvas = Canvas::new(WIDTH, top + height + 52.0);
-    canvas.rect((LEFT, top), (width, height), "q-none");
+    let mut canvas = Canvas::new(left + WIDTH + 20.0, top + height + 60.0);
+    canvas.rect((left, top), (width, height), "q-none");
     for (row, (name, cells)) in map.rows.iter().zip(&map.cells).enumerate() {
         let y = top + ROW * (row as f64 + 0.5);
-        canvas.text((LEFT - 10.0, y + 4.0), Anchor::End, "", &fitting(name, LEFT - 14.0));
+        canvas.text((left - 10.0, y + 4.0), Anchor::End, "", &fitting(name, left - 14.0));
         for class in 0..CLASSES {
-            let d = runs(cells, class, map.ends, |column| at(LEFT + width * column as f64 / columns.max(1) as f64), y);
+            let d = runs(cells, class, map.ends, |column| at(left + width * column as f64 / columns.max(1) as f64), y);
             if !d.is_empty() {
                 canvas.path(&d, &format!("q q{class}"));
             }
         }
     }
     let y = top + height + 16.0;
-    canvas.text((LEFT, y), Anchor::Start, "tick", map.from);
-    canvas.text((LEFT + width, y), Anchor::End, "tick", map.to);
-    let step = width / (CLASSES + 1) as f64;
-    for (class, words) in map.legend.iter().enumerate() {
-        let x = LEFT + step * class as f64;
-        canvas.rect((x, y + 10.0), (12.0, 12.0), &format!("swatch s{class}"));
-        canvas.text((x + 16.0, y + 20.0), Anchor::Start, "tick", words);
+    canvas.text((left, y), Anchor::Start, "tick", map.from);
+    canvas.text((left + width, y), Anchor::End, "tick", map.to);
+    let start = left + 8.0;
+    for class in 0..CLASSES {
+        canvas.rect((start + STEP * class as f64, y + 12.0), (STEP, 12.0), &format!("swatch s{class}"));
     }
-    let x = LEFT + step * CLASSES as f64;
-    canvas.rect((x, y + 10.0), (12.0, 12.0), "q-none");
-    canvas.text((x + 16.0, y + 20.0), Anchor::Start, "tick", "no score");
+    for (step, words) in map.legend.iter().enumerate() {
+        canvas.text((start + STEP * step as f64, y + 38.0), Anchor::Middle, "tick", words);
+    }
+    let x = start + STEP * CLASSES as f64 + 48.0;
+    canvas.rect((x, y + 12.0), (STEP, 12.0), "q-none");
+    canvas.text((x + STEP / 2.0, y + 38.0), Anchor::Middle, "tick", "no score");
     let here = format!(
-        " data-map=\"{}\" data-metric=\"{}\" data-left=\"{LEFT}\" data-top=\"{top}\" data-width=\"{width}\" \
+        " data-map=\"{}\" data-metric=\"{}\" data-left=\"{left}\" data-top=\"{top}\" data-width=\"{width}\" \
          data-row=\"{ROW}\" data-columns=\"{columns}\" data-rows=\"{}\"",
         map.data,
         map.metric,

@@ -3,7 +3,7 @@
 use super::axis::{self, Frame};
 use super::canvas::{Canvas, path_through};
 use super::legend::{self, Entry, classes, shape};
-use super::scale::Scale;
+use super::scale::{Scale, tick};
 
 /// One line.
 pub(crate) struct Series {
@@ -24,22 +24,30 @@ pub(crate) struct Series {
 /// A plot of lines.
 pub(crate) struct Plot {
     pub(crate) x: Scale,
+    /// Where the axis has numbers; where they are round, if empty.
+    pub(crate) ticks: Vec<f64>,
     pub(crate) x_name: String,
     pub(crate) y: Scale,
     pub(crate) y_name: String,
     pub(crate) series: Vec<Series>,
+    pub(crate) wide: bool,
     /// What it shows, in words.
     pub(crate) label: String,
 }
 
-const WIDTH: f64 = 560.0;
-const HEIGHT: f64 = 240.0;
+/// Two of them fit side by side.
+const WIDTH: f64 = 464.0;
+const HEIGHT: f64 = 220.0;
+/// One of them takes all the room.
+const WIDE: f64 = 720.0;
+const HIGH: f64 = 300.0;
 const LEFT: f64 = 58.0;
 const TOP: f64 = 28.0;
 
 /// The picture.
 pub(crate) fn plot(plot: &Plot) -> String {
-    let frame = Frame { left: LEFT, top: TOP, width: WIDTH - LEFT - 20.0, height: HEIGHT };
+    let (width, height) = if plot.wide { (WIDE, HIGH) } else { (WIDTH, HEIGHT) };
+    let frame = Frame { left: LEFT, top: TOP, width: width - LEFT - 20.0, height };
     let mut entries: Vec<Entry> = Vec::new();
     for series in plot.series.iter().filter(|series| !series.thin) {
         if !entries.iter().any(|entry| entry.place == series.place) {
@@ -50,14 +58,15 @@ pub(crate) fn plot(plot: &Plot) -> String {
         entries.clear();
     }
     let below = frame.bottom() + 48.0;
-    let mut canvas = Canvas::new(WIDTH, below + legend::height(&entries, WIDTH - 20.0));
+    let mut canvas = Canvas::new(width, below + legend::height(&entries, width - 20.0));
     axis::left(&mut canvas, frame, &plot.y, &plot.y_name);
-    axis::below(&mut canvas, frame, &plot.x, &plot.x_name);
+    let ticks = plot.ticks.iter().map(|&x| (x, tick(x, 0))).collect::<Vec<_>>();
+    axis::below(&mut canvas, frame, &plot.x, if ticks.is_empty() { None } else { Some(ticks) }, &plot.x_name);
     let (thin, thick): (Vec<&Series>, Vec<&Series>) = plot.series.iter().partition(|series| series.thin);
     for series in thin.into_iter().chain(thick) {
         draw(&mut canvas, frame, plot, series);
     }
-    legend::draw(&mut canvas, &entries, (10.0, below), WIDTH - 20.0);
+    legend::draw(&mut canvas, &entries, (10.0, below), width - 20.0);
     canvas.finish("lines", &plot.label, "")
 }
 
@@ -79,7 +88,13 @@ fn draw(canvas: &mut Canvas, frame: Frame, plot: &Plot, series: &Series) {
         }
         if series.marks {
             let marks = places.iter().filter(|(x, _)| x.is_finite());
-            let size = if series.thin { 1.8 } else { 4.0 };
+            let size = if series.thin {
+                1.8
+            } else if plot.series.len() > 12 {
+                2.6
+            } else {
+                4.0
+            };
             let marks: String = marks.map(|&place| shape(series.place, place, size)).collect();
             canvas.path(&marks, &format!("mark {look}{thin}"));
         }
@@ -101,10 +116,12 @@ mod tests {
             let (x, y) = (points.iter().map(|p| p.0).collect::<Vec<_>>(), points.iter().map(|p| p.1));
             let made = plot(&Plot {
                 x: Scale::of_levels(&x),
+                ticks: Vec::new(),
                 x_name: "steps".to_owned(),
                 y: Scale::around(y),
                 y_name: "loss".to_owned(),
                 series: vec![series(points)],
+                wide: true,
                 label: "Loss & steps".to_owned(),
             });
             assert!(made.contains("aria-label=\"Loss &amp; steps\"") && made.contains("&lt;a&gt;"), "{made}");

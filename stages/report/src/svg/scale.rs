@@ -15,6 +15,8 @@ pub(crate) enum Scale {
 
 /// The share of an axis that zero takes on a logarithmic one.
 const ZERO: f64 = 0.12;
+/// The share of a logarithmic axis that is free at both ends.
+const ROOM: f64 = 0.04;
 
 impl Scale {
     /// Around all of these numbers, with room at both ends.
@@ -25,11 +27,12 @@ impl Scale {
         Scale::Linear { min: min - room, max: max + room }
     }
 
-    /// For the levels of a factor: logarithmic where they span decades, and none is negative.
+    /// For the levels of a factor, say: logarithmic where the largest is many times the
+    /// smallest, and none is negative.
     pub(crate) fn of_levels(levels: &[f64]) -> Self {
         let positive = ends(levels.iter().copied().filter(|&x| x > 0.0));
         match positive {
-            Some((min, max)) if max >= 10.0 * min && levels.iter().all(|&x| x >= 0.0) => {
+            Some((min, max)) if max >= 8.0 * min && levels.iter().all(|&x| x >= 0.0) => {
                 Scale::Log { min, max, zero: levels.contains(&0.0) }
             }
             _ => Self::around(levels.iter().copied()),
@@ -40,10 +43,10 @@ impl Scale {
     pub(crate) fn at(&self, x: f64) -> f64 {
         match self {
             Scale::Linear { min, max } => (x - min) / (max - min),
-            Scale::Log { zero: true, .. } if x <= 0.0 => 0.0,
+            Scale::Log { zero: true, .. } if x <= 0.0 => ROOM,
             Scale::Log { min, max, zero } => {
-                let from = if *zero { ZERO } else { 0.0 };
-                from + (1.0 - from) * (x / min).ln() / (max / min).ln()
+                let from = ROOM + if *zero { ZERO } else { 0.0 };
+                from + (1.0 - from - ROOM) * (x / min).ln() / (max / min).ln()
             }
             Scale::Names(names) => (x + 0.5) / names.len().max(1) as f64,
         }
@@ -105,7 +108,8 @@ fn log_ticks(min: f64, max: f64, room: usize) -> Vec<f64> {
     powers.into_iter().step_by(every).collect()
 }
 
-fn tick(x: f64, decimals: usize) -> String {
+/// A number below an axis.
+pub(super) fn tick(x: f64, decimals: usize) -> String {
     let size = x.abs();
     let text = if x == 0.0 {
         "0".to_owned()
@@ -148,8 +152,9 @@ mod tests {
         assert_eq!(scale, Scale::Log { min: 1000.0, max: 20000.0, zero: true });
         assert_eq!(named(&scale, 8), ["0", "1,000", "2,000", "5,000", "10,000", "20,000"]);
         let places = levels.map(|x| scale.at(x));
-        assert!(places.is_sorted() && places[0] == 0.0 && (places[3] - 1.0).abs() < 1e-9, "{places:?}");
-        assert!(matches!(Scale::of_levels(&[20.0, 40.0, 80.0, 160.0]), Scale::Linear { .. }));
+        assert!(places.is_sorted() && places[0] == ROOM && (places[3] - 1.0 + ROOM).abs() < 1e-9, "{places:?}");
+        assert!(matches!(Scale::of_levels(&[20.0, 40.0, 80.0, 160.0]), Scale::Log { zero: false, .. }));
+        assert!(matches!(Scale::of_levels(&[20.0, 40.0, 60.0]), Scale::Linear { .. }));
         assert!(matches!(Scale::of_levels(&[-1.0, 1000.0]), Scale::Linear { .. }));
         assert_eq!(named(&Scale::of_levels(&[1e-5, 1e-2]), 5), ["1e−5", "0.0001", "0.001", "0.01"]);
         assert_eq!(named(&Scale::of_levels(&[1e-5, 1e2]), 4).len(), 4);

@@ -124,6 +124,16 @@ impl Chromium {
         result["result"]["value"].clone()
     }
 
+    /// Waits until this holds in the page.
+    pub(crate) fn until(&mut self, condition: &str) {
+        let mut tries = 0;
+        while self.run(condition) != true {
+            tries += 1;
+            assert!(tries < 500, "does not come: {condition}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Presses the middle of the first element that this selector finds, as a mouse would.
     pub(crate) fn click(&mut self, selector: &str) {
         let place = self.run(&format!(

@@ -20,6 +20,7 @@ fn page(report: &Report) -> String {
 fn four_arms_of_660_items_fit_into_one_and_a_half_megabytes() {
     let page = page(&study(FOUR));
     assert!(page.len() < 1_500_000, "{} bytes", page.len());
+    assert!(!page.contains("leaves out"));
     for id in
         ["forest-draws-0-0", "forest-items-0-0", "factor-0-0-0", "map-0-0", "variance-figure-0", "curve-0", "yield-0"]
     {
@@ -30,8 +31,9 @@ fn four_arms_of_660_items_fit_into_one_and_a_half_megabytes() {
 
 #[test]
 fn more_arms_do_not_make_a_page_that_hangs() {
-    for (arms, draws, most) in [(12, 5, 1_700_000), (500, 3, 3_000_000)] {
+    for (arms, draws, most) in [(12, 5, 1_700_000), (500, 3, 2_500_000)] {
         let page = page(&study(Size { arms, draws, items: 660 }));
+        assert_eq!(page.contains("leaves out"), arms == 500, "{arms} arms");
         assert!(page.len() < most, "{arms} arms: {} bytes", page.len());
         assert!(page.matches("</tr>").count() < 2500);
     }
@@ -41,6 +43,13 @@ fn more_arms_do_not_make_a_page_that_hangs() {
     {
         assert!(page.contains(said), "{said}");
     }
+}
+
+#[test]
+fn the_logic_stays_small_enough_to_be_read() {
+    let page = page(&Report::default());
+    let logic = page.rsplit("<script").next().and_then(|rest| rest.split("</script>").next()).unwrap();
+    assert!(logic.contains("use strict") && logic.len() < 15_100, "{} bytes", logic.len());
 }
 
 #[test]
