@@ -97,6 +97,9 @@ pub(crate) enum Command {
     /// Compare two variants, or two runs: parameters, sizes, metrics, rows
     #[command(after_help = "Examples:\n  pipe diff n=20 n=40\n  pipe diff last~1 last")]
     Diff(Diff),
+    /// Print views for DuckDB: every output of every stage, over all variants
+    #[command(after_help = "Examples:\n  pipe sql study > study.sql && duckdb -init study.sql\n  pipe sql > all.sql")]
+    Sql(Sql),
     /// Draw the graph, variants collapsed
     #[command(after_help = "Examples:\n  pipe dag study.yaml --format mermaid")]
     Dag(Dag),
@@ -315,6 +318,14 @@ pub(crate) struct Diff {
     pub all: bool,
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Sql {
+    /// Names of pipelines; all when left out. The views of several are in schemas called as the pipelines. Those of one
+    /// stand in results/PIPELINE/views.sql, too
+    #[arg(add = complete::pipelines())]
+    pub pipelines: Vec<String>,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -10,6 +10,7 @@ use pipe_engine::{
     execute::RunError,
     inspect::DiffError,
     pipeline::SelectError,
+    views::ViewError,
 };
 
 use crate::{
@@ -53,6 +54,17 @@ pub(crate) enum CliError {
     /// Nobody reads our output any more (`pipe show x | head`).
     #[error("the output was closed")]
     BrokenPipe,
+}
+
+impl From<ViewError> for CliError {
+    fn from(error: ViewError) -> Self {
+        let message = error.to_string();
+        match error {
+            ViewError::Store(error) => Self::Store(error),
+            ViewError::Io { action, path, source } => Self::Io { action, path, source },
+            ViewError::Path(_) => Self::Usage { message, help: Some("move the store to another folder".to_owned()) },
+        }
+    }
 }
 
 impl From<SelectError> for CliError {

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Each room knows only rooms that stand before it here:
-//! `diag` `yaml` `context` | `kind` | `pipeline` | `spec` `keys` `events` `resolve` | `execute` | `inspect`.
+//! `diag` `yaml` `context` | `kind` | `pipeline` | `spec` `keys` `events` `resolve` `views` | `execute` | `inspect`.
 
 pub mod context;
 pub mod diag;
@@ -17,4 +17,5 @@ pub mod kind;
 pub mod pipeline;
 pub mod resolve;
 pub mod spec;
+pub mod views;
 pub mod yaml;

@@ -17,6 +17,7 @@ mod runs;
 mod schema;
 mod show;
 mod show_builtin;
+mod sql;
 mod target;
 mod values;
 mod verify;
@@ -38,6 +39,7 @@ pub(crate) fn dispatch(global: &Global, command: Command) -> Result<Exit, CliErr
         Command::Ls(args) => ls::ls(global, &args),
         Command::Show(args) => show::show(global, &args),
         Command::Diff(args) => diff::diff(global, &args),
+        Command::Sql(args) => sql::sql(global, &args),
         Command::Dag(args) => dag::dag(&args),
         Command::Logs(args) => logs::logs(global, &args),
         Command::Gc(args) => gc::gc(global, &args),

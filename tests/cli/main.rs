@@ -20,9 +20,13 @@ mod plans;
 mod programs;
 mod reference;
 mod reruns;
+mod sql;
 mod stores_found;
 mod tables;
 mod terminal;
 mod watching;
+
+#[path = "../support/tools.rs"]
+mod tools;
 
 use environment::TestEnvironment;

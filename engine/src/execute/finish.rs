@@ -11,8 +11,10 @@ use super::{
     stamp::Stamp,
 };
 use crate::{
+    context::causes,
     events::{EventKind, Journal, RunEnd, RunSummary, SkipReason},
     pipeline::NodeId,
+    views,
 };
 
 impl Coordinator<'_> {
@@ -96,13 +98,16 @@ impl Coordinator<'_> {
     }
 
     /// References and links, unless the last run left them in this very state.
-    fn point_at_results(&self, state: Digest, reached: &Kept<'_>) -> Result<(), StoreError> {
+    fn point_at_results(&mut self, state: Digest, reached: &Kept<'_>) -> Result<(), StoreError> {
         let store = &self.run.store;
         let pipeline = self.pipeline;
         let results = self.options.results.as_deref();
-        let folders: Vec<PathBuf> = (0..pipeline.variants.len()).map(|v| links::folder(pipeline, v)).collect();
+        let file = views::path(&links::folder(pipeline, 0));
+        let folders = (0..pipeline.variants.len()).map(|v| links::folder(pipeline, v));
+        let looked_at: Vec<PathBuf> = folders.chain([file.clone()]).collect();
+        let state = views::stamped(state, pipeline);
         let name = pipeline.trial.as_ref().map_or_else(|| pipeline.name.clone(), |t| format!("{}+{t}", pipeline.name));
-        let stamp = || Stamp::now(store, &pipeline.name, state, results, &folders);
+        let stamp = || Stamp::now(store, &pipeline.name, state, results, &looked_at);
         if stamp().is_kept(store, &name) {
             return Ok(());
         }
@@ -123,6 +128,10 @@ impl Coordinator<'_> {
         )?;
         if let Some(results) = results {
             links::put(store, results, &kept)?;
+            if let Err(error) = views::put(store, &results.join(file), pipeline) {
+                let message = format!("the views for SQL are not up to date: {}", causes(&error).join(": "));
+                self.emitter.emit(EventKind::Warning { node: None, message });
+            }
         }
         stamp().keep(store, &name);
         Ok(())

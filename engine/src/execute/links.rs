@@ -118,7 +118,11 @@ fn sweep(
 ) -> Result<(), StoreError> {
     let parent = file_name(&pipeline.name);
     let folders = match fs::read_dir(results.join(&parent)) {
-        Ok(folders) => folders.filter_map(Result::ok).filter_map(|f| f.file_name().into_string().ok()).collect(),
+        Ok(entries) => {
+            // Files beside the folders are not links.
+            let folders = entries.filter_map(Result::ok).filter(|e| e.file_type().is_ok_and(|of| of.is_dir()));
+            folders.filter_map(|folder| folder.file_name().into_string().ok()).collect()
+        }
         Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(source) => return Err(StoreError::Io { action: "list", path: results.join(&parent), source }),
     };

@@ -22,7 +22,8 @@ pub(super) struct Stamp {
     /// The store that links point into.
     store: PathBuf,
     results: Option<PathBuf>,
-    /// Times of modification: of the references' file, then of each folder of links. `None` where there is none.
+    /// Times of modification: of the references' file, then of each folder of links, and of the file of views. `None`
+    /// where there is none.
     modified: Vec<Option<Duration>>,
 }
 

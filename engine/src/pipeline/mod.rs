@@ -1,6 +1,7 @@
 //! The resolved pipeline: variants expanded, names resolved, parameters typed, identical stages of different variants
 //! merged.
 
+mod draws;
 mod label;
 mod select;
 mod walk;

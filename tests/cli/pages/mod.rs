@@ -44,6 +44,7 @@ pages! {
     caching: "docs/caching.md",
     programs: "docs/programs.md",
     models: "docs/models.md",
+    other_tools: "docs/other-tools.md",
     studies: "docs/studies.md",
     faq: "docs/faq.md",
 }
