@@ -1,5 +1,7 @@
 //! Commands and flags.
 
+mod results;
+
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -8,6 +10,7 @@ use pipe_engine::{
     spec::{parse_bytes, parse_duration},
 };
 
+pub(crate) use self::results::{Compare, Results, ResultsFormat, Trace};
 use crate::{complete, exit};
 
 /// The file that is meant when none is named: that which `init` writes.
@@ -88,6 +91,17 @@ pub(crate) enum Command {
     /// Explain why a stage runs, or why it does not
     #[command(after_help = "Examples:\n  pipe why study.yaml scores@n=40")]
     Why(Why),
+    /// Show what came out: arms held against the baseline, as they stand, without running anything
+    #[command(after_help = "Examples:\n  pipe results study.yaml\n  pipe results study.yaml --task each --format csv")]
+    Results(Results),
+    /// Fail unless arms hold against the baseline, for scripts and CI
+    #[command(after_help = "Examples:\n  pipe compare study.yaml --gate 'f1 >= baseline - 0.01' --arm n=40")]
+    Compare(Compare),
+    /// Follow an answer to the seeds behind it, or a seed to everything it influenced
+    #[command(
+        after_help = "Examples:\n  pipe trace study.yaml exam-0003 --arm n=40\n  pipe trace study.yaml --seed s7"
+    )]
+    Trace(Trace),
     /// List results, or runs
     #[command(after_help = "Examples:\n  pipe ls study\n  pipe ls --runs")]
     Ls(Ls),
@@ -200,6 +214,12 @@ pub(crate) struct Run {
     /// Where links to results are made [default: `results` beside the store]
     #[arg(long, value_name = "DIR")]
     pub results: Option<PathBuf>,
+    /// Leave the report of the pipeline (`report.html` among the results) as it is
+    #[arg(long)]
+    pub no_report: bool,
+    /// Show all columns and rows of the tables that end the run, however wide
+    #[arg(long)]
+    pub wide: bool,
     /// Write the losses of trainings, step by step, also where TensorBoard looks for them: to `tensorboard/` beside
     /// the store
     #[arg(long, value_enum, value_name = "HOW")]

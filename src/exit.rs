@@ -7,7 +7,7 @@ use std::process::ExitCode;
 pub enum Exit {
     /// All is well.
     Success = 0,
-    /// A stage failed; for `plan`, one cannot run; for `check`, data does not fit.
+    /// A stage failed; for `plan`, one cannot run; for `check`, data does not fit; for `compare`, a gate does not hold.
     StageFailed = 1,
     /// The command line makes no sense.
     Usage = 2,
@@ -26,7 +26,7 @@ pub enum Exit {
 /// The table at the end of `pipe --help`.
 pub(crate) const HELP: &str = "Exit codes:
     0  all is well
-    1  a stage failed (plan: cannot run; check: data does not fit)
+    1  a stage failed (plan: cannot run; check: data does not fit; compare: a gate does not hold)
     2  the command line makes no sense
     3  the pipeline file is wrong
     4  a file or the store could not be read or written

@@ -5,8 +5,10 @@
 //! ```
 //!
 //! Each room knows only rooms that stand before it here:
-//! `diag` `yaml` `context` | `kind` | `pipeline` | `spec` `keys` `events` `resolve` `views` | `execute` | `inspect`.
+//! `diag` `yaml` `context` | `kind` | `pipeline` | `spec` `keys` `events` `resolve` `views` | `arms` | `execute` |
+//! `inspect`.
 
+pub mod arms;
 pub mod context;
 pub mod diag;
 pub mod events;

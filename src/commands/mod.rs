@@ -1,6 +1,7 @@
 //! One file or folder per command. A command returns its exit code, or an error for [`crate::error`] to report.
 
 mod check;
+mod compare;
 mod completions;
 mod dag;
 mod diff;
@@ -12,6 +13,7 @@ mod kinds;
 mod logs;
 mod ls;
 mod plan;
+mod results;
 mod run;
 mod runs;
 mod schema;
@@ -19,6 +21,7 @@ mod show;
 mod show_builtin;
 mod sql;
 mod target;
+mod trace;
 mod values;
 mod verify;
 mod why;
@@ -36,6 +39,9 @@ pub(crate) fn dispatch(global: &Global, command: Command) -> Result<Exit, CliErr
         Command::Check(args) => check::check(args),
         Command::Plan(args) => plan::plan(global, args),
         Command::Why(args) => why::why(global, &args),
+        Command::Results(args) => results::results(global, &args),
+        Command::Compare(args) => compare::compare(global, &args),
+        Command::Trace(args) => trace::trace(global, &args),
         Command::Ls(args) => ls::ls(global, &args),
         Command::Show(args) => show::show(global, &args),
         Command::Diff(args) => diff::diff(global, &args),

@@ -1,11 +1,13 @@
 //! Reporters: they listen to the events of a run, and do nothing else.
 
-mod arms;
 mod bars;
+mod dots;
 mod json;
 mod lines;
 mod pace;
 mod region;
+mod results;
+pub(crate) mod study;
 mod summary;
 mod tensorboard;
 mod ticker;
@@ -20,7 +22,7 @@ use crate::{
     output,
 };
 
-pub(crate) use {summary::Summary, tensorboard::TensorBoard};
+pub(crate) use {results::print, summary::Summary, tensorboard::TensorBoard};
 
 /// Takes the events of a run in order.
 pub(crate) trait Reporter {

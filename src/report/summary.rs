@@ -1,14 +1,11 @@
 //! The last words of a run.
 
-use std::io::{self, IsTerminal, Write};
-
 use pipe_engine::{
     events::{Arm, Event, EventKind, RunEnd, RunSummary, SkipReason},
     pipeline::{NodeId, Pipeline},
 };
 
-use super::arms;
-use crate::output::{self, color_on_stderr, count, paint, say, seconds, style};
+use crate::output::{color_on_stderr, count, paint, say, seconds, style};
 
 /// Gathers what the last words need.
 #[derive(Default)]
@@ -35,27 +32,6 @@ impl Summary {
             EventKind::Finished { node, .. } => self.last = Some(node.id),
             EventKind::Arms { arms } => self.arms.clone_from(arms),
             _ => {}
-        }
-    }
-
-    /// Prints what the arms came to.
-    pub(crate) fn print_arms(&self) {
-        if self.arms.is_empty() {
-            return;
-        }
-        let columns = io::stdout().is_terminal().then(|| output::Screen::of_stdout().columns);
-        let mut out = output::stdout();
-        let mut left_out = 0;
-        let names_stages = arms::names_stages(&self.arms);
-        for arms in arms::by_scores(&self.arms) {
-            let (table, more) = arms::table(&arms, columns, names_stages);
-            // A closed stdout is nobody's problem.
-            let _ = table.write(&mut out, output::color_on_stdout());
-            left_out += more;
-        }
-        let _ = arms::legend(&self.arms).map_or(Ok(()), |legend| writeln!(out, "{legend}"));
-        if left_out > 0 {
-            say(format_args!("and {left_out} more: see the results, or --format json"));
         }
     }
 

@@ -2,12 +2,14 @@
 
 pub mod builtin;
 pub mod check;
+mod comparison;
 mod elsewhere;
 #[cfg(test)]
 mod golden;
 pub mod model;
 pub mod programs;
 pub mod prompts;
+pub mod results;
 mod rows;
 pub mod tabular;
 

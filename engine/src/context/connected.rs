@@ -13,6 +13,9 @@ pub struct InputRecord {
     pub port: String,
     /// One artifact; for a gathered input one per variant, in the order of the variants.
     pub artifacts: Vec<InputArtifact>,
+    /// For a gathered input of a kind that does with less: variants whose stage failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<MissingFrom>,
 }
 
 /// One artifact of an input. Only `artifact.digest` and `gathered` are part of the key.
@@ -24,6 +27,16 @@ pub struct InputArtifact {
     /// Which variant it came from, for a gathered input.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gathered: Option<GatheredFrom>,
+}
+
+/// A variant that gives nothing to a gathered input.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MissingFrom {
+    /// How many variants stand before it.
+    pub place: usize,
+    /// The variant.
+    #[serde(flatten)]
+    pub variant: GatheredFrom,
 }
 
 /// The variant that a gathered artifact came from; becomes columns of the gathered table.

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use pipe_cache::{ArtifactKind, ArtifactRef, Digest, ReadOptions, Store, StoreError};
 use serde_json::Value;
 
-use super::{GatheredFrom, Increment, InputArtifact, InputRecord, StageContext, StageError, gather};
+use super::{GatheredFrom, Increment, InputArtifact, InputRecord, MissingFrom, StageContext, StageError, gather};
 
 /// A table connected to a port; gathered tables follow each other in the order of the variants, with the columns
 /// `variant`, `arm` and the factors appended.
@@ -144,6 +144,12 @@ impl StageContext {
     /// rows is among them.
     pub fn artifacts(&self, port: &str) -> &[InputArtifact] {
         self.connected(port).map_or(&[], |input| &input.artifacts)
+    }
+
+    /// Variants whose stage failed, so that they give nothing to a gathered input; only where the kind does with less
+    /// ([`StageKind::GATHERS_WHAT_THERE_IS`](crate::kind::StageKind::GATHERS_WHAT_THERE_IS)).
+    pub fn missing(&self, port: &str) -> &[MissingFrom] {
+        self.connected(port).map_or(&[], |input| &input.missing)
     }
 
     /// The table at a port.

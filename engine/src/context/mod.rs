@@ -27,7 +27,7 @@ use pipe_cache::{ArtifactRef, Digest, Publication, RowMemo, Store, StoreError, S
 pub(crate) use self::follow::Seat;
 pub use self::{
     cancel::{CancelReason, CancelToken},
-    connected::{GatheredFrom, InputArtifact, InputRecord},
+    connected::{GatheredFrom, InputArtifact, InputRecord, MissingFrom},
     error::{StageError, causes},
     increment::Increment,
     inputs::{GatheredFiles, TableInput},

@@ -30,7 +30,7 @@ use super::{
 use crate::{
     context::{StageError, StageMessage, causes},
     events::{EventKind, OutputCount, RunSummary, SkipReason},
-    pipeline::{Node, NodeId, NodeRef, Pipeline, Selected},
+    pipeline::{Node, NodeId, NodeInput, NodeRef, Pipeline, Selected},
 };
 
 /// Nodes per job that hashes sources.
@@ -397,19 +397,62 @@ impl<'a> Coordinator<'a> {
         }
     }
 
-    /// Everything downstream of a node without a result is over, too.
+    /// Everything downstream of a node without a result is over, too; but for what gathers it among others and can do
+    /// without one that failed.
     pub(super) fn skip_consumers(&mut self, node: u32, reason: &SkipReason) {
         let (pipeline, node) = (self.pipeline, NodeId::new(node as usize));
+        let is_failure = matches!(reason, SkipReason::UpstreamFailed { .. });
+        let mut over = vec![node];
         pipeline.walk(pipeline.graph.neighbors(node), Direction::Outgoing, |consumer| {
             let state = &self.nodes[consumer.index()];
             // A consumer that runs already (its producer failed in a repair) ends by itself.
             let waits = !state.is_final() && state.phase != Phase::Running;
-            if waits {
-                let consumer = consumer.index() as u32;
-                self.ready.remove(&consumer);
-                self.skip(consumer, reason.clone());
+            if !waits || is_failure && over.iter().all(|&producer| does_without(pipeline, consumer, producer)) {
+                return false;
             }
-            waits
+            over.push(consumer);
+            let consumer = consumer.index() as u32;
+            self.ready.remove(&consumer);
+            self.skip(consumer, reason.clone());
+            true
         });
+        if is_failure {
+            for producer in over {
+                self.do_without(producer, reason);
+            }
+        }
     }
+
+    /// Those that can do without a node that has no result no longer wait for it. One that is left with nothing is
+    /// skipped.
+    fn do_without(&mut self, producer: NodeId, reason: &SkipReason) {
+        let pipeline = self.pipeline;
+        for consumer in pipeline.graph.neighbors(producer) {
+            if self.nodes[consumer.index()].phase != Phase::Blocked || !does_without(pipeline, consumer, producer) {
+                continue;
+            }
+            let state = self.state(consumer.index() as u32);
+            state.missing -= 1;
+            if state.missing > 0 {
+                continue;
+            }
+            let mut inputs = pipeline.graph[consumer].inputs.iter();
+            let has_any =
+                |input: &NodeInput| input.edges.iter().any(|edge| self.nodes[edge.node.index()].entry.is_some());
+            let consumer = consumer.index() as u32;
+            if inputs.all(has_any) {
+                self.keyable.push_back(consumer);
+            } else {
+                self.skip(consumer, reason.clone());
+                self.skip_consumers(consumer, reason);
+            }
+        }
+    }
+}
+
+/// Whether a node gathers what a producer gives, and can do without it.
+fn does_without(pipeline: &Pipeline, consumer: NodeId, producer: NodeId) -> bool {
+    let node = &pipeline.graph[consumer];
+    let of = |input: &&NodeInput| input.edges.iter().any(|edge| edge.node == producer);
+    node.kind.gathers_what_there_is() && node.inputs.iter().filter(of).all(|input| input.gather)
 }

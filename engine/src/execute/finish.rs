@@ -11,6 +11,7 @@ use super::{
     stamp::Stamp,
 };
 use crate::{
+    arms::{Reached, arms},
     context::causes,
     events::{EventKind, Journal, RunEnd, RunSummary, SkipReason},
     pipeline::NodeId,
@@ -40,6 +41,25 @@ impl Coordinator<'_> {
         self.summary.seconds = self.emitter.elapsed();
         self.emitter.emit(EventKind::RunFinished { summary: self.summary.clone(), state });
         Ok(self.summary)
+    }
+
+    /// Says what the arms came to, if any stage has scores. What cannot be read is left out and warned of: the run
+    /// itself is over.
+    fn tell_arms(&mut self) {
+        let reached = |(n, node): (usize, &super::state::NodeState)| Reached {
+            entry: node.entry.clone(),
+            seconds_paid: self.seconds_paid.get(&(n as u32)).copied().unwrap_or_default(),
+            reused: node.hit || !self.selected.run[n],
+        };
+        let nodes: Vec<Reached> = self.nodes.iter().enumerate().map(reached).collect();
+        let (arms, problems) = arms(self.pipeline, &self.run.store, &nodes);
+        for (node, error) in problems {
+            let message = format!("it is left out of the table of arms: {error}");
+            self.emitter.emit(EventKind::Warning { node: Some(self.name(node.index() as u32)), message });
+        }
+        if !arms.is_empty() {
+            self.emitter.emit(EventKind::Arms { arms });
+        }
     }
 
     fn publish_state(&mut self) -> Result<Option<Digest>, StoreError> {

@@ -169,13 +169,27 @@ fn origin(
 /// The names of a stage's links: `<stage>.parquet` for the first output, `<stage>.<port>.parquet` for the others;
 /// directories have no extension.
 fn links<'a>(stage: &str, entry: &'a Entry) -> impl Iterator<Item = (String, &'a ArtifactRef)> {
-    entry.outputs.iter().enumerate().map(move |(i, (port, artifact))| {
-        let mut name = if i == 0 { stage.to_owned() } else { format!("{stage}.{port}") };
-        if artifact.kind == ArtifactKind::Table {
-            name.push_str(".parquet");
-        }
-        (file_name(&name), artifact)
-    })
+    entry.outputs.iter().enumerate().map(move |(i, (port, artifact))| (link(stage, (i, port), artifact.kind), artifact))
+}
+
+/// The link of a stage's output, by its place and port.
+fn link(stage: &str, (place, port): (usize, &str), kind: ArtifactKind) -> String {
+    let mut name = if place == 0 { stage.to_owned() } else { format!("{stage}.{port}") };
+    if kind == ArtifactKind::Table {
+        name.push_str(".parquet");
+    }
+    file_name(&name)
+}
+
+/// Where the link of a stage's output lies, below the folder of results: `<pipeline>/<variant>/<name>`.
+pub fn link_path(
+    pipeline: &Pipeline,
+    variant: usize,
+    stage: &str,
+    output: (usize, &str),
+    kind: ArtifactKind,
+) -> PathBuf {
+    folder(pipeline, variant).join(link(stage, output, kind))
 }
 
 /// What the file of an earlier run says; nothing, where there is none that can be read: it is made anew then.

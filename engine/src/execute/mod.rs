@@ -5,7 +5,6 @@
 //!      ^------------Message------------/
 //! ```
 
-mod arms;
 mod coordinator;
 mod emit;
 mod finish;
@@ -32,10 +31,13 @@ use std::{
 use petgraph::Direction;
 use pipe_cache::{Store, now_ms};
 
-pub use self::options::{RunError, RunOptions};
 use self::{
     coordinator::Coordinator, emit::Emitter, message::Message, pool::Threads, slots::Slots, state::NodeState,
     worker::RunContext,
+};
+pub use self::{
+    links::link_path,
+    options::{RunError, RunOptions},
 };
 use crate::{
     events::{Event, EventKind, JournalWriter, RunEnd, RunOrigin, RunSummary},

@@ -36,7 +36,7 @@ pub(super) fn look(run: &Coordinator<'_>, reached: &Entries) -> Result<Entries, 
             let Ok(record) = serde_json::from_value::<ResultRecord>(manifest.provenance.record) else { continue };
             let artifact = |input: usize, edge: usize| {
                 let edge = &node.inputs[input].edges[edge];
-                entries[edge.node.index()].as_ref().expect("all of them are there").outputs[edge.output].1
+                entries[edge.node.index()].as_ref().map(|entry| entry.outputs[edge.output].1)
             };
             if KeyParts::new(pipeline, node, &record.key.sources, &artifact).key() == key
                 && let Lookup::Hit(entry) = store.lookup(&key)?

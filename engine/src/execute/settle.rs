@@ -52,7 +52,9 @@ impl Coordinator<'_> {
         self.state(node).looked_at = true;
         let forced = self.selected.force[node as usize] && !self.nodes[node as usize].announced;
         let entry = |id: NodeId| self.nodes[id.index()].entry.as_deref();
-        let view = View { pipeline: self.pipeline, store: &self.run.store, entry: &entry };
+        // It is keyed when its producers are done, or have failed and can be done without.
+        let failed = |id: NodeId| self.nodes[id.index()].phase == Phase::Over;
+        let view = View { pipeline: self.pipeline, store: &self.run.store, entry: &entry, failed: &failed };
         match view.stand(NodeId::new(node as usize), records, forced) {
             Ok(Standing::Hit(entry)) => self.hit(node, &entry),
             Ok(Standing::Missing(missing)) => self.missing(node, *missing),

@@ -39,7 +39,8 @@ pub fn survey(
     for id in pipeline.graph.node_indices().filter(|id| wanted[id.index()]) {
         let sources = hasher.of_node(&pipeline.graph[id]);
         let entry = |id: NodeId| survey.entry(id).map(|entry| &**entry);
-        let standing = View { pipeline, store, entry: &entry }.stand(id, sources, forced[id.index()])?;
+        let standing =
+            View { pipeline, store, entry: &entry, failed: &|_| false }.stand(id, sources, forced[id.index()])?;
         survey.nodes[id.index()] = standing;
     }
     Ok(survey)

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{FORMAT, FileSource, KeyRecord, SourceContent, SourceRecord};
 use crate::{
-    context::{GatheredFrom, Increment, InputArtifact, InputRecord},
+    context::{GatheredFrom, Increment, InputArtifact, InputRecord, MissingFrom},
     pipeline::{Node, Pipeline, Variant},
 };
 
@@ -24,8 +24,8 @@ pub struct KeyParts<'a> {
     pipeline: &'a Pipeline,
     node: &'a Node,
     sources: &'a [SourceRecord],
-    /// `artifacts[input][edge]`, in the order of `node.inputs` and their edges.
-    artifact: &'a dyn Fn(usize, usize) -> ArtifactRef,
+    /// `artifacts[input][edge]`, in the order of `node.inputs` and their edges; `None` where its stage failed.
+    artifact: &'a dyn Fn(usize, usize) -> Option<ArtifactRef>,
 }
 
 impl<'a> KeyParts<'a> {
@@ -34,7 +34,7 @@ impl<'a> KeyParts<'a> {
         pipeline: &'a Pipeline,
         node: &'a Node,
         sources: &'a [SourceRecord],
-        artifact: &'a dyn Fn(usize, usize) -> ArtifactRef,
+        artifact: &'a dyn Fn(usize, usize) -> Option<ArtifactRef>,
     ) -> Self {
         Self { pipeline, node, sources, artifact }
     }
@@ -47,18 +47,31 @@ impl<'a> KeyParts<'a> {
         order.into_iter()
     }
 
-    /// The artifacts of one input: `(edge, variant)`, gathered ones in the order of the variants.
+    /// The artifacts of one input: gathered ones with their variants, and in their order.
     pub fn artifacts(&self, input: usize) -> Vec<(ArtifactRef, Option<&'a Variant>)> {
-        let input_ref = &self.node.inputs[input];
-        if !input_ref.gather {
-            return (0..input_ref.edges.len()).map(|edge| ((self.artifact)(input, edge), None)).collect();
+        let there = |(edge, variant): (usize, Option<&'a Variant>)| Some(((self.artifact)(input, edge)?, variant));
+        self.edges(input).into_iter().filter_map(there).collect()
+    }
+
+    /// The variants that give nothing to a gathered input, and how many stand before each.
+    fn missing(&self, input: usize) -> Vec<(usize, &'a Variant)> {
+        let edges = self.edges(input).into_iter().enumerate();
+        let gone = edges.filter(|(_, (edge, _))| (self.artifact)(input, *edge).is_none());
+        gone.filter_map(|(place, (_, variant))| Some((place, variant?))).collect()
+    }
+
+    /// The edges of one input; of a gathered one with each variant, in the order of these.
+    fn edges(&self, input: usize) -> Vec<(usize, Option<&'a Variant>)> {
+        let input = &self.node.inputs[input];
+        if !input.gather {
+            return (0..input.edges.len()).map(|edge| (edge, None)).collect();
         }
-        let mut all: Vec<(usize, usize)> = (input_ref.edges.iter().enumerate())
+        let mut all: Vec<(usize, usize)> = (input.edges.iter().enumerate())
             .flat_map(|(edge, e)| e.variants.iter().map(move |&variant| (variant, edge)))
             .collect();
         all.sort_unstable();
         let variants: &'a [Variant] = &self.pipeline.variants;
-        all.into_iter().map(|(v, edge)| ((self.artifact)(input, edge), Some(&variants[v]))).collect()
+        all.into_iter().map(|(variant, edge)| (edge, Some(&variants[variant]))).collect()
     }
 
     /// The record of a key of which some inputs are not known yet; those ports are left out.
@@ -69,8 +82,7 @@ impl<'a> KeyParts<'a> {
         artifact: &dyn Fn(usize, usize) -> Option<ArtifactRef>,
     ) -> KeyRecord {
         let complete = |i: usize| (0..node.inputs[i].edges.len()).all(|e| artifact(i, e).is_some());
-        let known = |i: usize, e: usize| artifact(i, e).expect("only complete inputs are asked");
-        let parts = KeyParts::new(pipeline, node, sources, &known);
+        let parts = KeyParts::new(pipeline, node, sources, artifact);
         parts.record_of(parts.sorted_inputs().filter(|&i| complete(i)))
     }
 
@@ -98,13 +110,13 @@ impl<'a> KeyParts<'a> {
             for (artifact, variant) in artifacts {
                 h.digest(&artifact.digest).u64(u64::from(variant.is_some()));
                 if let Some(variant) = variant {
-                    h.str(&variant.name).str(&variant.arm).u64(variant.factors.len() as u64);
-                    let mut factors: Vec<_> = variant.factors.iter().collect();
-                    factors.sort_by_key(|(name, _)| *name);
-                    for (name, value) in factors {
-                        h.str(name).json(value);
-                    }
+                    hash_variant(&mut h, variant);
                 }
+            }
+            let missing = self.missing(i);
+            if !missing.is_empty() {
+                h.str("missing").u64(missing.len() as u64);
+                missing.into_iter().for_each(|(_, variant)| hash_variant(&mut h, variant));
             }
         }
         h.u64(self.sources.len() as u64);
@@ -151,14 +163,10 @@ impl<'a> KeyParts<'a> {
         let inputs = inputs.map(|i| InputRecord {
             port: self.node.inputs[i].port.clone(),
             artifacts: (self.artifacts(i).into_iter())
-                .map(|(artifact, variant)| InputArtifact {
-                    artifact,
-                    gathered: variant.map(|v| GatheredFrom {
-                        variant: v.name.clone(),
-                        arm: v.arm.clone(),
-                        factors: v.factors.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
-                    }),
-                })
+                .map(|(artifact, variant)| InputArtifact { artifact, gathered: variant.map(gathered) })
+                .collect(),
+            missing: (self.missing(i).into_iter())
+                .map(|(place, variant)| MissingFrom { place, variant: gathered(variant) })
                 .collect(),
         });
         KeyRecord {
@@ -169,5 +177,22 @@ impl<'a> KeyParts<'a> {
             inputs: inputs.collect(),
             sources: self.sources.to_vec(),
         }
+    }
+}
+
+fn hash_variant(h: &mut Hasher, variant: &Variant) {
+    h.str(&variant.name).str(&variant.arm).u64(variant.factors.len() as u64);
+    let mut factors: Vec<_> = variant.factors.iter().collect();
+    factors.sort_by_key(|(name, _)| *name);
+    for (name, value) in factors {
+        h.str(name).json(value);
+    }
+}
+
+fn gathered(variant: &Variant) -> GatheredFrom {
+    GatheredFrom {
+        variant: variant.name.clone(),
+        arm: variant.arm.clone(),
+        factors: variant.factors.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
     }
 }

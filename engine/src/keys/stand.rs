@@ -76,6 +76,8 @@ pub struct View<'a> {
     pub store: &'a Store,
     /// The results that are known already.
     pub entry: &'a dyn Fn(NodeId) -> Option<&'a Entry>,
+    /// Whether a node will have no result, so that those do without who can.
+    pub failed: &'a dyn Fn(NodeId) -> bool,
 }
 
 impl View<'_> {
@@ -97,15 +99,15 @@ impl View<'_> {
             (self.entry)(edge.node).map(|entry| entry.outputs[edge.output].1)
         };
         let producers = node.inputs.iter().flat_map(|input| &input.edges).map(|edge| edge.node);
-        let mut on: Vec<NodeId> = producers.filter(|&producer| (self.entry)(producer).is_none()).collect();
+        let waits = |&producer: &NodeId| (self.entry)(producer).is_none() && !(self.failed)(producer);
+        let mut on: Vec<NodeId> = producers.filter(waits).collect();
         if !on.is_empty() {
             on.sort_unstable();
             on.dedup();
             let record = Box::new(KeyParts::partial_record(self.pipeline, node, &sources, &artifact));
             return Ok(Standing::Pending { on, record });
         }
-        let known = |input: usize, edge: usize| artifact(input, edge).expect("no producer is missing");
-        let parts = KeyParts::new(self.pipeline, node, &sources, &known);
+        let parts = KeyParts::new(self.pipeline, node, &sources, &artifact);
         let key = unhashable.is_none().then(|| {
             let _span = tracing::trace_span!("key", node = id.index()).entered();
             parts.key()

@@ -42,6 +42,9 @@ pub trait StageKind: Send + Sync + 'static {
     /// part of the key and not of the recipe, so that a change of them neither computes a row again nor draws another
     /// one.
     const AFTERWARDS: &'static [&'static str] = &[];
+    /// Whether the kind makes something of a gathered input to which some variants give nothing, because a stage there
+    /// failed. They are part of the key, and it must say which they are.
+    const GATHERS_WHAT_THERE_IS: bool = false;
 
     /// How far a stage with these parameters can reuse its own earlier rows.
     fn increment(&self, _params: &Self::Params) -> Increment {
@@ -106,6 +109,8 @@ pub trait DynKind: Send + Sync {
     fn increment(&self, params: &AnyParams) -> Increment;
     /// See [`StageKind::AFTERWARDS`].
     fn afterwards(&self) -> &'static [&'static str];
+    /// See [`StageKind::GATHERS_WHAT_THERE_IS`].
+    fn gathers_what_there_is(&self) -> bool;
     /// The JSON Schema of the parameters, doc comments included.
     fn schema(&self) -> Schema;
     /// Parses parameters; returns them typed, and as JSON with all defaults filled in.
@@ -150,6 +155,9 @@ impl<K: StageKind> DynKind for K {
     }
     fn afterwards(&self) -> &'static [&'static str] {
         K::AFTERWARDS
+    }
+    fn gathers_what_there_is(&self) -> bool {
+        K::GATHERS_WHAT_THERE_IS
     }
     fn schema(&self) -> Schema {
         schemars::schema_for!(K::Params)

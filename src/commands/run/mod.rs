@@ -13,7 +13,10 @@ use pipe_engine::{
     execute::{self, RunOptions},
     pipeline::Pipeline,
 };
-use pipe_stages::programs;
+use pipe_stages::{
+    programs,
+    results::{self, Gathered, Heard},
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -21,7 +24,7 @@ use crate::{
     error::CliError,
     exit::Exit,
     project,
-    report::{Reporter, Summary, TensorBoard, reporter},
+    report::{self, Reporter, Summary, TensorBoard, reporter},
     signals,
 };
 
@@ -59,21 +62,24 @@ fn once(global: &cli::Global, args: cli::Run, pipeline: &Pipeline, cancel: Cance
     let mut reporter = reporter(global, args.format);
     let mut curves =
         args.log.map(|cli::LogTo::Tensorboard| TensorBoard::new(store.layout().root().with_file_name("tensorboard")));
-    let mut words = Summary::default();
+    let (mut words, mut heard) = (Summary::default(), Heard::default());
     let summary = execute::run(pipeline, &store, &options, &mut |event| {
         reporter.event(event);
         if let Some(curves) = &mut curves {
             curves.event(event);
         }
         words.event(event);
+        heard.event(event);
     });
     programs::end_all();
     let summary = summary?;
     drop(reporter);
     if !global.quiet {
-        // With --format json, an event has it.
-        if args.format == cli::Format::Text {
-            words.print_arms();
+        // With --format json, events have it.
+        if args.format == cli::Format::Text && results::has_scores(pipeline) {
+            let gathered = Gathered::new(pipeline, &store, &options.env, &heard)?;
+            // A closed stdout is nobody's problem.
+            let _ = report::print(&gathered.results, args.wide);
         }
         words.say(&summary);
         if args.format == cli::Format::Text && summary.ran > 0 && summary.outcome == RunEnd::Succeeded {

@@ -78,6 +78,8 @@ pub struct Comparison {
     pub arms: Vec<Arm>,
     /// Draws by name; empty where there is one without a name.
     pub draws: Vec<String>,
+    /// What intervals cover: 0.95.
+    pub confidence: f64,
     /// Answers to the two questions.
     pub effects: Vec<Effect>,
     /// Means of arms in draws.

@@ -1,28 +1,18 @@
 //! `compare`: which arms are better, and how surely.
 
-mod arm;
-mod arms;
-mod asked;
-mod details;
-mod effects;
-mod factorial;
-mod left_out;
 mod outputs;
-mod pairing;
-mod params;
-mod scored;
-mod signatures;
-mod table;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 use pipe_engine::{
-    context::StageContext,
+    context::{InputArtifact, StageContext},
     kind::{ParamProblem, Ports, StageError, StageKind},
 };
 
-use self::arms::Arms;
-pub use self::params::{CompareBootstrap, CompareParams, IntervalEnds};
+use crate::comparison::{self, Arms, CONNECT, Content, Input, Piece};
+pub use crate::comparison::{CompareBootstrap, CompareParams, IntervalEnds};
 
 /// The kind.
 pub struct Compare;
@@ -32,6 +22,7 @@ impl StageKind for Compare {
     const NAME: &'static str = "compare";
     // 1: the first.
     const VERSION: u32 = 1;
+    const GATHERS_WHAT_THERE_IS: bool = true;
 
     fn ports(&self, _: &CompareParams) -> Ports {
         Ports { inputs: Vec::new(), open_inputs: true, outputs: outputs::outputs() }
@@ -71,17 +62,51 @@ impl StageKind for Compare {
 
     fn run(&self, params: &CompareParams, cx: &mut StageContext) -> Result<(), StageError> {
         let cx: &StageContext = cx;
-        let arms = Arms::read(params, cx)?;
+        let names: Vec<String> = cx.inputs().map(|(name, _)| name.to_owned()).collect();
+        let inputs = names.iter().map(|name| input(cx, name)).collect::<Result<_, _>>()?;
+        let arms = Arms::read(params, inputs)?;
+        if arms.all.len() < 2 {
+            return Err(StageError::user_help("there is one arm to compare", CONNECT));
+        }
         cx.check_cancelled()?;
-        let found = effects::effects(params, &arms, cx)?;
-        effects::table(params, &arms, &found).write(cx, "effects")?;
-        details::means(&arms).write(cx, "means")?;
-        details::flips(params, &arms)?.write(cx, "flips")?;
-        details::spread(&arms)?.write(cx, "variance")?;
-        details::trends(params, &arms)?.write(cx, "trends")?;
-        factorial::table(params, &arms, cx)?.write(cx, "contrasts")?;
-        left_out::table(&arms, cx).write(cx, "left_out")
+        let answers = comparison::answers(params, &arms, &|| Ok(cx.check_cancelled()?))?;
+        if let Some(warning) = &answers.warning {
+            cx.warn(warning);
+        }
+        for (port, table) in [
+            ("effects", &answers.effects),
+            ("means", &answers.means),
+            ("flips", &answers.flips),
+            ("variance", &answers.variance),
+            ("trends", &answers.trends),
+            ("contrasts", &answers.contrasts),
+            ("left_out", &answers.left_out),
+        ] {
+            cx.write_batches(port, table.schema_ref(), [table])?;
+        }
+        Ok(())
     }
+}
+
+/// What is connected, without the columns that gathering adds.
+fn input(cx: &StageContext, name: &str) -> Result<Input, StageError> {
+    let (rows, from) = (cx.table(name)?.read()?, cx.artifacts(name));
+    let factors: BTreeSet<&String> =
+        from.iter().filter_map(|artifact| artifact.gathered.as_ref()).flat_map(|of| of.factors.keys()).collect();
+    let added = if from.iter().any(|artifact| artifact.gathered.is_some()) { 2 + factors.len() } else { 0 };
+    let own: Vec<usize> = (0..rows.num_columns().saturating_sub(added)).collect();
+    let own = rows.project(&own).map_err(|e| StageError::other("tell factors from columns", e))?;
+    let mut first = 0;
+    let pieces = from.iter().map(|InputArtifact { artifact, gathered }| {
+        let rows = own.slice(first, artifact.rows as usize);
+        first += artifact.rows as usize;
+        Piece { from: gathered.clone(), table: Some(Content { rows, digest: artifact.digest }) }
+    });
+    let mut pieces: Vec<Piece> = pieces.collect();
+    for missing in cx.missing(name) {
+        pieces.insert(missing.place.min(pieces.len()), Piece { from: Some(missing.variant.clone()), table: None });
+    }
+    Ok(Input { name: name.to_owned(), pieces })
 }
 
 /// What the kind makes of little.

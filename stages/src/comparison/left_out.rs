@@ -2,8 +2,6 @@
 
 use std::collections::HashSet;
 
-use pipe_engine::context::StageContext;
-
 use super::{
     arm::{Arm, Draw},
     arms::Arms,
@@ -19,7 +17,7 @@ struct Counts {
 }
 
 /// Draws that an arm lacks, items that another arm has in the same draw, scores that are missing or no numbers.
-pub(super) fn table(arms: &Arms, cx: &StageContext) -> Cells {
+pub(super) fn table(arms: &Arms) -> (Cells, Option<String>) {
     let mut cells = Cells::with(&[("metric", TEXT), ("arm", TEXT), ("draw", TEXT), ("id", TEXT), ("why", TEXT)]);
     let mut counts = Counts::default();
     let mut add = |metric: Option<&str>, arm: &str, draw: Option<&str>, id: Option<&str>, why: &str| {
@@ -41,7 +39,9 @@ pub(super) fn table(arms: &Arms, cx: &StageContext) -> Cells {
         for arm in &arms.all {
             let Some(draw) = in_draw(arm) else {
                 counts.draws += 1;
-                add(None, &arm.name, Some(name), None, "the arm has no item in this draw");
+                let is_missing = arm.missing.contains(name);
+                let why = if is_missing { "its stage has no result" } else { "the arm has no item in this draw" };
+                add(None, &arm.name, Some(name), None, why);
                 continue;
             };
             for id in ids.iter().filter(|id| !draw.places.contains_key(**id)) {
@@ -63,11 +63,11 @@ pub(super) fn table(arms: &Arms, cx: &StageContext) -> Cells {
         }
     }
     let Counts { draws, items, scores } = counts;
-    if draws + items + scores > 0 {
-        cx.warn(format!(
+    let warning = (draws + items + scores > 0).then(|| {
+        format!(
             "not all can be compared: arms lack {draws} draws and {items} items that others have, and {scores} scores \
              are missing or no numbers: see the output `left_out`"
-        ));
-    }
-    cells
+        )
+    });
+    (cells, warning)
 }

@@ -1,25 +1,21 @@
 //! Tables of scored items, as they come in.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
 use arrow::{
-    array::{Array, AsArray, RecordBatch},
+    array::{Array, AsArray},
     compute::cast,
-    datatypes::{DataType, Float64Type},
+    datatypes::{DataType, Float64Type, Schema, SchemaRef},
     util::display::{ArrayFormatter, FormatOptions},
 };
-use pipe_cache::Digest;
-use pipe_engine::{
-    context::{GatheredFrom, InputArtifact},
-    diag::one_of,
-    kind::StageError,
-};
+use pipe_engine::{context::GatheredFrom, diag::one_of, kind::StageError};
 use serde_json::Value;
 
 use super::{
+    Content, Input, Piece,
     arm::{Arm, Draw},
     params::CompareParams,
 };
@@ -28,7 +24,7 @@ use super::{
 pub(super) struct Table {
     input: String,
     /// Without the columns that gathering added.
-    schema: arrow::datatypes::SchemaRef,
+    schema: SchemaRef,
     /// In order. One that has no rows is there, too.
     variants: Vec<Variant>,
 }
@@ -38,12 +34,13 @@ struct Variant {
     name: Option<String>,
     arm: String,
     factors: BTreeMap<String, String>,
-    rows: RecordBatch,
-    content: Digest,
+    table: Option<Content>,
 }
 
 /// The columns of scores, in the order asked for, or that of the first input.
 pub(super) fn metrics(params: &CompareParams, tables: &[Table]) -> Result<Vec<String>, StageError> {
+    // What has no result has no columns either.
+    let tables: Vec<&Table> = tables.iter().filter(|table| !table.schema.fields().is_empty()).collect();
     let of = |table: &Table, name: &str, is: fn(&DataType) -> bool| {
         table.schema.field_with_name(name).is_ok_and(|field| is(field.data_type()))
     };
@@ -60,7 +57,7 @@ pub(super) fn metrics(params: &CompareParams, tables: &[Table]) -> Result<Vec<St
     if !params.metrics.is_empty() {
         return Ok(params.metrics.clone());
     }
-    let Some(first) = tables.first() else { return Ok(Vec::new()) };
+    let Some(&first) = tables.first() else { return Ok(Vec::new()) };
     let all = first.schema.fields().iter().map(|field| field.name().clone());
     let found: Vec<String> =
         all.filter(|name| tables.iter().all(|table| of(table, name, DataType::is_floating))).collect();
@@ -87,27 +84,23 @@ fn level(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
+/// The levels of a variant's factors, as text.
+fn levels(from: &GatheredFrom) -> BTreeMap<String, String> {
+    let factors = from.factors.iter().filter(|(_, value)| !value.is_null());
+    factors.map(|(name, value)| (name.clone(), level(value))).collect()
+}
+
 impl Table {
-    pub(super) fn new(input: &str, rows: &RecordBatch, from: &[InputArtifact]) -> Result<Self, StageError> {
-        let gathered: Vec<&GatheredFrom> = from.iter().filter_map(|artifact| artifact.gathered.as_ref()).collect();
-        let factors: std::collections::BTreeSet<&String> = gathered.iter().flat_map(|of| of.factors.keys()).collect();
-        let added = if gathered.is_empty() { 0 } else { 2 + factors.len() };
-        let own: Vec<usize> = (0..rows.num_columns().saturating_sub(added)).collect();
-        let own = rows.project(&own).map_err(|e| StageError::other("tell factors from columns", e))?;
-        let (mut variants, mut first) = (Vec::with_capacity(from.len()), 0);
-        for InputArtifact { artifact, gathered } in from {
-            let rows = own.slice(first, artifact.rows as usize);
-            first += artifact.rows as usize;
-            let factors = gathered.iter().flat_map(|of| &of.factors).filter(|(_, value)| !value.is_null());
-            variants.push(Variant {
-                name: gathered.as_ref().map(|of| of.variant.clone()),
-                arm: gathered.as_ref().map_or_else(String::new, |of| of.arm.clone()),
-                factors: factors.map(|(name, value)| (name.clone(), level(value))).collect(),
-                rows,
-                content: artifact.digest,
-            });
-        }
-        Ok(Self { input: input.to_owned(), schema: own.schema(), variants })
+    pub(super) fn new(input: Input) -> Self {
+        let schema = input.schema().unwrap_or_else(|| Arc::new(Schema::empty()));
+        let variant = |Piece { from, table }: Piece| {
+            let (name, arm, factors) = match from {
+                Some(from) => (Some(from.variant.clone()), from.arm.clone(), levels(&from)),
+                None => (None, String::new(), BTreeMap::new()),
+            };
+            Variant { name, arm, factors, table }
+        };
+        Self { input: input.name, schema, variants: input.pieces.into_iter().map(variant).collect() }
     }
 
     /// The arms of this input, by the names that they have beside those of other inputs.
@@ -132,17 +125,23 @@ impl Table {
         for variant in &self.variants {
             let draw = replicates.iter().filter_map(|name| Some(format!("{name}={}", variant.factors.get(*name)?)));
             let draw = draw.collect::<Vec<_>>().join("/");
-            let read = Arc::new(self.draw(params, metrics, variant)?);
+            let read = variant.table.as_ref().map(|table| self.draw(params, metrics, variant, table)).transpose()?;
             let place = *places.entry(&variant.arm).or_insert_with(|| {
                 let mut factors = variant.factors.clone();
                 factors.retain(|name, _| !replicates.contains(&name));
                 let (name, input) = (self.name(&variant.arm, several), self.input.clone());
-                arms.push(Arm { name, input, factors, draws: BTreeMap::new() });
+                arms.push(Arm { name, input, factors, draws: BTreeMap::new(), missing: BTreeSet::new() });
                 arms.len() - 1
             });
-            // A draw without an item is none: it is listed as missing.
-            if !read.ids.is_empty() {
-                arms[place].draws.insert(draw, read);
+            match read {
+                None => {
+                    arms[place].missing.insert(draw);
+                }
+                // A draw without an item is none: it is listed as missing.
+                Some(read) if read.ids.is_empty() => {}
+                Some(read) => {
+                    arms[place].draws.insert(draw, Arc::new(read));
+                }
             }
         }
         Ok(arms)
@@ -156,9 +155,15 @@ impl Table {
         }
     }
 
-    fn draw(&self, params: &CompareParams, metrics: &[String], variant: &Variant) -> Result<Draw, StageError> {
+    fn draw(
+        &self,
+        params: &CompareParams,
+        metrics: &[String],
+        variant: &Variant,
+        table: &Content,
+    ) -> Result<Draw, StageError> {
         let failed = |e| StageError::other(format!("read the input `{}`", self.input), e);
-        let rows = &variant.rows;
+        let rows = &table.rows;
         let whose = match &variant.name {
             Some(name) => format!("the input `{}` in the variant `{name}`", self.input),
             None => format!("the input `{}`", self.input),
@@ -194,6 +199,6 @@ impl Table {
             let numbers = cast(column, &DataType::Float64).map_err(failed)?;
             scores.push(numbers.as_primitive::<Float64Type>().iter().collect());
         }
-        Ok(Draw { places, ids, tasks, clusters, scores, content: variant.content })
+        Ok(Draw { places, ids, tasks, clusters, scores, content: table.digest, variant: variant.name.clone() })
     }
 }

@@ -1,4 +1,4 @@
-//! The table of arms, gathered from the store when everything has ended.
+//! The table of arms, gathered from the store: a row for every computation with scores.
 
 use std::{
     collections::{BTreeMap, btree_map},
@@ -10,15 +10,30 @@ use arrow::{
     compute::{cast, concat_batches},
     datatypes::{DataType, Float64Type, Int64Type},
 };
-use pipe_cache::{Entry, Provenance, ReadOptions, StoreError};
+use pipe_cache::{Entry, Provenance, ReadOptions, Store, StoreError};
 
-use super::coordinator::Coordinator;
 use crate::{
     context::Increment,
-    events::{Arm, ArmCount, ArmScore, ArmYield, EventKind, Journal, Timings, Work},
+    events::{Arm, ArmCount, ArmScore, ArmYield, Journal, Timings, Work},
     kind::Highlight,
-    pipeline::{Node, NodeId},
+    pipeline::{Node, NodeId, Pipeline},
 };
+
+/// What is known of one node.
+#[derive(Debug, Clone, Default)]
+pub struct Reached {
+    /// Its result, where it has one.
+    pub entry: Option<Arc<Entry>>,
+    /// Seconds that this run took for it.
+    pub seconds_paid: f64,
+    /// Whether this run did not have to compute it.
+    pub reused: bool,
+}
+
+/// What the arms came to, by stage and variant; and which nodes could not be read, and why.
+pub fn arms(pipeline: &Pipeline, store: &Store, nodes: &[Reached]) -> (Vec<Arm>, Vec<(NodeId, StoreError)>) {
+    Gather { pipeline, store, nodes }.arms()
+}
 
 /// What a node gives to the rows of those that stand on it.
 #[derive(Default)]
@@ -30,20 +45,26 @@ struct Share {
     seconds: f64,
 }
 
-impl Coordinator<'_> {
-    /// Says what the arms came to, if any stage has scores. What cannot be read is left out and warned of: the run
-    /// itself is over.
-    pub(super) fn tell_arms(&mut self) {
+struct Gather<'a> {
+    pipeline: &'a Pipeline,
+    store: &'a Store,
+    /// By node index.
+    nodes: &'a [Reached],
+}
+
+impl Gather<'_> {
+    fn arms(&self) -> (Vec<Arm>, Vec<(NodeId, StoreError)>) {
+        let (mut arms, mut problems) = (Vec::new(), Vec::new());
         let declared: Vec<Vec<Highlight>> = (self.pipeline.graph.node_weights())
-            .zip(&self.nodes)
-            .map(|(node, state)| match state.entry {
+            .zip(self.nodes)
+            .map(|(node, reached)| match reached.entry {
                 Some(_) => node.kind.highlights(&node.params),
                 None => Vec::new(),
             })
             .collect();
         let mut scoring: Vec<usize> = (0..declared.len()).filter(|&n| declared[n].iter().any(is_score)).collect();
         if scoring.is_empty() {
-            return;
+            return (arms, problems);
         }
         let _span = tracing::info_span!("arms").entered();
         let place = |&node: &usize| {
@@ -51,39 +72,34 @@ impl Coordinator<'_> {
             (stage, variant)
         };
         scoring.sort_by_key(place);
-        let timings = Timings::read(&Journal::new(&self.run.store)).unwrap_or_default();
+        let timings = Timings::read(&Journal::new(self.store)).unwrap_or_default();
         let mut shares: BTreeMap<usize, Share> = BTreeMap::new();
-        let (mut arms, mut problems) = (Vec::new(), Vec::new());
         for node in scoring {
             let upstream = self.upstream(node);
             for &n in &upstream {
                 if let btree_map::Entry::Vacant(entry) = shares.entry(n) {
                     entry.insert(self.share(n, &declared, &timings).unwrap_or_else(|error| {
-                        problems.push((n, error));
+                        problems.push((NodeId::new(n), error));
                         Share::default()
                     }));
                 }
             }
             match self.scores(node, &declared[node]) {
                 Ok(scores) => arms.push(self.arm(node, scores, &upstream, &shares)),
-                Err(error) => problems.push((node, error)),
+                Err(error) => problems.push((NodeId::new(node), error)),
             }
         }
-        for (node, error) in problems {
-            let message = format!("it is left out of the table of arms: {error}");
-            self.emitter.emit(EventKind::Warning { node: Some(self.name(node as u32)), message });
-        }
-        self.emitter.emit(EventKind::Arms { arms });
+        (arms, problems)
     }
 
-    /// The node and everything it stands on, producers first.
+    /// The node and everything it stands on, producers first; without what failed and was done without.
     fn upstream(&self, node: usize) -> Vec<usize> {
         let marked = self.pipeline.upstream([NodeId::new(node)]);
-        (0..marked.len()).filter(|&n| marked[n]).collect()
+        (0..marked.len()).filter(|&n| marked[n] && self.nodes[n].entry.is_some()).collect()
     }
 
     fn entry(&self, node: usize) -> &Arc<Entry> {
-        self.nodes[node].entry.as_ref().expect("what a result stands on has a result")
+        self.nodes[node].entry.as_ref().expect("only nodes with a result are asked")
     }
 
     fn share(&self, node: usize, all: &[Vec<Highlight>], timings: &Timings) -> Result<Share, StoreError> {
@@ -96,7 +112,7 @@ impl Coordinator<'_> {
         let by_row = kind.increment(params) != Increment::Whole;
         let counted = declared.iter().any(|highlight| matches!(highlight, Highlight::Count { .. }));
         let provenance = if by_row || counted {
-            self.run.store.manifest(&entry.key)?.map(|m| m.provenance).unwrap_or_default()
+            self.store.manifest(&entry.key)?.map(|m| m.provenance).unwrap_or_default()
         } else {
             Provenance::default()
         };
@@ -143,7 +159,7 @@ impl Coordinator<'_> {
 
     fn read(&self, node: usize, port: &str) -> Result<Option<RecordBatch>, StoreError> {
         let Some(artifact) = self.entry(node).output(port) else { return Ok(None) };
-        let reader = self.run.store.open_table(artifact, &ReadOptions::default())?;
+        let reader = self.store.open_table(artifact, &ReadOptions::default())?;
         let schema = Arc::clone(reader.schema());
         let batches = reader.collect::<Result<Vec<_>, _>>()?;
         Ok(concat_batches(&schema, &batches).ok())
@@ -167,7 +183,7 @@ impl Coordinator<'_> {
                 }
             }
         }
-        let reused = |&&n: &&usize| self.nodes[n].hit || !self.selected.run[n];
+        let reused = |&&n: &&usize| self.nodes[n].reused;
         Arm {
             stage: self.pipeline.stages[placements[0].1 as usize].name.clone(),
             variants: variants.iter().map(|v| v.name.clone()).collect(),
@@ -176,7 +192,7 @@ impl Coordinator<'_> {
             kept,
             counts,
             seconds: upstream.iter().map(|n| shares[n].seconds).sum(),
-            seconds_paid: upstream.iter().filter_map(|&n| self.seconds_paid.get(&(n as u32))).sum(),
+            seconds_paid: upstream.iter().map(|&n| self.nodes[n].seconds_paid).sum(),
             stages: upstream.len(),
             reused: upstream.iter().filter(reused).count(),
         }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use pipe_engine::{context::StageContext, kind::StageError};
+use pipe_engine::kind::StageError;
 use pipe_statistics::{Contrast, Verdict, contrasts, over_differences};
 use rayon::prelude::*;
 
 use super::{
+    GoOn,
     arm::{Arm, Draw},
     arms::Arms,
     asked::{self, Asked},
@@ -137,7 +138,7 @@ impl<'a> Design<'a> {
 }
 
 /// Main effects and two-way interactions.
-pub(super) fn table(params: &CompareParams, arms: &Arms, cx: &StageContext) -> Result<Cells, StageError> {
+pub(super) fn table(params: &CompareParams, arms: &Arms, go_on: GoOn<'_>) -> Result<Cells, StageError> {
     let mut cells = Cells::with(&[
         ("metric", TEXT),
         ("question", TEXT),
@@ -171,7 +172,7 @@ pub(super) fn table(params: &CompareParams, arms: &Arms, cx: &StageContext) -> R
         let of: Vec<&Arm> = arms.all.iter().filter(|arm| arm.input == **input).collect();
         let Some(design) = Design::new(&of) else { continue };
         for metric in 0..arms.metrics.len() {
-            cx.check_cancelled()?;
+            go_on()?;
             let mut rows = design.asked(params, arms, metric)?;
             let mut families: BTreeMap<(String, Option<String>), Vec<&mut Asked>> = BTreeMap::new();
             for row in &mut rows {

@@ -5,21 +5,27 @@ use std::{
     sync::Arc,
 };
 
-use pipe_engine::{context::StageContext, diag::one_of, kind::StageError};
+use pipe_engine::{diag::one_of, kind::StageError};
 
 use super::{
+    Input,
     arm::Arm,
     params::CompareParams,
     scored::{self, Table},
     signatures::Signatures,
 };
 
+/// What to do where there is nothing to compare.
+pub(crate) const CONNECT: &str =
+    "gather a stage over its variants (`predictions: scores[*]`), or connect several stages";
+/// How it is said that an arm is another one by another name.
+pub const FOLDED: &str = "the same rows as";
 /// What `task` says of all items together.
 const ALL: &str = "all";
 
 /// All arms, the baseline first.
 #[derive(Debug)]
-pub(super) struct Arms {
+pub(crate) struct Arms {
     pub metrics: Vec<String>,
     /// What exactly each of the metrics is, where that is known.
     pub signatures: Vec<Option<String>>,
@@ -31,16 +37,14 @@ pub(super) struct Arms {
 }
 
 impl Arms {
-    /// Reads all inputs.
-    pub(super) fn read(params: &CompareParams, cx: &StageContext) -> Result<Self, StageError> {
-        let inputs: Vec<String> = cx.inputs().map(|(name, _)| name.to_owned()).collect();
+    /// Reads all inputs. There may be a single arm.
+    pub(crate) fn read(params: &CompareParams, inputs: Vec<Input>) -> Result<Self, StageError> {
         let (mut tables, mut signatures) = (Vec::with_capacity(inputs.len()), Signatures::default());
         for input in inputs {
-            let table = cx.table(&input)?;
-            if Signatures::are_in(table.schema(), &params.item) {
-                signatures.read(&input, &table.read()?)?;
+            if input.schema().is_some_and(|schema| Signatures::are_in(&schema, &params.item)) {
+                signatures.read(&input)?;
             } else {
-                tables.push(Table::new(&input, &table.read()?, cx.artifacts(&input))?);
+                tables.push(Table::new(input));
             }
         }
         let metrics = scored::metrics(params, &tables)?;
@@ -50,11 +54,8 @@ impl Arms {
             let found = table.arms(params, &metrics, tables.len() > 1)?;
             arms.extend(fold(found, tables.len() > 1, &mut folded));
         }
-        if arms.len() < 2 {
-            return Err(StageError::user_help(
-                format!("there is {} to compare", if arms.is_empty() { "no arm" } else { "one arm" }),
-                "gather a stage over its variants (`predictions: scores[*]`), or connect several stages",
-            ));
+        if arms.is_empty() {
+            return Err(StageError::user_help("there is no arm to compare", CONNECT));
         }
         let first = match &params.baseline {
             None => 0,
@@ -72,8 +73,8 @@ impl Arms {
     }
 
     /// The names of all draws.
-    pub(super) fn draws(&self) -> BTreeSet<&String> {
-        self.all.iter().flat_map(|arm| arm.draws.keys()).collect()
+    pub(crate) fn draws(&self) -> BTreeSet<&String> {
+        self.all.iter().flat_map(|arm| arm.draws.keys().chain(&arm.missing)).collect()
     }
 }
 
@@ -94,7 +95,8 @@ fn tasks(arms: &[Arm]) -> Vec<String> {
 
 impl Arm {
     fn has_same_rows(&self, other: &Self) -> bool {
-        self.draws.len() == other.draws.len()
+        self.missing == other.missing
+            && self.draws.len() == other.draws.len()
             && self.draws.iter().zip(&other.draws).all(|(a, b)| a.0 == b.0 && a.1.content == b.1.content)
     }
 }
@@ -129,7 +131,7 @@ fn fold(arms: Vec<Arm>, is_one_of_several: bool, folded: &mut Vec<(String, Strin
         }
         for group in groups.values() {
             let name = &kept[group[0]].name;
-            let why = format!("the same rows as `{name}`: the stage does not depend on `{factor}`");
+            let why = format!("{FOLDED} `{name}`: the stage does not depend on `{factor}`");
             found.extend(group[1..].iter().map(|&place| (kept[place].name.clone(), why.clone())));
         }
         let firsts: BTreeSet<usize> = groups.values().map(|group| group[0]).collect();
@@ -151,14 +153,17 @@ fn fold(arms: Vec<Arm>, is_one_of_several: bool, folded: &mut Vec<(String, Strin
 
 /// An arm without draws of its own (a table that is given, a base model) is the same in every draw of the others.
 fn repeat_fixed(arms: &mut [Arm]) {
-    let names: BTreeSet<String> =
-        arms.iter().flat_map(|arm| arm.draws.keys()).filter(|name| !name.is_empty()).cloned().collect();
+    let all = arms.iter().flat_map(|arm| arm.draws.keys().chain(&arm.missing));
+    let names: BTreeSet<String> = all.filter(|name| !name.is_empty()).cloned().collect();
     if names.is_empty() {
         return;
     }
     for arm in arms {
         if let Some(fixed) = arm.draws.remove("") {
             arm.draws = names.iter().map(|name| (name.clone(), Arc::clone(&fixed))).collect();
+        }
+        if arm.missing.remove("") {
+            arm.missing = names.clone();
         }
     }
 }

@@ -7,7 +7,7 @@ use arrow::{
     datatypes::{DataType, Field, Schema},
 };
 use indexmap::IndexMap;
-use pipe_engine::{context::StageContext, kind::StageError};
+use pipe_engine::kind::StageError;
 
 /// What a column of a table without rows holds.
 pub(super) const TEXT: DataType = DataType::Utf8;
@@ -65,8 +65,8 @@ impl Cells {
         }
     }
 
-    /// Writes it to an output.
-    pub(super) fn write(self, cx: &StageContext, port: &str) -> Result<(), StageError> {
+    /// As a table.
+    pub(super) fn batch(self) -> Result<RecordBatch, StageError> {
         let (mut fields, mut arrays) = (Vec::new(), Vec::<ArrayRef>::new());
         for (name, values) in self.columns {
             let array: ArrayRef = match values {
@@ -78,9 +78,7 @@ impl Cells {
             fields.push(Field::new(name, array.data_type().clone(), true));
             arrays.push(array);
         }
-        let table = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
-            .map_err(|e| StageError::other("make a table of what was compared", e))?;
-        cx.write_batches(port, table.schema_ref(), [&table])?;
-        Ok(())
+        RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
+            .map_err(|e| StageError::other("make a table of what was compared", e))
     }
 }

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use pipe_engine::{context::StageContext, kind::StageError};
+use pipe_engine::kind::StageError;
 use pipe_statistics::{DrawMeans, Method, mcnemar, over_draws};
 use rayon::prelude::*;
 
 use super::{
+    GoOn,
     arms::{Arms, differing, shown},
     asked::{self, Asked},
     pairing::{self, invalid},
@@ -43,7 +44,7 @@ pub(super) struct Effect<'a> {
 pub(super) fn effects<'a>(
     params: &CompareParams,
     arms: &'a Arms,
-    cx: &StageContext,
+    go_on: GoOn<'_>,
 ) -> Result<Vec<Effect<'a>>, StageError> {
     let tasks = tasks(arms);
     let mut questions = Vec::new();
@@ -60,7 +61,7 @@ pub(super) fn effects<'a>(
     }
     // Each question has random numbers of its own, and answers stand in the order of questions.
     let ask = |question: Question<'a>| {
-        cx.check_cancelled()?;
+        go_on()?;
         match question.draw {
             None => draws(params, arms, question),
             Some(_) => items(params, arms, question),

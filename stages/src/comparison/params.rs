@@ -32,8 +32,8 @@ use serde::{Deserialize, Serialize};
 /// difference that was seen; both are for a single question, before correction.
 ///
 /// Nothing is dropped in silence: missing draws and items, and scores that are null or no numbers, are listed one by
-/// one in `left_out`, and warned of. A stage that failed in one variant has no rows to gather, and this one does not
-/// run.
+/// one in `left_out`, and warned of. Where a stage failed in one variant, the others are
+/// compared (in a run with `--keep-going`), and that one is listed, too: it is part of the key.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CompareParams {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use arrow::{array::RecordBatch, datatypes::Schema};
 use pipe_engine::kind::StageError;
 
+use super::Input;
 use crate::rows::columns::TextColumn;
 
 const COLUMN: &str = "signature";
@@ -24,18 +25,26 @@ impl Signatures {
     ///
     /// # Errors
     /// A metric has another signature elsewhere: two numbers that were not computed in the same way are not compared.
-    pub(super) fn read(&mut self, input: &str, rows: &RecordBatch) -> Result<(), StageError> {
+    pub(super) fn read(&mut self, input: &Input) -> Result<(), StageError> {
+        for piece in &input.pieces {
+            let variant = piece.from.as_ref().map(|from| &*from.variant);
+            if let Some(table) = &piece.table {
+                self.read_piece(&input.name, variant, &table.rows)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn read_piece(&mut self, input: &str, variant: Option<&str>, rows: &RecordBatch) -> Result<(), StageError> {
         let schema = rows.schema();
         let names = schema.fields().iter().map(|field| field.name());
         let metrics: Vec<&String> =
             names.filter(|name| schema.field_with_name(&format!("{name}_stderr")).is_ok()).collect();
         let column = TextColumn::required(rows, input, COLUMN)?;
-        let variants = rows.column_by_name("variant").map(|_| TextColumn::required(rows, input, "variant"));
-        let variants = variants.transpose()?;
         for row in 0..rows.num_rows() {
             let Some(all) = column.get(row) else { continue };
             let parts: Vec<&str> = all.split("; ").collect();
-            let place = match variants.as_ref().and_then(|variants| variants.get(row)) {
+            let place = match variant {
                 Some(variant) => format!("`{variant}` of the input `{input}`"),
                 None => format!("the input `{input}`"),
             };

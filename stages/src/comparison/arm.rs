@@ -1,7 +1,7 @@
 //! An arm, and its draws.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -9,18 +9,20 @@ use pipe_cache::Digest;
 
 /// An arm: one input, at one combination of factors.
 #[derive(Debug, Clone)]
-pub(super) struct Arm {
+pub(crate) struct Arm {
     pub name: String,
     pub input: String,
     /// Factors that arms differ by, with their levels as text.
     pub factors: BTreeMap<String, String>,
     /// By replicate; one without a name where there are none.
     pub draws: BTreeMap<String, Arc<Draw>>,
+    /// Draws that it should have, and has no result of.
+    pub missing: BTreeSet<String>,
 }
 
 /// The scored items of one variant.
 #[derive(Debug)]
-pub(super) struct Draw {
+pub(crate) struct Draw {
     /// Where each item stands.
     pub places: HashMap<String, usize>,
     pub ids: Vec<String>,
@@ -30,4 +32,6 @@ pub(super) struct Draw {
     pub scores: Vec<Vec<Option<f64>>>,
     /// Of the table, to tell results that several variants share.
     pub content: Digest,
+    /// The variant, where the input is gathered.
+    pub variant: Option<String>,
 }

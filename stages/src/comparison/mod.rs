@@ -1,0 +1,90 @@
+//! What may be said of arms: from tables of scored items to answers. Where the tables come from is another's affair: the
+//! kind `compare` is given them by its inputs, `results` takes them from a store.
+
+mod arm;
+mod arms;
+mod asked;
+mod details;
+mod effects;
+mod factorial;
+mod left_out;
+mod pairing;
+mod params;
+mod scored;
+mod signatures;
+mod table;
+
+use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use pipe_cache::Digest;
+use pipe_engine::{context::GatheredFrom, kind::StageError};
+
+pub use self::arms::FOLDED;
+pub use self::params::{CompareBootstrap, CompareParams, IntervalEnds};
+pub(crate) use self::{
+    arm::{Arm, Draw},
+    arms::{Arms, CONNECT},
+};
+
+/// Scored items, or the signatures of metrics.
+#[derive(Debug, Clone)]
+pub(crate) struct Input {
+    pub name: String,
+    /// One, or one for each variant, in order. One that has no rows, or no result, is there, too.
+    pub pieces: Vec<Piece>,
+}
+
+/// What one variant gives to an input; the whole of it, where it is not gathered.
+#[derive(Debug, Clone)]
+pub(crate) struct Piece {
+    pub from: Option<GatheredFrom>,
+    /// `None` where its stage has no result.
+    pub table: Option<Content>,
+}
+
+impl Input {
+    /// The columns; `None` where nothing has a result.
+    fn schema(&self) -> Option<SchemaRef> {
+        self.pieces.iter().find_map(|piece| piece.table.as_ref()).map(|table| table.rows.schema())
+    }
+}
+
+/// A table, and what tells it from others.
+#[derive(Debug, Clone)]
+pub(crate) struct Content {
+    /// Without columns for variant and factors. All pieces of an input have the same columns.
+    pub rows: RecordBatch,
+    pub digest: Digest,
+}
+
+/// Says whether to go on: an error, where somebody wants an end.
+pub(crate) type GoOn<'a> = &'a (dyn Fn() -> Result<(), StageError> + Sync);
+
+/// All answers, as tables.
+#[derive(Debug)]
+pub(crate) struct Answers {
+    pub effects: RecordBatch,
+    pub means: RecordBatch,
+    pub flips: RecordBatch,
+    pub variance: RecordBatch,
+    pub trends: RecordBatch,
+    pub contrasts: RecordBatch,
+    pub left_out: RecordBatch,
+    /// What people should know of what is left out.
+    pub warning: Option<String>,
+}
+
+/// Asks all questions.
+pub(crate) fn answers(params: &CompareParams, arms: &Arms, go_on: GoOn<'_>) -> Result<Answers, StageError> {
+    let found = effects::effects(params, arms, go_on)?;
+    let (left_out, warning) = left_out::table(arms);
+    Ok(Answers {
+        effects: effects::table(params, arms, &found).batch()?,
+        means: details::means(arms).batch()?,
+        flips: details::flips(params, arms)?.batch()?,
+        variance: details::spread(arms)?.batch()?,
+        trends: details::trends(params, arms)?.batch()?,
+        contrasts: factorial::table(params, arms, go_on)?.batch()?,
+        left_out: left_out.batch()?,
+        warning,
+    })
+}

@@ -1,0 +1,237 @@
+//! Items with what the arms answered, and where that may come from.
+
+use std::{collections::BTreeMap, rc::Rc};
+
+use pipe_cache::{Digest, StoreError};
+use pipe_engine::pipeline::NodeId;
+use pipe_report::{Answer, Comparison, Passage, Row, Sample};
+use serde_json::{Map, Value};
+
+use super::{
+    Study,
+    lineage::{Found, Keyed, Lineage, Origin},
+    resembling::Resembling,
+};
+
+/// Items that are shown.
+const SHOWN: usize = 60;
+/// Arms whose answers are.
+const ARMS: usize = 12;
+/// Training rows that are named for each answer.
+const RESEMBLING: usize = 2;
+/// Characters that are kept of a text.
+const TEXT: usize = 600;
+
+/// Rows that samples refer to, each once.
+#[derive(Default)]
+pub(super) struct Rows {
+    pub all: Vec<Row>,
+    places: BTreeMap<(Digest, String), usize>,
+}
+
+impl Rows {
+    /// A row, and all that it comes from.
+    fn add(&mut self, lineage: &Lineage<'_, '_>, found: &Found, what: &str) -> Result<usize, StoreError> {
+        let columns = found.table.row(found.place);
+        let id = text(&columns, "id");
+        let key = (found.table.digest, id.clone());
+        if let Some(&place) = self.places.get(&key) {
+            return Ok(place);
+        }
+        let place = self.all.len();
+        self.places.insert(key, place);
+        let stage = &lineage.looked.pipeline.stages[lineage.looked.stage_of(found.node)].name;
+        self.all.push(Row {
+            id: id.clone(),
+            what: what.to_owned(),
+            stage: stage.clone(),
+            fields: fields(&columns),
+            from: Vec::new(),
+        });
+        let mut from = Vec::new();
+        for origin in lineage.origins(found.node, &id)? {
+            if let Some(place) = self.origin(lineage, &origin)? {
+                from.push((origin.how, place));
+            }
+        }
+        // Whose rows come from none are given: people wrote them, or a table has them.
+        if from.is_empty() && what == "training row" {
+            "seed".clone_into(&mut self.all[place].what);
+        }
+        self.all[place].from = from;
+        Ok(place)
+    }
+
+    fn origin(&mut self, lineage: &Lineage<'_, '_>, origin: &Origin) -> Result<Option<usize>, StoreError> {
+        let what = if origin.how == "passage" { "passage" } else { "seed" };
+        if let Some(found) = &origin.found {
+            return self.add(lineage, found, what).map(Some);
+        }
+        let Some(passage) = &origin.text else { return Ok(None) };
+        self.all.push(Row {
+            id: origin.id.clone(),
+            what: what.to_owned(),
+            fields: vec![("text".to_owned(), short(passage))],
+            ..Row::default()
+        });
+        Ok(Some(self.all.len() - 1))
+    }
+}
+
+/// Fills the samples of a study: the items whose scores arms change most, and then those that all get wrong.
+pub(super) fn fill(
+    lineage: &Lineage<'_, '_>,
+    study: &mut Study,
+    resembling: &mut Resembling,
+    rows: &mut Rows,
+) -> Result<(), StoreError> {
+    let Some(draw) = study.arms.iter().find_map(|arm| arm.nodes.first()).map(|(draw, _)| draw.clone()) else {
+        return Ok(());
+    };
+    let nodes: Vec<Option<NodeId>> = (study.arms.iter().take(ARMS))
+        .map(|arm| arm.nodes.iter().find(|(of, _)| *of == draw).map(|&(_, node)| NodeId::new(node as usize)))
+        .collect();
+    let tables: Vec<Option<Rc<Keyed>>> = nodes
+        .iter()
+        .map(|node| node.map(|node| items(lineage, node, &study.comparison)).transpose().map(Option::flatten))
+        .collect::<Result<_, _>>()?;
+    let ids = chosen(&study.comparison, &tables);
+    let mut samples = Vec::with_capacity(ids.len());
+    for id in ids {
+        let mut sample = Sample { id: id.clone(), ..Sample::default() };
+        let mut scores: Vec<Option<f64>> = Vec::new();
+        for (arm, (node, table)) in nodes.iter().zip(&tables).enumerate() {
+            let (Some(node), Some(table)) = (node, table) else { continue };
+            let Some(&place) = table.places.get(&id) else { continue };
+            let columns = table.row(place);
+            if sample.answers.is_empty() {
+                ask(&mut sample, &columns);
+            }
+            let of: Vec<Option<f64>> = (study.comparison.metrics.iter())
+                .map(|metric| columns.get(&metric.name).and_then(Value::as_f64))
+                .collect();
+            if arm == 0 {
+                scores.clone_from(&of);
+            }
+            let mut named = Vec::new();
+            for (found, _) in resembling.rows(lineage, *node, &sample.instruction, RESEMBLING)?.unwrap_or_default() {
+                named.push(rows.add(lineage, &found, "training row")?);
+            }
+            sample.answers.push(Answer {
+                arm,
+                prediction: short(&text(&columns, "prediction")),
+                finish_reason: columns.get("finish_reason").and_then(Value::as_str).map(str::to_owned),
+                flip: flip(&study.comparison, &scores, &of).filter(|_| arm > 0),
+                scores: of,
+                resembling: named,
+            });
+        }
+        samples.push(sample);
+    }
+    study.comparison.samples = samples;
+    study.comparison.samples_draw = Some(draw).filter(|draw| !draw.is_empty());
+    Ok(())
+}
+
+/// The items of a node: the first table with ids and the first metric.
+fn items(lineage: &Lineage<'_, '_>, node: NodeId, comparison: &Comparison) -> Result<Option<Rc<Keyed>>, StoreError> {
+    let has_metric =
+        |table: &Rc<Keyed>| comparison.metrics.iter().any(|metric| table.rows.column_by_name(&metric.name).is_some());
+    Ok(lineage.made(node)?.into_iter().find(has_metric))
+}
+
+/// Which items are shown: improved and regressed ones in turn, the largest changes first; then others, the worst first.
+fn chosen(comparison: &Comparison, tables: &[Option<Rc<Keyed>>]) -> Vec<String> {
+    let Some(metric) = comparison.metrics.first() else { return Vec::new() };
+    let sign = if metric.lower_is_better { -1.0 } else { 1.0 };
+    let scores: Vec<Option<Vec<f64>>> = tables
+        .iter()
+        .map(|table| {
+            let texts = table.as_ref()?.texts(&metric.name)?;
+            Some(texts.iter().map(|score| sign * score.parse().unwrap_or(f64::NAN)).collect())
+        })
+        .collect();
+    let Some(first) = tables.iter().flatten().next() else { return Vec::new() };
+    let Some(ids) = first.texts("id") else { return Vec::new() };
+    let of = |arm: usize, id: &str| -> Option<f64> {
+        let place = *tables[arm].as_ref()?.places.get(id)?;
+        Some(scores[arm].as_ref()?[place]).filter(|score| score.is_finite())
+    };
+    let changes = |id: &String| -> (f64, f64, f64) {
+        let before = of(0, id).unwrap_or(0.0);
+        let others = || (1..tables.len()).filter_map(|arm| of(arm, id));
+        let best = others().fold(0.0_f64, |most, score| most.max(score - before));
+        let worst = others().fold(0.0_f64, |most, score| most.max(before - score));
+        (best, worst, others().chain([before]).sum())
+    };
+    let told: Vec<(f64, f64, f64)> = ids.iter().map(changes).collect();
+    let order = |by: &dyn Fn(&(f64, f64, f64)) -> f64| {
+        let mut order: Vec<usize> = (0..ids.len()).collect();
+        order.sort_by(|&a, &b| by(&told[b]).total_cmp(&by(&told[a])));
+        order
+    };
+    let (improved, regressed, bad) = (order(&|t| t.0), order(&|t| t.1), order(&|t| -t.2));
+    let mut chosen: Vec<usize> = Vec::new();
+    let third = SHOWN / 3;
+    for (from, changed) in [(&regressed, 1), (&improved, 0), (&bad, 2)] {
+        let is_meant = |&&place: &&usize| match changed {
+            0 => told[place].0 > 0.0,
+            1 => told[place].1 > 0.0,
+            _ => true,
+        };
+        let room = (chosen.len() + third).max(if changed == 2 { SHOWN } else { 0 });
+        for &place in from.iter().filter(is_meant) {
+            if chosen.len() >= room.min(SHOWN) {
+                break;
+            }
+            if !chosen.contains(&place) {
+                chosen.push(place);
+            }
+        }
+    }
+    chosen.into_iter().map(|place| ids[place].clone()).collect()
+}
+
+/// What was asked.
+fn ask(sample: &mut Sample, columns: &Map<String, Value>) {
+    let list = |name: &str| columns.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
+    sample.task = columns.get("task").and_then(Value::as_str).map(str::to_owned);
+    sample.instruction = short(&text(columns, "instruction"));
+    sample.input = short(&text(columns, "input"));
+    sample.references = list("references").iter().filter_map(Value::as_str).map(short).collect();
+    let passage = |passage: &Value| {
+        let of = |name: &str| passage.get(name).and_then(Value::as_str).unwrap_or_default();
+        Passage { id: of("id").to_owned(), text: short(of("text")) }
+    };
+    sample.passages = list("passages").iter().map(passage).collect();
+}
+
+fn flip(comparison: &Comparison, before: &[Option<f64>], now: &[Option<f64>]) -> Option<String> {
+    let metric = comparison.metrics.first()?;
+    let difference = (*now.first()?)? - (*before.first()?)?;
+    let is_better = (difference > 0.0) != metric.lower_is_better;
+    (difference != 0.0).then(|| if is_better { "improved" } else { "regressed" }.to_owned())
+}
+
+fn text(columns: &Map<String, Value>, name: &str) -> String {
+    match columns.get(name) {
+        None => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
+}
+
+/// Columns that are read, without what stands elsewhere.
+fn fields(columns: &Map<String, Value>) -> Vec<(String, String)> {
+    let elsewhere = ["id", "demonstrations", "passages"];
+    let shown = columns.iter().filter(|(name, _)| !elsewhere.contains(&name.as_str()));
+    shown.map(|(name, _)| (name.clone(), short(&text(columns, name)))).filter(|(_, text)| !text.is_empty()).collect()
+}
+
+/// The beginning of a text.
+fn short(text: &str) -> String {
+    if text.chars().count() <= TEXT {
+        return text.to_owned();
+    }
+    text.chars().take(TEXT).chain("…".chars()).collect()
+}

@@ -1,0 +1,299 @@
+//! Which stages are compared with each other, and what that came to.
+//!
+//! A stage `compare` says what its author wants compared, and how. Stages with scores that no such stage takes are
+//! compared as it would by itself, those together that have items and metrics in common.
+
+use std::collections::BTreeSet;
+
+use arrow::array::{AsArray, RecordBatch};
+use pipe_cache::{ArtifactKind, ArtifactRef, StoreError};
+use pipe_engine::{
+    context::GatheredFrom,
+    kind::StageError,
+    pipeline::{NodeId, Variant},
+};
+use pipe_report::Comparison;
+use serde::{Deserialize, Serialize};
+
+use super::{Looked, arms, read};
+use crate::comparison::{self, Answers, Arms, CompareParams, Content, Input, Piece};
+
+/// Above so many pairs of arms and tasks, no questions are asked by task where nobody wants them.
+const BY_TASK: usize = 2000;
+
+/// Arms that are held against each other.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Study {
+    /// What is shown of it, without samples.
+    pub comparison: Comparison,
+    /// In the order of [`Comparison::arms`].
+    pub arms: Vec<StudyArm>,
+    /// Why there are no effects.
+    pub not_compared: Option<String>,
+    /// Whether the tasks were left out of the questions: there are too many of both.
+    pub tasks_left_out: bool,
+}
+
+/// What is told of an arm in a line.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct StudyArm {
+    /// The stage with the scores.
+    pub stage: String,
+    /// Variants, one for each draw; several where they share a computation.
+    pub variants: Vec<String>,
+    /// By metric, in the order of [`Comparison::metrics`].
+    pub scores: Vec<Score>,
+    /// Draws, and the nodes with their scores (by index); one without a name where there are no draws.
+    pub nodes: Vec<(String, u32)>,
+    /// How many draws it has.
+    pub draws: usize,
+    /// How many draws it lacks that others have.
+    pub draws_missing: usize,
+    /// Items, the most of a draw.
+    pub items: usize,
+    /// Attempted and kept, the mean of draws.
+    pub kept: Option<(f64, f64)>,
+    /// Names, headings and counts, the mean of draws.
+    pub counts: Vec<(String, String, f64)>,
+    /// What a draw takes from nothing, in seconds.
+    pub seconds: f64,
+    /// What the run took of that, of all draws.
+    pub seconds_paid: f64,
+    /// Computations of all draws.
+    pub stages: usize,
+    /// How many of them the run did not have to do.
+    pub reused: usize,
+}
+
+/// A score.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    /// The mean over items; of several draws, the mean of their means.
+    pub mean: Option<f64>,
+    /// The standard error of that: over items where there is one draw, over draws where there are several.
+    pub standard_error: Option<f64>,
+}
+
+/// One input of a comparison, and which nodes it is from.
+pub(super) struct From {
+    pub input: String,
+    /// The variant where it is gathered, and the node.
+    pub nodes: Vec<(Option<usize>, NodeId)>,
+}
+
+/// What is to be compared.
+struct Wanted {
+    name: String,
+    params: CompareParams,
+    from: Vec<(From, Input)>,
+    /// Inputs that say what metrics are.
+    signatures: Vec<Input>,
+    /// The stage `compare` that says the same, and may have its result.
+    by: Option<NodeId>,
+}
+
+/// All studies: those of stages `compare` in the order of the file, then the others.
+pub(super) fn studies(looked: &Looked<'_>) -> Result<Vec<Study>, StoreError> {
+    let (mut wanted, mut covered) = (Vec::new(), BTreeSet::new());
+    for stage in 0..looked.pipeline.stages.len() {
+        let nodes: BTreeSet<NodeId> = looked.pipeline.stage_nodes(stage).collect();
+        let of_kind = nodes.into_iter().filter(|&node| looked.pipeline.graph[node].kind.name() == "compare");
+        for node in of_kind {
+            wanted.push(asked_for(looked, stage, node, &mut covered)?);
+        }
+    }
+    wanted.extend(others(looked, &covered)?);
+    wanted.into_iter().map(|wanted| study(looked, wanted)).collect()
+}
+
+/// What a stage `compare` compares.
+fn asked_for(
+    looked: &Looked<'_>,
+    stage: usize,
+    node: NodeId,
+    covered: &mut BTreeSet<usize>,
+) -> Result<Wanted, StoreError> {
+    let spec = &looked.pipeline.graph[node];
+    let params: CompareParams = serde_json::from_value((*spec.params_json).clone()).unwrap_or_default();
+    let (mut from, mut signatures) = (Vec::new(), Vec::new());
+    let mut inputs: Vec<_> = spec.inputs.iter().collect();
+    inputs.sort_by(|a, b| a.port.cmp(&b.port));
+    for input in inputs {
+        let mut nodes: Vec<(Option<usize>, NodeId)> = Vec::new();
+        let mut pieces: Vec<(usize, Piece)> = Vec::new();
+        for edge in &input.edges {
+            let artifact = looked.entry(edge.node).map(|entry| entry.outputs[edge.output].1);
+            let table = artifact.map(|artifact| content(looked, &artifact)).transpose()?;
+            if input.gather {
+                for &variant in &edge.variants {
+                    nodes.push((Some(variant), edge.node));
+                    let from = Some(gathered(&looked.pipeline.variants[variant]));
+                    pieces.push((variant, Piece { from, table: table.clone() }));
+                }
+            } else {
+                nodes.push((None, edge.node));
+                pieces.push((0, Piece { from: None, table }));
+            }
+        }
+        pieces.sort_by_key(|(variant, _)| *variant);
+        nodes.sort_by_key(|(variant, _)| *variant);
+        let pieces: Vec<Piece> = pieces.into_iter().map(|(_, piece)| piece).collect();
+        let has_items = pieces.iter().filter_map(|piece| piece.table.as_ref()).any(|table| {
+            let schema = table.rows.schema();
+            schema.field_with_name("signature").is_err() || schema.field_with_name(&params.item).is_ok()
+        });
+        let read = Input { name: input.port.clone(), pieces };
+        if has_items || read.pieces.iter().all(|piece| piece.table.is_none()) {
+            covered.extend(nodes.iter().map(|&(_, node)| looked.stage_of(node)));
+            from.push((From { input: input.port.clone(), nodes }, read));
+        } else {
+            signatures.push(read);
+        }
+    }
+    let name = looked.pipeline.stages[stage].name.clone();
+    Ok(Wanted { name, params, from, signatures, by: Some(node) })
+}
+
+/// A stage with scores that no stage `compare` takes.
+struct Other {
+    stage: usize,
+    from: From,
+    input: Input,
+    metrics: Vec<String>,
+    ids: BTreeSet<String>,
+    arms: usize,
+}
+
+/// Stages with scores that no stage `compare` takes, those together that have items and metrics in common.
+fn others(looked: &Looked<'_>, covered: &BTreeSet<usize>) -> Result<Vec<Wanted>, StoreError> {
+    let mut groups: Vec<Vec<Other>> = Vec::new();
+    for stage in (0..looked.pipeline.stages.len()).filter(|stage| !covered.contains(stage)) {
+        let Some(other) = scoring(looked, stage)? else { continue };
+        let is_like = |of: &Other| {
+            of.metrics.iter().any(|metric| other.metrics.contains(metric))
+                && (of.ids.is_empty() || other.ids.is_empty() || !of.ids.is_disjoint(&other.ids))
+        };
+        match groups.iter_mut().find(|group| group.iter().all(is_like)) {
+            Some(group) => group.push(other),
+            None => groups.push(vec![other]),
+        }
+    }
+    let names = |group: &[Other]| {
+        group.iter().map(|of| looked.pipeline.stages[of.stage].name.clone()).collect::<Vec<_>>().join(", ")
+    };
+    let wanted = groups.into_iter().map(|mut group| {
+        // The one that is ablated most is what the others are held against.
+        group.sort_by_key(|other| std::cmp::Reverse(other.arms));
+        let all = |metric: &&String| group.iter().all(|of| of.metrics.contains(metric));
+        let metrics: Vec<String> = group[0].metrics.iter().filter(all).cloned().collect();
+        let several = group.len() > 1;
+        let baseline = several.then(|| group[0].input.name.clone());
+        let params = CompareParams { metrics, baseline, ..CompareParams::default() };
+        let name = names(&group);
+        let from = group.into_iter().map(|other| (other.from, other.input)).collect();
+        Wanted { name, params, from, signatures: Vec::new(), by: None }
+    });
+    Ok(wanted.collect())
+}
+
+/// The items of a stage with scores; `None` if it has none.
+fn scoring(looked: &Looked<'_>, stage: usize) -> Result<Option<Other>, StoreError> {
+    let placed: Vec<(usize, NodeId)> = (0..looked.pipeline.variants.len())
+        .filter_map(|variant| Some((variant, looked.pipeline.node(variant, stage)?)))
+        .collect();
+    let Some(&(_, first)) = placed.first() else { return Ok(None) };
+    let scores = looked.scores(first);
+    if scores.is_empty() {
+        return Ok(None);
+    }
+    let mut tables: std::collections::BTreeMap<NodeId, Option<Content>> = std::collections::BTreeMap::new();
+    for &(_, node) in &placed {
+        if !tables.contains_key(&node) {
+            tables.insert(node, items(looked, node, &scores)?);
+        }
+    }
+    let any = tables.values().flatten().next();
+    let metrics = scores.iter().map(|(name, _)| name).filter(|name| {
+        any.is_none_or(|table| table.rows.schema().field_with_name(name).is_ok_and(|f| f.data_type().is_numeric()))
+    });
+    let ids = any.and_then(|table| table.rows.column_by_name("id")?.as_string_opt::<i32>());
+    let name = &looked.pipeline.stages[stage].name;
+    let piece = |&(variant, node): &(usize, NodeId)| Piece {
+        from: Some(gathered(&looked.pipeline.variants[variant])),
+        table: tables[&node].clone(),
+    };
+    Ok(Some(Other {
+        stage,
+        metrics: metrics.cloned().collect(),
+        ids: ids.map(|ids| ids.iter().flatten().map(str::to_owned).collect()).unwrap_or_default(),
+        arms: tables.len(),
+        input: Input { name: name.clone(), pieces: placed.iter().map(piece).collect() },
+        from: From {
+            input: name.clone(),
+            nodes: placed.iter().map(|&(variant, node)| (Some(variant), node)).collect(),
+        },
+    }))
+}
+
+/// The first output with rows that have an `id` and a column of scores.
+fn items(looked: &Looked<'_>, node: NodeId, scores: &[(String, String)]) -> Result<Option<Content>, StoreError> {
+    let Some(entry) = looked.entry(node) else { return Ok(None) };
+    for (_, artifact) in entry.outputs.iter().filter(|(_, artifact)| artifact.kind == ArtifactKind::Table) {
+        let schema = looked.schema(artifact)?;
+        let has = |name: &str| schema.field_with_name(name).is_ok();
+        if has("id") && scores.iter().any(|(name, _)| has(name)) {
+            return content(looked, artifact).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+fn content(looked: &Looked<'_>, artifact: &ArtifactRef) -> Result<Content, StoreError> {
+    Ok(Content { rows: looked.table(artifact)?, digest: artifact.digest })
+}
+
+fn gathered(variant: &Variant) -> GatheredFrom {
+    let factors = variant.factors.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    GatheredFrom { variant: variant.name.clone(), arm: variant.arm.clone(), factors }
+}
+
+fn study(looked: &Looked<'_>, wanted: Wanted) -> Result<Study, StoreError> {
+    let Wanted { name, params, from, signatures, by } = wanted;
+    let (from, inputs): (Vec<From>, Vec<Input>) = from.into_iter().unzip();
+    let mut arms = match Arms::read(&params, inputs.into_iter().chain(signatures).collect()) {
+        Ok(arms) => arms,
+        Err(error) => return Ok(arms::uncompared(looked, name, &from, &error)),
+    };
+    let tasks_left_out = by.is_none() && arms.tasks.len() * arms.all.len() > BY_TASK;
+    if tasks_left_out {
+        arms.tasks.clear();
+    }
+    let mut study = arms::described(looked, name, &params, &arms, &from)?;
+    study.tasks_left_out = tasks_left_out;
+    let kept = by.map(|node| kept(looked, node)).transpose()?.flatten();
+    let answers = match kept {
+        Some(answers) => Ok(answers),
+        None if arms.all.len() < 2 => Err(StageError::user("there is one arm")),
+        None => comparison::answers(&params, &arms, &|| Ok(())),
+    };
+    match answers {
+        Ok(answers) => study.not_compared = read::fill(&mut study.comparison, &answers).err(),
+        Err(error) => study.not_compared = Some(error.to_string()),
+    }
+    Ok(study)
+}
+
+/// What a stage `compare` has found, if it has a result.
+fn kept(looked: &Looked<'_>, node: NodeId) -> Result<Option<Answers>, StoreError> {
+    let table = |port: &str| -> Result<Option<RecordBatch>, StoreError> { looked.output(node, port) };
+    let tables = (
+        (table("effects")?, table("means")?, table("flips")?, table("variance")?),
+        (table("trends")?, table("contrasts")?, table("left_out")?),
+    );
+    let ((Some(effects), Some(means), Some(flips), Some(variance)), (Some(trends), Some(contrasts), Some(left_out))) =
+        tables
+    else {
+        return Ok(None);
+    };
+    Ok(Some(Answers { effects, means, flips, variance, trends, contrasts, left_out, warning: None }))
+}
