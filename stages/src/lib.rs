@@ -48,6 +48,7 @@ kinds! {
     train::Train,
     evaluate::Evaluate,
     compare::Compare,
+    report::Report,
     export::Export,
     pretrain::Pretrain,
     embedded_world::EmbeddedWorld,

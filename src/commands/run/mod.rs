@@ -2,6 +2,7 @@
 
 mod foreseen;
 mod next;
+mod shown;
 mod watch;
 
 use std::mem::ManuallyDrop;
@@ -13,10 +14,7 @@ use pipe_engine::{
     execute::{self, RunOptions},
     pipeline::Pipeline,
 };
-use pipe_stages::{
-    programs,
-    results::{self, Gathered, Heard},
-};
+use pipe_stages::{programs, results::Heard};
 use serde_json::{Value, json};
 
 use crate::{
@@ -24,7 +22,7 @@ use crate::{
     error::CliError,
     exit::Exit,
     project,
-    report::{self, Reporter, Summary, TensorBoard, reporter},
+    report::{Reporter, Summary, TensorBoard, reporter},
     signals,
 };
 
@@ -47,7 +45,7 @@ fn once(global: &cli::Global, args: cli::Run, pipeline: &Pipeline, cancel: Cance
     let store = project::open_store(global, &pipeline.base_dir)?;
     let results = args.results.clone().unwrap_or_else(|| project::results_path(&store));
     let options = RunOptions {
-        selection: args.select.into(),
+        selection: args.select.clone().into(),
         keep_going: args.keep_going,
         results: (!store.read_only()).then_some(results),
         cancel,
@@ -74,13 +72,8 @@ fn once(global: &cli::Global, args: cli::Run, pipeline: &Pipeline, cancel: Cance
     programs::end_all();
     let summary = summary?;
     drop(reporter);
+    shown::show(global, &args, pipeline, &store, &options, &heard)?;
     if !global.quiet {
-        // With --format json, events have it.
-        if args.format == cli::Format::Text && results::has_scores(pipeline) {
-            let gathered = Gathered::new(pipeline, &store, &options.env, &heard)?;
-            // A closed stdout is nobody's problem.
-            let _ = report::print(&gathered.results, args.wide);
-        }
         words.say(&summary);
         if args.format == cli::Format::Text && summary.ran > 0 && summary.outcome == RunEnd::Succeeded {
             next::say_commands(global, &store, pipeline, &words);

@@ -1,9 +1,10 @@
-//! What may be said of arms: from tables of scored items to answers. Where the tables come from is another's affair: the
-//! kind `compare` is given them by its inputs, `results` takes them from a store.
+//! What may be said of arms: from tables of scored items to answers. Where the tables come from is another's affair:
+//! the kind `compare` is given them by its inputs, `results` takes them from a store.
 
 mod arm;
 mod arms;
 mod asked;
+mod connected;
 mod details;
 mod effects;
 mod factorial;
@@ -23,6 +24,7 @@ pub use self::params::{CompareBootstrap, CompareParams, IntervalEnds};
 pub(crate) use self::{
     arm::{Arm, Draw},
     arms::{Arms, CONNECT},
+    connected::connected,
 };
 
 /// Scored items, or the signatures of metrics.

@@ -4,14 +4,12 @@ mod outputs;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
-
 use pipe_engine::{
-    context::{InputArtifact, StageContext},
+    context::StageContext,
     kind::{ParamProblem, Ports, StageError, StageKind},
 };
 
-use crate::comparison::{self, Arms, CONNECT, Content, Input, Piece};
+use crate::comparison::{self, Arms, CONNECT};
 pub use crate::comparison::{CompareBootstrap, CompareParams, IntervalEnds};
 
 /// The kind.
@@ -62,9 +60,7 @@ impl StageKind for Compare {
 
     fn run(&self, params: &CompareParams, cx: &mut StageContext) -> Result<(), StageError> {
         let cx: &StageContext = cx;
-        let names: Vec<String> = cx.inputs().map(|(name, _)| name.to_owned()).collect();
-        let inputs = names.iter().map(|name| input(cx, name)).collect::<Result<_, _>>()?;
-        let arms = Arms::read(params, inputs)?;
+        let arms = Arms::read(params, comparison::connected(cx)?)?;
         if arms.all.len() < 2 {
             return Err(StageError::user_help("there is one arm to compare", CONNECT));
         }
@@ -86,27 +82,6 @@ impl StageKind for Compare {
         }
         Ok(())
     }
-}
-
-/// What is connected, without the columns that gathering adds.
-fn input(cx: &StageContext, name: &str) -> Result<Input, StageError> {
-    let (rows, from) = (cx.table(name)?.read()?, cx.artifacts(name));
-    let factors: BTreeSet<&String> =
-        from.iter().filter_map(|artifact| artifact.gathered.as_ref()).flat_map(|of| of.factors.keys()).collect();
-    let added = if from.iter().any(|artifact| artifact.gathered.is_some()) { 2 + factors.len() } else { 0 };
-    let own: Vec<usize> = (0..rows.num_columns().saturating_sub(added)).collect();
-    let own = rows.project(&own).map_err(|e| StageError::other("tell factors from columns", e))?;
-    let mut first = 0;
-    let pieces = from.iter().map(|InputArtifact { artifact, gathered }| {
-        let rows = own.slice(first, artifact.rows as usize);
-        first += artifact.rows as usize;
-        Piece { from: gathered.clone(), table: Some(Content { rows, digest: artifact.digest }) }
-    });
-    let mut pieces: Vec<Piece> = pieces.collect();
-    for missing in cx.missing(name) {
-        pieces.insert(missing.place.min(pieces.len()), Piece { from: Some(missing.variant.clone()), table: None });
-    }
-    Ok(Input { name: name.to_owned(), pieces })
 }
 
 /// What the kind makes of little.

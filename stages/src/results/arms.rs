@@ -9,10 +9,40 @@ use pipe_report::{Arm, Comparison, Item, Metric};
 use super::{Looked, Score, Study, StudyArm, differing, study::From};
 use crate::comparison::{self, Arms, CompareParams};
 
+/// What the stage of an arm is called among its factors.
+pub(super) const STAGE: &str = "stage";
 /// Items whose scores are kept for the map of items and arms.
 const ITEMS: usize = 1000;
 /// Arms in that map.
 const MAPPED: usize = 60;
+
+/// Arms and items, without effects, and without what stands behind them.
+pub(super) fn plain(name: String, params: &CompareParams, arms: &Arms) -> Comparison {
+    let metric = |(name, signature): (&String, &Option<String>)| Metric {
+        name: name.clone(),
+        heading: name.clone(),
+        signature: signature.clone(),
+        lower_is_better: params.lower_is_better.contains(name),
+    };
+    let several = arms.all.iter().any(|of| of.input != arms.all[0].input);
+    let arm = |arm: &comparison::Arm| {
+        let stage = several.then(|| (STAGE.to_owned(), arm.input.clone()));
+        let factors = arm.factors.iter().map(|(name, level)| (name.clone(), level.clone()));
+        Arm { name: arm.name.clone(), factors: stage.into_iter().chain(factors).collect(), quantities: Vec::new() }
+    };
+    let (items, items_left_out) = items(arms);
+    Comparison {
+        name,
+        baseline: arms.all[0].name.clone(),
+        metrics: arms.metrics.iter().zip(&arms.signatures).map(metric).collect(),
+        arms: arms.all.iter().map(arm).collect(),
+        draws: arms.draws().into_iter().filter(|draw| !draw.is_empty()).cloned().collect(),
+        confidence: 1.0 - params.alpha,
+        items,
+        items_left_out,
+        ..Comparison::default()
+    }
+}
 
 /// Arms with their scores and quantities, without effects.
 pub(super) fn described(
@@ -23,45 +53,25 @@ pub(super) fn described(
     from: &[From],
 ) -> Result<Study, StoreError> {
     let nodes: Vec<Vec<(String, NodeId)>> = arms.all.iter().map(|arm| nodes(looked, arm, from)).collect();
+    let mut comparison = plain(name, params, arms);
     let headings: BTreeMap<String, String> =
         nodes.iter().flatten().flat_map(|&(_, node)| looked.scores(node)).collect();
-    let metric = |(name, signature): (&String, &Option<String>)| Metric {
-        name: name.clone(),
-        heading: headings.get(name).unwrap_or(name).clone(),
-        signature: signature.clone(),
-        lower_is_better: params.lower_is_better.contains(name),
-    };
+    for metric in &mut comparison.metrics {
+        metric.heading = headings.get(&metric.name).unwrap_or(&metric.name).clone();
+    }
     let most = arms.draws().len();
     let told: Vec<StudyArm> =
         arms.all.iter().zip(&nodes).map(|(arm, nodes)| told(looked, arms, arm, nodes, most)).collect();
     let (quantities, cells) = quantities(&told);
-    let arm = |(arm, quantities): (&comparison::Arm, Vec<String>)| {
-        let baseline = &arms.all[0];
-        let stage = (arms.all.iter().any(|of| of.input != baseline.input))
-            .then(|| ("stage".to_owned(), stage_name(looked, &arm.input, from)));
-        let factors = arm.factors.iter().map(|(name, level)| (name.clone(), level.clone()));
-        Arm { name: arm.name.clone(), factors: stage.into_iter().chain(factors).collect(), quantities }
-    };
-    let draws = arms.draws().into_iter().filter(|draw| !draw.is_empty()).cloned().collect();
-    let (items, items_left_out) = items(arms);
-    Ok(Study {
-        comparison: Comparison {
-            name,
-            baseline: arms.all[0].name.clone(),
-            metrics: arms.metrics.iter().zip(&arms.signatures).map(metric).collect(),
-            arms: arms.all.iter().zip(cells).map(arm).collect(),
-            draws,
-            confidence: 1.0 - params.alpha,
-            items,
-            items_left_out,
-            quantities,
-            differing: differing::parameters(looked, arms, &nodes)?,
-            ..Comparison::default()
-        },
-        arms: told,
-        not_compared: None,
-        tasks_left_out: false,
-    })
+    comparison.quantities = quantities;
+    for ((arm, cells), of) in comparison.arms.iter_mut().zip(cells).zip(&arms.all) {
+        arm.quantities = cells;
+        if let Some((_, stage)) = arm.factors.iter_mut().find(|(name, _)| name == STAGE) {
+            *stage = stage_name(looked, &of.input, from);
+        }
+    }
+    comparison.differing = differing::parameters(looked, arms, &nodes)?;
+    Ok(Study { comparison, arms: told, not_compared: None, tasks_left_out: false })
 }
 
 /// Arms that cannot be compared, as the table of arms has them.
@@ -95,7 +105,7 @@ pub(super) fn uncompared(looked: &Looked<'_>, name: String, from: &[From], error
         arms.iter().zip(cells).map(|(arm, quantities)| Arm {
             name: if arm.factors.is_empty() { arm.stage.clone() } else { arm.variants[0].clone() },
             factors: (stages.len() > 1)
-                .then(|| ("stage".to_owned(), arm.stage.clone()))
+                .then(|| (STAGE.to_owned(), arm.stage.clone()))
                 .into_iter()
                 .chain(arm.factors.iter().map(|(name, value)| {
                     (name.clone(), value.as_str().map_or_else(|| value.to_string(), str::to_owned))

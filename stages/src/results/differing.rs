@@ -50,8 +50,8 @@ pub(super) fn parameters(
     Ok(found)
 }
 
-/// The factor that a parameter follows: its values are those of a variable which differs between the same arms, alone or
-/// as a part of a text. Arms that are other stages differ by what those say.
+/// The factor that a parameter follows: its values are those of a variable which differs between the same arms, alone
+/// or as a part of a text. Arms that are other stages differ by what those say.
 fn factor(looked: &Looked<'_>, arms: &Arms, nodes: &[Option<NodeId>], values: &[Option<Value>]) -> Option<String> {
     let variant = |node: NodeId| &looked.pipeline.variants[looked.pipeline.graph[node].placements[0].0 as usize];
     let (base, base_arm) = (variant(nodes[0]?), &arms.all[0]);

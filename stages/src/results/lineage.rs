@@ -29,6 +29,14 @@ pub(super) struct Keyed {
 }
 
 impl Keyed {
+    /// A table with a column `id`.
+    pub(super) fn new(rows: RecordBatch, digest: Digest) -> Self {
+        let mut keyed = Self { rows, places: HashMap::new(), digest };
+        let ids = keyed.texts("id").unwrap_or_default();
+        keyed.places = ids.into_iter().enumerate().map(|(place, id)| (id, place)).collect();
+        keyed
+    }
+
     /// One row; without what is null.
     pub(super) fn row(&self, place: usize) -> Map<String, Value> {
         let mut writer = ArrayWriter::new(Vec::new());
@@ -84,12 +92,8 @@ impl<'a, 'b> Lineage<'a, 'b> {
             return Ok(known.clone());
         }
         let has_id = self.looked.schema(artifact)?.field_with_name("id").is_ok();
-        let read = has_id.then(|| self.looked.table(artifact)).transpose()?.map(|rows| {
-            let mut keyed = Keyed { rows, places: HashMap::new(), digest: artifact.digest };
-            let ids = keyed.texts("id").unwrap_or_default();
-            keyed.places = ids.into_iter().enumerate().map(|(place, id)| (id, place)).collect();
-            Rc::new(keyed)
-        });
+        let read = has_id.then(|| self.looked.table(artifact)).transpose()?;
+        let read = read.map(|rows| Rc::new(Keyed::new(rows, artifact.digest)));
         self.tables.borrow_mut().insert(artifact.digest, read.clone());
         Ok(read)
     }

@@ -11,6 +11,8 @@ mod read;
 mod resembling;
 mod samples;
 mod study;
+#[cfg(test)]
+mod tests;
 mod trace;
 mod words;
 
@@ -25,6 +27,7 @@ use pipe_report::{Failure, Made, Report};
 use serde::{Deserialize, Serialize};
 
 use self::looked::Looked;
+pub(crate) use self::page::page_of;
 pub use self::{
     heard::Heard,
     study::{Score, Study, StudyArm},

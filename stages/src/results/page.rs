@@ -1,6 +1,6 @@
 //! The whole page: what was compared, and what it stands on.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, rc::Rc};
 
 use arrow::{
     array::{Array, AsArray, RecordBatch},
@@ -11,12 +11,19 @@ use pipe_cache::{ArtifactKind, StoreError};
 use pipe_engine::{
     execute::link_path,
     keys::{ResultRecord, SourceContent},
-    kind::Highlight,
+    kind::{Highlight, StageError},
     pipeline::NodeId,
 };
 use pipe_report::{Cell, Curve, Funnel, Made, Output, Report, Sharing, Stage};
 
-use super::{Looked, Results, lineage::Lineage, resembling::Resembling, samples, words};
+use super::{
+    Looked, Results, Study, StudyArm, arms,
+    lineage::{Keyed, Lineage},
+    read,
+    resembling::Resembling,
+    samples, words,
+};
+use crate::comparison::{self, Arms, CompareParams, GoOn, Input};
 
 /// Points that are kept of a curve.
 const POINTS: usize = 300;
@@ -54,6 +61,39 @@ pub(super) fn report(
         stages: stages(looked, time)?,
         rows: rows.all,
     })
+}
+
+/// The page of a stage: arms of its inputs, held against each other. It depends on these alone.
+pub(crate) fn page_of(
+    title: String,
+    question: Option<String>,
+    params: &CompareParams,
+    inputs: Vec<Input>,
+    go_on: GoOn<'_>,
+) -> Result<Report, StageError> {
+    let arms = Arms::read(params, inputs.clone())?;
+    let mut comparison = arms::plain(title.clone(), params, &arms);
+    let mut study = Study::default();
+    if arms.all.len() < 2 {
+        study.not_compared = Some("there is one arm".to_owned());
+    } else {
+        let answers = comparison::answers(params, &arms, go_on)?;
+        study.not_compared = read::fill(&mut comparison, &answers).err();
+    }
+    let draw = arms.all.iter().find_map(|arm| arm.draws.keys().next());
+    let table = |arm: &comparison::Arm| {
+        let digest = arm.draws.get(draw?)?.content;
+        let input = inputs.iter().find(|input| input.name == arm.input)?;
+        let content = input.pieces.iter().filter_map(|piece| piece.table.as_ref()).find(|of| of.digest == digest)?;
+        Some(Rc::new(Keyed::new(content.rows.clone(), digest)))
+    };
+    let tables: Vec<Option<Rc<Keyed>>> = arms.all.iter().take(samples::ARMS).map(table).collect();
+    samples::of_tables(&mut comparison, &tables);
+    comparison.samples_draw = draw.filter(|draw| !draw.is_empty()).cloned();
+    study.arms = vec![StudyArm::default(); arms.all.len()];
+    study.comparison = comparison;
+    let answer = words::answer(std::slice::from_ref(&study));
+    Ok(Report { title, question, answer, comparisons: vec![study.comparison], ..Report::default() })
 }
 
 /// The variants of a node under one name of a stage.

@@ -8,7 +8,7 @@ use pipe_report::{Answer, Comparison, Passage, Row, Sample};
 use serde_json::{Map, Value};
 
 use super::{
-    Study,
+    Study, StudyArm,
     lineage::{Found, Keyed, Lineage, Origin},
     resembling::Resembling,
 };
@@ -16,7 +16,7 @@ use super::{
 /// Items that are shown.
 const SHOWN: usize = 60;
 /// Arms whose answers are.
-const ARMS: usize = 12;
+pub(super) const ARMS: usize = 12;
 /// Training rows that are named for each answer.
 const RESEMBLING: usize = 2;
 /// Characters that are kept of a text.
@@ -78,7 +78,7 @@ impl Rows {
     }
 }
 
-/// Fills the samples of a study: the items whose scores arms change most, and then those that all get wrong.
+/// Fills the samples of a study: of its first draw, with the rows that arms were trained on.
 pub(super) fn fill(
     lineage: &Lineage<'_, '_>,
     study: &mut Study,
@@ -88,49 +88,57 @@ pub(super) fn fill(
     let Some(draw) = study.arms.iter().find_map(|arm| arm.nodes.first()).map(|(draw, _)| draw.clone()) else {
         return Ok(());
     };
-    let nodes: Vec<Option<NodeId>> = (study.arms.iter().take(ARMS))
-        .map(|arm| arm.nodes.iter().find(|(of, _)| *of == draw).map(|&(_, node)| NodeId::new(node as usize)))
-        .collect();
-    let tables: Vec<Option<Rc<Keyed>>> = nodes
-        .iter()
-        .map(|node| node.map(|node| items(lineage, node, &study.comparison)).transpose().map(Option::flatten))
-        .collect::<Result<_, _>>()?;
-    let ids = chosen(&study.comparison, &tables);
-    let mut samples = Vec::with_capacity(ids.len());
-    for id in ids {
+    let node =
+        |arm: &StudyArm| arm.nodes.iter().find(|(of, _)| *of == draw).map(|&(_, node)| NodeId::new(node as usize));
+    let nodes: Vec<Option<NodeId>> = study.arms.iter().take(ARMS).map(node).collect();
+    let table = |node: &Option<NodeId>| match node {
+        Some(node) => items(lineage, *node, &study.comparison),
+        None => Ok(None),
+    };
+    let tables = nodes.iter().map(table).collect::<Result<Vec<_>, _>>()?;
+    of_tables(&mut study.comparison, &tables);
+    for sample in &mut study.comparison.samples {
+        for answer in &mut sample.answers {
+            let Some(node) = nodes[answer.arm] else { continue };
+            for (found, _) in resembling.rows(lineage, node, &sample.instruction, RESEMBLING)?.unwrap_or_default() {
+                answer.resembling.push(rows.add(lineage, &found, "training row")?);
+            }
+        }
+    }
+    study.comparison.samples_draw = Some(draw).filter(|draw| !draw.is_empty());
+    Ok(())
+}
+
+/// Fills samples from the tables of arms: the items whose scores they change most, and then those that all get wrong.
+pub(super) fn of_tables(comparison: &mut Comparison, tables: &[Option<Rc<Keyed>>]) {
+    let mut samples = Vec::new();
+    for id in chosen(comparison, tables) {
         let mut sample = Sample { id: id.clone(), ..Sample::default() };
-        let mut scores: Vec<Option<f64>> = Vec::new();
-        for (arm, (node, table)) in nodes.iter().zip(&tables).enumerate() {
-            let (Some(node), Some(table)) = (node, table) else { continue };
+        let mut before: Vec<Option<f64>> = Vec::new();
+        for (arm, table) in tables.iter().enumerate() {
+            let Some(table) = table else { continue };
             let Some(&place) = table.places.get(&id) else { continue };
             let columns = table.row(place);
             if sample.answers.is_empty() {
                 ask(&mut sample, &columns);
             }
-            let of: Vec<Option<f64>> = (study.comparison.metrics.iter())
-                .map(|metric| columns.get(&metric.name).and_then(Value::as_f64))
-                .collect();
+            let scores: Vec<Option<f64>> =
+                (comparison.metrics.iter()).map(|metric| columns.get(&metric.name).and_then(Value::as_f64)).collect();
             if arm == 0 {
-                scores.clone_from(&of);
-            }
-            let mut named = Vec::new();
-            for (found, _) in resembling.rows(lineage, *node, &sample.instruction, RESEMBLING)?.unwrap_or_default() {
-                named.push(rows.add(lineage, &found, "training row")?);
+                before.clone_from(&scores);
             }
             sample.answers.push(Answer {
                 arm,
                 prediction: short(&text(&columns, "prediction")),
                 finish_reason: columns.get("finish_reason").and_then(Value::as_str).map(str::to_owned),
-                flip: flip(&study.comparison, &scores, &of).filter(|_| arm > 0),
-                scores: of,
-                resembling: named,
+                flip: flip(comparison, &before, &scores).filter(|_| arm > 0),
+                scores,
+                resembling: Vec::new(),
             });
         }
         samples.push(sample);
     }
-    study.comparison.samples = samples;
-    study.comparison.samples_draw = Some(draw).filter(|draw| !draw.is_empty());
-    Ok(())
+    comparison.samples = samples;
 }
 
 /// The items of a node: the first table with ids and the first metric.

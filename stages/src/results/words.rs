@@ -37,7 +37,8 @@ fn of_study(study: &Study) -> Vec<String> {
     }
     let why = over_draws.first().map_or("not asked", |effect| &*effect.verdict);
     let mut lines = vec![format!(
-        "Whether the choice is better was {why}. What follows holds for these trained models, and not for the next draw."
+        "Whether the choice is better was {why}. What follows holds for these trained models, and not for the next \
+         draw."
     )];
     lines.extend(told(comparison, metric, &over_items));
     lines
