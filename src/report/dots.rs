@@ -120,14 +120,14 @@ mod tests {
         assert_eq!(
             drawn,
             [
-                "F1   0.100             0.500",
-                "20   .     o     .",
-                "40         |           o",
+                "F1   0.100              0.500",
+                "20   .     o    .",
+                "40         |                o",
                 "bad  no result",
                 "o mean, . draws, | the baseline",
             ]
         );
-        assert!(drawn.iter().all(|line| line.is_ascii() && line.len() <= 30), "{drawn:?}");
+        assert!(drawn.iter().all(|line| line.is_ascii() && line.len() <= 31), "{drawn:?}");
     }
 
     #[test]

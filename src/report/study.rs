@@ -115,6 +115,14 @@ pub(crate) fn legend(study: &Study) -> Vec<String> {
         };
         lines.push(format!("{used}{about}"));
     }
+    // What follows a factor is what was meant to change.
+    let confounds: Vec<String> = (comparison.differing.iter())
+        .filter(|differing| differing.factor.is_none())
+        .map(|differing| format!("{}.{}", differing.stage, differing.parameter))
+        .collect();
+    if !confounds.is_empty() {
+        lines.push(format!("differs between arms besides what is ablated: {}", confounds.join(", ")));
+    }
     if let Some(why) = not_compared.as_ref().filter(|_| arms.len() > 1) {
         lines.push(format!("not compared: {why}"));
     }

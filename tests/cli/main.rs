@@ -20,6 +20,7 @@ mod plans;
 mod programs;
 mod reference;
 mod reruns;
+mod results;
 mod sql;
 mod stores_found;
 mod tables;

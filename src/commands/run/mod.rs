@@ -21,6 +21,7 @@ use crate::{
     cli,
     error::CliError,
     exit::Exit,
+    output::say_whole,
     project,
     report::{Reporter, Summary, TensorBoard, reporter},
     signals,
@@ -72,9 +73,12 @@ fn once(global: &cli::Global, args: cli::Run, pipeline: &Pipeline, cancel: Cance
     programs::end_all();
     let summary = summary?;
     drop(reporter);
-    shown::show(global, &args, pipeline, &store, &options, &heard)?;
+    let page = shown::show(global, &args, pipeline, &store, &options, &heard)?;
     if !global.quiet {
         words.say(&summary);
+        if let Some(page) = page.filter(|_| args.format == cli::Format::Text && summary.ran + summary.failed > 0) {
+            say_whole(format_args!("  report:     {}", project::from_here(&page)));
+        }
         if args.format == cli::Format::Text && summary.ran > 0 && summary.outcome == RunEnd::Succeeded {
             next::say_commands(global, &store, pipeline, &words);
         }

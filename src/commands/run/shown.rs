@@ -93,7 +93,7 @@ fn replace(path: &Path, text: &[u8]) -> std::io::Result<()> {
     })
 }
 
-/// Prints the tables, and writes the page.
+/// Prints the tables, and writes the page; returns where that is, if it is new.
 pub(super) fn show(
     global: &cli::Global,
     args: &cli::Run,
@@ -101,31 +101,29 @@ pub(super) fn show(
     store: &Store,
     options: &RunOptions,
     heard: &Heard,
-) -> Result<(), CliError> {
+) -> Result<Option<PathBuf>, CliError> {
     let prints = !global.quiet && args.format == cli::Format::Text && has_scores(pipeline);
     let page = options.results.as_ref().filter(|_| !args.no_report).map(|results| results.join(page_of(pipeline)));
     if let Some(results) = unchanged(store, pipeline, heard, page.as_deref()) {
         if prints {
             print(&results, args);
         }
-        return Ok(());
+        return Ok(None);
     }
     if !prints && page.is_none() {
-        return Ok(());
+        return Ok(None);
     }
     let _span = tracing::info_span!("report").entered();
     let gathered = Gathered::new(pipeline, store, &options.env, heard)?;
     if prints {
         print(&gathered.results, args);
     }
+    let mut written = None;
     if let Some(page) = &page {
         let html = pipe_report::html(&gathered.report(made(options, heard), &time)?);
         // The run is over: that a page could not be written takes nothing from it.
         match html.map_err(std::io::Error::other).and_then(|html| replace(page, html.as_bytes())) {
-            Ok(()) if !global.quiet => {
-                output::say_whole(format_args!("  report:     {}", crate::project::from_here(page)))
-            }
-            Ok(()) => {}
+            Ok(()) => written = Some(page.clone()),
             Err(error) => output::warning(format_args!("{} could not be written: {error}", page.display())),
         }
     }
@@ -135,7 +133,7 @@ pub(super) fn show(
     {
         stamp.keep(store, pipeline);
     }
-    Ok(())
+    Ok(written)
 }
 
 fn print(results: &Results, args: &cli::Run) {

@@ -32,5 +32,5 @@ fn input(cx: &StageContext, name: &str) -> Result<Input, StageError> {
     for missing in cx.missing(name) {
         pieces.insert(missing.place.min(pieces.len()), Piece { from: Some(missing.variant.clone()), table: None });
     }
-    Ok(Input { name: name.to_owned(), pieces })
+    Ok(Input { name: name.to_owned(), pieces, leads: false })
 }

@@ -33,6 +33,8 @@ pub(crate) struct Input {
     pub name: String,
     /// One, or one for each variant, in order. One that has no rows, or no result, is there, too.
     pub pieces: Vec<Piece>,
+    /// Whether its arms are called as if there were no other input: it is what others are held against.
+    pub leads: bool,
 }
 
 /// What one variant gives to an input; the whole of it, where it is not gathered.

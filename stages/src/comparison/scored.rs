@@ -23,6 +23,7 @@ use super::{
 /// One input.
 pub(super) struct Table {
     input: String,
+    leads: bool,
     /// Without the columns that gathering added.
     schema: SchemaRef,
     /// In order. One that has no rows is there, too.
@@ -100,7 +101,12 @@ impl Table {
             };
             Variant { name, arm, factors, table }
         };
-        Self { input: input.name, schema, variants: input.pieces.into_iter().map(variant).collect() }
+        Self {
+            input: input.name,
+            leads: input.leads,
+            schema,
+            variants: input.pieces.into_iter().map(variant).collect(),
+        }
     }
 
     /// The arms of this input, by the names that they have beside those of other inputs.
@@ -148,7 +154,7 @@ impl Table {
     }
 
     fn name(&self, arm: &str, several: bool) -> String {
-        match (several, arm) {
+        match (several && !self.leads, arm) {
             (false, "") | (true, "" | "baseline") => self.input.clone(),
             (false, arm) => arm.to_owned(),
             (true, arm) => format!("{}@{arm}", self.input),

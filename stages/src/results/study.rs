@@ -142,7 +142,7 @@ fn asked_for(
             let schema = table.rows.schema();
             schema.field_with_name("signature").is_err() || schema.field_with_name(&params.item).is_ok()
         });
-        let read = Input { name: input.port.clone(), pieces };
+        let read = Input { name: input.port.clone(), pieces, leads: false };
         if has_items || read.pieces.iter().all(|piece| piece.table.is_none()) {
             covered.extend(nodes.iter().map(|&(_, node)| looked.stage_of(node)));
             from.push((From { input: input.port.clone(), nodes }, read));
@@ -186,9 +186,8 @@ fn others(looked: &Looked<'_>, covered: &BTreeSet<usize>) -> Result<Vec<Wanted>,
         group.sort_by_key(|other| std::cmp::Reverse(other.arms));
         let all = |metric: &&String| group.iter().all(|of| of.metrics.contains(metric));
         let metrics: Vec<String> = group[0].metrics.iter().filter(all).cloned().collect();
-        let several = group.len() > 1;
-        let baseline = several.then(|| group[0].input.name.clone());
-        let params = CompareParams { metrics, baseline, ..CompareParams::default() };
+        group[0].input.leads = true;
+        let params = CompareParams { metrics, ..CompareParams::default() };
         let name = names(&group);
         let from = group.into_iter().map(|other| (other.from, other.input)).collect();
         Wanted { name, params, from, signatures: Vec::new(), by: None }
@@ -227,7 +226,7 @@ fn scoring(looked: &Looked<'_>, stage: usize) -> Result<Option<Other>, StoreErro
         metrics: metrics.cloned().collect(),
         ids: ids.map(|ids| ids.iter().flatten().map(str::to_owned).collect()).unwrap_or_default(),
         arms: tables.len(),
-        input: Input { name: name.clone(), pieces: placed.iter().map(piece).collect() },
+        input: Input { name: name.clone(), pieces: placed.iter().map(piece).collect(), leads: false },
         from: From {
             input: name.clone(),
             nodes: placed.iter().map(|&(variant, node)| (Some(variant), node)).collect(),

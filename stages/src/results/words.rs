@@ -2,7 +2,7 @@
 
 use pipe_report::{Comparison, Effect, Metric};
 
-use super::Study;
+use super::{Study, arms::STAGE};
 
 /// Arms of which each has a sentence; of more, they are counted.
 const TOLD: usize = 8;
@@ -60,7 +60,7 @@ fn told(comparison: &Comparison, metric: &Metric, effects: &[&Effect]) -> Vec<St
         "Of {} arms, {better} are better than {} in {}, {worse} are worse, of {open} neither is shown, and {} were not \
          asked or are the same.",
         effects.len(),
-        comparison.baseline,
+        baseline(comparison),
         metric.heading,
         effects.len() - better - worse - open,
     )];
@@ -71,8 +71,17 @@ fn told(comparison: &Comparison, metric: &Metric, effects: &[&Effect]) -> Vec<St
     lines
 }
 
+/// The baseline, with its levels of what is ablated.
+fn baseline(comparison: &Comparison) -> String {
+    let name = &comparison.baseline;
+    let arm = comparison.arms.iter().find(|arm| arm.name == *name);
+    let levels = arm.iter().flat_map(|arm| &arm.factors).filter(|(factor, _)| factor != STAGE);
+    let levels: Vec<String> = levels.map(|(factor, level)| format!("{factor}={level}")).collect();
+    if levels.is_empty() { name.clone() } else { format!("{name} ({})", levels.join(", ")) }
+}
+
 fn sentence(comparison: &Comparison, metric: &Metric, effect: &Effect) -> String {
-    let (arm, baseline) = (&effect.arm, &comparison.baseline);
+    let (arm, baseline) = (&effect.arm, baseline(comparison));
     let sample = match &*effect.question {
         "draws" => format!("{} draws", effect.draws),
         _ => format!("{} items{}", effect.items, effect.draw.as_ref().map(|d| format!(" of {d}")).unwrap_or_default()),

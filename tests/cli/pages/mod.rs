@@ -41,6 +41,7 @@ pages! {
     readme: "README.md",
     first_study: "docs/first-study.md",
     own_domain: "docs/own-domain.md",
+    results: "docs/results.md",
     caching: "docs/caching.md",
     programs: "docs/programs.md",
     models: "docs/models.md",
