@@ -15,9 +15,9 @@ pub(crate) const MAP_CELLS: usize = 14_000;
 pub(crate) const ROWS: usize = 200;
 pub(crate) const ALL_ROWS: usize = 1_200;
 /// Bytes of all data to download.
-pub(crate) const DATA: usize = 480_000;
+pub(crate) const DATA: usize = 580_000;
 /// Bytes of samples and the rows they lead to.
-pub(crate) const SAMPLES: usize = 520_000;
+pub(crate) const SAMPLES: usize = 460_000;
 /// Arms whose answers a sample shows.
 pub(crate) const ANSWERS: usize = 12;
 /// Rows that resemble one question, references, passages.
@@ -31,7 +31,7 @@ pub(crate) const TEXT: usize = 1_500;
 pub(crate) const PASSAGE: usize = 700;
 pub(crate) const FIELD: usize = 600;
 /// Points of all curves of a stage, and curves.
-pub(crate) const POINTS: usize = 4_000;
+pub(crate) const POINTS: usize = 3_600;
 pub(crate) const CURVES: usize = 48;
 /// Stages with plots of their own: curves, yields.
 pub(crate) const STAGES: usize = 12;

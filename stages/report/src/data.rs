@@ -100,8 +100,8 @@ pub struct Comparison {
     pub samples_draw: Option<String>,
     /// Parameters that differ between arms, from the key records of all stages below.
     pub differing: Vec<Differing>,
-    /// What follows from the arms and is no parameter: `rows kept`, `tokens trained`, `seconds`; a row per arm, one cell
-    /// per entry of `quantities`.
+    /// What follows from the arms and is no parameter: `rows kept`, `tokens trained`, `seconds`; a row per arm, one
+    /// cell per entry of `quantities`.
     pub quantities: Vec<String>,
     /// What could not be compared, and why; one entry for all items with the same reason.
     pub left_out: Vec<LeftOut>,
@@ -325,8 +325,8 @@ pub struct Answer {
     pub scores: Vec<Option<f64>>,
     /// `improved`, `regressed`, or nothing: against the baseline, by the first metric.
     pub flip: Option<String>,
-    /// Rows that the arm was trained on and that resemble the question, by BM25 over instructions, best first: places in
-    /// [`Report::rows`].
+    /// Rows that the arm was trained on and that resemble the question, by BM25 over instructions, best first: places
+    /// in [`Report::rows`].
     pub resembling: Vec<usize>,
 }
 

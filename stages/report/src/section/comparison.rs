@@ -4,6 +4,7 @@ use super::{differing, effects, factors, items, plural, rows, samples, spread};
 use crate::page::Page;
 use crate::table::{Cell, Table};
 use crate::tables::Data;
+use crate::text::count;
 use crate::{Arm, Comparison, Error, Report, caps};
 
 pub(super) fn write(page: &mut Page, report: &Report, about: &Comparison, place: usize) -> Result<(), Error> {
@@ -25,9 +26,9 @@ pub(super) fn write(page: &mut Page, report: &Report, about: &Comparison, place:
     let confounds = about.differing.iter().filter(|differs| differs.factor.is_none()).count();
     if confounds > 0 {
         page.warning(&format!(
-            "{} between arms without being what is studied: the differences below may be theirs. They are listed under \
+            "Arms differ by more than what is studied: by {} besides. A difference below may come from there; see \
              “What differs besides”.",
-            if confounds == 1 { "One parameter differs".to_owned() } else { format!("{confounds} parameters differ") }
+            plural(confounds, "parameter")
         ));
     }
     arms(page, about, place, rows(report))?;
@@ -75,9 +76,13 @@ fn arms(page: &mut Page, about: &Comparison, place: usize, most: usize) -> Resul
         table.row(cells);
     }
     if about.arms.len() > most {
-        table.notes.push(format!("The first {most} of {} arms; the download has more.", about.arms.len()));
+        table
+            .notes
+            .push(format!("The first {most} of {} arms; the download has more.", count(about.arms.len() as u64)));
     }
-    table.data = page.data(&format!("means-{place}"), Data::of(&about.means));
+    let mut means: Vec<_> = about.means.iter().collect();
+    means.sort_by_key(|mean| mean.task != "all");
+    table.data = page.data(&format!("means-{place}"), Data::of(means));
     page.table(&table)?;
     for metric in about.metrics.iter().filter(|metric| metric.signature.is_some()).take(caps::LINES) {
         let signature = metric.signature.as_deref().unwrap_or_default();

@@ -6,7 +6,7 @@ use crate::page::{Figure, Page};
 use crate::svg::{Forest, Line, Mark, forest};
 use crate::table::{Cell, Table};
 use crate::tables::Data;
-use crate::text::{short, signed};
+use crate::text::{count, short, signed};
 use crate::{Comparison, Effect, Error, Metric, caps};
 
 /// The questions, as data names them, with what the page says of them.
@@ -29,7 +29,10 @@ pub(super) fn write(page: &mut Page, about: &Comparison, place: usize, most: usi
     if about.effects.is_empty() {
         return Ok(());
     }
-    let data = page.data(&format!("effects-{place}"), Data::of(&about.effects));
+    // Where there is no room for all, those over all tasks, and over draws, come first.
+    let mut all: Vec<&Effect> = about.effects.iter().collect();
+    all.sort_by_key(|effect| (effect.task != "all", effect.question != "draws"));
+    let data = page.data(&format!("effects-{place}"), Data::of(all));
     for (question, title, says) in QUESTIONS {
         let effects = || about.effects.iter().filter(|effect| effect.question == question && effect.task == "all");
         if effects().next().is_none() {
@@ -41,6 +44,11 @@ pub(super) fn write(page: &mut Page, about: &Comparison, place: usize, most: usi
         if !asked {
             let why = effects().map(|effect| effect.verdict.as_str()).find(|verdict| !verdict.is_empty());
             page.note(&format!("{}.", sentence(why.unwrap_or("not asked"))));
+            // The differences stand below, where something can be said of them.
+            let others = about.effects.iter().any(|effect| effect.question != question && effect.task == "all");
+            if question == "draws" && others && effects().all(|effect| Mark::of(&effect.verdict) == Mark::NotAsked) {
+                continue;
+            }
         }
         let figures: Vec<Figure> = about
             .metrics
@@ -160,7 +168,9 @@ fn fill(
         table.row(cells);
     }
     if all > most {
-        table.notes.push(format!("{most} of {all} rows; the download has more, `pipe results` has all."));
+        table
+            .notes
+            .push(format!("{most} of {} rows; the download has more, `pipe results` has all.", count(all as u64)));
     }
 }
 

@@ -135,7 +135,9 @@ fn figure(
 }
 
 fn line(name: String, place: usize, thin: bool, joined: bool, points: Vec<(f64, f64)>) -> Series {
-    Series { name, place, thin, marks: true, joined, dashed: false, points }
+    // Where there are very many levels, the line alone is clearer.
+    let marks = points.len() <= 60;
+    Series { name, place, thin, marks, joined: joined || !marks, dashed: false, points }
 }
 
 fn at(x: f64, levels: &[&str], numeric: bool) -> String {
@@ -163,4 +165,38 @@ fn groups<'a>(about: &'a Comparison, factor: &str) -> Vec<(String, Vec<&'a Arm>)
         groups[0].0.clear();
     }
     groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn about(levels: &[(&str, &str)]) -> Comparison {
+        let arm = |(size, method): &(&str, &str)| Arm {
+            name: format!("{size} {method}"),
+            factors: vec![("size".to_owned(), (*size).to_owned()), ("method".to_owned(), (*method).to_owned())],
+            ..Arm::default()
+        };
+        Comparison { arms: levels.iter().map(arm).collect(), ..Comparison::default() }
+    }
+
+    #[test]
+    fn levels_that_are_numbers_are_sorted_by_size_and_others_stand_as_they_come() {
+        let about = about(&[("5,000", "lora"), ("10_000", "full"), ("1e3", "lora")]);
+        assert_eq!(levels(&about, "size"), ["1e3", "5,000", "10_000"]);
+        assert_eq!(levels(&about, "method"), ["lora", "full"]);
+        assert_eq!([number("inf"), number("NaN"), number("x")], [None; 3]);
+    }
+
+    #[test]
+    fn arms_of_a_matrix_are_lines_by_what_they_have_in_common() {
+        let matrix = about(&[("1", "lora"), ("2", "lora"), ("1", "full"), ("2", "full"), ("1", "none")]);
+        let names = |factor: &str| groups(&matrix, factor).into_iter().map(|(name, arms)| (name, arms.len()));
+        let group = |name: &str, n: usize| (name.to_owned(), n);
+        assert!(names("size").eq([group("method=lora", 2), group("method=full", 2)]));
+        assert!(names("method").eq([group("size=1", 3), group("size=2", 2)]));
+        // One factor at a time: the line goes through the baseline, and nothing needs a name.
+        let one = about(&[("1", "lora"), ("2", "lora"), ("1", "full")]);
+        assert!(groups(&one, "size").into_iter().map(|(name, arms)| (name, arms.len())).eq([group("", 2)]));
+    }
 }

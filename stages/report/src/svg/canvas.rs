@@ -124,9 +124,10 @@ pub(super) fn path_through(points: impl IntoIterator<Item = (f64, f64)>) -> Stri
     d
 }
 
-/// How wide a text of the plots is, about: in units of the picture, at 12 of them a line.
+/// How wide a text of the plots is, about: in units of the picture, at 12 of them a line. Fonts differ; this is for the
+/// wider ones, so that names are not cut.
 pub(super) fn width_of(words: &str) -> f64 {
-    words.chars().map(|c| if (c as u32) < 0x1100 { 6.6 } else { 12.0 }).sum()
+    words.chars().map(|c| if (c as u32) < 0x1100 { 7.3 } else { 12.0 }).sum()
 }
 
 /// Room for the longest of these names at the left of a plot, as far as there is any.
@@ -170,8 +171,8 @@ mod tests {
 
     #[test]
     fn long_names_end_in_an_ellipsis() {
-        assert_eq!(fitting("baseline", 60.0), "baseline");
-        assert_eq!(fitting("n_synthetic=20000", 60.0), "n_synth…");
+        assert_eq!(fitting("baseline", 62.0), "baseline");
+        assert_eq!(fitting("n_synthetic=20000", 60.0), "n_synt…");
         assert!(width_of(&fitting("漢字漢字漢字漢字", 50.0)) <= 50.0);
     }
 }

@@ -1,6 +1,6 @@
 //! The page as text: nothing in it breaks out of its place, whatever the data is, and it stays small.
 
-use pipe_report::{Arm, Comparison, Effect, Failure, Item, Made, Mean, Metric, Report, Sample, html};
+use pipe_report::{Arm, Comparison, Effect, Failure, Item, Mean, Metric, Report, Sample, html};
 use serde_json::Value;
 use study::{Size, study};
 
@@ -31,7 +31,7 @@ fn four_arms_of_660_items_fit_into_one_and_a_half_megabytes() {
 
 #[test]
 fn more_arms_do_not_make_a_page_that_hangs() {
-    for (arms, draws, most) in [(12, 5, 1_700_000), (500, 3, 2_500_000)] {
+    for (arms, draws, most) in [(12, 5, 1_700_000), (500, 3, 2_800_000)] {
         let page = page(&study(Size { arms, draws, items: 660 }));
         assert_eq!(page.contains("leaves out"), arms == 500, "{arms} arms");
         assert!(page.len() < most, "{arms} arms: {} bytes", page.len());
@@ -152,16 +152,12 @@ fn p_never_stands_without_its_effect() {
 
 #[test]
 fn a_failed_run_says_first_what_failed() {
-    let failure = Failure {
-        stage: "adapter".into(),
-        variants: (0..9).map(|i| format!("arm {i}")).collect(),
-        state: "failed".into(),
-        message: "the loss is not finite at step 12\n  help: lower the learning rate".into(),
-    };
-    let made = Some(Made { outcome: Some("failed".into()), ..Made::default() });
-    let page = page(&Report { failures: vec![failure], made, answer: vec!["Nothing.".into()], ..Report::default() });
+    let mut report = study(Size { arms: 4, draws: 2, items: 6 });
+    study::fail(&mut report);
+    report.failures[0].variants = (0..9).map(|i| format!("arm {i}")).collect();
+    let page = page(&report);
     let at = |words: &str| page.find(words).unwrap_or_else(|| panic!("{words}"));
-    assert!(at("the loss is not finite at step 12") < at("Nothing."));
+    assert!(at("the loss is not finite at step 12") < at("5,000 rows are better"));
     assert!(page.contains("arm 5 and 3 more"));
 }
 
@@ -171,7 +167,7 @@ fn confounds_are_loud_and_their_absence_is_said() {
     let mut report = study(Size { arms: 2, draws: 1, items: 4 });
     let page_of = |report: &Report| page(report);
     assert!(page_of(&report).contains(none));
-    report.comparisons[0].differing[0].factor = None;
+    study::fail(&mut report);
     let page = page_of(&report);
     assert!(!page.contains(none) && page.matches("class=\"warning\"").count() == 2);
 }

@@ -5,7 +5,7 @@ mod answers;
 mod around;
 mod scores;
 
-use pipe_report::{Arm, Comparison, Differing, LeftOut, Metric, Report};
+use pipe_report::{Arm, Comparison, Differing, Failure, LeftOut, Metric, Report};
 
 /// Numbers that look random (SplitMix64).
 pub(crate) struct Dice(u64);
@@ -122,6 +122,36 @@ pub(crate) fn study(size: Size) -> Report {
     };
     around::fill(&mut report, size, &names);
     report
+}
+
+/// The same study, had it gone wrong: a training failed, and a parameter differs that nobody studies.
+pub(crate) fn fail(report: &mut Report) {
+    report.failures = vec![
+        Failure {
+            stage: "adapter".to_owned(),
+            variants: vec!["n_synthetic=20000, draw 5".to_owned()],
+            state: "failed".to_owned(),
+            message: "the loss is not finite at step 12\n  help: a lower learning rate, or `max_grad_norm: 1`"
+                .to_owned(),
+        },
+        Failure {
+            stage: "predictions".to_owned(),
+            variants: vec!["n_synthetic=20000, draw 5".to_owned()],
+            state: "skipped".to_owned(),
+            message: "adapter failed".to_owned(),
+        },
+    ];
+    if let Some(made) = &mut report.made {
+        made.outcome = Some("failed".to_owned());
+    }
+    for comparison in &mut report.comparisons {
+        comparison.differing.push(Differing {
+            stage: "adapter".to_owned(),
+            parameter: "learning_rate".to_owned(),
+            values: (0..comparison.arms.len()).map(|arm| if arm == 1 { "0.002" } else { "0.001" }.to_owned()).collect(),
+            factor: None,
+        });
+    }
 }
 
 /// Levels, the baseline's first.
