@@ -5,8 +5,8 @@ use super::some;
 use crate::page::Page;
 use crate::table::{Cell, Table};
 use crate::tables::Data;
-use crate::text::short;
-use crate::{Comparison, Error, caps};
+use crate::text::{count, short};
+use crate::{Comparison, Differing, Error, caps};
 
 pub(super) fn write(page: &mut Page, about: &Comparison, place: usize, most: usize) -> Result<(), Error> {
     if about.arms.len() > 1 {
@@ -34,6 +34,16 @@ fn parameters(page: &mut Page, about: &Comparison, place: usize, most: usize) ->
     if about.differing.is_empty() {
         return Ok(());
     }
+    // That an arm has no such stage is one thing, and not one for each of the stage's parameters.
+    let (absent, mut all): (Vec<&Differing>, Vec<&Differing>) =
+        about.differing.iter().partition(|differs| differs.factor.is_some() && only_absent(&differs.values));
+    if !absent.is_empty() {
+        let mut stages: Vec<&str> = absent.iter().map(|differs| differs.stage.as_str()).collect();
+        stages.dedup();
+        stages.sort_unstable();
+        stages.dedup();
+        page.note(&format!("Stages that some arms do not have: {}.", some(stages.into_iter(), 12)));
+    }
     let arms = about.arms.len().min(caps::ANSWERS);
     let mut table = Table::new(format!("differing-table-{place}"), "Parameters and sources that differ between arms")
         .words("Parameter")
@@ -42,7 +52,6 @@ fn parameters(page: &mut Page, about: &Comparison, place: usize, most: usize) ->
     for arm in &about.arms[..arms] {
         table = table.words(&arm.name);
     }
-    let mut all: Vec<_> = about.differing.iter().collect();
     all.sort_by_key(|differs| differs.factor.is_some());
     for differs in all.iter().take(most) {
         let follows = match &differs.factor {
@@ -63,7 +72,7 @@ fn parameters(page: &mut Page, about: &Comparison, place: usize, most: usize) ->
     let names: Vec<&str> =
         ["stage", "parameter", "follows"].into_iter().chain(about.arms.iter().map(|arm| arm.name.as_str())).collect();
     let mut data = Data::new(&names);
-    for differs in all {
+    for differs in all.into_iter().chain(absent) {
         let first = [differs.stage.clone().into(), differs.parameter.clone().into(), differs.factor.clone().into()];
         data.row(first.into_iter().chain(differs.values.iter().map(|value| value.clone().into())));
     }
@@ -87,6 +96,7 @@ fn quantities(page: &mut Page, about: &Comparison, place: usize, most: usize) ->
         for at in 0..about.quantities.len() {
             let text = cell(arm, at);
             let sort = leading_number(&text).unwrap_or(f64::NAN);
+            let text = text.parse().map_or(text, count);
             cells.push(Cell::text(text).class("number").sort(sort));
         }
         table.row(cells);
@@ -102,6 +112,13 @@ fn quantities(page: &mut Page, about: &Comparison, place: usize, most: usize) ->
     }
     table.data = page.data(&format!("quantities-{place}"), data);
     page.table(&table)
+}
+
+/// Whether arms that have the stage agree.
+fn only_absent(values: &[String]) -> bool {
+    let mut there = values.iter().filter(|value| *value != "-");
+    let first = there.next();
+    there.all(|value| Some(value) == first)
 }
 
 /// The number that a cell begins with, for sorting: `1,000 (3 draws)`.
@@ -153,7 +170,14 @@ fn left_out(page: &mut Page, about: &Comparison, place: usize, most: usize) -> R
 
 #[cfg(test)]
 mod tests {
-    use super::leading_number;
+    use super::{leading_number, only_absent};
+
+    #[test]
+    fn a_stage_that_an_arm_lacks_is_no_parameter_that_differs() {
+        let absent = |values: &[&str]| only_absent(&values.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert!(absent(&["3.0", "3.0", "-"]) && absent(&["-", "-"]));
+        assert!(!absent(&["3.0", "2.0", "-"]));
+    }
 
     #[test]
     fn quantities_sort_by_the_number_they_begin_with() {

@@ -188,7 +188,7 @@ fn flips(about: &Comparison, effect: &Effect, place: usize) -> Cell {
 }
 
 fn about_factor(effect: &Effect) -> String {
-    let said = effect.factor.is_empty() || effect.arm.contains(&effect.factor);
+    let said = effect.factor.is_empty() || effect.arm == effect.level || effect.arm.contains(&effect.factor);
     if said { String::new() } else { format!("{}: {}", effect.factor, effect.level) }
 }
 

@@ -17,7 +17,7 @@ pub(super) fn write(page: &mut Page, about: &Comparison, place: usize) -> Result
     let mut skipped = Vec::new();
     for (at, factor) in factor_names(about).into_iter().enumerate() {
         let levels = levels(about, factor);
-        if levels.len() < 2 || at >= caps::STAGES {
+        if groups(about, factor).is_empty() || at >= caps::STAGES {
             skipped.push(factor);
             continue;
         }
@@ -32,7 +32,7 @@ pub(super) fn write(page: &mut Page, about: &Comparison, place: usize) -> Result
     page.part(&format!("factors-{place}"), "Scores by factor");
     page.figures(&figures)?;
     if !skipped.is_empty() {
-        page.note(&format!("Without a plot, since they have one level: {}.", some(skipped.into_iter(), 8)));
+        page.note(&format!("Without a plot, since no two arms differ by it alone: {}.", some(skipped.into_iter(), 8)));
     }
     if about.metrics.len() > caps::METRICS {
         let (most, all) = (caps::METRICS, about.metrics.len());
@@ -158,9 +158,7 @@ fn groups<'a>(about: &'a Comparison, factor: &str) -> Vec<(String, Vec<&'a Arm>)
         }
     }
     // A single arm of a combination shows nothing of this factor.
-    if groups.iter().any(|(_, arms)| arms.len() > 1) {
-        groups.retain(|(_, arms)| arms.len() > 1);
-    }
+    groups.retain(|(_, arms)| arms.len() > 1);
     if groups.len() == 1 {
         groups[0].0.clear();
     }

@@ -13,13 +13,16 @@ pub(super) fn write(page: &mut Page, sharing: &Sharing) -> Result<(), Error> {
     }
     page.section("sharing", "What variants share");
     let saved = (sharing.unshared_seconds - sharing.seconds).max(0.0);
+    let now = if sharing.run_seconds < 0.05 {
+        "This run computed nothing: all of it was there.".to_owned()
+    } else {
+        format!("This run computed {} of it; the rest was there.", duration(sharing.run_seconds))
+    };
     page.paragraph(&format!(
-        "Every variant on its own would take {}; each computation once takes {}. Sharing saves {}. Of that, this run \
-         computed {}.",
+        "Every variant on its own would take {}; each computation once takes {}. Sharing saves {}. {now}",
         duration(sharing.unshared_seconds),
         duration(sharing.seconds),
         duration(saved),
-        duration(sharing.run_seconds)
     ));
     let (rows, columns) = (sharing.variants.len().min(caps::VARIANTS), sharing.stages.len().min(caps::COLUMNS));
     let mut data = Data::new(&["variant", "stage", "key", "state", "seconds"]);

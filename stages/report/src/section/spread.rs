@@ -53,10 +53,13 @@ fn variance(page: &mut Page, about: &Comparison, place: usize) -> Result<(), Err
             data,
         }])?;
     }
-    for variance in &about.variance {
-        if let Some(why) = &variance.not_asked {
-            page.note(&format!("{}: {why}", named(about, &variance.metric)));
+    let why: Vec<(&str, &str)> =
+        about.variance.iter().filter_map(|v| Some((named(about, &v.metric), v.not_asked.as_deref()?))).collect();
+    match why.first() {
+        Some((_, first)) if why.len() == about.variance.len() && why.iter().all(|(_, other)| other == first) => {
+            page.note(&format!("Not asked: {}.", first.trim_start_matches("not asked: ")));
         }
+        _ => why.iter().for_each(|(metric, why)| page.note(&format!("{metric}: {why}."))),
     }
     Ok(())
 }

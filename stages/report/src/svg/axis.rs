@@ -34,7 +34,7 @@ impl Frame {
 /// given, or those that the scale likes.
 pub(super) fn below(canvas: &mut Canvas, frame: Frame, scale: &Scale, ticks: Option<Vec<(f64, String)>>, name: &str) {
     let names = matches!(scale, Scale::Names(_));
-    let ticks = ticks.unwrap_or_else(|| scale.ticks((frame.width / 70.0) as usize));
+    let ticks = ticks.unwrap_or_else(|| scale.ticks((frame.width / 52.0) as usize));
     let most = if names { frame.width / ticks.len().max(1) as f64 - 4.0 } else { f64::INFINITY };
     let mut taken = f64::NEG_INFINITY;
     for (value, label) in ticks {

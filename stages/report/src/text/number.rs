@@ -76,7 +76,8 @@ pub(crate) fn seconds(s: f64) -> String {
 /// A length of time in words, for sentences.
 pub(crate) fn duration(s: f64) -> String {
     match s {
-        s if !s.is_finite() || s < 0.0 => "an unknown time".to_owned(),
+        s if !s.is_finite() || s < -1e-9 => "an unknown time".to_owned(),
+        s if s < 0.05 => "no time".to_owned(),
         s if s < 120.0 => format!("{} seconds", if s < 10.0 { format!("{s:.1}") } else { format!("{s:.0}") }),
         s if s < 7200.0 => format!("{:.0} minutes", s / 60.0),
         s => format!("{:.1} hours", s / 3600.0),
@@ -115,6 +116,7 @@ mod tests {
             ["0 s", "250 ms", "3.2 s", "84 s", "10 min", "2.5 h"]
         );
         assert_eq!(seconds(f64::NAN), "–");
+        assert_eq!([-0.0, 1.0, 9000.0].map(duration), ["no time", "1.0 seconds", "2.5 hours"]);
         assert_eq!([0, 999, 1000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!([share(Some(0.816)), share(None)], ["82 %", "–"]);
     }
