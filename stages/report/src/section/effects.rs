@@ -131,12 +131,16 @@ fn table(about: &Comparison, id: String, caption: &str, draws: bool, tasks: bool
 fn fill(
     table: &mut Table,
     about: &Comparison,
-    effects: Vec<&Effect>,
+    mut effects: Vec<&Effect>,
     most: usize,
     (draws, tasks): (bool, bool),
     place: usize,
 ) {
     let all = effects.len();
+    if all > most {
+        // All arms by the most important metric, rather than the first arms by all metrics.
+        effects.sort_by_key(|effect| about.metrics.iter().position(|metric| metric.name == effect.metric));
+    }
     for effect in effects.into_iter().take(most) {
         let mut cells = vec![Cell::text(&effect.arm).more(about_factor(effect))];
         if tasks {
