@@ -14,10 +14,11 @@ pub(crate) const MAP_CELLS: usize = 14_000;
 /// Rows of a table, and of those of all comparisons together.
 pub(crate) const ROWS: usize = 200;
 pub(crate) const ALL_ROWS: usize = 1_200;
-/// Bytes of all data to download.
-pub(crate) const DATA: usize = 580_000;
+/// Bytes of all data to download, and characters of a word in it.
+pub(crate) const DATA: usize = 560_000;
+pub(crate) const WORD: usize = 160;
 /// Bytes of samples and the rows they lead to.
-pub(crate) const SAMPLES: usize = 460_000;
+pub(crate) const SAMPLES: usize = 420_000;
 /// Arms whose answers a sample shows.
 pub(crate) const ANSWERS: usize = 12;
 /// Rows that resemble one question, references, passages.
@@ -39,9 +40,13 @@ pub(crate) const STAGES: usize = 12;
 pub(crate) const VARIANTS: usize = 40;
 pub(crate) const COLUMNS: usize = 30;
 /// Bytes of provenance, and of the parameters of one stage.
-pub(crate) const PROVENANCE: usize = 160_000;
+pub(crate) const PROVENANCE: usize = 70_000;
 pub(crate) const PARAMETERS: usize = 6_000;
 /// Failures.
 pub(crate) const FAILURES: usize = 30;
+/// Characters of a sentence, of what the pointer shows, of the words for a plot.
+pub(crate) const SENTENCE: usize = 1_000;
+pub(crate) const TITLE: usize = 160;
+pub(crate) const LABEL: usize = 1_000;
 /// Characters of a name in a table.
 pub(crate) const NAME: usize = 120;

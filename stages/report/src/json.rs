@@ -19,6 +19,17 @@ pub(crate) fn embed(value: &impl Serialize) -> Result<String, serde_json::Error>
     Ok(out)
 }
 
+/// How many bytes a text takes there.
+pub(crate) fn size(text: &str) -> usize {
+    let of = |c: char| match c {
+        '<' | '>' | '&' => 6,
+        '"' | '\\' | '\n' | '\t' => 2,
+        c if hidden(c) => 6,
+        c => c.len_utf8(),
+    };
+    text.chars().map(of).sum::<usize>() + 3
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -29,5 +40,6 @@ mod tests {
         let json = embed(&[nasty]).unwrap();
         assert!(!json.contains(['<', '>', '&', '\u{2028}', '\u{0}']), "{json}");
         assert_eq!(serde_json::from_str::<Vec<String>>(&json).unwrap(), [nasty]);
+        assert_eq!(json.len(), size(nasty) - 1 + "[]".len());
     }
 }

@@ -96,6 +96,7 @@ impl Page {
     }
 
     fn heading(&mut self, level: usize, id: &str, title: &str) {
+        let title = &short(title, caps::NAME);
         let shown = escaped(title);
         if level == 2 {
             put!(self.body, "<section aria-labelledby=\"{id}\"><h2 id=\"{id}\">{shown}</h2>\n");
@@ -193,9 +194,9 @@ impl Page {
         self.render(
             "page",
             context! {
-                title => report.title.clone(),
-                question => report.question.clone(),
-                answer => report.answer.clone(),
+                title => short(&report.title, caps::NAME),
+                question => report.question.as_deref().map(|question| short(question, caps::SENTENCE)),
+                answer => report.answer.iter().map(|words| short(words, caps::SENTENCE)).collect::<Vec<_>>(),
                 made => Value::from(Serde(&report.made)),
                 failures => Value::from(Serde(&failures)),
                 more_failures => report.failures.len() - failures.len(),
@@ -212,7 +213,7 @@ impl Page {
 
 /// Words as the templates would write them.
 fn escaped(words: &str) -> String {
-    minijinja::HtmlEscape(&clean(words)).to_string()
+    minijinja::HtmlEscape(&short(words, caps::SENTENCE)).to_string()
 }
 
 /// FNV-1a.

@@ -89,7 +89,7 @@ impl Table {
 
 impl Cell {
     pub(crate) fn text(text: impl AsRef<str>) -> Self {
-        let text = short(text.as_ref(), caps::NAME * 4);
+        let text = short(text.as_ref(), caps::WORD);
         let class = if text.chars().count() > 24 { "long" } else { "" };
         Self { text, class, ..Self::default() }
     }

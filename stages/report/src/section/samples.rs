@@ -12,7 +12,7 @@ use super::comparison::heading;
 use super::plural;
 use crate::page::Page;
 use crate::text::{clean, count, short};
-use crate::{Comparison, Error, Report, Row, Sample, caps};
+use crate::{Comparison, Error, Report, Row, Sample, caps, json};
 
 /// All samples of a page. Passages and rows stand once, however many refer to them.
 #[derive(Default, Serialize)]
@@ -143,19 +143,16 @@ fn in_turn(samples: &[Sample]) -> Vec<usize> {
 impl Samples {
     /// About how many bytes a sample adds, with all it leads to.
     fn cost(&self, report: &Report, about: &Comparison, sample: &Sample) -> usize {
-        let texts = |most: usize, texts: &mut dyn Iterator<Item = &str>| -> usize {
-            texts.map(|text| text.len().min(4 * most) + 4).sum()
-        };
-        let mut bytes =
-            120 + texts(caps::TEXT, &mut [sample.instruction.as_str(), &sample.input, &sample.id].into_iter());
-        bytes += texts(caps::TEXT, &mut sample.references.iter().take(caps::REFERENCES).map(String::as_str));
+        let size = |words: &str| json::size(&text(words, caps::TEXT));
+        let mut bytes = 120 + size(&sample.id) + size(&sample.instruction) + size(&sample.input);
+        bytes += sample.references.iter().take(caps::REFERENCES).map(|words| size(words)).sum::<usize>();
         for passage in sample.passages.iter().take(caps::PASSAGES) {
-            let text = text(&passage.text, caps::PASSAGE);
-            bytes +=
-                if self.known_passages.contains_key(&(text.clone(), passage.id.clone())) { 6 } else { text.len() + 30 };
+            let words = text(&passage.text, caps::PASSAGE);
+            let new = json::size(&words) + json::size(&text(&passage.id, caps::NAME)) + 4;
+            bytes += if self.known_passages.contains_key(&(words, passage.id.clone())) { 6 } else { new };
         }
         for answer in sample.answers.iter().filter(|answer| answer.arm < caps::ANSWERS.min(about.arms.len())) {
-            bytes += 110 + answer.prediction.len().min(4 * caps::TEXT) + 12 * answer.scores.len();
+            bytes += 110 + size(&answer.prediction) + 12 * answer.scores.len();
         }
         let mut new = Vec::new();
         for row in resembling(sample) {
@@ -256,8 +253,8 @@ fn resembling(sample: &Sample) -> impl Iterator<Item = usize> {
 
 /// Words that rows have in common hardly count.
 fn row_cost(row: &Row) -> usize {
-    let fields = row.fields.iter().map(|(_, value)| value.len().min(4 * caps::FIELD) + 8);
-    60 + row.id.len() + fields.sum::<usize>() + 10 * row.from.len().min(caps::FROM)
+    let fields = row.fields.iter().map(|(_, value)| json::size(&text(value, caps::FIELD)) + 5);
+    60 + json::size(&text(&row.id, caps::NAME)) + fields.sum::<usize>() + 10 * row.from.len().min(caps::FROM)
 }
 
 fn text(words: &str, most: usize) -> String {

@@ -1,6 +1,7 @@
 //! The picture that plots draw on.
 
-use crate::text::clean;
+use crate::caps;
+use crate::text::{clean, short};
 
 /// An SVG in the making. Coordinates are rounded to a tenth; what is no number becomes 0, so that no picture is broken.
 pub(super) struct Canvas {
@@ -60,7 +61,7 @@ impl Canvas {
 
     /// Shapes that show `words` when the pointer rests on them.
     pub(super) fn titled(&mut self, words: &str, shapes: impl FnOnce(&mut Self)) {
-        put!(self.body, "<g><title>{}</title>", escape(words));
+        put!(self.body, "<g><title>{}</title>", escape(&short(words, caps::TITLE)));
         shapes(self);
         self.body.push_str("</g>");
     }
@@ -73,7 +74,7 @@ impl Canvas {
              style=\"min-width:{}px\" role=\"img\" aria-label=\"{}\"{attributes}>{}</svg>",
             // On a phone it shrinks as far as its words can be read; then it scrolls.
             at((self.width * 0.72).round()),
-            escape(label),
+            escape(&short(label, caps::LABEL)),
             self.body
         )
     }

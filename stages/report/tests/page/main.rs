@@ -30,6 +30,15 @@ fn four_arms_of_660_items_fit_into_one_and_a_half_megabytes() {
 }
 
 #[test]
+fn texts_as_long_as_they_may_be_change_little_of_that() {
+    // The second is spelt out character by character.
+    for (tail, most) in [(" very long".repeat(160), 1_500_000), ("\u{1}<&\u{202e}ß漢".repeat(120), 1_900_000)] {
+        let page = page(&with_all_texts(&study(FOUR), &tail));
+        assert!(page.len() < most, "{} bytes", page.len());
+    }
+}
+
+#[test]
 fn more_arms_do_not_make_a_page_that_hangs() {
     for (arms, draws, most) in [(12, 5, 1_700_000), (500, 3, 2_800_000)] {
         let page = page(&study(Size { arms, draws, items: 660 }));
