@@ -1,7 +1,9 @@
 //! `evaluate`: a model's answers to an exam, and what they are worth.
 
 mod answered;
+mod asked;
 mod fewshot;
+mod given;
 mod params;
 mod scores;
 
@@ -9,31 +11,26 @@ use std::{path::Path, sync::Arc};
 
 use arrow::{
     array::{ArrayRef, Float64Array, ListBuilder, RecordBatch, StringArray, StringBuilder},
-    compute::concat_batches,
     datatypes::{Schema, SchemaRef},
 };
 use pipe_engine::{
-    context::{PendingRows, RowSink, StageContext},
+    context::StageContext,
     kind::{
-        Column, Highlight, Increment, InputPort, OutputPort, ParamProblem, PortType, Ports, Preview, Role, Source,
-        SourceHost, StageError, StageKind,
+        Column, Highlight, Increment, OutputPort, ParamProblem, Ports, Preview, Source, SourceHost, StageError,
+        StageKind,
     },
 };
-use pipe_lm::generate::SamplingParams;
 
 pub use self::params::{EvaluateParams, FewshotSelection};
-use self::{answered::Answered, fewshot::Fewshot, scores::Scored};
-use crate::rows::examples::{Row, check_passages, read_rows};
-use crate::rows::{ports, scores as summed};
+use self::{answered::Answered, given::Given, scores::Scored};
 use crate::{
-    model::{
-        self, Asked, ModelRef, adapter_port, completions, generator_options, model_port, resolve,
-        sampling::SamplingDefaults,
-    },
-    prompts::{PromptContext, PromptTemplate, Purpose},
+    model::{self, Asked, ModelRef, sampling::SamplingDefaults},
+    prompts::Purpose,
     rows::{
-        columns::{lasting_ids, with_reasoning},
-        completed::{self, Completed, Finished, NO_INSTRUCTION, NO_REFERENCE},
+        columns::with_reasoning,
+        completed::{self, Completed},
+        examples::{Row, read_rows},
+        ports, scores as summed,
     },
 };
 
@@ -63,59 +60,41 @@ impl StageKind for Evaluate {
     const INCREMENT: Increment = Increment::RowWise { primary: "items" };
     const AFTERWARDS: &'static [&'static str] = &["metrics", "normalizer", "bootstrap", "reasoning", "max_refused"];
 
+    fn increment(&self, params: &EvaluateParams) -> Increment {
+        if params.predictions.is_some() { Increment::Whole } else { Self::INCREMENT }
+    }
+
     fn ports(&self, params: &EvaluateParams) -> Ports {
         let metrics = || params.metrics.iter().map(|metric| metric.name());
         let score = |name: &'static str| Column::number(name, "The item's score.");
         let [over_all, by_task] = summed::ports(metrics().chain([scores::ACCURACY]));
+        let predictions = OutputPort::table("predictions")
+            .about("One row per item: what was answered, and how it was scored.")
+            .gives([
+                ports::id(),
+                ports::task(),
+                ports::instruction(),
+                ports::input(),
+                Column::new("references", "list of texts", "The right answers."),
+                Column::text("prediction", "The answer."),
+            ]);
+        let ended = [ports::finish_reason()].into_iter().chain(ports::tokens());
+        let predictions = match &params.predictions {
+            Some(_) => predictions.may_give(ended),
+            None => predictions.gives(ended),
+        };
         Ports {
-            inputs: vec![
-                InputPort::new("items", PortType::Table, true)
-                    .role(Role::Exam)
-                    .about("The exam.")
-                    .needs([
-                        ports::instruction(),
-                        Column::text("output", "The right answer; or a list of them, of which the best counts.")
-                            .or("references"),
-                    ])
-                    .takes([
-                        ports::id(),
-                        ports::input(),
-                        ports::task(),
-                        ports::passages(),
-                        Column::new("labels", "list of texts", "The answers that there are to choose from."),
-                    ]),
-                InputPort::new("seeds", PortType::Table, params.num_fewshot > 0)
-                    .role(Role::Seeds)
-                    .about("Answered instructions, to be shown as demonstrations.")
-                    .needs([ports::instruction(), ports::output()])
-                    .takes([ports::id(), ports::input()])
-                    .with_help(
-                        "`num_fewshot` shows rows of it: connect a table with `instruction` and `output`, or leave \
-                         `num_fewshot` out",
-                    ),
-                adapter_port(),
-                model_port(params.model.as_ref()),
-            ],
+            inputs: match &params.predictions {
+                Some(column) => vec![given::port(column)],
+                None => asked::ports(params),
+            },
             open_inputs: false,
             outputs: vec![
-                OutputPort::table("predictions")
-                    .about("One row per item: what was answered, and how it was scored.")
-                    .gives([
-                        ports::id(),
-                        ports::task(),
-                        ports::instruction(),
-                        ports::input(),
-                        Column::new("references", "list of texts", "The right answers."),
-                        Column::text("prediction", "The answer."),
-                        ports::finish_reason(),
-                    ])
-                    .gives(ports::tokens())
-                    .gives(metrics().map(score))
-                    .may_give([
-                        ports::reasoning(),
-                        Column::text("label", "The label that the answer was read as."),
-                        Column::number(scores::ACCURACY, "1 where it is the right one."),
-                    ]),
+                predictions.gives(metrics().map(score)).may_give([
+                    ports::reasoning(),
+                    Column::text("label", "The label that the answer was read as."),
+                    Column::number(scores::ACCURACY, "1 where it is the right one."),
+                ]),
                 over_all,
                 by_task,
                 ports::yields(),
@@ -128,10 +107,16 @@ impl StageKind for Evaluate {
     }
 
     fn check_files(&self, params: &EvaluateParams, folder: &Path) -> Vec<ParamProblem> {
+        if params.predictions.is_some() {
+            return Vec::new();
+        }
         params.template.problems(Purpose::Respond, folder)
     }
 
     fn sources(&self, params: &EvaluateParams) -> Result<Vec<Source>, StageError> {
+        if params.predictions.is_some() {
+            return Ok(Vec::new());
+        }
         let mut sources = ModelRef::sources(params.model.as_ref());
         sources.push(params.template.source(Purpose::Respond));
         Ok(sources)
@@ -143,6 +128,9 @@ impl StageKind for Evaluate {
     }
 
     fn preview(&self, params: &EvaluateParams, host: &dyn SourceHost) -> Result<Preview, StageError> {
+        if params.predictions.is_some() {
+            return Ok(Preview::default());
+        }
         let template = Some((&params.template, Purpose::Respond));
         let asked = Asked { quantization: params.quantization, chat_date: params.chat_date, template };
         model::preview(params.model.as_ref(), &asked, host)
@@ -150,7 +138,10 @@ impl StageKind for Evaluate {
 
     fn run(&self, params: &EvaluateParams, cx: &mut StageContext) -> Result<(), StageError> {
         let table = cx.table("items")?;
-        let items = table.read()?;
+        let items = match params.predictions {
+            Some(_) => given::with_instructions(table.read()?)?,
+            None => table.read()?,
+        };
         let rows = read_rows(&items, "items", params.shown())?;
         if rows.is_empty() {
             return Err(StageError::user_help("the input `items` has no rows", "an exam needs one item or more"));
@@ -161,33 +152,25 @@ impl StageKind for Evaluate {
                 "look at the stage that makes them",
             ));
         }
-        if params.open_book {
-            check_passages(cx, &rows, "items")?;
-        }
         check_labels(params, cx, &rows)?;
-        let examiner = Examiner {
-            params,
-            cx,
-            template: params.template.load(Purpose::Respond, cx.base_dir())?.with_cancel(cx.cancel_token()),
-            fewshot: Fewshot::read(params, cx)?,
+        let Given { answers, shown } = match &params.predictions {
+            Some(column) => Given::read(&items, column, &rows)?,
+            None => Given::all(asked::answers(params, cx, &table, &items, &rows)?),
         };
-        let sampling = examiner.sampling(&items)?;
-        let answered =
-            cx.map_rows(&table, &answer_schema(), |pending, sink| examiner.answer(pending, &sampling, sink))?;
-        let answers = concat_batches(&answer_schema(), &answered.batches)
-            .map_err(|e| StageError::other("join the predictions", e))?;
         let answered = Answered::new(params, &rows, &answers)?;
         answered.report(cx, params)?;
         cx.check_cancelled()?;
         let scored = Scored::new(params, &rows, &answered.answers())
             .map_err(|e| StageError::other("score the predictions", e))?;
-        let table = predictions_table(&rows, &answers, &answered, &scored)?;
+        let table = predictions_table(&rows, &shown, &answered, &scored)?;
         cx.write_batches("predictions", table.schema_ref(), [&table])?;
         scored.summary(params, &rows)?.write(cx)?;
         let table = answered.counts.table()?;
         cx.write_batches("yield", table.schema_ref(), [&table])?;
-        let (prompt_tokens, generated_tokens) = Completed::of(&answers, PREDICTION)?.all_tokens();
-        cx.counter("tokens_evaluated", prompt_tokens + generated_tokens);
+        if params.predictions.is_none() {
+            let (prompt_tokens, generated_tokens) = Completed::of(&answers, PREDICTION)?.all_tokens();
+            cx.counter("tokens_evaluated", prompt_tokens + generated_tokens);
+        }
         Ok(())
     }
 }
@@ -229,88 +212,6 @@ fn check_labels(params: &EvaluateParams, cx: &StageContext, rows: &[Row]) -> Res
 /// What is kept of an answer.
 fn answer_schema() -> SchemaRef {
     Arc::new(Schema::new(completed::fields(PREDICTION).to_vec()))
-}
-
-/// Asks the model.
-struct Examiner<'a> {
-    params: &'a EvaluateParams,
-    cx: &'a StageContext,
-    template: PromptTemplate,
-    fewshot: Fewshot,
-}
-
-impl Examiner<'_> {
-    fn context<'a>(&'a self, row: &'a Row) -> PromptContext<'a> {
-        PromptContext {
-            domain: &self.params.domain,
-            demonstrations: self.fewshot.demonstrations(row),
-            passages: &row.passages,
-            instruction: Some(&row.instruction),
-            input: &row.input,
-            ..PromptContext::default()
-        }
-    }
-
-    /// Items with ids of their own: the number of a row among those that are left says nothing of it.
-    fn rows(&self, items: &RecordBatch) -> Result<Vec<Row>, StageError> {
-        let mut rows = read_rows(items, "items", self.params.shown())?;
-        for (row, id) in rows.iter_mut().zip(lasting_ids(items, "items")?) {
-            row.id = id;
-        }
-        Ok(rows)
-    }
-
-    fn sampling(&self, items: &RecordBatch) -> Result<SamplingParams, StageError> {
-        let stop = match &self.params.sampling.stop {
-            Some(stop) => stop.clone(),
-            None => self.template.common_stop("items", &self.rows(items)?, |row| self.context(row))?,
-        };
-        Ok(self.params.sampling.params(stop, *self.cx.recipe().as_bytes()))
-    }
-
-    fn answer(
-        &self,
-        pending: &PendingRows<'_>,
-        sampling: &SamplingParams,
-        sink: &RowSink<'_>,
-    ) -> Result<(), StageError> {
-        let params = self.params;
-        let rows = self.rows(&pending.all()?)?;
-        let unasked = |row: &Row| match row {
-            row if row.references.is_empty() => Some(NO_REFERENCE),
-            row => row.instruction.trim().is_empty().then_some(NO_INSTRUCTION),
-        };
-        let (blank, order): (Vec<usize>, Vec<usize>) = (0..rows.len()).partition(|&row| unasked(&rows[row]).is_some());
-        if !blank.is_empty() {
-            let outcomes = blank.iter().filter_map(|&row| unasked(&rows[row]));
-            let finished: Vec<Finished> = outcomes.map(|outcome| Finished::unasked(outcome, "")).collect();
-            sink.emit(&blank, &answers(&finished)?)?;
-        }
-        if order.is_empty() {
-            return Ok(());
-        }
-        let adapter = self.cx.optional_files("adapter")?;
-        let model = resolve(self.cx, params.model.as_ref())?;
-        let backend = model.backend(
-            params.quantization,
-            adapter.as_deref(),
-            generator_options(params.sampling.slots),
-            params.chat_date,
-        )?;
-        let ids: Vec<&str> = rows.iter().map(|row| &*row.id).collect();
-        let prompt = |row: usize| completions::rendered(self.template.render(&self.context(&rows[row])));
-        let unasked = |row: usize, finished: Finished| sink.emit(&[row], &answers(&[finished])?);
-        let mut requests = completions::requests(order.into_iter(), &ids, prompt, unasked);
-        completions::complete_rows(self.cx, &*backend, "items", &ids, &mut requests, sampling, |places, done| {
-            let finished: Vec<Finished> = done.into_iter().map(Finished::from).collect();
-            sink.emit(places, &answers(&finished)?)
-        })
-    }
-}
-
-fn answers(finished: &[Finished]) -> Result<RecordBatch, StageError> {
-    let columns = completed::columns(finished.iter(), str::trim).to_vec();
-    RecordBatch::try_new(answer_schema(), columns).map_err(|e| StageError::other("gather predictions in a table", e))
 }
 
 /// One row per item: what was asked, what was answered, and the scores.

@@ -52,7 +52,7 @@ fn is_scalar(data_type: &DataType) -> bool {
     is_text(data_type) || data_type.is_numeric() || *data_type == DataType::Boolean
 }
 
-pub(super) fn wrong_type(port: &str, name: &str, found: &DataType, wanted: &str) -> StageError {
+pub(crate) fn wrong_type(port: &str, name: &str, found: &DataType, wanted: &str) -> StageError {
     StageError::user_help(
         format!("column `{name}` of the input `{port}` is {found} where {wanted} is wanted"),
         "declare the column's type where the table is read (`schema`), or connect another table",

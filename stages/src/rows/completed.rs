@@ -33,6 +33,9 @@ pub(crate) const UNRENDERED: &str = "unrendered";
 /// In place of a finish reason: the model was not asked, since no answer could be compared with anything.
 pub(crate) const NO_REFERENCE: &str = "no_reference";
 
+/// In place of a finish reason: the answer was to be given, and is not.
+pub(crate) const NO_PREDICTION: &str = "no_prediction";
+
 /// The name of a finish reason in tables.
 pub(crate) fn finish_name(finish: FinishReason) -> &'static str {
     match finish {
@@ -53,7 +56,9 @@ pub(crate) fn is_cut(finish_name: &str) -> bool {
 
 /// The outcome of a row that has no answer, as its finish reason names it: what stands in place of the text is why.
 pub(crate) fn unanswered(finish_name: &str) -> Option<&'static str> {
-    [NO_INSTRUCTION, UNRENDERED, REFUSED, TOO_LONG, NOT_FINITE].into_iter().find(|name| *name == finish_name)
+    [NO_INSTRUCTION, UNRENDERED, REFUSED, TOO_LONG, NOT_FINITE, NO_PREDICTION]
+        .into_iter()
+        .find(|name| *name == finish_name)
 }
 
 /// How a row ended: with a text of the model's, or with what stands in its place.

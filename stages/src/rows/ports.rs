@@ -18,6 +18,21 @@ pub(crate) fn output() -> Column {
     Column::text("output", "The answer.")
 }
 
+/// Of an exam.
+pub(crate) fn right_answer() -> Column {
+    Column::text("output", "The right answer; or a list of them, of which the best counts.").or("references")
+}
+
+/// Of an exam.
+pub(crate) fn labels() -> Column {
+    Column::new("labels", "list of texts", "The answers that there are to choose from.")
+}
+
+/// Answers that are given, in a column of this name.
+pub(crate) fn answer(column: String) -> Column {
+    Column::text(column, "The answer that is scored.")
+}
+
 pub(crate) fn references() -> Column {
     Column::new("references", "list of texts", "The right answers, where there may be several.")
 }

@@ -7,15 +7,16 @@
 
 use pipe_engine::{context::StageContext, kind::StageError};
 
-use super::completed::{NO_INSTRUCTION, NOT_FINITE, REFUSED, TOO_LONG, UNRENDERED, unanswered};
+use super::completed::{NO_INSTRUCTION, NO_PREDICTION, NOT_FINITE, REFUSED, TOO_LONG, UNRENDERED, unanswered};
 
 /// The outcomes, what is said of such rows, and the counter.
-const SORTS: [(&str, &str, &str); 5] = [
+const SORTS: [(&str, &str, &str); 6] = [
     (NO_INSTRUCTION, "had no instruction", "rows_without_instruction"),
     (UNRENDERED, "could not be rendered by the template", "rows_unrendered"),
     (TOO_LONG, "did not fit into the model's context", "rows_too_long"),
     (REFUSED, "got no answer from the model or its server", "rows_refused"),
     (NOT_FINITE, "made the model compute what is not a number", "rows_not_finite"),
+    (NO_PREDICTION, "had no answer among those that are given", "rows_without_prediction"),
 ];
 
 /// Counts rows by whether they were answered.
@@ -108,7 +109,7 @@ impl Unanswered {
                 "lower the number of demonstrations or passages, shorten them or the template, or use a model with a \
                  longer context"
             }
-            NO_INSTRUCTION => "look at the stage that makes the rows",
+            NO_INSTRUCTION | NO_PREDICTION => "look at the stage that makes the rows",
             UNRENDERED => "mend the template, or test in it whether what it uses is there",
             NOT_FINITE => "look at the model's weights, and at the stage that trained them",
             _ => "look at what the server says",

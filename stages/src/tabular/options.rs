@@ -32,6 +32,8 @@ pub struct ReadOptions {
     pub rows_at: Option<String>,
     /// For `.json` without that pointer: the key of an object under which the rows are, if there is one.
     pub rows_under: Option<&'static str>,
+    /// Columns that are not read, by the name in the file.
+    pub left_out: &'static [&'static str],
     /// How the rows are laid out, if not as stages read them.
     pub shape: Option<Shape>,
     /// For conversations: what becomes of them.
@@ -75,6 +77,7 @@ impl Default for ReadOptions {
             key_column: "key".into(),
             rows_at: None,
             rows_under: None,
+            left_out: &[],
             shape: None,
             turns: Turns::All,
             whole_files: false,
@@ -109,6 +112,7 @@ impl ReadOptions {
     /// What the column of that name in the file is wanted for.
     pub fn wanted(&self, name: &str) -> Wanted {
         match &self.columns {
+            _ if self.left_out.contains(&name) => Wanted::Skip,
             Some(columns) if !columns.iter().any(|kept| kept == name) => Wanted::Skip,
             _ if self.schema.contains_key(name) => Wanted::Declared,
             _ => Wanted::Infer,

@@ -7,7 +7,8 @@ use pipe_engine::{context::StageContext, kind::StageError};
 use super::{PREDICTION, params::EvaluateParams};
 use crate::rows::{
     completed::{
-        Completed, NO_INSTRUCTION, NO_REFERENCE, NOT_FINITE, REFUSED, TOO_LONG, UNRENDERED, is_cut, unanswered,
+        Completed, NO_INSTRUCTION, NO_PREDICTION, NO_REFERENCE, NOT_FINITE, REFUSED, TOO_LONG, UNRENDERED, is_cut,
+        unanswered,
     },
     examples::Row,
     unanswered::Unanswered,
@@ -17,8 +18,18 @@ use crate::rows::{
 const TRUNCATED: &str = "truncated";
 const EMPTY: &str = "empty";
 const ANSWERED: &str = "answered";
-const OUTCOMES: [&str; 9] =
-    [NO_REFERENCE, NO_INSTRUCTION, UNRENDERED, REFUSED, TOO_LONG, NOT_FINITE, TRUNCATED, EMPTY, ANSWERED];
+const OUTCOMES: [&str; 10] = [
+    NO_REFERENCE,
+    NO_INSTRUCTION,
+    UNRENDERED,
+    REFUSED,
+    TOO_LONG,
+    NOT_FINITE,
+    NO_PREDICTION,
+    TRUNCATED,
+    EMPTY,
+    ANSWERED,
+];
 
 /// The answers to all items, in their order.
 pub(super) struct Answered<'a> {
@@ -85,7 +96,7 @@ impl<'a> Answered<'a> {
     pub(super) fn report(&self, cx: &StageContext, params: &EvaluateParams) -> Result<(), StageError> {
         let all = self.texts.len();
         cx.counter("predictions_cut", self.cut as u64);
-        if 10 * self.cut > all {
+        if 10 * self.cut > all && params.predictions.is_none() {
             let most = params.sampling.max_new_tokens;
             cx.warn(format!("{} of {all} answers did not end by themselves within max_new_tokens ({most})", self.cut));
         }

@@ -5,14 +5,15 @@ use pipe_metrics::{Metric, Normalizer};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Evaluate;
+use super::{Evaluate, given};
 use crate::{
     model::{ModelRef, Quantization, sampling::Sampling},
     prompts::{ChatDate, Purpose, TemplateRef, template_variables},
     rows::{columns::Shown, scores::BootstrapParams},
 };
 
-/// Answers every row of `items` with a model (and an `adapter`), and scores the answers.
+/// Answers every row of `items` with a model (and an `adapter`), and scores the answers; or scores the answers that a
+/// column of `items` has (`predictions`), and asks no model.
 ///
 /// With `labels`, answers to choose from, the label that an answer names is compared with the reference, as `accuracy`.
 /// With `num_fewshot` the prompt shows rows of `seeds`. Answers to rows seen before are reused.
@@ -27,6 +28,11 @@ use crate::{
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EvaluateParams {
+    /// The column of `items` with answers that were given elsewhere or before: other people's, a hosted model's, those
+    /// of an earlier `evaluate` for other metrics. Where it is null there is no answer. Then there is no `model`, nor
+    /// any parameter that says how one is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predictions: Option<String>,
     /// The model. Its files enter the key by content. Or connect the input `model`.
     #[serde(default)]
     #[schemars(extend("x-operational" = true))]
@@ -117,6 +123,9 @@ impl EvaluateParams {
             problem("/bootstrap/confidence", "a confidence lies between 0 and 1", "0.95 is usual");
         }
         problems.extend(self.sampling.problems());
+        if self.predictions.is_some() {
+            problems.extend(given::problems(self));
+        }
         problems
     }
 }

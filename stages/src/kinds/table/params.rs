@@ -228,6 +228,7 @@ impl TableParams {
             key_column: self.key_column.clone(),
             rows_at: self.rows_at.clone(),
             rows_under: None,
+            left_out: &[],
             shape: self.shape,
             turns: self.turns,
             whole_files: self.rows == TextRows::File,
@@ -255,6 +256,10 @@ impl TableParams {
             (_, Some(Shape::Sharegpt | Shape::Messages), Turns::All) => vec![ports::messages()],
             (_, Some(Shape::Squad), _) => {
                 vec![ports::instruction(), ports::input(), ports::output(), ports::references()]
+            }
+            (_, Some(Shape::LmEval), _) => {
+                let scored = [ports::labels(), ports::answer("prediction".to_owned())];
+                [ports::id(), ports::task()].into_iter().chain(exchange()).chain(scored).collect()
             }
             (_, Some(_), _) => exchange(),
             (_, None, _) => Vec::new(),

@@ -1,6 +1,7 @@
 //! Rows as collections of examples have them, in the columns that stages read.
 
 mod conversations;
+mod lm_eval;
 mod squad;
 
 use std::path::{Path, PathBuf};
@@ -37,6 +38,10 @@ pub enum Shape {
     /// `input` (the context), `output` (the first answer) and `references` (all of them; none where there is no
     /// answer).
     Squad,
+    /// lm-evaluation-harness's `samples_<task>_<time>.jsonl`: becomes `id` (`task/doc_id`), `task`, `instruction` (the
+    /// prompt), `output` (the target), `labels` (the choices), `prediction`, `filter` and the scores.
+    #[serde(rename = "lm_eval")]
+    LmEval,
 }
 
 impl Shape {
@@ -46,6 +51,7 @@ impl Shape {
             Self::Sharegpt => "sharegpt",
             Self::Messages => "messages",
             Self::Squad => "squad",
+            Self::LmEval => "lm_eval",
         }
     }
 }
@@ -76,6 +82,7 @@ pub(super) fn read_shaped(
         id: None,
         limit: options.limit.filter(|_| !explodes),
         shape: None,
+        left_out: if shape == Shape::LmEval { lm_eval::LEFT_OUT } else { &[] },
         rows_under: (shape == Shape::Squad).then_some("data"),
         ..options.clone()
     };
@@ -107,6 +114,7 @@ impl Shaped<'_> {
             }
             Shape::Sharegpt | Shape::Messages => conversations::fit(batch, self.options.turns, rows_before),
             Shape::Squad => squad::fit(batch, rows_before),
+            Shape::LmEval => lm_eval::fit(batch, &self.file),
         }
     }
 
@@ -223,6 +231,7 @@ pub fn hint<'a>(columns: impl IntoIterator<Item = &'a str>) -> Option<String> {
         () if has("conversations") || has("conversation") => {
             looks("ShareGPT's", "`shape: sharegpt`, and `turns: first` for `instruction` and `output`")
         }
+        () if has("doc_id") && has("filtered_resps") => looks("lm-evaluation-harness's samples", "`shape: lm_eval`"),
         () if has("messages") => {
             looks("conversations", "`shape: messages, turns: first` for `instruction` and `output`")
         }

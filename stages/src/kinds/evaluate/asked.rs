@@ -1,0 +1,142 @@
+//! Answers of a model: what it is asked, and how.
+
+use arrow::{array::RecordBatch, compute::concat_batches};
+use pipe_engine::{
+    context::{PendingRows, RowSink, StageContext, TableInput},
+    kind::{InputPort, PortType, Role, StageError},
+};
+use pipe_lm::generate::SamplingParams;
+
+use super::{answer_schema, fewshot::Fewshot, params::EvaluateParams};
+use crate::{
+    model::{adapter_port, completions, generator_options, model_port, resolve},
+    prompts::{PromptContext, PromptTemplate, Purpose},
+    rows::{
+        columns::lasting_ids,
+        completed::{self, Finished, NO_INSTRUCTION, NO_REFERENCE},
+        examples::{Row, check_passages, read_rows},
+        ports,
+    },
+};
+
+/// What a model is asked about, and with what.
+pub(super) fn ports(params: &EvaluateParams) -> Vec<InputPort> {
+    vec![
+        InputPort::new("items", PortType::Table, true)
+            .role(Role::Exam)
+            .about("The exam.")
+            .needs([ports::instruction(), ports::right_answer()])
+            .takes([ports::id(), ports::input(), ports::task(), ports::passages(), ports::labels()]),
+        InputPort::new("seeds", PortType::Table, params.num_fewshot > 0)
+            .role(Role::Seeds)
+            .about("Answered instructions, to be shown as demonstrations.")
+            .needs([ports::instruction(), ports::output()])
+            .takes([ports::id(), ports::input()])
+            .with_help(
+                "`num_fewshot` shows rows of it: connect a table with `instruction` and `output`, or leave \
+                         `num_fewshot` out",
+            ),
+        adapter_port(),
+        model_port(params.model.as_ref()),
+    ]
+}
+
+/// The answers to all items; the model is asked for those that are not kept yet.
+pub(super) fn answers(
+    params: &EvaluateParams,
+    cx: &StageContext,
+    table: &TableInput,
+    items: &RecordBatch,
+    rows: &[Row],
+) -> Result<RecordBatch, StageError> {
+    if params.open_book {
+        check_passages(cx, rows, "items")?;
+    }
+    let template = params.template.load(Purpose::Respond, cx.base_dir())?.with_cancel(cx.cancel_token());
+    let examiner = Examiner { params, cx, template, fewshot: Fewshot::read(params, cx)? };
+    let sampling = examiner.sampling(items)?;
+    let answered = cx.map_rows(table, &answer_schema(), |pending, sink| examiner.answer(pending, &sampling, sink))?;
+    concat_batches(&answer_schema(), &answered.batches).map_err(|e| StageError::other("join the predictions", e))
+}
+
+/// Asks the model.
+struct Examiner<'a> {
+    params: &'a EvaluateParams,
+    cx: &'a StageContext,
+    template: PromptTemplate,
+    fewshot: Fewshot,
+}
+
+impl Examiner<'_> {
+    fn context<'a>(&'a self, row: &'a Row) -> PromptContext<'a> {
+        PromptContext {
+            domain: &self.params.domain,
+            demonstrations: self.fewshot.demonstrations(row),
+            passages: &row.passages,
+            instruction: Some(&row.instruction),
+            input: &row.input,
+            ..PromptContext::default()
+        }
+    }
+
+    /// Items with ids of their own: the number of a row among those that are left says nothing of it.
+    fn rows(&self, items: &RecordBatch) -> Result<Vec<Row>, StageError> {
+        let mut rows = read_rows(items, "items", self.params.shown())?;
+        for (row, id) in rows.iter_mut().zip(lasting_ids(items, "items")?) {
+            row.id = id;
+        }
+        Ok(rows)
+    }
+
+    fn sampling(&self, items: &RecordBatch) -> Result<SamplingParams, StageError> {
+        let stop = match &self.params.sampling.stop {
+            Some(stop) => stop.clone(),
+            None => self.template.common_stop("items", &self.rows(items)?, |row| self.context(row))?,
+        };
+        Ok(self.params.sampling.params(stop, *self.cx.recipe().as_bytes()))
+    }
+
+    fn answer(
+        &self,
+        pending: &PendingRows<'_>,
+        sampling: &SamplingParams,
+        sink: &RowSink<'_>,
+    ) -> Result<(), StageError> {
+        let params = self.params;
+        let rows = self.rows(&pending.all()?)?;
+        let unasked = |row: &Row| match row {
+            row if row.references.is_empty() => Some(NO_REFERENCE),
+            row => row.instruction.trim().is_empty().then_some(NO_INSTRUCTION),
+        };
+        let (blank, order): (Vec<usize>, Vec<usize>) = (0..rows.len()).partition(|&row| unasked(&rows[row]).is_some());
+        if !blank.is_empty() {
+            let outcomes = blank.iter().filter_map(|&row| unasked(&rows[row]));
+            let finished: Vec<Finished> = outcomes.map(|outcome| Finished::unasked(outcome, "")).collect();
+            sink.emit(&blank, &batch(&finished)?)?;
+        }
+        if order.is_empty() {
+            return Ok(());
+        }
+        let adapter = self.cx.optional_files("adapter")?;
+        let model = resolve(self.cx, params.model.as_ref())?;
+        let backend = model.backend(
+            params.quantization,
+            adapter.as_deref(),
+            generator_options(params.sampling.slots),
+            params.chat_date,
+        )?;
+        let ids: Vec<&str> = rows.iter().map(|row| &*row.id).collect();
+        let prompt = |row: usize| completions::rendered(self.template.render(&self.context(&rows[row])));
+        let unasked = |row: usize, finished: Finished| sink.emit(&[row], &batch(&[finished])?);
+        let mut requests = completions::requests(order.into_iter(), &ids, prompt, unasked);
+        completions::complete_rows(self.cx, &*backend, "items", &ids, &mut requests, sampling, |places, done| {
+            let finished: Vec<Finished> = done.into_iter().map(Finished::from).collect();
+            sink.emit(places, &batch(&finished)?)
+        })
+    }
+}
+
+fn batch(finished: &[Finished]) -> Result<RecordBatch, StageError> {
+    let columns = completed::columns(finished.iter(), str::trim).to_vec();
+    RecordBatch::try_new(answer_schema(), columns).map_err(|e| StageError::other("gather predictions in a table", e))
+}
