@@ -114,6 +114,11 @@ pub(crate) enum Command {
     /// Print views for DuckDB: every output of every stage, over all variants
     #[command(after_help = "Examples:\n  pipe sql study > study.sql && duckdb -init study.sql\n  pipe sql > all.sql")]
     Sql(Sql),
+    /// Write exams as lm-evaluation-harness keeps them: results_*.json and samples_*.jsonl
+    #[command(
+        after_help = "Examples:\n  pipe export-samples --to samples\n  pipe export-samples scores@n=40 --to samples"
+    )]
+    ExportSamples(ExportSamples),
     /// Draw the graph, variants collapsed
     #[command(after_help = "Examples:\n  pipe dag study.yaml --format mermaid")]
     Dag(Dag),
@@ -346,6 +351,19 @@ pub(crate) struct Sql {
     /// stand in results/PIPELINE/views.sql, too
     #[arg(add = complete::pipelines())]
     pub pipelines: Vec<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ExportSamples {
+    /// Stages of the kind `evaluate`: `stage`, in all variants, or `stage@variant`; all when left out
+    #[arg(add = complete::results())]
+    pub exams: Vec<String>,
+    /// The pipeline, if not those of all are meant
+    #[arg(long, value_name = "NAME", add = complete::pipelines())]
+    pub pipeline: Option<String>,
+    /// Where a folder for every exam is made
+    #[arg(long, value_name = "DIR")]
+    pub to: PathBuf,
 }
 
 #[derive(Debug, Clone, Args)]

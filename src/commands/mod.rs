@@ -6,6 +6,7 @@ mod completions;
 mod dag;
 mod diff;
 mod docs;
+mod export_samples;
 mod files;
 mod gc;
 mod init;
@@ -46,6 +47,7 @@ pub(crate) fn dispatch(global: &Global, command: Command) -> Result<Exit, CliErr
         Command::Show(args) => show::show(global, &args),
         Command::Diff(args) => diff::diff(global, &args),
         Command::Sql(args) => sql::sql(global, &args),
+        Command::ExportSamples(args) => export_samples::export(global, &args),
         Command::Dag(args) => dag::dag(&args),
         Command::Logs(args) => logs::logs(global, &args),
         Command::Gc(args) => gc::gc(global, &args),

@@ -8,6 +8,7 @@ mod completions;
 mod earlier;
 mod environment;
 mod examples;
+mod export_samples;
 mod hostile;
 mod in_flight;
 mod kills;

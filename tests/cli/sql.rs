@@ -99,7 +99,7 @@ fn views_are_for_pipelines_that_there_are() {
     let project = project();
     project.write("other.yaml", &STUDY.replace("pipeline: study", "pipeline: memory"));
     project.ok(&["run", "p.yaml"]);
-    let outcome = project.pipe(&["sql", "studi"]);
+    let outcome = project.pipe(&["sql", "sttudy"]);
     assert_eq!(outcome.code, Some(6), "{}", outcome.stderr);
     assert!(outcome.stderr.contains("did you mean `study`?"), "{}", outcome.stderr);
     project.ok(&["run", "other.yaml"]);

@@ -101,7 +101,8 @@ fn build<'a>(
     types: &Columns,
     options: &ReadOptions,
 ) -> Result<Built, TabularError> {
-    let mut builder = RowBuilder::new(types, &|name| options.schema.contains_key(name), options.columns.is_some());
+    let selects = options.columns.is_some() || !options.left_out.is_empty();
+    let mut builder = RowBuilder::new(types, &|name| options.schema.contains_key(name), selects);
     let mut lines = Vec::new();
     for row in rows {
         if let Some(key) = row.key {

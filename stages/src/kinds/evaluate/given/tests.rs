@@ -90,7 +90,7 @@ fn what_is_for_a_model_has_no_place_beside_given_answers() {
         ("predictions: said, model: 'builtin:nano'", "`model`"),
         ("predictions: said, temperature: 0.7", "`temperature`"),
         ("predictions: said, num_fewshot: 2", "`num_fewshot`"),
-        ("predictions: said, template: { text: 'Q' }", "`template`"),
+        ("predictions: said, domain: geography", "`domain`"),
     ] {
         let problems = lab.problems(&format!(
             "  t: {{ kind: table, params: {{ path: answers.jsonl }} }}\n  e: {{ kind: evaluate, inputs: {{ items: t }}, \
@@ -109,7 +109,7 @@ fn what_is_for_a_model_has_no_place_beside_given_answers() {
   e:
     kind: evaluate
     inputs: { items: t }
-    params: { predictions: said, metrics: [chrf], normalizer: lowercase, max_refused: 0.1, reasoning: off }
+    params: { predictions: said, metrics: [rouge_l], normalizer: lowercase, max_refused: 0.1, reasoning: off }
 ";
     assert_eq!(lab.problems(fine), "");
 }
