@@ -1,6 +1,6 @@
 //! The files of an exam: `results_<time>.json`, and `samples_<task>_<time>.jsonl` for every task.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, fmt::Write as _};
 
 use arrow::datatypes::DataType;
 use chrono::DateTime;
@@ -67,8 +67,13 @@ impl<'a> Exam<'a> {
         name
     }
 
+    /// How many items it has.
+    pub(super) fn samples(&self) -> usize {
+        self.predictions.len()
+    }
+
     /// The names of files and what stands in them.
-    pub(super) fn files(&self, key: &Digest) -> Result<Vec<(String, String)>, CliError> {
+    pub(super) fn files(&self, key: &Digest) -> Vec<(String, String)> {
         let provenance = &self.manifest.provenance;
         let started = DateTime::from_timestamp_millis(i64::try_from(provenance.started_ms).unwrap_or_default());
         let time = started.unwrap_or_default().format("%Y-%m-%dT%H-%M-%S%.6f").to_string();
@@ -95,7 +100,10 @@ impl<'a> Exam<'a> {
                 name.push('_');
             }
             hashes.insert(name.clone(), json!(sha256(&its_hashes)));
-            let lines: String = samples.iter().map(|sample| format!("{sample}\n")).collect();
+            let mut lines = String::new();
+            for sample in &samples {
+                let _ = writeln!(lines, "{sample}");
+            }
             files.push((format!("samples_{name}_{time}.jsonl"), lines));
             // Items without a task have no line of their own, unless they are all items.
             let all = self.scores.first().filter(|_| by_task.len() == 1);
@@ -147,7 +155,7 @@ impl<'a> Exam<'a> {
             told["groups"] = Value::Object(groups);
         }
         files.push((format!("results_{time}.json"), format!("{told:#}\n")));
-        Ok(files)
+        files
     }
 
     /// A row as the harness keeps it. What was asked is the question: a template around it is not told.
@@ -221,7 +229,11 @@ impl<'a> Exam<'a> {
 
 /// As `hashlib.sha256` prints it.
 fn sha256(text: &str) -> String {
-    digest(&SHA256, text.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut hex = String::with_capacity(64);
+    for byte in digest(&SHA256, text.as_bytes()).as_ref() {
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
 }
 
 /// A task's name as a part of a file's.

@@ -24,13 +24,11 @@ pub(crate) fn export(global: &cli::Global, args: &cli::ExportSamples) -> Result<
     for (name, key, manifest, record) in exams {
         let exam = Exam::read(&store, &name, &manifest, &record)?;
         let folder = args.to.join(exam.folder());
-        let mut samples = 0;
-        for (file, text) in exam.files(&key)? {
-            samples += if file.ends_with(".jsonl") { text.lines().count() } else { 0 };
+        for (file, text) in exam.files(&key) {
             write(&folder.join(file), text.as_bytes())?;
         }
         if !global.quiet {
-            output::say(format_args!("{}: {}", from_here(&folder), plural(samples as u64, "sample")));
+            output::say(format_args!("{}: {}", from_here(&folder), plural(exam.samples() as u64, "sample")));
         }
     }
     Ok(Exit::Success)

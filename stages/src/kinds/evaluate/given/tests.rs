@@ -93,8 +93,8 @@ fn what_is_for_a_model_has_no_place_beside_given_answers() {
         ("predictions: said, domain: geography", "`domain`"),
     ] {
         let problems = lab.problems(&format!(
-            "  t: {{ kind: table, params: {{ path: answers.jsonl }} }}\n  e: {{ kind: evaluate, inputs: {{ items: t }}, \
-             params: {{ {given} }} }}\n"
+            "  t: {{ kind: table, params: {{ path: answers.jsonl }} }}\n  e: {{ kind: evaluate, inputs: {{ items: t \
+             }}, params: {{ {given} }} }}\n"
         ));
         assert!(problems.contains("is for a model that is asked") && problems.contains(said), "{given}: {problems}");
     }
