@@ -14,7 +14,7 @@ use pipe_engine::{
     pipeline::Pipeline,
 };
 use pipe_report::Made;
-use pipe_stages::results::{Gathered, Heard, Results, has_scores};
+use pipe_stages::results::{Gathered, Heard, Results, has_arms};
 use serde::{Deserialize, Serialize};
 
 use super::next::quoted;
@@ -102,7 +102,7 @@ pub(super) fn show(
     options: &RunOptions,
     heard: &Heard,
 ) -> Result<Option<PathBuf>, CliError> {
-    let prints = !global.quiet && args.format == cli::Format::Text && has_scores(pipeline);
+    let prints = !global.quiet && args.format == cli::Format::Text && has_arms(pipeline);
     let page = options.results.as_ref().filter(|_| !args.no_report).map(|results| results.join(page_of(pipeline)));
     if let Some(results) = unchanged(store, pipeline, heard, page.as_deref()) {
         if prints {
@@ -133,7 +133,8 @@ pub(super) fn show(
     {
         stamp.keep(store, pipeline);
     }
-    Ok(written)
+    // Of a run that was broken off, or that nothing was compared in, nobody waits for a page.
+    Ok(written.filter(|_| heard.outcome != Some(RunEnd::Cancelled) && has_arms(pipeline)))
 }
 
 fn print(results: &Results, args: &cli::Run) {

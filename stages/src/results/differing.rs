@@ -142,6 +142,11 @@ fn flatten(prefix: &str, value: Value, put: &mut impl FnMut(String, Value) -> Op
                 flatten(&name, value, put);
             }
         }
+        Value::Array(members) if !members.is_empty() => {
+            for (place, value) in members.into_iter().enumerate() {
+                flatten(&format!("{prefix}.{place}"), value, put);
+            }
+        }
         value => {
             put(prefix.to_owned(), value);
         }

@@ -20,7 +20,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use pipe_cache::{Store, StoreError};
 use pipe_engine::{
-    kind::Highlight,
+    kind::{Highlight, StageKind},
     pipeline::{Node, Pipeline},
 };
 use pipe_report::{Failure, Made, Report};
@@ -34,6 +34,7 @@ pub use self::{
     trace::{Influence, Trace, TracedAnswer, TracedRow},
 };
 pub use crate::comparison::FOLDED;
+use crate::kinds::compare::Compare;
 
 /// What a pipeline came to.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -86,10 +87,11 @@ impl<'a> Gathered<'a> {
     }
 }
 
-/// Whether any stage has scores.
-pub fn has_scores(pipeline: &Pipeline) -> bool {
+/// Whether there are arms to show: a stage with scores, or one that compares some.
+pub fn has_arms(pipeline: &Pipeline) -> bool {
     let is_score = |highlight: &Highlight| matches!(highlight, Highlight::Score { .. });
-    let has = |node: &Node| node.kind.highlights(&node.params).iter().any(is_score);
+    let has =
+        |node: &Node| node.kind.name() == Compare::NAME || node.kind.highlights(&node.params).iter().any(is_score);
     pipeline.graph.node_weights().any(has)
 }
 

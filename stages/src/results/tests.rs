@@ -93,7 +93,7 @@ vars: { n: 3, seed: 1 }
 ablate: { size: { large: { n: 5, seed: 1 }, other: { n: 3, seed: 2 } } }
 stages:
   rows: { kind: table, params: { path: rows.jsonl } }
-  few: { kind: select, inputs: { rows: rows }, params: { sample: { rows: '${n}', seed: '${seed}' } } }
+  few: { kind: select, inputs: { rows: rows }, params: { steps: [{ sample: { rows: '${n}', seed: '${seed}' } }] } }
   effects: { kind: compare, inputs: { p: 'few[*]' } }
 ";
     gathered(&lab, yaml, |gathered| {
@@ -101,8 +101,8 @@ stages:
         let told: BTreeMap<&str, (&[String], Option<&str>)> =
             differing.iter().map(|of| (&*of.parameter, (&of.values[..], of.factor.as_deref()))).collect();
         assert_eq!(told.len(), 2, "{differing:?}");
-        assert_eq!(told["sample.rows"], (&["3".to_owned(), "5".into(), "3".into()][..], Some("size")));
-        assert_eq!(told["sample.seed"].1, Some("size"));
+        assert_eq!(told["steps.0.sample.rows"], (&["3".to_owned(), "5".into(), "3".into()][..], Some("size")));
+        assert_eq!(told["steps.0.sample.seed"].1, Some("size"));
     });
 }
 
