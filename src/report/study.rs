@@ -184,6 +184,7 @@ impl<'a> Columns<'a> {
             counts.clear();
         }
         let is_compared = !study.comparison.effects.is_empty();
+        let has_times = arms.iter().any(|arm| arm.stages > 0);
         Self {
             study,
             room,
@@ -199,8 +200,8 @@ impl<'a> Columns<'a> {
             draws: arms.iter().any(|arm| arm.draws > 1 || arm.draws_missing > 0),
             kept: left_out < 4 && arms.iter().any(|arm| arm.kept.is_some()),
             counts,
-            time: left_out < 2,
-            reuse: left_out < 1,
+            time: left_out < 2 && has_times,
+            reuse: left_out < 1 && has_times,
         }
     }
 

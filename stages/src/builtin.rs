@@ -89,7 +89,7 @@ mod tests {
     /// What each revision holds. A file whose digest differs from that of its revision has changed, or what it includes
     /// is of another revision.
     const REVISIONS: &[(&str, u32, &str)] = &[
-        ("method.yaml", 1, "a15aa6b1d116"),
+        ("method.yaml", 1, "7010b9b30fc3"),
         ("embedded.yaml", 1, "a36feb6e72bd"),
         ("quickstart.yaml", 1, "b563cc04f586"),
         ("data_size.yaml", 1, "7dc0a258dd80"),

@@ -24,7 +24,7 @@ fn project() -> TestEnvironment {
             let better = if level == 2 { 0.1 + 0.01 * place as f64 } else { 0.0 };
             let noise = if level == 3 { [0.02, -0.03, 0.01, -0.01, 0.015][place] } else { 0.0 };
             let rows = (0..12).map(|i| {
-                let f1 = 0.3 + 0.02 * f64::from(i) + better + noise;
+                let f1 = 0.3 + 0.02 * f64::from(i) + 0.001 * place as f64 + better + noise;
                 format!("{{\"id\": \"i{i}\", \"task\": \"t{}\", \"instruction\": \"say {i}\", \"f1\": {f1}}}\n", i % 2)
             });
             fs::write(project.file(&format!("{level}-{draw}.jsonl")), rows.collect::<String>()).unwrap();
@@ -42,8 +42,8 @@ fn a_run_ends_with_arms_held_against_the_baseline() {
         lines[0].contains("f1") && lines[0].contains("difference [95 %]") && lines[0].contains("draws"),
         "{lines:#?}"
     );
-    assert!(lines[1].starts_with("*  1  0.410 ±0.000"), "{lines:#?}");
-    assert!(lines[2].starts_with("   2  0.530 ±0.007 +  +0.120 [+0.100, +0.140]      5"), "{lines:#?}");
+    assert!(lines[1].starts_with("*  1  0.412 ±0.001"), "{lines:#?}");
+    assert!(lines[2].starts_with("   2  0.532 ±0.008 +  +0.120 [+0.100, +0.140]      5"), "{lines:#?}");
     assert!(lines[3].contains(" ?  "), "{lines:#?}");
     assert!(run.stdout.contains("is the choice better? over 5 draws"), "{}", run.stdout);
     assert!(run.stdout.contains("± standard error over draws"), "{}", run.stdout);
@@ -77,9 +77,9 @@ fn results_are_printed_for_programs_readmes_and_papers() {
     let json = project.json(&["results", "p.yaml", "--format", "json", "--metric", "F1"]);
     assert_eq!(json["studies"][0]["comparison"]["arms"].as_array().unwrap().len(), 3);
     let markdown = project.ok(&["results", "p.yaml", "--format", "markdown"]).stdout;
-    assert!(markdown.contains("| 2 | 0.530 ±0.007 | +0.120 [+0.100, +0.140] | better (5 draws) | 5 |"), "{markdown}");
+    assert!(markdown.contains("| 2 | 0.532 ±0.008 | +0.120 [+0.100, +0.140] | better (5 draws) | 5 |"), "{markdown}");
     let latex = project.ok(&["results", "p.yaml", "--format", "latex"]).stdout;
-    assert!(latex.contains(r"2 & 0.530 $\pm$0.007 & +0.120 [+0.100, +0.140]"), "{latex}");
+    assert!(latex.contains(r"2 & 0.532 $\pm$0.008 & +0.120 [+0.100, +0.140]"), "{latex}");
     let tasks = project.ok(&["results", "p.yaml", "--task", "each"]).stdout;
     assert_eq!(tasks.lines().filter(|line| line.contains(" t1 ")).count(), 2, "{tasks}");
     for wrong in [["--metric", "bleu"], ["--task", "t9"]] {
@@ -142,7 +142,7 @@ fn the_page_is_written_once_and_is_one_file() {
     assert!(text.contains("0.53"), "{text}");
     fs::write(&stamp, text.replace("0.53", "0.93")).unwrap();
     let run = project.ok(&["run", "p.yaml"]);
-    assert!(run.stdout.contains("0.530") && !run.stdout.contains("0.930"), "{}", run.stdout);
+    assert!(run.stdout.contains("0.532") && !run.stdout.contains("0.932"), "{}", run.stdout);
 }
 
 #[test]

@@ -39,7 +39,7 @@ pub(super) fn of(global: &cli::Global, args: &cli::PipelineArgs) -> Result<Resul
     let store = project::look_into_store(global, &pipeline.base_dir)?;
     let heard = Heard::default();
     let results = Gathered::new(&pipeline, &store, &project::environment(), &heard)?.results;
-    if results.studies.iter().all(|study| study.arms.is_empty()) {
+    if results.studies.iter().all(|study| study.arms.iter().all(|arm| arm.draws == 0)) {
         let scoring = if results.studies.is_empty() {
             ("no stage has scores", "`evaluate` gives scores, and `command` with `scores`")
         } else {

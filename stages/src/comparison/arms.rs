@@ -52,7 +52,7 @@ impl Arms {
         let mut folded = Vec::new();
         for table in &tables {
             let found = table.arms(params, &metrics, tables.len() > 1)?;
-            arms.extend(fold(found, tables.len() > 1, &mut folded));
+            arms.extend(fold(found, tables.len() > 1 || table.leads, &mut folded));
         }
         if arms.is_empty() {
             return Err(StageError::user_help("there is no arm to compare", CONNECT));
@@ -112,8 +112,8 @@ pub(super) fn differing(arm: &Arm, baseline: &Arm) -> (String, String) {
 }
 
 /// Takes arms together that differ by a factor on which their stage does not depend: those are one arm, and as several
-/// they would weigh on every correction. Of a single stage, one arm would be left where nothing changes anything: then
-/// all of them stay, for that is an answer, too.
+/// they would weigh on every correction. Of the only stage that a `compare` takes, one arm would be left where nothing
+/// changes anything: then all of them stay, for that is an answer, too.
 fn fold(arms: Vec<Arm>, is_one_of_several: bool, folded: &mut Vec<(String, String)>) -> Vec<Arm> {
     let mut kept = arms.clone();
     let mut found = Vec::new();

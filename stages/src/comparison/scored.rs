@@ -23,7 +23,7 @@ use super::{
 /// One input.
 pub(super) struct Table {
     input: String,
-    leads: bool,
+    pub leads: bool,
     /// Without the columns that gathering added.
     schema: SchemaRef,
     /// In order. One that has no rows is there, too.

@@ -71,6 +71,6 @@ impl StageKind for Report {
 #[cfg(test)]
 pub(crate) const GOLDEN: crate::golden::Golden = crate::golden::Golden {
     stage: "inputs: { a: evaluate, b: evaluate.predictions }",
-    version: 1,
+    version: 0,
     outputs: &[("page", "0000000000000000000000000000000000000000000000000000000000000000")],
 };

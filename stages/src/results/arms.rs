@@ -208,8 +208,8 @@ fn quantity(of: &[&events::Arm]) -> StudyArm {
     StudyArm {
         kept: (!kept.is_empty()).then(|| (mean(|of| of.attempted), mean(|of| of.kept))),
         counts,
-        seconds: of.iter().map(|arm| arm.seconds).sum::<f64>() / n,
-        seconds_paid: of.iter().map(|arm| arm.seconds_paid).sum(),
+        seconds: of.iter().map(|arm| arm.seconds).sum::<f64>() / n + 0.0,
+        seconds_paid: of.iter().map(|arm| arm.seconds_paid).sum::<f64>() + 0.0,
         stages: of.iter().map(|arm| arm.stages).sum(),
         reused: of.iter().map(|arm| arm.reused).sum(),
         ..StudyArm::default()
@@ -231,7 +231,8 @@ fn quantities(arms: &[StudyArm]) -> (Vec<String>, Vec<Vec<String>>) {
         headings.extend(["rows attempted".to_owned(), "rows kept".to_owned()]);
     }
     headings.extend(counts.iter().map(|(_, heading)| heading.clone()));
-    headings.push("seconds".to_owned());
+    let has_times = arms.iter().any(|arm| arm.stages > 0);
+    headings.extend(has_times.then(|| "seconds".to_owned()));
     let cells = |arm: &StudyArm| {
         let none = || "-".to_owned();
         let mut cells = Vec::new();
@@ -243,7 +244,7 @@ fn quantities(arms: &[StudyArm]) -> (Vec<String>, Vec<Vec<String>>) {
             arm.counts.iter().find(|(of, ..)| of == name).map_or_else(none, |(.., count)| number(*count))
         };
         cells.extend(counts.iter().map(counted));
-        cells.push(format!("{:.1}", arm.seconds));
+        cells.extend(has_times.then(|| format!("{:.1}", arm.seconds)));
         cells
     };
     (headings, arms.iter().map(cells).collect())

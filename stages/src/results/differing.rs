@@ -11,8 +11,13 @@ use pipe_engine::{
 use pipe_report::Differing;
 use serde_json::Value;
 
-use super::Looked;
+use super::{Looked, arms::STAGE};
 use crate::comparison::Arms;
+
+/// Under what the stages with scores stand, however they are called.
+const SCORES: &str = "scores";
+/// What stands in front of sources.
+const SOURCE: &str = "source ";
 
 /// What a record says of one parameter or source, by stage and name.
 type Told = BTreeMap<(String, String), Value>;
@@ -37,8 +42,7 @@ pub(super) fn parameters(
         if !values.iter().zip(&told).any(differs) {
             continue;
         }
-        let factor = factor(looked, arms, &first, &values);
-        // What a whole stage has that an arm does without is told once, by the stage.
+        let factor = factor(looked, arms, &first, &values).or_else(|| of_paths(looked, arms, &first, name));
         let shown = |value: &Option<Value>| value.as_ref().map_or_else(|| "-".to_owned(), text);
         found.push(Differing {
             stage: name.0.clone(),
@@ -50,16 +54,56 @@ pub(super) fn parameters(
     Ok(found)
 }
 
+/// The factor that a source follows: paths are no part of keys, and say which content is meant.
+fn of_paths(
+    looked: &Looked<'_>,
+    arms: &Arms,
+    nodes: &[Option<NodeId>],
+    (stage, name): &(String, String),
+) -> Option<String> {
+    if !name.starts_with(SOURCE) {
+        return None;
+    }
+    let all: Vec<Told> =
+        nodes.iter().map(|node| node.map(|node| written(looked, node, stage)).unwrap_or_default()).collect();
+    let names = all.iter().flat_map(Told::keys).collect::<BTreeSet<_>>();
+    names.into_iter().find_map(|name| {
+        let values: Vec<Option<Value>> = all.iter().map(|told| told.get(name).cloned()).collect();
+        let differs = values.iter().any(|value| *value != values[0]);
+        differs.then(|| factor(looked, arms, nodes, &values)).flatten()
+    })
+}
+
+/// All parameters of a stage below a node, those that enter no key among them.
+fn written(looked: &Looked<'_>, node: NodeId, stage: &str) -> Told {
+    let pipeline = looked.pipeline;
+    let (variant, scoring) = pipeline.graph[node].placements[0];
+    let place = match stage {
+        SCORES => Some(scoring as usize),
+        stage => pipeline.stages.iter().position(|of| of.name == stage),
+    };
+    let mut told = Told::new();
+    if let Some(of) = place.and_then(|place| pipeline.node(variant as usize, place)) {
+        let params = (*pipeline.graph[of].params_json).clone();
+        flatten("", params, &mut |name, value| told.insert((stage.to_owned(), name), value));
+    }
+    told
+}
+
 /// The factor that a parameter follows: its values are those of a variable which differs between the same arms, alone
 /// or as a part of a text. Arms that are other stages differ by what those say.
 fn factor(looked: &Looked<'_>, arms: &Arms, nodes: &[Option<NodeId>], values: &[Option<Value>]) -> Option<String> {
     let variant = |node: NodeId| &looked.pipeline.variants[looked.pipeline.graph[node].placements[0].0 as usize];
     let (base, base_arm) = (variant(nodes[0]?), &arms.all[0]);
-    let mut factors: BTreeSet<String> = BTreeSet::new();
+    let (mut factors, mut of_stages): (BTreeSet<String>, bool) = (BTreeSet::new(), false);
     for ((node, value), arm) in nodes.iter().zip(values).zip(&arms.all) {
         let Some(node) = node.filter(|_| *value != values[0]) else { continue };
+        // What a whole stage has that an arm of another one does without goes with that stage.
         if arm.input != base_arm.input {
-            factors.insert("stage".to_owned());
+            of_stages = true;
+            if value.is_some() {
+                factors.insert(STAGE.to_owned());
+            }
             continue;
         }
         let of = variant(node);
@@ -75,6 +119,9 @@ fn factor(looked: &Looked<'_>, arms: &Arms, nodes: &[Option<NodeId>], values: &[
             Some((name, _)) if !is_factor => name.clone(),
             _ => by.clone(),
         });
+    }
+    if factors.is_empty() && of_stages {
+        factors.insert(STAGE.to_owned());
     }
     (!factors.is_empty()).then(|| factors.into_iter().collect::<Vec<_>>().join(", "))
 }
@@ -110,7 +157,7 @@ fn told(looked: &Looked<'_>, node: NodeId) -> Result<Told, StoreError> {
         let Some(manifest) = looked.store.manifest(&entry.key)? else { continue };
         let Ok(record) = serde_json::from_value::<ResultRecord>(manifest.provenance.record) else { continue };
         // Scoring stages of different names are one row.
-        let name = if stage == scoring as usize { "scores".to_owned() } else { pipeline.stages[stage].name.clone() };
+        let name = if stage == scoring as usize { SCORES.to_owned() } else { pipeline.stages[stage].name.clone() };
         leaves(&name, record.key, &mut told);
     }
     Ok(told)
@@ -128,7 +175,7 @@ fn leaves(stage: &str, record: KeyRecord, told: &mut Told) {
             SourceContent::Value(value) => value,
             SourceContent::Env(value) => value.map_or(Value::Null, Value::from),
         };
-        put(format!("source {}", source.label), value);
+        put(format!("{SOURCE}{}", source.label), value);
     }
     flatten("", record.params, &mut put);
 }

@@ -194,7 +194,8 @@ fn sharing(looked: &Looked<'_>) -> Sharing {
         cells: (0..shown).map(row).collect(),
         unshared_seconds: pipeline.placements().map(|(.., node)| seconds(node)).sum(),
         seconds: distinct.into_iter().map(seconds).sum(),
-        run_seconds: looked.heard.paid.values().sum(),
+        // Of nothing, the sum is -0.
+        run_seconds: looked.heard.paid.values().sum::<f64>() + 0.0,
         left_out: pipeline.variants.len() - shown,
     }
 }

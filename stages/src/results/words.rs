@@ -91,11 +91,11 @@ fn sentence(comparison: &Comparison, metric: &Metric, effect: &Effect) -> String
     };
     let interval = match (effect.low, effect.high) {
         (Some(low), Some(high)) => {
-            format!(", {:.0} % interval {low:+.3} to {high:+.3}", 100.0 * comparison.confidence)
+            format!(", {:.0} % interval {} to {}", 100.0 * comparison.confidence, signed(low), signed(high))
         }
         _ => String::new(),
     };
-    let numbers = format!("{} {difference:+.3}{interval}, {sample}", metric.heading);
+    let numbers = format!("{} {}{interval}, {sample}", metric.heading, signed(difference));
     match &*effect.verdict {
         "better" | "worse" => format!("{arm} is {} than {baseline}: {numbers}.", effect.verdict),
         "not shown" => {
@@ -107,4 +107,9 @@ fn sentence(comparison: &Comparison, metric: &Metric, effect: &Effect) -> String
         }
         verdict => format!("{arm} against {baseline}: {verdict} ({numbers})."),
     }
+}
+
+/// With a sign, and that for less as it is printed.
+fn signed(number: f64) -> String {
+    format!("{number:+.3}").replace('-', "−")
 }
