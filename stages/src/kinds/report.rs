@@ -71,6 +71,6 @@ impl StageKind for Report {
 #[cfg(test)]
 pub(crate) const GOLDEN: crate::golden::Golden = crate::golden::Golden {
     stage: "inputs: { a: evaluate, b: evaluate.predictions }",
-    version: 0,
-    outputs: &[("page", "0000000000000000000000000000000000000000000000000000000000000000")],
+    version: 1,
+    outputs: &[("page", "5808bea755bd6190a94220e748cdc333f88f1c667d38d1043a0e2599189a4985")],
 };

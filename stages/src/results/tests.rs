@@ -31,7 +31,10 @@ fn lab(levels: &[i64], draws: &[&str], items: usize, score: impl Fn(i64, &str, u
     let lab = Lab::with(crate::registry());
     for level in levels {
         for draw in draws {
-            let row = |i: usize| json!({ "id": format!("i{i}"), "task": format!("t{}", i % 2), "f1": score(*level, draw, i) });
+            let row = |i: usize| {
+                let task = format!("t{}", i % 2);
+                json!({ "id": format!("i{i}"), "task": task, "f1": score(*level, draw, i) })
+            };
             lab.jsonl(&format!("{level}-{draw}.jsonl"), (0..items).map(row));
         }
     }
