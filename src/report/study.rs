@@ -253,18 +253,14 @@ impl<'a> Columns<'a> {
         let level =
             |name: &&str| of.factors.iter().find(|(of, _)| of == name).map_or_else(String::new, |f| f.1.clone());
         cells.extend(self.factors.iter().map(level));
-        for (metric, score) in
-            comparison.metrics[..self.metrics].iter().zip(&arm.scores).enumerate().map(|(i, of)| (i, of))
-        {
-            let (metric, score) = (metric, score);
-            let (of_metric, score): (&pipe_report::Metric, &Score) = score;
-            let effect = answer(comparison, &of_metric.name, &of.name).filter(|_| !is_baseline);
-            let mark = match (comparison.effects.is_empty(), effect) {
-                (true, _) => String::new(),
-                (false, effect) => format!(" {}", effect.map_or(" ", mark)),
+        for (place, (metric, score)) in comparison.metrics[..self.metrics].iter().zip(&arm.scores).enumerate() {
+            let effect = answer(comparison, &metric.name, &of.name).filter(|_| !is_baseline);
+            let mark = match comparison.effects.is_empty() {
+                true => String::new(),
+                false => format!(" {}", effect.map_or(" ", mark)),
             };
             cells.push(shown(score) + &mark);
-            cells.extend((metric < self.differences).then(|| effect.map_or_else(String::new, difference)));
+            cells.extend((place < self.differences).then(|| effect.map_or_else(String::new, difference)));
         }
         cells.extend(self.draws.then(|| match arm.draws_missing {
             0 => count(arm.draws as u64),

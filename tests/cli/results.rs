@@ -48,7 +48,7 @@ fn a_run_ends_with_arms_held_against_the_baseline() {
     assert!(run.stdout.contains("is the choice better? over 5 draws"), "{}", run.stdout);
     assert!(run.stdout.contains("± standard error over draws"), "{}", run.stdout);
     let dots: Vec<&str> = lines.iter().copied().skip_while(|line| !line.starts_with("f1 ")).collect();
-    assert!(dots.iter().all(|line| line.is_ascii() && line.len() <= 80) && dots[2].contains("o"), "{dots:#?}");
+    assert!(dots.iter().all(|line| line.is_ascii() && line.len() <= 80) && dots[2].contains('o'), "{dots:#?}");
     // Again without running, and after a run with nothing to do.
     let results = project.ok(&["results", "p.yaml"]);
     assert_eq!(results.stdout.lines().next(), Some(lines[0]));

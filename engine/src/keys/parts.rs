@@ -116,7 +116,9 @@ impl<'a> KeyParts<'a> {
             let missing = self.missing(i);
             if !missing.is_empty() {
                 h.str("missing").u64(missing.len() as u64);
-                missing.into_iter().for_each(|(_, variant)| hash_variant(&mut h, variant));
+                for (_, variant) in missing {
+                    hash_variant(&mut h, variant);
+                }
             }
         }
         h.u64(self.sources.len() as u64);

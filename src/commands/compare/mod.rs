@@ -115,7 +115,7 @@ fn asked(study: &Study, gate: &Gate, args: &cli::Compare, verdicts: &mut Vec<Ver
                 value,
                 limit: gate.limit(),
                 of,
-            })
+            });
         };
         match gate.against {
             Against::Number(_) if gate.task == "all" => tell(told.scores[place].mean, "mean"),
@@ -130,10 +130,15 @@ fn asked(study: &Study, gate: &Gate, args: &cli::Compare, verdicts: &mut Vec<Ver
             Against::Baseline(_) if of.is_empty() => tell(None, "difference"),
             // Of several draws that are not asked together, each is.
             Against::Baseline(_) if args.sure => {
-                let worse = |effect: &&&pipe_report::Effect| if gate.wants_more() { effect.low } else { effect.high };
-                of.iter().for_each(|effect| tell(worse(&effect), "end of the interval"));
+                for effect in of {
+                    tell(if gate.wants_more() { effect.low } else { effect.high }, "end of the interval");
+                }
             }
-            Against::Baseline(_) => of.iter().for_each(|effect| tell(effect.difference, "difference")),
+            Against::Baseline(_) => {
+                for effect in of {
+                    tell(effect.difference, "difference");
+                }
+            }
         }
     }
 }

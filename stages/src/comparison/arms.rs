@@ -163,7 +163,7 @@ fn repeat_fixed(arms: &mut [Arm]) {
             arm.draws = names.iter().map(|name| (name.clone(), Arc::clone(&fixed))).collect();
         }
         if arm.missing.remove("") {
-            arm.missing = names.clone();
+            arm.missing.clone_from(&names);
         }
     }
 }

@@ -65,7 +65,7 @@ impl StageKind for Compare {
             return Err(StageError::user_help("there is one arm to compare", CONNECT));
         }
         cx.check_cancelled()?;
-        let answers = comparison::answers(params, &arms, &|| Ok(cx.check_cancelled()?))?;
+        let answers = comparison::answers(params, &arms, &|| cx.check_cancelled())?;
         if let Some(warning) = &answers.warning {
             cx.warn(warning);
         }

@@ -59,7 +59,7 @@ impl StageKind for Report {
     fn run(&self, params: &ReportParams, cx: &mut StageContext) -> Result<(), StageError> {
         let cx: &StageContext = cx;
         let (title, about) = (params.title.clone(), params.about.clone());
-        let go_on = || Ok(cx.check_cancelled()?);
+        let go_on = || cx.check_cancelled();
         let page = results::page_of(title, about, &params.compare, comparison::connected(cx)?, &go_on)?;
         let html = pipe_report::html(&page).map_err(|e| StageError::other("make the page", e))?;
         let path = cx.output_dir("page")?.join("report.html");

@@ -165,7 +165,7 @@ fn told(looked: &Looked<'_>, arms: &Arms, arm: &comparison::Arm, nodes: &[(Strin
         }
     };
     StudyArm {
-        stage: of.first().map(|of| of.stage.clone()).unwrap_or_else(|| arm.input.clone()),
+        stage: of.first().map_or_else(|| arm.input.clone(), |of| of.stage.clone()),
         variants: of.iter().flat_map(|of| of.variants.iter().cloned()).collect(),
         scores: (0..arms.metrics.len()).map(score).collect(),
         nodes: nodes.iter().map(|(draw, node)| (draw.clone(), node.index() as u32)).collect(),

@@ -3,7 +3,7 @@
 //! A stage `compare` says what its author wants compared, and how. Stages with scores that no such stage takes are
 //! compared as it would by itself, those together that have items and metrics in common.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use arrow::array::{AsArray, RecordBatch};
 use pipe_cache::{ArtifactKind, ArtifactRef, StoreError};
@@ -206,10 +206,10 @@ fn scoring(looked: &Looked<'_>, stage: usize) -> Result<Option<Other>, StoreErro
     if scores.is_empty() {
         return Ok(None);
     }
-    let mut tables: std::collections::BTreeMap<NodeId, Option<Content>> = std::collections::BTreeMap::new();
+    let mut tables: BTreeMap<NodeId, Option<Content>> = BTreeMap::new();
     for &(_, node) in &placed {
-        if !tables.contains_key(&node) {
-            tables.insert(node, items(looked, node, &scores)?);
+        if let Entry::Vacant(place) = tables.entry(node) {
+            place.insert(items(looked, node, &scores)?);
         }
     }
     let any = tables.values().flatten().next();
