@@ -255,10 +255,8 @@ impl<'a> Columns<'a> {
         cells.extend(self.factors.iter().map(level));
         for (place, (metric, score)) in comparison.metrics[..self.metrics].iter().zip(&arm.scores).enumerate() {
             let effect = answer(comparison, &metric.name, &of.name).filter(|_| !is_baseline);
-            let mark = match comparison.effects.is_empty() {
-                true => String::new(),
-                false => format!(" {}", effect.map_or(" ", mark)),
-            };
+            let compared = !comparison.effects.is_empty();
+            let mark = if compared { format!(" {}", effect.map_or(" ", mark)) } else { String::new() };
             cells.push(shown(score) + &mark);
             cells.extend((place < self.differences).then(|| effect.map_or_else(String::new, difference)));
         }

@@ -84,7 +84,10 @@ impl StageKind for Train {
     }
 
     fn highlights(&self, _: &TrainParams) -> Vec<Highlight> {
-        vec![Highlight::Count { counter: "tokens_trained", heading: "tokens trained" }]
+        vec![
+            Highlight::Count { counter: "steps", heading: "steps" },
+            Highlight::Count { counter: "tokens_trained", heading: "tokens trained" },
+        ]
     }
 
     fn preview(&self, params: &TrainParams, host: &dyn SourceHost) -> Result<Preview, StageError> {
