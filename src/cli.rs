@@ -1,16 +1,17 @@
 //! Commands and flags.
 
 mod results;
+mod store;
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use pipe_engine::{
-    pipeline::Selection,
-    spec::{parse_bytes, parse_duration},
-};
+use pipe_engine::{pipeline::Selection, spec::parse_bytes};
 
-pub(crate) use self::results::{Compare, Results, ResultsFormat, Trace};
+pub(crate) use self::{
+    results::{Compare, Results, ResultsFormat, Trace},
+    store::{Dag, Diff, Gc, Logs, Ls, Show, Verify},
+};
 use crate::{complete, exit};
 
 /// The file that is meant when none is named: that which `init` writes.
@@ -295,57 +296,6 @@ pub(crate) struct Why {
 }
 
 #[derive(Debug, Clone, Args)]
-pub(crate) struct Ls {
-    /// The name of a pipeline; all when left out
-    #[arg(add = complete::pipelines())]
-    pub pipeline: Option<String>,
-    /// List runs instead of results
-    #[arg(long)]
-    pub runs: bool,
-    #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
-}
-
-#[derive(Debug, Clone, Args)]
-pub(crate) struct Show {
-    /// `stage`, `stage@variant`, `stage.output@variant`, or the beginning of a key
-    #[arg(add = complete::results())]
-    pub target: Option<String>,
-    /// The pipeline, if several have such a stage
-    #[arg(long, value_name = "NAME", add = complete::pipelines())]
-    pub pipeline: Option<String>,
-    /// How many rows to print [default: 5, of small tables all]
-    #[arg(short = 'n', long, value_name = "N")]
-    pub head: Option<usize>,
-    /// Leave the statistics out
-    #[arg(long)]
-    pub no_stats: bool,
-    /// Print whole values, on as many lines as they take
-    #[arg(short, long)]
-    pub wrap: bool,
-    #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
-}
-
-#[derive(Debug, Clone, Args)]
-pub(crate) struct Diff {
-    /// A variant, or a run: its id, `last`, or `last~1` for the one before
-    #[arg(add = complete::sides())]
-    pub left: String,
-    /// The other
-    #[arg(add = complete::sides())]
-    pub right: String,
-    /// The pipeline whose variants are meant, if there are several
-    #[arg(long, value_name = "NAME", add = complete::pipelines())]
-    pub pipeline: Option<String>,
-    /// Show all that differs, not a screenful of it
-    #[arg(short, long)]
-    pub all: bool,
-    #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
-}
-
-#[derive(Debug, Clone, Args)]
 pub(crate) struct Sql {
     /// Names of pipelines; all when left out. The views of several are in schemas called as the pipelines. Those of one
     /// stand in results/PIPELINE/views.sql, too
@@ -364,54 +314,6 @@ pub(crate) struct ExportSamples {
     /// Where a folder for every exam is made
     #[arg(long, value_name = "DIR")]
     pub to: PathBuf,
-}
-
-#[derive(Debug, Clone, Args)]
-pub(crate) struct Dag {
-    #[command(flatten)]
-    pub pipeline: PipelineArgs,
-    #[arg(long, value_enum, default_value_t)]
-    pub format: DagFormat,
-}
-
-#[derive(Debug, Clone, Args)]
-pub(crate) struct Logs {
-    /// `stage` or `stage@variant`; all stages of the run that wrote a log when left out
-    #[arg(add = complete::results())]
-    pub stage: Option<String>,
-    /// The run: its id, `last`, or `last~1` [default: the last one in which the stage ran]
-    #[arg(long, value_name = "RUN", add = complete::runs())]
-    pub run: Option<String>,
-}
-
-#[derive(Debug, Clone, Args)]
-pub(crate) struct Gc {
-    /// Remove results, least recently used first, until the store is no larger (`20GB`)
-    #[arg(long, value_name = "SIZE", value_parser = bytes)]
-    pub max_size: Option<u64>,
-    /// Remove results that were not used for so long (`30d`)
-    #[arg(long, value_name = "TIME", value_parser = duration)]
-    pub max_age: Option<Duration>,
-    /// Remove results that no pipeline stands at any more
-    #[arg(long)]
-    pub unreachable: bool,
-    /// Let --max-size and --max-age remove also what pipelines stand at
-    #[arg(long)]
-    pub even_reachable: bool,
-    /// Only say what would be removed
-    #[arg(long)]
-    pub dry_run: bool,
-    #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
-}
-
-#[derive(Debug, Clone, Args)]
-pub(crate) struct Verify {
-    /// Put damaged pieces aside, so that they are computed again
-    #[arg(long)]
-    pub repair: bool,
-    #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -474,10 +376,6 @@ fn bytes(text: &str) -> Result<u64, String> {
         .ok()
         .or_else(|| parse_bytes(text))
         .ok_or_else(|| "a size is a number with a unit: `500MB`, `20GB`".to_owned())
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    parse_duration(text).ok_or_else(|| "a time is a number with a unit: `90s`, `12h`, `30d`".to_owned())
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod kept;
 mod links;
 mod message;
 mod options;
+mod over;
 mod pool;
 mod rest;
 mod retry;

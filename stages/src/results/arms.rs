@@ -1,6 +1,6 @@
 //! What is told of each arm beside its effects.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pipe_cache::StoreError;
 use pipe_engine::{events, kind::StageError, pipeline::NodeId};
@@ -145,7 +145,7 @@ fn told(looked: &Looked<'_>, arms: &Arms, arm: &comparison::Arm, nodes: &[(Strin
         let variant = &looked.pipeline.variants[placements[0].0 as usize].name;
         told.stage == looked.pipeline.stages[placements[0].1 as usize].name && told.variants.contains(variant)
     };
-    let distinct: std::collections::BTreeSet<NodeId> = nodes.iter().map(|&(_, node)| node).collect();
+    let distinct: BTreeSet<NodeId> = nodes.iter().map(|&(_, node)| node).collect();
     let of: Vec<&events::Arm> =
         distinct.iter().filter_map(|node| looked.arms.iter().find(|told| is_of(told, node))).collect();
     // What is the same in all draws is one sample.

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Study, StudyArm,
+    arms::STAGE,
     lineage::{Found, Keyed, Lineage, Origin},
     resembling::Resembling,
 };
@@ -165,9 +166,13 @@ fn chosen(comparison: &Comparison, tables: &[Option<Rc<Keyed>>]) -> Vec<String> 
         let place = *tables[arm].as_ref()?.places.get(id)?;
         Some(scores[arm].as_ref()?[place]).filter(|score| score.is_finite())
     };
+    // Of arms that are levels beside the baseline, not of another stage beside them, if there are any.
+    let stage = |arm: usize| comparison.arms[arm].factors.iter().find(|(name, _)| name == STAGE);
+    let (own, others): (Vec<usize>, Vec<usize>) = (1..tables.len()).partition(|&arm| stage(arm) == stage(0));
+    let meant = if own.is_empty() { others } else { own };
     let changes = |id: &String| -> (f64, f64, f64) {
         let before = of(0, id).unwrap_or(0.0);
-        let others = || (1..tables.len()).filter_map(|arm| of(arm, id));
+        let others = || meant.iter().filter_map(|&arm| of(arm, id));
         let best = others().fold(0.0_f64, |most, score| most.max(score - before));
         let worst = others().fold(0.0_f64, |most, score| most.max(before - score));
         (best, worst, others().chain([before]).sum())

@@ -91,6 +91,8 @@ struct Wanted {
     signatures: Vec<Input>,
     /// The stage `compare` that says the same, and may have its result.
     by: Option<NodeId>,
+    /// Whether there are rows, and none of them can be told from the others.
+    unfit: bool,
 }
 
 /// All studies: those of stages `compare` in the order of the file, then the others.
@@ -152,7 +154,7 @@ fn asked_for(
         }
     }
     let name = looked.pipeline.stages[stage].name.clone();
-    Ok(Wanted { name, params, from, signatures, by: Some(node) })
+    Ok(Wanted { name, params, from, signatures, by: Some(node), unfit: false })
 }
 
 /// A stage with scores that no stage `compare` takes.
@@ -163,6 +165,7 @@ struct Other {
     metrics: Vec<String>,
     ids: BTreeSet<String>,
     arms: usize,
+    unfit: bool,
 }
 
 /// Stages with scores that no stage `compare` takes, those together that have items and metrics in common.
@@ -171,7 +174,9 @@ fn others(looked: &Looked<'_>, covered: &BTreeSet<usize>) -> Result<Vec<Wanted>,
     for stage in (0..looked.pipeline.stages.len()).filter(|stage| !covered.contains(stage)) {
         let Some(other) = scoring(looked, stage)? else { continue };
         let is_like = |of: &Other| {
-            of.metrics.iter().any(|metric| other.metrics.contains(metric))
+            !of.unfit
+                && !other.unfit
+                && of.metrics.iter().any(|metric| other.metrics.contains(metric))
                 && (of.ids.is_empty() || other.ids.is_empty() || !of.ids.is_disjoint(&other.ids))
         };
         match groups.iter_mut().find(|group| group.iter().all(is_like)) {
@@ -190,8 +195,9 @@ fn others(looked: &Looked<'_>, covered: &BTreeSet<usize>) -> Result<Vec<Wanted>,
         group[0].input.leads = true;
         let params = CompareParams { metrics, ..CompareParams::default() };
         let name = names(&group);
+        let unfit = group[0].unfit;
         let from = group.into_iter().map(|other| (other.from, other.input)).collect();
-        Wanted { name, params, from, signatures: Vec::new(), by: None }
+        Wanted { name, params, from, signatures: Vec::new(), by: None, unfit }
     });
     Ok(wanted.collect())
 }
@@ -227,6 +233,7 @@ fn scoring(looked: &Looked<'_>, stage: usize) -> Result<Option<Other>, StoreErro
         metrics: metrics.cloned().collect(),
         ids: ids.map(|ids| ids.iter().flatten().map(str::to_owned).collect()).unwrap_or_default(),
         arms: tables.len(),
+        unfit: tables.iter().any(|(&node, table)| table.is_none() && looked.entry(node).is_some()),
         input: Input { name: name.clone(), pieces: placed.iter().map(piece).collect(), leads: false },
         from: From {
             input: name.clone(),
@@ -258,8 +265,12 @@ fn gathered(variant: &Variant) -> GatheredFrom {
 }
 
 fn study(looked: &Looked<'_>, wanted: Wanted) -> Result<Study, StoreError> {
-    let Wanted { name, params, from, signatures, by } = wanted;
+    let Wanted { name, params, from, signatures, by, unfit } = wanted;
     let (from, inputs): (Vec<From>, Vec<Input>) = from.into_iter().unzip();
+    if unfit {
+        let error = StageError::user("its rows have no `id` with a score beside it");
+        return Ok(arms::uncompared(looked, name, &from, &error));
+    }
     let mut arms = match Arms::read(&params, inputs.into_iter().chain(signatures).collect()) {
         Ok(arms) => arms,
         Err(error) => return Ok(arms::uncompared(looked, name, &from, &error)),

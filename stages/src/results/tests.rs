@@ -231,3 +231,30 @@ stages:
         assert_eq!(alone.arms.len(), 1, "a stage that depends on no factor is one arm");
     });
 }
+
+#[test]
+fn scores_of_rows_without_ids_are_shown_and_not_compared() {
+    let lab = Lab::with(crate::registry());
+    lab.jsonl("items.jsonl", (0..4).map(|i| json!({ "text": "x".repeat(i + 1) })));
+    let yaml = "pipeline: p
+vars: { times: 1 }
+ablate: { times: [2] }
+stages:
+  items: { kind: table, params: { path: items.jsonl } }
+  scored:
+    kind: command
+    inputs: { rows: items }
+    params:
+      rows: each
+      shell: sed 's/.*/{\"long\":${times}.5}/'
+      outputs: { scored: { format: jsonl, columns: { long: float } } }
+      scores: [long]
+";
+    gathered(&lab, yaml, |gathered| {
+        assert_eq!(gathered.results.failures, []);
+        let [study] = &gathered.results.studies[..] else { panic!("{:?}", gathered.results) };
+        let means: Vec<Option<f64>> = study.arms.iter().map(|arm| arm.scores[0].mean).collect();
+        assert_eq!(means, [Some(1.5), Some(2.5)]);
+        assert!(study.not_compared.as_ref().is_some_and(|why| why.contains("no `id`")), "{study:?}");
+    });
+}
