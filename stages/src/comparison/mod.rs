@@ -27,6 +27,9 @@ pub(crate) use self::{
     connected::connected,
 };
 
+/// The kind whose stages say what is compared.
+pub(crate) const KIND: &str = "compare";
+
 /// Scored items, or the signatures of metrics.
 #[derive(Debug, Clone)]
 pub(crate) struct Input {

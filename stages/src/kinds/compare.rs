@@ -17,7 +17,7 @@ pub struct Compare;
 
 impl StageKind for Compare {
     type Params = CompareParams;
-    const NAME: &'static str = "compare";
+    const NAME: &'static str = comparison::KIND;
     // 1: the first.
     const VERSION: u32 = 1;
     const GATHERS_WHAT_THERE_IS: bool = true;

@@ -20,7 +20,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use pipe_cache::{Store, StoreError};
 use pipe_engine::{
-    kind::{Highlight, StageKind},
+    kind::Highlight,
     pipeline::{Node, Pipeline},
 };
 use pipe_report::{Failure, Made, Report};
@@ -33,8 +33,8 @@ pub use self::{
     study::{Score, Study, StudyArm},
     trace::{Influence, Trace, TracedAnswer, TracedRow},
 };
+use crate::comparison;
 pub use crate::comparison::FOLDED;
-use crate::kinds::compare::Compare;
 
 /// What a pipeline came to.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -91,7 +91,7 @@ impl<'a> Gathered<'a> {
 pub fn has_arms(pipeline: &Pipeline) -> bool {
     let is_score = |highlight: &Highlight| matches!(highlight, Highlight::Score { .. });
     let has =
-        |node: &Node| node.kind.name() == Compare::NAME || node.kind.highlights(&node.params).iter().any(is_score);
+        |node: &Node| node.kind.name() == comparison::KIND || node.kind.highlights(&node.params).iter().any(is_score);
     pipeline.graph.node_weights().any(has)
 }
 

@@ -9,7 +9,7 @@ use arrow::array::{AsArray, RecordBatch};
 use pipe_cache::{ArtifactKind, ArtifactRef, StoreError};
 use pipe_engine::{
     context::GatheredFrom,
-    kind::{StageError, StageKind},
+    kind::StageError,
     pipeline::{NodeId, Variant},
 };
 use pipe_report::Comparison;
@@ -17,7 +17,6 @@ use serde::{Deserialize, Serialize};
 
 use super::{Looked, arms, read};
 use crate::comparison::{self, Answers, Arms, CompareParams, Content, Input, Piece};
-use crate::kinds::compare::Compare;
 
 /// Above so many pairs of arms and tasks, no questions are asked by task where nobody wants them.
 const BY_TASK: usize = 2000;
@@ -100,7 +99,7 @@ pub(super) fn studies(looked: &Looked<'_>) -> Result<Vec<Study>, StoreError> {
     let (mut wanted, mut covered) = (Vec::new(), BTreeSet::new());
     for stage in 0..looked.pipeline.stages.len() {
         let nodes: BTreeSet<NodeId> = looked.pipeline.stage_nodes(stage).collect();
-        let of_kind = nodes.into_iter().filter(|&node| looked.pipeline.graph[node].kind.name() == Compare::NAME);
+        let of_kind = nodes.into_iter().filter(|&node| looked.pipeline.graph[node].kind.name() == comparison::KIND);
         for node in of_kind {
             wanted.push(asked_for(looked, stage, node, &mut covered)?);
         }

@@ -62,7 +62,8 @@ fn training_is_seen_in_the_exam() {
     let shown: Vec<_> = arms.iter().map(|arm| (arm.stage.as_str(), arm.scores[0].value)).collect();
     assert_eq!(shown, [("before", Some(before[0])), ("after", Some(after[0]))]);
     let tokens: f64 = numbers(&log, "tokens").iter().sum();
-    assert_eq!(arms[1].counts.iter().map(|c| c.count).collect::<Vec<_>>(), [tokens as u64]);
+    let counts: Vec<(&str, u64)> = arms[1].counts.iter().map(|of| (&*of.name, of.count)).collect();
+    assert_eq!(counts, [("steps", 60), ("tokens_trained", tokens as u64)]);
     assert!(arms[0].counts.is_empty(), "nothing was trained for it");
 
     let again = lab.run_stages(&with(TRAIN));
