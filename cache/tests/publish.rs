@@ -65,6 +65,37 @@ fn publishing_twice_is_harmless() {
     assert_eq!(std::fs::read_to_string(store.artifact_path(&artifact).unwrap().join("y")).unwrap(), "2");
 }
 
+/// Stages that make the same folder at the same moment: each has a key of its own, and one object serves them.
+#[test]
+fn the_same_files_are_published_by_several_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    for round in 0..100_u64 {
+        let text = round.to_string();
+        let files = [("a", &*text), ("deep/b", "2")];
+        let barrier = std::sync::Barrier::new(4);
+        let publish = |writer: u64| {
+            let number = 10 * round + writer;
+            barrier.wait();
+            publish_files(&store, &key(number), &files)
+        };
+        let published: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4)
+                .map(|writer| {
+                    scope.spawn({
+                        let publish = &publish;
+                        move || publish(writer)
+                    })
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(published.iter().all(|artifact| *artifact == published[0]));
+        let path = store.artifact_path(&published[0]).unwrap();
+        assert_eq!(std::fs::read_to_string(path.join("a")).unwrap(), text);
+    }
+}
+
 #[test]
 fn a_publication_that_is_dropped_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();

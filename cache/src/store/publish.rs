@@ -243,17 +243,23 @@ impl Publication {
         let path = layout.artifact(artifact);
         let files = artifact.kind == ArtifactKind::Files;
         self.store.make_dir(path.parent().unwrap_or(&path))?;
-        if paths::is_there(&path) {
-            match object::check_object(layout, artifact) {
-                Ok(_) => return Ok(()),
-                Err(StoreError::Damaged(damage)) => self.store.quarantine(&damage.path, &damage.reason)?,
-                Err(other) => return Err(other),
-            }
-        }
         if !files {
             object::write_protect(from).at("write", from)?;
         }
-        paths::rename(from, &path).at("write", &path)?;
+        loop {
+            if paths::is_there(&path) {
+                match object::check_object(layout, artifact) {
+                    Ok(_) => return Ok(()),
+                    Err(StoreError::Damaged(damage)) => self.store.quarantine(&damage.path, &damage.reason)?,
+                    Err(other) => return Err(other),
+                }
+            }
+            match paths::rename(from, &path) {
+                // Somebody has put the same there since: a file replaces a file, a directory does not.
+                Err(e) if matches!(e.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists) => {}
+                renamed => break renamed.at("write", &path)?,
+            }
+        }
         if files {
             object::close_directories(&path).at("write", &path)?;
             job.first.extend(output.files.iter().filter(|f| f.link.is_none()).map(|f| path.join(&f.path)));
