@@ -23,7 +23,7 @@ mod store;
 pub use care::{Finding, GcPolicy, GcReport, Reason, Removable, Removed, VerifyOptions, VerifyReport};
 pub use disk::{
     ArtifactKind, ArtifactRef, Column, Entry, FileEntry, Layout, Manifest, Output, Provenance, ReadOptions,
-    TableReader, conform, type_name,
+    TableReader, conform, put_file, type_name,
 };
 pub use error::{Damage, StoreError};
 pub use hash::{Digest, Hasher, ParseDigestError, TableDigest, row_digests};

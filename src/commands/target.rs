@@ -33,7 +33,7 @@ impl<'a> Name<'a> {
 }
 
 /// The pipelines that have results, or the one that was named.
-fn pipelines(store: &Store, wanted: Option<&str>) -> Result<Vec<String>, CliError> {
+pub(super) fn pipelines(store: &Store, wanted: Option<&str>) -> Result<Vec<String>, CliError> {
     let mut pipelines = store.pipelines()?;
     if let Some(wanted) = wanted {
         if !pipelines.iter().any(|p| p == wanted) {

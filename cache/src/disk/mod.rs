@@ -16,6 +16,7 @@ mod type_name;
 pub use layout::Layout;
 pub use manifest::{ArtifactKind, ArtifactRef, Column, Entry, FileEntry, Manifest, Output, Provenance};
 pub(crate) use near::Near;
+pub use paths::put_file;
 pub use table_file::conform;
 pub(crate) use table_file::{TableFile, write_whole};
 pub(crate) use table_reader::open_parquet;

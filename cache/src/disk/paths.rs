@@ -23,6 +23,19 @@ pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
+/// Writes a small file for people, or one that only saves time, so that nobody sees half of it: beside its place, in a
+/// folder that is made where it is missing. Not synced.
+pub fn put_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let temp = path.with_file_name(format!(".{name}.{}", std::process::id()));
+    fs::write(&temp, bytes).and_then(|()| fs::rename(&temp, path)).inspect_err(|_| {
+        let _ = fs::remove_file(&temp);
+    })
+}
+
 /// Replaces `target` by `bytes` in one step, through `temp` on the same file system. Not synced.
 pub(crate) fn replace(temp: &Path, target: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     let written = File::create(temp).and_then(|mut f| f.write_all(bytes)).at("write", temp);

@@ -2,6 +2,7 @@
 
 mod cancel;
 mod connected;
+mod draws;
 mod error;
 mod follow;
 mod gather;
@@ -28,6 +29,7 @@ pub(crate) use self::follow::Seat;
 pub use self::{
     cancel::{CancelReason, CancelToken},
     connected::{GatheredFrom, InputArtifact, InputRecord, MissingFrom},
+    draws::{Draws, level},
     error::{StageError, causes},
     increment::Increment,
     inputs::{GatheredFiles, TableInput},

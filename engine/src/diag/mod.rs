@@ -11,7 +11,7 @@ mod text;
 use std::{collections::HashSet, fmt, sync::Arc};
 
 pub use report::Report;
-pub use shown::{blot, escape, is_hostile, redact, shown};
+pub use shown::{blot, escape, is_hostile, redact, redacted, shown};
 pub use suggest::{SHOWN_OF_CIRCLE, advice, circle, did_you_mean, list_names, one_of};
 pub use text::{BUILTIN, Span, Text, TextId, Texts, plain};
 

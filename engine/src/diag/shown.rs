@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, fmt::Write as _};
 
+use serde_json::Value;
+
 /// What stands for a credential.
 const HIDDEN: &str = "***";
 /// Names in the query of an address whose values open doors.
@@ -66,6 +68,16 @@ pub fn redact(text: &str) -> Cow<'_, str> {
     }
     out.push_str(&text[copied..]);
     Cow::Owned(out)
+}
+
+/// The same in all texts of a value, for a file that people pass on.
+pub fn redacted(value: &Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(redact(text).into_owned()),
+        Value::Array(items) => Value::Array(items.iter().map(redacted).collect()),
+        Value::Object(map) => Value::Object(map.iter().map(|(name, value)| (name.clone(), redacted(value))).collect()),
+        other => other.clone(),
+    }
 }
 
 /// The text in as many bytes, with credentials and control characters blotted out: for what places point into.

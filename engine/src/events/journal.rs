@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use pipe_cache::{Digest, Store};
+use pipe_cache::{Digest, Store, put_file};
 use serde::Serialize;
 
 use super::{Event, EventKind, RunOrigin, RunSummary};
@@ -183,12 +183,8 @@ impl Journal {
         if path.exists() {
             return Ok(());
         }
-        let dir = self.dir.join("states");
-        at("create", &dir, fs::create_dir_all(&dir))?;
-        let temp = dir.join(format!(".{digest}.{}", std::process::id()));
         let text = at("encode", &path, serde_json::to_vec(&state()).map_err(io::Error::from))?;
-        at("write", &temp, fs::write(&temp, text))?;
-        at("rename into place", &path, fs::rename(&temp, &path))
+        at("write", &path, put_file(&path, &text))
     }
 
     fn state_path(&self, digest: &Digest) -> PathBuf {

@@ -122,7 +122,7 @@ impl Coordinator<'_> {
         let store = &self.run.store;
         let pipeline = self.pipeline;
         let results = self.options.results.as_deref();
-        let file = views::path(&links::folder(pipeline, 0));
+        let file = links::results_folder(pipeline).join(views::FILE);
         let folders = (0..pipeline.variants.len()).map(|v| links::folder(pipeline, v));
         let looked_at: Vec<PathBuf> = folders.chain([file.clone()]).collect();
         let state = views::stamped(state, pipeline);

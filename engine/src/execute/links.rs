@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use pipe_cache::{ArtifactKind, ArtifactRef, Digest, Entry, Provenance, ResultLink, Store, StoreError};
+use pipe_cache::{ArtifactKind, ArtifactRef, Digest, Entry, Provenance, ResultLink, Store, StoreError, put_file};
 use serde::{Deserialize, Serialize};
 
 use super::kept::Kept;
@@ -33,9 +33,14 @@ struct Origin {
     outputs: BTreeMap<String, ArtifactRef>,
 }
 
+/// Where all of a pipeline lies, below the results folder.
+pub fn results_folder(pipeline: &Pipeline) -> PathBuf {
+    file_name(&pipeline.name).into()
+}
+
 /// Where the links of a variant lie, below the results folder.
 pub(super) fn folder(pipeline: &Pipeline, variant: usize) -> PathBuf {
-    Path::new(&file_name(&pipeline.name)).join(file_name(&pipeline.kept_as(variant)))
+    results_folder(pipeline).join(file_name(&pipeline.kept_as(variant)))
 }
 
 /// Makes the links of all results, and removes those of what is no longer one.
@@ -199,10 +204,8 @@ fn read(folder: &Path) -> BTreeMap<String, Origin> {
 
 fn write(folder: &Path, origins: &BTreeMap<String, Origin>) -> Result<(), StoreError> {
     let path = folder.join(PROVENANCE);
-    let temp = folder.join(format!(".{PROVENANCE}.{}", std::process::id()));
     let text = serde_json::to_vec_pretty(origins).expect("origins are plain data");
-    let written = fs::write(&temp, text).and_then(|()| fs::rename(&temp, &path));
-    written.map_err(|source| StoreError::Io { action: "write", path, source })
+    put_file(&path, &text).map_err(|source| StoreError::Io { action: "write", path, source })
 }
 
 /// A name as one component of a path.

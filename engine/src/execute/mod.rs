@@ -37,7 +37,7 @@ use self::{
     worker::RunContext,
 };
 pub use self::{
-    links::link_path,
+    links::{link_path, results_folder},
     options::{RunError, RunOptions},
 };
 use crate::{

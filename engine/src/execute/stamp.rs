@@ -3,12 +3,12 @@
 //! their file.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use pipe_cache::{Digest, Store};
+use pipe_cache::{Digest, Store, put_file};
 use serde::{Deserialize, Serialize};
 
 /// A change within this time of the stamp might carry the same time of modification: such a stamp is not trusted.
@@ -71,10 +71,7 @@ impl Stamp {
     /// Keeps the stamp. It only saves time: where it cannot be written, the next run looks at everything.
     pub(super) fn keep(&self, store: &Store, pipeline: &str) {
         let path = path(store, pipeline);
-        let temp = path.with_extension(format!("{}.tmp", std::process::id()));
-        let written = (path.parent().map_or(Ok(()), fs::create_dir_all))
-            .and_then(|()| fs::write(&temp, serde_json::to_vec(self)?))
-            .and_then(|()| fs::rename(&temp, &path));
+        let written = serde_json::to_vec(self).map_err(io::Error::from).and_then(|text| put_file(&path, &text));
         if let Err(error) = written {
             tracing::debug!(%error, path = %path.display(), "the stamp of the results could not be kept");
         }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{FORMAT, FileSource, KeyRecord, SourceContent, SourceRecord};
 use crate::{
-    context::{GatheredFrom, Increment, InputArtifact, InputRecord, MissingFrom},
+    context::{Increment, InputArtifact, InputRecord, MissingFrom},
     pipeline::{Node, Pipeline, Variant},
 };
 
@@ -165,10 +165,10 @@ impl<'a> KeyParts<'a> {
         let inputs = inputs.map(|i| InputRecord {
             port: self.node.inputs[i].port.clone(),
             artifacts: (self.artifacts(i).into_iter())
-                .map(|(artifact, variant)| InputArtifact { artifact, gathered: variant.map(gathered) })
+                .map(|(artifact, variant)| InputArtifact { artifact, gathered: variant.map(Variant::gathered) })
                 .collect(),
             missing: (self.missing(i).into_iter())
-                .map(|(place, variant)| MissingFrom { place, variant: gathered(variant) })
+                .map(|(place, variant)| MissingFrom { place, variant: variant.gathered() })
                 .collect(),
         });
         KeyRecord {
@@ -188,13 +188,5 @@ fn hash_variant(h: &mut Hasher, variant: &Variant) {
     factors.sort_by_key(|(name, _)| *name);
     for (name, value) in factors {
         h.str(name).json(value);
-    }
-}
-
-fn gathered(variant: &Variant) -> GatheredFrom {
-    GatheredFrom {
-        variant: variant.name.clone(),
-        arm: variant.arm.clone(),
-        factors: variant.factors.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
     }
 }

@@ -1,7 +1,6 @@
 //! The resolved pipeline: variants expanded, names resolved, parameters typed, identical stages of different variants
 //! merged.
 
-mod draws;
 mod label;
 mod select;
 mod walk;
@@ -17,7 +16,10 @@ pub use self::{
     label::{Label, NodeRef},
     select::{SelectError, Selected, Selection},
 };
-use crate::kind::{AnyParams, DynKind, OutputPort};
+use crate::{
+    context::GatheredFrom,
+    kind::{AnyParams, DynKind, OutputPort},
+};
 
 /// Index of a node in [`Pipeline::graph`].
 pub type NodeId = NodeIndex<u32>;
@@ -34,6 +36,17 @@ pub struct Variant {
     pub factors: IndexMap<String, Value>,
     /// All variables after overrides.
     pub vars: IndexMap<String, Value>,
+}
+
+impl Variant {
+    /// As what is gathered from it says where it is from.
+    pub fn gathered(&self) -> GatheredFrom {
+        GatheredFrom {
+            variant: self.name.clone(),
+            arm: self.arm.clone(),
+            factors: self.factors.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+        }
+    }
 }
 
 /// Where one input of a node comes from.

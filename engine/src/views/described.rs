@@ -3,12 +3,16 @@
 use std::{fs, io, path::PathBuf};
 
 use indexmap::IndexMap;
-use pipe_cache::Store;
+use pipe_cache::{Store, put_file};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::ViewError;
-use crate::{diag::redact, pipeline::Pipeline};
+use crate::{
+    context::{Draws, GatheredFrom},
+    diag::{redact, redacted},
+    pipeline::{Pipeline, Variant},
+};
 
 /// A variant.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,31 +38,21 @@ impl Described {
 
 /// The variants of a pipeline, in their order.
 pub(super) fn of(pipeline: &Pipeline) -> Vec<Described> {
-    let (draws, trial) = (pipeline.draws(), &pipeline.trial);
-    let variants = pipeline.variants.iter().zip(draws).enumerate();
-    let described = variants.map(|(place, (variant, draw))| Described {
+    let trial = &pipeline.trial;
+    let gathered: Vec<GatheredFrom> = pipeline.variants.iter().map(Variant::gathered).collect();
+    let draws = Draws::of(&gathered);
+    let variants = pipeline.variants.iter().zip(&gathered).enumerate();
+    let described = variants.map(|(place, (variant, from))| Described {
         variant: pipeline.kept_as(place),
         arm: Some(match trial {
             Some(trial) => format!("{}+{trial}", variant.arm),
             None => variant.arm.clone(),
         }),
-        draw: draw.map(|draw| redact(&draw).into_owned()),
+        draw: draws.name(from).map(|draw| redact(&draw).into_owned()),
         trial: trial.clone(),
-        factors: variant.factors.iter().map(|(name, value)| (name.clone(), without_credentials(value))).collect(),
+        factors: variant.factors.iter().map(|(name, value)| (name.clone(), redacted(value))).collect(),
     });
     described.collect()
-}
-
-/// As it may stand in a file that people pass on.
-fn without_credentials(value: &Value) -> Value {
-    match value {
-        Value::String(text) => Value::String(redact(text).into_owned()),
-        Value::Array(items) => Value::Array(items.iter().map(without_credentials).collect()),
-        Value::Object(map) => {
-            Value::Object(map.iter().map(|(name, value)| (name.clone(), without_credentials(value))).collect())
-        }
-        other => other.clone(),
-    }
 }
 
 fn path(store: &Store, pipeline: &str) -> PathBuf {
@@ -89,8 +83,6 @@ pub(super) fn keep(store: &Store, pipeline: &Pipeline) -> Result<(), ViewError> 
         return Ok(());
     }
     let path = path(store, &pipeline.name);
-    let temp = path.with_extension(format!("{}.tmp", std::process::id()));
-    let written = path.parent().map_or(Ok(()), fs::create_dir_all);
-    let written = written.and_then(|()| fs::write(&temp, serde_json::to_vec(&all)?));
-    written.and_then(|()| fs::rename(&temp, &path)).map_err(|source| ViewError::Io { action: "write", path, source })
+    let written = serde_json::to_vec(&all).map_err(io::Error::from).and_then(|text| put_file(&path, &text));
+    written.map_err(|source| ViewError::Io { action: "write", path, source })
 }

@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use pipe_cache::{ArtifactKind, Column, Digest, Hasher, Lookup, Output, Store, StoreError};
+use pipe_cache::{ArtifactKind, Column, Digest, Hasher, Lookup, Output, Store, StoreError, put_file};
 
 pub use self::described::Described;
 use self::names::Names;
@@ -184,11 +184,6 @@ impl PipelineViews {
     }
 }
 
-/// Where the views of a pipeline lie, below the results folder. `folder` is that of a variant.
-pub(crate) fn path(folder: &Path) -> PathBuf {
-    folder.with_file_name(FILE)
-}
-
 /// The state of the results together with all else that the text of the views depends on.
 pub(crate) fn stamped(state: Digest, pipeline: &Pipeline) -> Digest {
     let mut h = Hasher::new("pipe.views");
@@ -213,10 +208,5 @@ pub(crate) fn put(store: &Store, path: &Path, pipeline: &Pipeline) -> Result<(),
     if fs::read(path).is_ok_and(|there| there == text.as_bytes()) {
         return Ok(());
     }
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).map_err(io("create the folder of"))?;
-    }
-    let temp = path.with_file_name(format!(".{FILE}.{}", std::process::id()));
-    let written = fs::write(&temp, text).and_then(|()| fs::rename(&temp, path));
-    written.inspect_err(|_| drop(fs::remove_file(&temp))).map_err(io("write"))
+    put_file(path, text.as_bytes()).map_err(io("write"))
 }

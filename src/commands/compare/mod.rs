@@ -4,11 +4,12 @@ mod gate;
 
 use std::io::Write;
 
+use pipe_engine::diag::one_of;
 use pipe_stages::results::{Results, Study};
 use serde::Serialize;
 
 use self::gate::{Against, Gate};
-use super::results::{answers, help, is_arm, is_called, of};
+use super::results::{answers, is_arm, is_called, of};
 use crate::{
     cli::{self, Format},
     error::CliError,
@@ -64,7 +65,7 @@ fn known_arms(results: &Results, wanted: &[String]) -> Result<(), CliError> {
         None => Ok(()),
         Some(wanted) => Err(CliError::NotFound {
             message: format!("there is no arm `{wanted}`"),
-            help: help(wanted, "the arms are", arms()),
+            help: one_of(wanted, "the arms are", arms()),
         }),
     }
 }
@@ -79,12 +80,12 @@ fn nothing(results: &Results, gate: &Gate) -> CliError {
         tasks.dedup();
         return CliError::NotFound {
             message: format!("`{}` finds no arm beside the baseline that has such a score", gate.text),
-            help: help(&gate.task, "the tasks are", tasks.into_iter()),
+            help: one_of(&gate.task, "the tasks are", tasks.into_iter()),
         };
     }
     CliError::NotFound {
         message: format!("`{}`: there is no metric `{}`", gate.text, gate.metric),
-        help: help(&gate.metric, "the metrics are", metrics().map(|metric| &*metric.name)),
+        help: one_of(&gate.metric, "the metrics are", metrics().map(|metric| &*metric.name)),
     }
 }
 

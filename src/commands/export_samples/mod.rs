@@ -6,7 +6,7 @@ use pipe_cache::{Digest, Manifest, Store};
 use pipe_engine::{diag::one_of, keys::ResultRecord};
 
 use self::files::Exam;
-use super::files::write;
+use super::{files::write, target};
 use crate::{
     cli,
     error::CliError,
@@ -39,16 +39,8 @@ type Found = (String, Digest, Manifest, ResultRecord);
 
 /// The exams that are meant, one for every variant.
 fn exams(store: &Store, args: &cli::ExportSamples) -> Result<Vec<Found>, CliError> {
-    let mut pipelines = store.pipelines()?;
-    if let Some(name) = &args.pipeline {
-        if !pipelines.contains(name) {
-            let help = one_of(name, "the pipelines are", pipelines.iter().map(String::as_str));
-            return Err(CliError::NotFound { message: format!("there is no pipeline `{name}` in the store"), help });
-        }
-        pipelines.retain(|pipeline| pipeline == name);
-    }
     let mut all: Vec<(String, String, Found)> = Vec::new();
-    for pipeline in pipelines {
+    for pipeline in target::pipelines(store, args.pipeline.as_deref())? {
         for (variant, stages) in store.refs(&pipeline)? {
             for (stage, key) in stages {
                 let Some(manifest) = store.manifest(&key)? else { continue };

@@ -2,7 +2,6 @@
 
 mod formats;
 
-use pipe_engine::diag::one_of;
 use pipe_report::{Comparison, Effect};
 use pipe_stages::results::{Gathered, Heard, Results, Study};
 
@@ -112,9 +111,4 @@ pub(super) fn answers(study: &Study) -> Vec<&Effect> {
         })
     };
     effects.iter().filter(|effect| (effect.question == "draws") == asked_over_draws(effect)).collect()
-}
-
-/// The names among which one was not found.
-pub(super) fn help<'a>(word: &str, what: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
-    one_of(word, what, known)
 }

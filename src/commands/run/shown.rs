@@ -7,14 +7,14 @@ use std::{
     time::UNIX_EPOCH,
 };
 
-use pipe_cache::{ArtifactKind, Digest, Hasher, Store, now_ms};
+use pipe_cache::{Digest, Hasher, Store, now_ms, put_file};
 use pipe_engine::{
     events::RunEnd,
-    execute::{RunOptions, link_path},
+    execute::{RunOptions, results_folder},
     pipeline::Pipeline,
 };
 use pipe_report::Made;
-use pipe_stages::results::{Gathered, Heard, Results, has_arms};
+use pipe_stages::results::{self, Gathered, Heard, Results, has_arms};
 use serde::{Deserialize, Serialize};
 
 use super::next::quoted;
@@ -63,7 +63,7 @@ impl Stamp {
     /// It only saves time: where it cannot be written, the next run makes all of it anew.
     fn keep(&self, store: &Store, pipeline: &Pipeline) {
         let path = place(store, pipeline);
-        let kept = serde_json::to_vec(self).map_err(std::io::Error::from).and_then(|text| replace(&path, &text));
+        let kept = serde_json::to_vec(self).map_err(std::io::Error::from).and_then(|text| put_file(&path, &text));
         if let Err(error) = kept {
             tracing::debug!(%error, path = %path.display(), "what was shown could not be kept");
         }
@@ -79,18 +79,6 @@ fn as_it_is(path: &Path) -> Option<(PathBuf, u64, u128)> {
     let metadata = fs::metadata(path).ok()?;
     let modified = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
     Some((path.to_owned(), metadata.len(), modified.as_nanos()))
-}
-
-/// Writes a file beside its place, and puts it there as a whole.
-fn replace(path: &Path, text: &[u8]) -> std::io::Result<()> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let temp = path.with_file_name(format!(".{name}.{}", std::process::id()));
-    fs::write(&temp, text).and_then(|()| fs::rename(&temp, path)).inspect_err(|_| {
-        let _ = fs::remove_file(&temp);
-    })
 }
 
 /// Prints the tables, and writes the page; returns where that is, if it is new.
@@ -120,9 +108,9 @@ pub(super) fn show(
     }
     let mut written = None;
     if let Some(page) = &page {
-        let html = pipe_report::html(&gathered.report(made(options, heard), &time)?);
+        let html = results::html(&gathered.report(made(options, heard), &time)?);
         // The run is over: that a page could not be written takes nothing from it.
-        match html.map_err(std::io::Error::other).and_then(|html| replace(page, html.as_bytes())) {
+        match html.and_then(|html| put_file(page, html.as_bytes())) {
             Ok(()) => written = Some(page.clone()),
             Err(error) => output::warning(format_args!("{} could not be written: {error}", page.display())),
         }
@@ -160,10 +148,8 @@ fn unchanged(store: &Store, pipeline: &Pipeline, heard: &Heard, page: Option<&Pa
 
 /// Where the page lies, below the folder of results.
 fn page_of(pipeline: &Pipeline) -> PathBuf {
-    let variant = link_path(pipeline, 0, "page", (0, ""), ArtifactKind::Files);
-    let folder = variant.ancestors().nth(2).unwrap_or(Path::new("")).to_owned();
     let trial = pipeline.trial.as_ref().map(|trial| format!("+{}", trial.replace(['/', '\\'], "_")));
-    folder.join(format!("report{}.html", trial.unwrap_or_default()))
+    results_folder(pipeline).join(format!("report{}.html", trial.unwrap_or_default()))
 }
 
 fn made(options: &RunOptions, heard: &Heard) -> Made {

@@ -41,7 +41,7 @@ impl Arms {
     pub(crate) fn read(params: &CompareParams, inputs: Vec<Input>) -> Result<Self, StageError> {
         let (mut tables, mut signatures) = (Vec::with_capacity(inputs.len()), Signatures::default());
         for input in inputs {
-            if input.schema().is_some_and(|schema| Signatures::are_in(&schema, &params.item)) {
+            if input.has_signatures(params) {
                 signatures.read(&input)?;
             } else {
                 tables.push(Table::new(input));

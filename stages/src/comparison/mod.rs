@@ -21,6 +21,7 @@ use pipe_engine::{context::GatheredFrom, kind::StageError};
 
 pub use self::arms::FOLDED;
 pub use self::params::{CompareBootstrap, CompareParams, IntervalEnds};
+use self::signatures::Signatures;
 pub(crate) use self::{
     arm::{Arm, Draw},
     arms::{Arms, CONNECT},
@@ -48,7 +49,19 @@ pub(crate) struct Piece {
     pub table: Option<Content>,
 }
 
+impl Piece {
+    /// The arm; empty where the input is not gathered.
+    fn arm(&self) -> &str {
+        self.from.as_ref().map_or("", |from| &from.arm)
+    }
+}
+
 impl Input {
+    /// Whether it says what metrics are, and has no items.
+    pub(crate) fn has_signatures(&self, params: &CompareParams) -> bool {
+        self.schema().is_some_and(|schema| Signatures::are_in(&schema, &params.item))
+    }
+
     /// The columns; `None` where nothing has a result.
     fn schema(&self) -> Option<SchemaRef> {
         self.pieces.iter().find_map(|piece| piece.table.as_ref()).map(|table| table.rows.schema())

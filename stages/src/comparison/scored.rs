@@ -11,8 +11,11 @@ use arrow::{
     datatypes::{DataType, Float64Type, Schema, SchemaRef},
     util::display::{ArrayFormatter, FormatOptions},
 };
-use pipe_engine::{context::GatheredFrom, diag::one_of, kind::StageError};
-use serde_json::Value;
+use pipe_engine::{
+    context::{Draws, level},
+    diag::one_of,
+    kind::StageError,
+};
 
 use super::{
     Content, Input, Piece,
@@ -27,15 +30,7 @@ pub(super) struct Table {
     /// Without the columns that gathering added.
     schema: SchemaRef,
     /// In order. One that has no rows is there, too.
-    variants: Vec<Variant>,
-}
-
-/// What one variant gives to an input; the whole of it, where it is not gathered.
-struct Variant {
-    name: Option<String>,
-    arm: String,
-    factors: BTreeMap<String, String>,
-    table: Option<Content>,
+    variants: Vec<Piece>,
 }
 
 /// The columns of scores, in the order asked for, or that of the first input.
@@ -80,33 +75,10 @@ pub(super) fn metrics(params: &CompareParams, tables: &[Table]) -> Result<Vec<St
     Ok(found)
 }
 
-/// A level of a factor, as text.
-fn level(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-/// The levels of a variant's factors, as text.
-fn levels(from: &GatheredFrom) -> BTreeMap<String, String> {
-    let factors = from.factors.iter().filter(|(_, value)| !value.is_null());
-    factors.map(|(name, value)| (name.clone(), level(value))).collect()
-}
-
 impl Table {
     pub(super) fn new(input: Input) -> Self {
         let schema = input.schema().unwrap_or_else(|| Arc::new(Schema::empty()));
-        let variant = |Piece { from, table }: Piece| {
-            let (name, arm, factors) = match from {
-                Some(from) => (Some(from.variant.clone()), from.arm.clone(), levels(&from)),
-                None => (None, String::new(), BTreeMap::new()),
-            };
-            Variant { name, arm, factors, table }
-        };
-        Self {
-            input: input.name,
-            leads: input.leads,
-            schema,
-            variants: input.pieces.into_iter().map(variant).collect(),
-        }
+        Self { input: input.name, leads: input.leads, schema, variants: input.pieces }
     }
 
     /// The arms of this input, by the names that they have beside those of other inputs.
@@ -116,26 +88,17 @@ impl Table {
         metrics: &[String],
         several: bool,
     ) -> Result<Vec<Arm>, StageError> {
-        // What varies within an arm tells its draws apart.
-        let mut by_arm: BTreeMap<&str, &Variant> = BTreeMap::new();
-        let mut replicates: Vec<&String> = Vec::new();
-        for variant in &self.variants {
-            let first = *by_arm.entry(&variant.arm).or_insert(variant);
-            let other = |(name, level): &(&String, &String)| first.factors.get(*name) != Some(*level);
-            replicates.extend(variant.factors.iter().filter(other).map(|(name, _)| name));
-        }
-        replicates.sort();
-        replicates.dedup();
         let mut arms: Vec<Arm> = Vec::new();
         let mut places: HashMap<&str, usize> = HashMap::new();
+        let draws = Draws::of(self.variants.iter().filter_map(|variant| variant.from.as_ref()));
         for variant in &self.variants {
-            let draw = replicates.iter().filter_map(|name| Some(format!("{name}={}", variant.factors.get(*name)?)));
-            let draw = draw.collect::<Vec<_>>().join("/");
+            let draw = variant.from.as_ref().and_then(|from| draws.name(from)).unwrap_or_default();
             let read = variant.table.as_ref().map(|table| self.draw(params, metrics, variant, table)).transpose()?;
-            let place = *places.entry(&variant.arm).or_insert_with(|| {
-                let mut factors = variant.factors.clone();
-                factors.retain(|name, _| !replicates.contains(&name));
-                let (name, input) = (self.name(&variant.arm, several), self.input.clone());
+            let place = *places.entry(variant.arm()).or_insert_with(|| {
+                let of = variant.from.iter().flat_map(|from| &from.factors);
+                let of = of.filter(|(name, value)| !value.is_null() && !draws.are_by(name));
+                let factors = of.map(|(name, value)| (name.clone(), level(value))).collect();
+                let (name, input) = (self.name(variant.arm(), several), self.input.clone());
                 arms.push(Arm { name, input, factors, draws: BTreeMap::new(), missing: BTreeSet::new() });
                 arms.len() - 1
             });
@@ -165,12 +128,13 @@ impl Table {
         &self,
         params: &CompareParams,
         metrics: &[String],
-        variant: &Variant,
+        variant: &Piece,
         table: &Content,
     ) -> Result<Draw, StageError> {
         let failed = |e| StageError::other(format!("read the input `{}`", self.input), e);
         let rows = &table.rows;
-        let whose = match &variant.name {
+        let name = variant.from.as_ref().map(|from| &from.variant);
+        let whose = match name {
             Some(name) => format!("the input `{}` in the variant `{name}`", self.input),
             None => format!("the input `{}`", self.input),
         };
@@ -205,6 +169,6 @@ impl Table {
             let numbers = cast(column, &DataType::Float64).map_err(failed)?;
             scores.push(numbers.as_primitive::<Float64Type>().iter().collect());
         }
-        Ok(Draw { places, ids, tasks, clusters, scores, content: table.digest, variant: variant.name.clone() })
+        Ok(Draw { places, ids, tasks, clusters, scores, content: table.digest, variant: name.cloned() })
     }
 }

@@ -61,7 +61,7 @@ impl StageKind for Report {
         let (title, about) = (params.title.clone(), params.about.clone());
         let go_on = || cx.check_cancelled();
         let page = results::page_of(title, about, &params.compare, comparison::connected(cx)?, &go_on)?;
-        let html = pipe_report::html(&page).map_err(|e| StageError::other("make the page", e))?;
+        let html = results::html(&page).map_err(|e| StageError::other("make the page", e))?;
         let path = cx.output_dir("page")?.join("report.html");
         fs::write(&path, html).map_err(|e| StageError::other(format!("write {}", path.display()), e))
     }

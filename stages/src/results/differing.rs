@@ -11,7 +11,7 @@ use pipe_engine::{
 use pipe_report::Differing;
 use serde_json::Value;
 
-use super::{Looked, arms::STAGE};
+use super::{Looked, arms::STAGE, page::set};
 use crate::comparison::Arms;
 
 /// Under what the stages with scores stand, however they are called.
@@ -173,7 +173,7 @@ fn leaves(stage: &str, record: KeyRecord, told: &mut Told) {
                 Value::from(files.iter().map(|file| file.digest.short()).collect::<Vec<_>>().join(" "))
             }
             SourceContent::Value(value) => value,
-            SourceContent::Env(value) => value.map_or(Value::Null, Value::from),
+            SourceContent::Env(value) => Value::from(set(value.as_deref())),
         };
         put(format!("{SOURCE}{}", source.label), value);
     }

@@ -13,13 +13,14 @@ use arrow::{
     array::{AsArray, RecordBatch},
     compute::cast,
     datatypes::DataType,
-    json::ArrayWriter,
 };
 use pipe_cache::{ArtifactKind, ArtifactRef, Digest, StoreError};
 use pipe_engine::pipeline::NodeId;
 use serde_json::{Map, Value};
 
-use super::Looked;
+use pipe_report::Comparison;
+
+use super::{Looked, read};
 
 /// A table whose rows have ids.
 pub(super) struct Keyed {
@@ -39,11 +40,10 @@ impl Keyed {
 
     /// One row; without what is null.
     pub(super) fn row(&self, place: usize) -> Map<String, Value> {
-        let mut writer = ArrayWriter::new(Vec::new());
-        let written = writer.write(&self.rows.slice(place, 1)).and_then(|()| writer.finish());
-        let rows: Vec<Map<String, Value>> =
-            written.ok().and_then(|()| serde_json::from_slice(&writer.into_inner()).ok()).unwrap_or_default();
-        rows.into_iter().next().unwrap_or_default()
+        let rows = read::objects(&self.rows.slice(place, 1));
+        // A type that JSON has no word for is said in the row's place.
+        let problem = |why: String| Map::from_iter([("not shown".to_owned(), Value::from(why))]);
+        rows.map_or_else(problem, |rows| rows.into_iter().next().unwrap_or_default())
     }
 
     /// A column as texts.
@@ -103,6 +103,14 @@ impl<'a, 'b> Lineage<'a, 'b> {
         let Some(entry) = self.looked.entry(node) else { return Ok(Vec::new()) };
         let tables = entry.outputs.iter().map(|(_, artifact)| self.keyed(artifact));
         Ok(tables.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+    }
+
+    /// The items of a node: the first table with ids and any of the metrics.
+    pub(super) fn scored(&self, node: NodeId, comparison: &Comparison) -> Result<Option<Rc<Keyed>>, StoreError> {
+        let has_metric = |table: &Rc<Keyed>| {
+            comparison.metrics.iter().any(|metric| table.rows.column_by_name(&metric.name).is_some())
+        };
+        Ok(self.made(node)?.into_iter().find(has_metric))
     }
 
     /// The tables with ids that a node was given, and who made them.

@@ -11,7 +11,6 @@ use pipe_engine::{
     kind::Highlight,
     pipeline::{NodeId, Pipeline},
 };
-
 use pipe_report::Failure;
 
 use super::Heard;

@@ -16,10 +16,11 @@ mod tests;
 mod trace;
 mod words;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, io, sync::Arc};
 
 use pipe_cache::{Store, StoreError};
 use pipe_engine::{
+    diag::redacted,
     kind::Highlight,
     pipeline::{Node, Pipeline},
 };
@@ -85,6 +86,16 @@ impl<'a> Gathered<'a> {
     pub fn report(&self, made: Made, time: &dyn Fn(u64) -> String) -> Result<Report, StoreError> {
         page::report(&self.looked, &self.results, made, time)
     }
+}
+
+/// The page, without credentials: names, parameters and texts of all kinds may hold an address with a password, and
+/// people pass the page on.
+///
+/// # Errors
+/// It could not be made; a fault of ours.
+pub fn html(report: &Report) -> io::Result<String> {
+    let report: Report = serde_json::from_value(redacted(&serde_json::to_value(report)?))?;
+    pipe_report::html(&report).map_err(io::Error::other)
 }
 
 /// Whether there are arms to show: a stage with scores, or one that compares some.

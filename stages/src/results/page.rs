@@ -200,6 +200,11 @@ fn sharing(looked: &Looked<'_>) -> Sharing {
     }
 }
 
+/// What is told of a variable of the environment: people pass the page on.
+pub(super) fn set(value: Option<&str>) -> &'static str {
+    if value.is_some() { "set" } else { "not set" }
+}
+
 /// Where every computation comes from.
 fn stages(looked: &Looked<'_>, time: &dyn Fn(u64) -> String) -> Result<Vec<Stage>, StoreError> {
     let pipeline = looked.pipeline;
@@ -228,7 +233,7 @@ fn stages(looked: &Looked<'_>, time: &dyn Fn(u64) -> String) -> Result<Vec<Stage
             SourceContent::Content(digest) => digest.short(),
             SourceContent::Files(files) => format!("{} files", files.len()),
             SourceContent::Value(value) => value.to_string(),
-            SourceContent::Env(value) => value.clone().unwrap_or_else(|| "not set".to_owned()),
+            SourceContent::Env(value) => set(value.as_deref()).to_owned(),
         };
         let key = record.as_ref().map(|record| &record.key);
         found.push((

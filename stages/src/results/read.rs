@@ -65,7 +65,7 @@ fn rows<T: DeserializeOwned>(table: &RecordBatch) -> Result<Vec<T>, String> {
 }
 
 /// Rows as JSON; what is null, or no number, is left out.
-fn objects(table: &RecordBatch) -> Result<Vec<Map<String, Value>>, String> {
+pub(super) fn objects(table: &RecordBatch) -> Result<Vec<Map<String, Value>>, String> {
     let mut writer = ArrayWriter::new(Vec::new());
     writer.write(table).and_then(|()| writer.finish()).map_err(|e| e.to_string())?;
     let written = writer.into_inner();

@@ -1,6 +1,9 @@
 //! Items with what the arms answered, and where that may come from.
 
-use std::{collections::BTreeMap, rc::Rc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
 
 use pipe_cache::{Digest, StoreError};
 use pipe_engine::pipeline::NodeId;
@@ -93,7 +96,7 @@ pub(super) fn fill(
         |arm: &StudyArm| arm.nodes.iter().find(|(of, _)| *of == draw).map(|&(_, node)| NodeId::new(node as usize));
     let nodes: Vec<Option<NodeId>> = study.arms.iter().take(ARMS).map(node).collect();
     let table = |node: &Option<NodeId>| match node {
-        Some(node) => items(lineage, *node, &study.comparison),
+        Some(node) => lineage.scored(*node, &study.comparison),
         None => Ok(None),
     };
     let tables = nodes.iter().map(table).collect::<Result<Vec<_>, _>>()?;
@@ -142,14 +145,8 @@ pub(super) fn of_tables(comparison: &mut Comparison, tables: &[Option<Rc<Keyed>>
     comparison.samples = samples;
 }
 
-/// The items of a node: the first table with ids and the first metric.
-fn items(lineage: &Lineage<'_, '_>, node: NodeId, comparison: &Comparison) -> Result<Option<Rc<Keyed>>, StoreError> {
-    let has_metric =
-        |table: &Rc<Keyed>| comparison.metrics.iter().any(|metric| table.rows.column_by_name(&metric.name).is_some());
-    Ok(lineage.made(node)?.into_iter().find(has_metric))
-}
-
-/// Which items are shown: improved and regressed ones in turn, the largest changes first; then others, the worst first.
+/// Which items are shown: a third of them regressed, a third improved, the largest changes first; then the worst
+/// first.
 fn chosen(comparison: &Comparison, tables: &[Option<Rc<Keyed>>]) -> Vec<String> {
     let Some(metric) = comparison.metrics.first() else { return Vec::new() };
     let sign = if metric.lower_is_better { -1.0 } else { 1.0 };
@@ -178,31 +175,16 @@ fn chosen(comparison: &Comparison, tables: &[Option<Rc<Keyed>>]) -> Vec<String> 
         (best, worst, others().chain([before]).sum())
     };
     let told: Vec<(f64, f64, f64)> = ids.iter().map(changes).collect();
-    let order = |by: &dyn Fn(&(f64, f64, f64)) -> f64| {
+    let most = |by: &dyn Fn(&(f64, f64, f64)) -> f64| {
         let mut order: Vec<usize> = (0..ids.len()).collect();
         order.sort_by(|&a, &b| by(&told[b]).total_cmp(&by(&told[a])));
-        order
+        order.into_iter()
     };
-    let (improved, regressed, bad) = (order(&|t| t.0), order(&|t| t.1), order(&|t| -t.2));
-    let mut chosen: Vec<usize> = Vec::new();
-    let third = SHOWN / 3;
-    for (from, changed) in [(&regressed, 1), (&improved, 0), (&bad, 2)] {
-        let is_meant = |&&place: &&usize| match changed {
-            0 => told[place].0 > 0.0,
-            1 => told[place].1 > 0.0,
-            _ => true,
-        };
-        let room = (chosen.len() + third).max(if changed == 2 { SHOWN } else { 0 });
-        for &place in from.iter().filter(is_meant) {
-            if chosen.len() >= room.min(SHOWN) {
-                break;
-            }
-            if !chosen.contains(&place) {
-                chosen.push(place);
-            }
-        }
-    }
-    chosen.into_iter().map(|place| ids[place].clone()).collect()
+    let regressed = most(&|told| told.1).filter(|&place| told[place].1 > 0.0).take(SHOWN / 3);
+    let improved = most(&|told| told.0).filter(|&place| told[place].0 > 0.0).take(SHOWN / 3);
+    let mut seen = BTreeSet::new();
+    let all = regressed.chain(improved).chain(most(&|told| -told.2)).filter(|&place| seen.insert(place));
+    all.take(SHOWN).map(|place| ids[place].clone()).collect()
 }
 
 /// What was asked.

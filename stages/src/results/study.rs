@@ -7,11 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use arrow::array::{AsArray, RecordBatch};
 use pipe_cache::{ArtifactKind, ArtifactRef, StoreError};
-use pipe_engine::{
-    context::GatheredFrom,
-    kind::StageError,
-    pipeline::{NodeId, Variant},
-};
+use pipe_engine::{kind::StageError, pipeline::NodeId};
 use pipe_report::Comparison;
 use serde::{Deserialize, Serialize};
 
@@ -116,7 +112,7 @@ fn asked_for(
     covered: &mut BTreeSet<usize>,
 ) -> Result<Wanted, StoreError> {
     let spec = &looked.pipeline.graph[node];
-    let params: CompareParams = serde_json::from_value((*spec.params_json).clone()).unwrap_or_default();
+    let params = spec.params.downcast_ref::<CompareParams>().expect("a kind parses its own parameters").clone();
     let (mut from, mut signatures) = (Vec::new(), Vec::new());
     let mut inputs: Vec<_> = spec.inputs.iter().collect();
     inputs.sort_by(|a, b| a.port.cmp(&b.port));
@@ -129,7 +125,7 @@ fn asked_for(
             if input.gather {
                 for &variant in &edge.variants {
                     nodes.push((Some(variant), edge.node));
-                    let from = Some(gathered(&looked.pipeline.variants[variant]));
+                    let from = Some(looked.pipeline.variants[variant].gathered());
                     pieces.push((variant, Piece { from, table: table.clone() }));
                 }
             } else {
@@ -140,16 +136,12 @@ fn asked_for(
         pieces.sort_by_key(|(variant, _)| *variant);
         nodes.sort_by_key(|(variant, _)| *variant);
         let pieces: Vec<Piece> = pieces.into_iter().map(|(_, piece)| piece).collect();
-        let has_items = pieces.iter().filter_map(|piece| piece.table.as_ref()).any(|table| {
-            let schema = table.rows.schema();
-            schema.field_with_name("signature").is_err() || schema.field_with_name(&params.item).is_ok()
-        });
         let read = Input { name: input.port.clone(), pieces, leads: false };
-        if has_items || read.pieces.iter().all(|piece| piece.table.is_none()) {
+        if read.has_signatures(&params) {
+            signatures.push(read);
+        } else {
             covered.extend(nodes.iter().map(|&(_, node)| looked.stage_of(node)));
             from.push((From { input: input.port.clone(), nodes }, read));
-        } else {
-            signatures.push(read);
         }
     }
     let name = looked.pipeline.stages[stage].name.clone();
@@ -224,7 +216,7 @@ fn scoring(looked: &Looked<'_>, stage: usize) -> Result<Option<Other>, StoreErro
     let ids = any.and_then(|table| table.rows.column_by_name("id")?.as_string_opt::<i32>());
     let name = &looked.pipeline.stages[stage].name;
     let piece = |&(variant, node): &(usize, NodeId)| Piece {
-        from: Some(gathered(&looked.pipeline.variants[variant])),
+        from: Some(looked.pipeline.variants[variant].gathered()),
         table: tables[&node].clone(),
     };
     Ok(Some(Other {
@@ -256,11 +248,6 @@ fn items(looked: &Looked<'_>, node: NodeId, scores: &[(String, String)]) -> Resu
 
 fn content(looked: &Looked<'_>, artifact: &ArtifactRef) -> Result<Content, StoreError> {
     Ok(Content { rows: looked.table(artifact)?, digest: artifact.digest })
-}
-
-fn gathered(variant: &Variant) -> GatheredFrom {
-    let factors = variant.factors.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-    GatheredFrom { variant: variant.name.clone(), arm: variant.arm.clone(), factors }
 }
 
 fn study(looked: &Looked<'_>, wanted: Wanted) -> Result<Study, StoreError> {

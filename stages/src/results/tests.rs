@@ -82,7 +82,7 @@ fn a_study_is_what_its_stage_has_found() {
             report.answer
         );
         assert_eq!(report.stages.len(), 11);
-        let html = pipe_report::html(&report).unwrap();
+        let html = html(&report).unwrap();
         assert!(html.contains("Is more better?"));
     });
 }
@@ -140,7 +140,7 @@ fn an_arm_that_failed_is_named_and_the_others_are_compared() {
             ("scores", "failed", &["n=2".to_owned()][..])
         );
         assert!(failed.message.contains("2-a.jsonl"), "{}", failed.message);
-        let page = pipe_report::html(&gathered.report(Made::default(), &|ms| ms.to_string()).unwrap()).unwrap();
+        let page = html(&gathered.report(Made::default(), &|ms| ms.to_string()).unwrap()).unwrap();
         assert!(page.contains("2-a.jsonl"));
     });
     // The stage's own result says which arm is missing; with that arm it is another one.
@@ -167,7 +167,7 @@ fn little_and_broken_data_are_told_and_nothing_panics() {
         let lab = lab(levels, draws, items, score);
         gathered(&lab, &study(levels, draws), |gathered| {
             let report = gathered.report(Made::default(), &|ms| ms.to_string()).unwrap();
-            assert!(!pipe_report::html(&report).unwrap().is_empty());
+            assert!(!html(&report).unwrap().is_empty());
             gathered.results.studies.clone()
         })
     };
@@ -256,5 +256,37 @@ stages:
         let means: Vec<Option<f64>> = study.arms.iter().map(|arm| arm.scores[0].mean).collect();
         assert_eq!(means, [Some(1.5), Some(2.5)]);
         assert!(study.not_compared.as_ref().is_some_and(|why| why.contains("no `id`")), "{study:?}");
+    });
+}
+
+/// What opens doors, wherever it is from: texts of rows, parameters, variables of the environment, levels.
+#[test]
+fn no_credentials_stand_on_the_page() {
+    let mut lab = Lab::with(crate::registry());
+    lab.env("DOOR", "open-sesame");
+    let row = |i: usize| json!({ "id": format!("i{i}"), "instruction": "see https://me:hunter2@host/a", "text": "x" });
+    lab.jsonl("items.jsonl", (0..4).map(row));
+    let yaml = "pipeline: p
+vars: { from: 'https://me:hunter3@host/1' }
+ablate: { from: ['https://me:hunter4@host/2'] }
+stages:
+  items: { kind: table, params: { path: items.jsonl } }
+  scored:
+    kind: command
+    inputs: { rows: items }
+    params:
+      rows: each
+      shell: \"sed 's/.*/{\\\"long\\\":1.5}/' # ${from}\"
+      env: [DOOR]
+      outputs: { scored: { format: jsonl, columns: { long: float } } }
+      scores: [long]
+";
+    gathered(&lab, yaml, |gathered| {
+        assert_eq!(gathered.results.failures, []);
+        let page = html(&gathered.report(Made::default(), &|ms| ms.to_string()).unwrap()).unwrap();
+        for secret in ["hunter2", "hunter3", "hunter4", "open-sesame"] {
+            assert!(!page.contains(secret), "{secret}");
+        }
+        assert!(page.contains("***@host"), "the rest of an address stays");
     });
 }

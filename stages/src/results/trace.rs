@@ -84,18 +84,35 @@ impl Gathered<'_> {
         let lineage = Lineage::new(&self.looked);
         let mut trace = Trace { id: id.to_owned(), ..Trace::default() };
         let mut resembling = Resembling::default();
-        for study in &self.results.studies {
-            answers(&lineage, study, id, arm, &mut resembling, &mut trace.answers)?;
+        for (study, of, draw, node) in &self.examined(arm) {
+            answer(&lineage, study, of, (draw, *node), id, &mut resembling, &mut trace.answers)?;
         }
         if trace.answers.is_empty() {
             trace.rows = rows(&lineage, id)?;
         }
         if trace.answers.is_empty() && !trace.rows.is_empty() {
-            for study in &self.results.studies {
-                influence(&lineage, study, id, arm, &mut trace.influence)?;
+            let mut known = HashMap::new();
+            for (_, of, draw, node) in &self.examined(arm) {
+                influence(&lineage, of, (draw, *node), id, &mut known, &mut trace.influence)?;
             }
         }
         Ok(trace)
+    }
+
+    /// Arms and draws with their nodes, each once: several studies may hold the same against each other.
+    fn examined(&self, arm: Option<&str>) -> Vec<(&Study, &str, &str, NodeId)> {
+        let mut seen = BTreeSet::new();
+        let mut all = Vec::new();
+        for study in &self.results.studies {
+            let named =
+                study.comparison.arms.iter().zip(&study.arms).filter(|(of, _)| arm.is_none_or(|a| a == of.name));
+            for (of, told) in named {
+                for (draw, node) in told.nodes.iter().filter(|(_, node)| seen.insert(*node)) {
+                    all.push((study, &*of.name, &**draw, NodeId::new(*node as usize)));
+                }
+            }
+        }
+        all
     }
 
     /// Ids that are like a word, for who has mistyped one: those of items and of what models were trained on.
@@ -114,41 +131,31 @@ impl Gathered<'_> {
     }
 }
 
-/// The answers to an item in every arm and draw.
-fn answers(
+/// The answer to an item of one arm in one draw.
+fn answer(
     lineage: &Lineage<'_, '_>,
     study: &Study,
+    arm: &str,
+    (draw, node): (&str, NodeId),
     id: &str,
-    arm: Option<&str>,
     resembling: &mut Resembling,
     found: &mut Vec<TracedAnswer>,
 ) -> Result<(), StoreError> {
-    let metrics: Vec<String> = study.comparison.metrics.iter().map(|metric| metric.name.clone()).collect();
-    for (of, told) in study.comparison.arms.iter().zip(&study.arms).filter(|(of, _)| arm.is_none_or(|a| a == of.name)) {
-        for (draw, node) in &told.nodes {
-            let node = NodeId::new(*node as usize);
-            let has_metric = |table: &Keyed| metrics.iter().any(|name| table.rows.column_by_name(name).is_some());
-            let tables = lineage.made(node)?;
-            let Some(table) = tables.iter().find(|table| has_metric(table) && table.places.contains_key(id)) else {
-                continue;
-            };
-            let columns = table.row(table.places[id]);
-            let question = columns.get("instruction").and_then(Value::as_str).unwrap_or_default();
-            let like = resembling.rows(lineage, node, question, RESEMBLING)?;
-            let is_trained = like.is_some();
-            let like = like.unwrap_or_default().into_iter();
-            found.push(TracedAnswer {
-                arm: of.name.clone(),
-                draw: draw.clone(),
-                metrics: metrics.clone(),
-                resembling: like
-                    .map(|(row, score)| Ok((score, traced(lineage, &row)?)))
-                    .collect::<Result<_, StoreError>>()?,
-                is_trained,
-                columns,
-            });
-        }
-    }
+    let Some(table) = lineage.scored(node, &study.comparison)? else { return Ok(()) };
+    let Some(&place) = table.places.get(id) else { return Ok(()) };
+    let columns = table.row(place);
+    let question = columns.get("instruction").and_then(Value::as_str).unwrap_or_default();
+    let like = resembling.rows(lineage, node, question, RESEMBLING)?;
+    let is_trained = like.is_some();
+    let like = like.unwrap_or_default().into_iter().map(|(row, score)| Ok((score, traced(lineage, &row)?)));
+    found.push(TracedAnswer {
+        arm: arm.to_owned(),
+        draw: draw.to_owned(),
+        metrics: study.comparison.metrics.iter().map(|metric| metric.name.clone()).collect(),
+        resembling: like.collect::<Result<_, StoreError>>()?,
+        is_trained,
+        columns,
+    });
     Ok(())
 }
 
@@ -194,46 +201,41 @@ fn traced(lineage: &Lineage<'_, '_>, found: &Found) -> Result<TracedRow, StoreEr
     })
 }
 
-/// What an id influenced in every arm and draw.
+/// What an id influenced in one arm and draw. `known` are the rows made from it, by table.
 fn influence(
     lineage: &Lineage<'_, '_>,
-    study: &Study,
+    arm: &str,
+    (draw, node): (&str, NodeId),
     id: &str,
-    arm: Option<&str>,
+    known: &mut HashMap<Digest, BTreeSet<String>>,
     found: &mut Vec<Influence>,
 ) -> Result<(), StoreError> {
     let pipeline = lineage.looked.pipeline;
-    let mut known: HashMap<Digest, BTreeSet<String>> = HashMap::new();
-    for (of, told) in study.comparison.arms.iter().zip(&study.arms).filter(|(of, _)| arm.is_none_or(|a| a == of.name)) {
-        for (draw, node) in &told.nodes {
-            let node = NodeId::new(*node as usize);
-            let Some((_, examples)) = lineage.trained_on(node)? else { continue };
-            let upstream = pipeline.upstream([node]);
-            let (mut all, mut by_stage) = (BTreeSet::new(), Vec::new());
-            for of in (0..upstream.len()).filter(|&of| upstream[of] && of != node.index()).map(NodeId::new) {
-                // Who only carries a column along was not given what it names.
-                if !lineage.given(of)?.iter().any(|(_, table)| table.places.contains_key(id)) {
-                    continue;
-                }
-                let mut of_stage = BTreeSet::new();
-                for table in lineage.made(of)? {
-                    of_stage.extend(known.entry(table.digest).or_insert_with(|| made_from(&table, id)).iter().cloned());
-                }
-                if !of_stage.is_empty() {
-                    by_stage.push((pipeline.stages[lineage.looked.stage_of(of)].name.clone(), of_stage.len()));
-                    all.extend(of_stage);
-                }
-            }
-            all.insert(id.to_owned());
-            found.push(Influence {
-                arm: of.name.clone(),
-                draw: draw.clone(),
-                rows: by_stage,
-                trained_on: all.iter().filter(|row| examples.places.contains_key(*row)).count(),
-                training_rows: examples.places.len(),
-            });
+    let Some((_, examples)) = lineage.trained_on(node)? else { return Ok(()) };
+    let upstream = pipeline.upstream([node]);
+    let (mut all, mut by_stage) = (BTreeSet::new(), Vec::new());
+    for of in (0..upstream.len()).filter(|&of| upstream[of] && of != node.index()).map(NodeId::new) {
+        // Who only carries a column along was not given what it names.
+        if !lineage.given(of)?.iter().any(|(_, table)| table.places.contains_key(id)) {
+            continue;
+        }
+        let mut of_stage = BTreeSet::new();
+        for table in lineage.made(of)? {
+            of_stage.extend(known.entry(table.digest).or_insert_with(|| made_from(&table, id)).iter().cloned());
+        }
+        if !of_stage.is_empty() {
+            by_stage.push((pipeline.stages[lineage.looked.stage_of(of)].name.clone(), of_stage.len()));
+            all.extend(of_stage);
         }
     }
+    all.insert(id.to_owned());
+    found.push(Influence {
+        arm: arm.to_owned(),
+        draw: draw.to_owned(),
+        rows: by_stage,
+        trained_on: all.iter().filter(|row| examples.places.contains_key(*row)).count(),
+        training_rows: examples.places.len(),
+    });
     Ok(())
 }
 
