@@ -80,7 +80,7 @@ fn nothing(results: &Results, gate: &Gate) -> CliError {
         tasks.dedup();
         return CliError::NotFound {
             message: format!("`{}` finds no arm beside the baseline that has such a score", gate.text),
-            help: one_of(&gate.task, "the tasks are", tasks.into_iter()),
+            help: one_of(&gate.task, "the tasks are", tasks),
         };
     }
     CliError::NotFound {

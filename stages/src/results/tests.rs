@@ -259,7 +259,7 @@ stages:
     });
 }
 
-/// What opens doors, wherever it is from: texts of rows, parameters, variables of the environment, levels.
+/// What opens doors, in texts of rows and in variables of the environment; parameters with such are refused before.
 #[test]
 fn no_credentials_stand_on_the_page() {
     let mut lab = Lab::with(crate::registry());
@@ -267,8 +267,6 @@ fn no_credentials_stand_on_the_page() {
     let row = |i: usize| json!({ "id": format!("i{i}"), "instruction": "see https://me:hunter2@host/a", "text": "x" });
     lab.jsonl("items.jsonl", (0..4).map(row));
     let yaml = "pipeline: p
-vars: { from: 'https://me:hunter3@host/1' }
-ablate: { from: ['https://me:hunter4@host/2'] }
 stages:
   items: { kind: table, params: { path: items.jsonl } }
   scored:
@@ -276,15 +274,22 @@ stages:
     inputs: { rows: items }
     params:
       rows: each
-      shell: \"sed 's/.*/{\\\"long\\\":1.5}/' # ${from}\"
+      shell: sed 's/.*/{\"long\":1.5}/'
       env: [DOOR]
       outputs: { scored: { format: jsonl, columns: { long: float } } }
       scores: [long]
 ";
     gathered(&lab, yaml, |gathered| {
         assert_eq!(gathered.results.failures, []);
-        let page = html(&gathered.report(Made::default(), &|ms| ms.to_string()).unwrap()).unwrap();
-        for secret in ["hunter2", "hunter3", "hunter4", "open-sesame"] {
+        let report = gathered.report(Made::default(), &|ms| ms.to_string()).unwrap();
+        let sources = report.stages.iter().flat_map(|stage| &stage.sources);
+        assert!(
+            sources.into_iter().any(|(label, said)| label.contains("DOOR") && said == "set"),
+            "{:?}",
+            report.stages
+        );
+        let page = html(&report).unwrap();
+        for secret in ["hunter2", "open-sesame"] {
             assert!(!page.contains(secret), "{secret}");
         }
         assert!(page.contains("***@host"), "the rest of an address stays");
