@@ -98,6 +98,8 @@ pub struct Comparison {
     pub samples: Vec<Sample>,
     /// The draw that the samples are from.
     pub samples_draw: Option<String>,
+    /// Whether the key records of all stages below were looked at: without them nothing is said of what differs.
+    pub records_read: bool,
     /// Parameters that differ between arms, from the key records of all stages below.
     pub differing: Vec<Differing>,
     /// What follows from the arms and is no parameter: `rows kept`, `tokens trained`, `seconds`; a row per arm, one

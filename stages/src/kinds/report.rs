@@ -72,5 +72,5 @@ impl StageKind for Report {
 pub(crate) const GOLDEN: crate::golden::Golden = crate::golden::Golden {
     stage: "inputs: { a: evaluate, b: evaluate.predictions }",
     version: 1,
-    outputs: &[("page", "5808bea755bd6190a94220e748cdc333f88f1c667d38d1043a0e2599189a4985")],
+    outputs: &[("page", "5d5960847ecfd8c0f8179a6ddd673d613c05fb848d00c9a8512e643c2e31eee8")],
 };

@@ -71,6 +71,7 @@ pub(super) fn described(
         }
     }
     comparison.differing = differing::parameters(looked, arms, &nodes)?;
+    comparison.records_read = true;
     Ok(Study { comparison, arms: told, not_compared: None, tasks_left_out: false })
 }
 

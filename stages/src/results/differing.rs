@@ -154,11 +154,17 @@ fn told(looked: &Looked<'_>, node: NodeId) -> Result<Told, StoreError> {
     for stage in 0..pipeline.stages.len() {
         let Some(of) = pipeline.node(variant as usize, stage).filter(|of| upstream[of.index()]) else { continue };
         let Some(entry) = looked.entry(of) else { continue };
-        let Some(manifest) = looked.store.manifest(&entry.key)? else { continue };
-        let Ok(record) = serde_json::from_value::<ResultRecord>(manifest.provenance.record) else { continue };
         // Scoring stages of different names are one row.
         let name = if stage == scoring as usize { SCORES.to_owned() } else { pipeline.stages[stage].name.clone() };
-        leaves(&name, record.key, &mut told);
+        let manifest = looked.store.manifest(&entry.key)?;
+        let record = manifest.and_then(|of| serde_json::from_value::<ResultRecord>(of.provenance.record).ok());
+        match record {
+            Some(record) => leaves(&name, record.key, &mut told),
+            // Of what has none it is not known that it is the same.
+            None => {
+                told.insert((name, "record".to_owned()), Value::from(format!("none under {}", entry.key.short())));
+            }
+        }
     }
     Ok(told)
 }

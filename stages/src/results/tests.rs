@@ -259,6 +259,19 @@ stages:
     });
 }
 
+#[test]
+fn a_page_says_nothing_of_records_that_it_was_not_shown() {
+    let lab = lab(&[1, 2], &["a"], 6, rising);
+    let yaml = study(&[1, 2], &["a"]) + "  page: { kind: report, inputs: { predictions: 'scores[*]' } }\n";
+    let claim = "So say the key records";
+    gathered(&lab, &yaml, |gathered| {
+        let report = gathered.report(Made::default(), &|ms| ms.to_string()).unwrap();
+        assert!(html(&report).unwrap().contains(claim));
+    });
+    let page = std::fs::read_to_string(lab.object("page").join("report.html")).unwrap();
+    assert!(page.contains("n=2") && !page.contains(claim));
+}
+
 /// What opens doors, in texts of rows and in variables of the environment; parameters with such are refused before.
 #[test]
 fn no_credentials_stand_on_the_page() {

@@ -9,7 +9,7 @@ use crate::text::{count, short};
 use crate::{Comparison, Differing, Error, caps};
 
 pub(super) fn write(page: &mut Page, about: &Comparison, place: usize, most: usize) -> Result<(), Error> {
-    if about.arms.len() > 1 {
+    if about.arms.len() > 1 && about.records_read {
         page.part(&format!("differing-{place}"), "What differs besides");
         parameters(page, about, place, most)?;
     }

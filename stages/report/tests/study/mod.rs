@@ -91,6 +91,7 @@ pub(crate) fn study(size: Size) -> Report {
     scores.fill(&mut comparison);
     answers::fill(&mut comparison, &scores, &rows, &mut dice);
     if size.arms > 1 {
+        comparison.records_read = true;
         comparison.differing = vec![Differing {
             stage: "instructions".to_owned(),
             parameter: "count".to_owned(),
