@@ -260,6 +260,22 @@ stages:
 }
 
 #[test]
+fn what_several_studies_examine_is_traced_once() {
+    let lab = lab(&[1, 2], &["a", "b"], 6, rising);
+    let yaml = study(&[1, 2], &["a", "b"]) + "  from_2: { like: effects, params: { baseline: n=2 } }\n";
+    gathered(&lab, &yaml, |gathered| {
+        assert_eq!(gathered.results.studies.len(), 2);
+        let arms = |arm: Option<&str>| -> Vec<(String, String)> {
+            let answers = gathered.trace("i0", arm).unwrap().answers;
+            answers.into_iter().map(|answer| (answer.arm, answer.draw)).collect()
+        };
+        assert_eq!(arms(None).len(), 4, "{:?}", arms(None));
+        assert_eq!(arms(Some("n=2")), [("n=2".into(), "draw=a".into()), ("n=2".into(), "draw=b".into())]);
+        assert!(gathered.trace("nobody", None).unwrap().answers.is_empty());
+    });
+}
+
+#[test]
 fn a_page_says_nothing_of_records_that_it_was_not_shown() {
     let lab = lab(&[1, 2], &["a"], 6, rising);
     let yaml = study(&[1, 2], &["a"]) + "  page: { kind: report, inputs: { predictions: 'scores[*]' } }\n";
