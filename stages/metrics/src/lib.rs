@@ -20,3 +20,4 @@ pub use metric::Metric;
 pub use normalize::Normalizer;
 pub use overlap::{Overlap, contained, repeated, repeated_within};
 pub use rouge::RougeL;
+pub use words::content_words;

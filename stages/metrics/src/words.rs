@@ -45,7 +45,7 @@ pub(crate) fn unicode_words(text: &str) -> Vec<String> {
 }
 
 /// The words of a text that carry content: those that are no stop words, or all where there are no others.
-pub(crate) fn content_words(text: &str) -> Vec<String> {
+pub fn content_words(text: &str) -> Vec<String> {
     let words = unicode_words(text);
     let content: Vec<String> = words.iter().filter(|word| !is_stop_word(word)).cloned().collect();
     if content.is_empty() { words } else { content }

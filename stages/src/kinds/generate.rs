@@ -1,5 +1,6 @@
 //! `generate`: new instructions out of seed instructions.
 
+mod documents;
 mod filter;
 mod fold;
 mod outcome;
@@ -14,8 +15,8 @@ use arrow::{
 use pipe_engine::{
     context::{AttemptSink, StageContext},
     kind::{
-        Highlight, Increment, InputPort, OutputPort, ParamProblem, PortType, Ports, Preview, Role, Source, SourceHost,
-        StageError, StageKind,
+        Column, Highlight, Increment, InputPort, OutputPort, ParamProblem, PortType, Ports, Preview, Role, Source,
+        SourceHost, StageError, StageKind,
     },
 };
 use pipe_lm::generate::{Backend, Completion, Request, SamplingParams};
@@ -23,21 +24,21 @@ use pipe_random::RowRandom;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use self::fold::Fold;
+use self::{documents::Documents, fold::Fold};
 use crate::{
     model::{
         self, Asked, ModelRef, Quantization, completions, generator_options, model_port, resolve,
         sampling::{Sampling, SamplingDefaults},
     },
     prompts::{
-        ChatDate, Demonstration, FAILED_AT_MOST, PromptContext, PromptTemplate, Purpose, TemplateRef,
+        ChatDate, Demonstration, FAILED_AT_MOST, Passage, PromptContext, PromptTemplate, Purpose, TemplateRef,
         template_variables,
     },
     rows::{
-        columns::TextColumn,
+        columns::{Shown, TextColumn},
         completed::{self, Finished},
         ports,
-        seeds::{Seed, seeds},
+        seeds::{Seed, seeds_with},
     },
 };
 
@@ -50,6 +51,12 @@ pub use self::filter::InstructionFilters;
 /// instruction and, where seeds have one, its input. Attempts run through the filters in order until `count` rows are
 /// kept. Attempt i depends on the parameters, the seeds and i alone, and what is kept of it on earlier attempts: the
 /// first 1,000 of 20,000 rows are those of `count: 1000`, and a larger `count` adds only what is missing.
+///
+/// With `documents` an attempt shows a document beside the seeds, and asks for an instruction about it: what is asked
+/// is then what the corpus can answer. The row carries the document (`passages`), so that `respond` can go on from it
+/// without a `retrieve` in between. Seeds that have passages of their own (`retrieve` for them) are shown with these:
+/// small models need to see how an instruction comes from a passage. Every document is shown once before any is shown
+/// twice, in a fixed random order.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GenerateParams {
@@ -67,6 +74,10 @@ pub struct GenerateParams {
     #[serde(default = "three")]
     #[schemars(range(min = 1))]
     pub num_demonstrations: usize,
+    /// Words shown of the document of an attempt, and of a seed's passage, from the beginning; all when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub max_passage_words: Option<usize>,
     /// The prompt: plain, alpaca, chat, or a file. Its text is part of the key.
     #[serde(default)]
     #[schemars(extend("x-operational" = true, "x-variables" = template_variables(Purpose::Generate)))]
@@ -131,7 +142,12 @@ impl StageKind for Generate {
                     .role(Role::Seeds)
                     .about("The instructions that are shown as examples.")
                     .needs([ports::instruction()])
-                    .takes([ports::id(), ports::input(), ports::output(), ports::task()]),
+                    .takes([ports::id(), ports::input(), ports::output(), ports::task(), ports::passages()]),
+                InputPort::new("documents", PortType::Table, false)
+                    .role(Role::Documents)
+                    .about("What instructions are to be about: each attempt shows one.")
+                    .needs([Column::text("text", "The document.")])
+                    .takes([ports::id(), Column::text("title", "Put in front of the text.")]),
                 model_port(params.model.as_ref()),
                 // What is excluded is whatever one likes, seeds among it: no exam by that.
                 InputPort::new("exclude", PortType::Table, false)
@@ -141,15 +157,16 @@ impl StageKind for Generate {
             ],
             open_inputs: false,
             outputs: vec![
-                OutputPort::table("instructions").about("The kept instructions, in the order of the attempts.").gives(
-                    [
+                OutputPort::table("instructions")
+                    .about("The kept instructions, in the order of the attempts.")
+                    .gives([
                         ports::id(),
                         ports::instruction(),
                         ports::input(),
                         ports::demonstrations(),
                         ports::finish_reason(),
-                    ],
-                ),
+                    ])
+                    .may_give([ports::passages()]),
                 ports::yields(),
             ],
         }
@@ -177,19 +194,29 @@ impl StageKind for Generate {
     }
 
     fn preview(&self, params: &GenerateParams, host: &dyn SourceHost) -> Result<Preview, StageError> {
+        if host.connected("documents") {
+            params.template.load_with_documents(host.base_dir())?;
+        }
         let template = Some((&params.template, Purpose::Generate));
         let asked = Asked { quantization: params.quantization, chat_date: params.chat_date, template };
         model::preview(params.model.as_ref(), &asked, host)
     }
 
     fn run(&self, params: &GenerateParams, cx: &mut StageContext) -> Result<(), StageError> {
-        let seeds = seeds(cx, "seeds", false)?;
+        let documents = Documents::read(params, cx)?;
+        let shown = documents.as_ref().map(|_| Shown { passages: Some(1), words: params.max_passage_words });
+        let seeds = seeds_with(cx, "seeds", false, shown)?;
         let excluded = match cx.optional_table("exclude")? {
             Some(table) => excluded(&table.read()?)?,
             None => Vec::new(),
         };
-        let template = params.template.load(Purpose::Generate, cx.base_dir())?.with_cancel(cx.cancel_token());
-        let writer = Writer { params, cx, template, with_inputs: seeds.iter().any(|s| !s.input.is_empty()), seeds };
+        let template = match documents {
+            Some(_) => params.template.load_with_documents(cx.base_dir())?,
+            None => params.template.load(Purpose::Generate, cx.base_dir())?,
+        };
+        let template = template.with_cancel(cx.cancel_token());
+        let with_inputs = seeds.iter().any(|seed| !seed.input.is_empty());
+        let writer = Writer { params, cx, template, with_inputs, seeds, documents };
         let mut fold = Fold::new(&writer, &excluded);
         cx.progress(0, Some(params.count), "rows");
         let (wanted, mut prepared) = (fold.wanted(0), None);
@@ -206,6 +233,7 @@ impl StageKind for Generate {
             },
         )?;
         let Fold { kept, counts, unanswered, prompt_tokens, generated_tokens, .. } = fold;
+        counts.warn_of_many(cx, "attempts");
         unanswered.report(cx, params.sampling.max_refused, "they were dropped")?;
         let kept = kept.finish()?;
         cx.write_batches("instructions", kept.schema_ref(), [&kept])?;
@@ -240,6 +268,7 @@ struct Writer<'a> {
     template: PromptTemplate,
     seeds: Vec<Seed>,
     with_inputs: bool,
+    documents: Option<Documents>,
 }
 
 impl Writer<'_> {
@@ -250,11 +279,20 @@ impl Writer<'_> {
         chosen.into_iter().map(|i| &self.seeds[i]).collect()
     }
 
-    fn context<'a>(&'a self, seeds: &[&'a Seed]) -> PromptContext<'a> {
-        let shown = |s: &&'a Seed| Demonstration { instruction: &s.instruction, input: &s.input, output: None };
+    /// The document that an attempt shows: one, or none.
+    fn passages(&self, attempt: u64) -> &[Passage] {
+        self.documents.as_ref().map_or(&[], |documents| documents.of(attempt))
+    }
+
+    fn context(&self, attempt: u64) -> PromptContext<'_> {
+        fn shown(seed: &Seed) -> Demonstration<'_> {
+            let Seed { instruction, input, passages, .. } = seed;
+            Demonstration { instruction, input, output: None, passages }
+        }
         PromptContext {
             domain: &self.params.domain,
-            demonstrations: seeds.iter().map(shown).collect(),
+            demonstrations: self.demonstrations(attempt).into_iter().map(shown).collect(),
+            passages: self.passages(attempt),
             with_inputs: self.with_inputs,
             ..PromptContext::default()
         }
@@ -268,7 +306,7 @@ impl Writer<'_> {
 
     /// What is asked for an attempt; `None` where the template fails on its seeds, which is then its outcome.
     fn request(&self, attempt: u64, sink: &AttemptSink<'_>) -> Result<Option<Request>, StageError> {
-        match completions::rendered(self.template.render(&self.context(&self.demonstrations(attempt))))? {
+        match completions::rendered(self.template.render(&self.context(attempt)))? {
             Ok(prompt) => Ok(Some(Request { id: attempt.to_string(), prompt })),
             Err(finished) => {
                 sink.emit(&[attempt], &attempts(&[finished])?)?;
@@ -283,9 +321,8 @@ impl Writer<'_> {
         let stop = if let Some(stop) = &params.sampling.stop {
             stop.clone()
         } else {
-            let shown: Vec<Vec<&Seed>> =
-                (0..FAILED_AT_MOST as u64).map(|attempt| self.demonstrations(attempt)).collect();
-            let first = self.template.first_stop(&shown, |seeds| self.context(seeds))?;
+            let attempts: Vec<u64> = (0..FAILED_AT_MOST as u64).collect();
+            let first = self.template.first_stop(&attempts, |&attempt| self.context(attempt))?;
             first.map(|(_, stop)| stop).unwrap_or_default()
         };
         let sampling = params.sampling.params(stop, *self.cx.recipe().as_bytes());

@@ -1,6 +1,7 @@
 //! `respond`: answers to instructions.
 
 mod demonstrations;
+mod filters;
 mod rows;
 
 use std::path::Path;
@@ -16,6 +17,7 @@ use pipe_lm::generate::SamplingParams;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::filters::ResponseFilters;
 use self::{
     demonstrations::Chooser,
     rows::{Answer, Query, answers, queries, schema},
@@ -101,32 +103,6 @@ pub enum DemonstrationChoice {
     Generating,
 }
 
-/// What is dropped; rows without an answer always are: those without an instruction, those on which the template fails
-/// or the model computes what is not a number, and those that are refused or do not fit into the model's context.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct ResponseFilters {
-    /// Drop answers cut off by `max_new_tokens` or the model's context.
-    pub truncated: bool,
-    /// Drop answers without a word.
-    pub empty: bool,
-    /// Drop answers that repeat the input or the instruction, up to case, white space and final `.?!:;,`.
-    pub echo: bool,
-    /// Drop answers of fewer words.
-    pub min_words: usize,
-    /// Drop answers of more words; no limit when left out.
-    pub max_words: Option<usize>,
-    /// Drop rows whose instruction, input and answer are those of an earlier kept row, up to case, white space and
-    /// final `.?!:;,`.
-    pub duplicates: bool,
-}
-
-impl Default for ResponseFilters {
-    fn default() -> Self {
-        Self { truncated: true, empty: true, echo: true, min_words: 0, max_words: None, duplicates: false }
-    }
-}
-
 /// The kind.
 #[derive(Debug, Clone)]
 pub struct Respond;
@@ -196,13 +172,7 @@ impl StageKind for Respond {
     fn check(&self, params: &RespondParams) -> Vec<ParamProblem> {
         let mut problems = Vec::new();
         problems.extend(params.sampling.problems());
-        if params.filters.max_words.is_some_and(|max| max < params.filters.min_words) {
-            problems.push(ParamProblem {
-                pointer: "/filters/min_words".into(),
-                message: "no answer can be that long and that short".into(),
-                help: Some("it must not exceed `max_words`".into()),
-            });
-        }
+        problems.extend(params.filters.problems("/filters"));
         problems
     }
 
@@ -242,9 +212,13 @@ impl StageKind for Respond {
         let writer = Writer { params, cx, template, chooser };
         let sampling = writer.sampling(&all)?;
         let mapped = cx.map_rows(&table, &schema(), |pending, sink| writer.write(pending, &sampling, sink))?;
-        let done = rows::filter(&mapped.batches, &params.filters, &params.sampling.reasoning)?;
+        let done = rows::filter(&mapped.batches, &all, &params.filters, &params.sampling.reasoning)?;
         done.unanswered.report(cx, params.sampling.max_refused, "they were dropped")?;
         cx.write_batches("responses", done.kept.schema_ref(), [&done.kept])?;
+        if done.trimmed > 0 {
+            cx.counter("answers_trimmed", done.trimmed);
+        }
+        done.counts.warn_of_many(cx, "answers");
         let yields = done.counts.table()?;
         cx.write_batches("yield", yields.schema_ref(), [&yields])?;
         cx.counter("prompt_tokens", done.prompt_tokens);
@@ -265,7 +239,12 @@ impl Writer<'_> {
     fn context<'a>(&'a self, query: &'a Query, demonstrations: &[usize]) -> PromptContext<'a> {
         let seed = |&i: &usize| {
             let seed = &self.chooser.seeds()[i];
-            Demonstration { instruction: &seed.instruction, input: &seed.input, output: Some(&seed.output) }
+            Demonstration {
+                instruction: &seed.instruction,
+                input: &seed.input,
+                output: Some(&seed.output),
+                passages: &[],
+            }
         };
         PromptContext {
             domain: &self.params.domain,

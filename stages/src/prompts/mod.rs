@@ -87,6 +87,15 @@ const BUILT_IN: [(&str, &str, &str); 3] = [
     ("chat", include_str!("chat/generate.jinja"), include_str!("chat/respond.jinja")),
 ];
 
+/// What the same sets have for generation that shows documents. Which of the two texts is meant is known from the
+/// inputs alone, which keys are made of, too; so these are not part of a stage's sources, and a test holds them to
+/// `generate`'s versions.
+const WITH_DOCUMENTS: [(&str, &str); 3] = [
+    ("plain", include_str!("plain/documents.jinja")),
+    ("alpaca", include_str!("alpaca/documents.jinja")),
+    ("chat", include_str!("chat/documents.jinja")),
+];
+
 impl TemplateRef {
     fn built_in(&self, purpose: Purpose) -> Option<&'static str> {
         let (_, generate, respond) = BUILT_IN.iter().find(|(name, ..)| *name == self.0)?;
@@ -122,6 +131,24 @@ impl TemplateRef {
             Err(StageError::User { message, help }) => vec![problem(message, help)],
             Err(error) => vec![problem(error.to_string(), None)],
         }
+    }
+
+    /// Reads and compiles the template for generation that shows documents.
+    ///
+    /// # Errors
+    /// As [`TemplateRef::load`]; the file shows no `passages`.
+    pub(crate) fn load_with_documents(&self, base_dir: &Path) -> Result<PromptTemplate, StageError> {
+        if let Some((name, text)) = WITH_DOCUMENTS.iter().find(|(name, _)| *name == self.0) {
+            return PromptTemplate::new(name, text);
+        }
+        let template = self.load(Purpose::Generate, base_dir)?;
+        if template.uses("passages") {
+            return Ok(template);
+        }
+        Err(StageError::user_help(
+            format!("`documents` are connected, and the template `{}` does not show them", self.0),
+            "show the document that an attempt is about: {% for p in passages %}Passage: {{ p.text }}{% endfor %}",
+        ))
     }
 
     /// Reads and compiles the template.

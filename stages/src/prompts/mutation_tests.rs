@@ -66,7 +66,7 @@ fn damage(random: &mut Random, seeds: &[&str]) -> String {
 #[test]
 fn damaged_templates_are_refused_or_rendered() {
     let seeds: Vec<&str> = BUILT_IN.iter().flat_map(|(_, generate, respond)| [*generate, *respond]).collect();
-    let demonstrations = || vec![Demonstration { instruction: "a", input: "", output: Some("b") }; 3];
+    let demonstrations = || vec![Demonstration { instruction: "a", input: "", output: Some("b"), passages: &[] }; 3];
     let passages = [Passage { id: "1".to_owned(), text: "x \u{f8f0} y".to_owned(), score: 0.5 }];
     let context = PromptContext {
         demonstrations: demonstrations(),

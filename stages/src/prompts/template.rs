@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::{ChatDate, Purpose, tested::untested};
 
 /// An instruction that the prompt shows, with its answer where there is one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Demonstration<'a> {
     /// The instruction.
     pub instruction: &'a str,
@@ -26,6 +26,8 @@ pub struct Demonstration<'a> {
     /// The answer; `None` where answers are not shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<&'a str>,
+    /// What it is about, where documents are shown; else empty.
+    pub passages: &'a [Passage],
 }
 
 /// A retrieved passage.
@@ -160,6 +162,12 @@ impl PromptTemplate {
     pub fn with_cancel(mut self, token: &CancelToken) -> Self {
         self.cancel = token.clone();
         self
+    }
+
+    /// Whether the template uses a variable of that name.
+    pub(crate) fn uses(&self, name: &str) -> bool {
+        let template = self.environment.get_template(NAME);
+        template.is_ok_and(|template| template.undeclared_variables(false).contains(name))
     }
 
     /// The names that the template uses and that a template of this purpose does not see, or sees at times only, unless

@@ -3,7 +3,7 @@ use pipe_lm::{chat::ChatTemplate, tokenizer::SpecialTokens};
 use super::*;
 
 fn demonstration<'a>(instruction: &'a str, input: &'a str, output: Option<&'a str>) -> Demonstration<'a> {
-    Demonstration { instruction, input, output }
+    Demonstration { instruction, input, output, passages: &[] }
 }
 
 fn load(name: &str, purpose: Purpose) -> PromptTemplate {
@@ -191,4 +191,36 @@ fn one_row_on_which_a_template_fails_decides_no_stop_strings() {
     assert_eq!(stop(&rows(7, ["none", "axb"])), Ok(vec!["#".to_owned()]));
     assert!(stop(&["none"]).unwrap_err().contains("failed to render"));
     assert!(stop(&rows(100, ["none", "none"])).unwrap_err().contains("failed to render"));
+}
+
+/// Their text is no part of a key: whoever changes one raises `generate`'s VERSION and RECIPE_VERSION with it, and sets
+/// down the new digest here.
+#[test]
+fn templates_that_show_documents_are_held_to_a_version() {
+    let digests = WITH_DOCUMENTS.map(|(name, text)| (name, blake3::hash(text.as_bytes()).to_hex()[..16].to_owned()));
+    assert_eq!(
+        digests.each_ref().map(|(name, digest)| (*name, &**digest)),
+        [("plain", "0bd971b0ab5940e2"), ("alpaca", "7e963722c3c09fc3"), ("chat", "b8b94fae27a2eb3b"),]
+    );
+}
+
+#[test]
+fn documents_are_shown_beside_seeds() {
+    let passages = |text: &str| vec![Passage { id: "d".into(), text: text.into(), score: 0.0 }];
+    let (one, own) = (passages("Gout is a disease."), passages("Fever is heat."));
+    let mut with_own = demonstration("What is fever?", "", None);
+    with_own.passages = &own;
+    let context = PromptContext {
+        demonstrations: vec![with_own, demonstration("Name a bone.", "", None)],
+        passages: &one,
+        ..PromptContext::default()
+    };
+    for (name, _) in WITH_DOCUMENTS {
+        let template = TemplateRef(name.to_owned()).load_with_documents(Path::new("/nowhere")).unwrap();
+        let rendered = match template.render(&context).unwrap() {
+            Rendered::Text(text) => text,
+            Rendered::Chat(turns) => turns.iter().map(|turn| format!("<{}>{}\n", turn.role, turn.content)).collect(),
+        };
+        insta::assert_snapshot!(format!("{name}_documents"), rendered);
+    }
 }

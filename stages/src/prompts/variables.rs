@@ -21,7 +21,12 @@ const DOMAIN: Variable = variable("domain", "The parameter `domain`; may be empt
 
 /// Where instructions are wanted.
 const GENERATE: &[Variable] = &[
-    variable("demonstrations", "The seeds that are shown, in this order: a list of {instruction, input}."),
+    variable(
+        "demonstrations",
+        "The seeds that are shown, in this order: a list of {instruction, input, passages}; `passages` is empty but \
+         where `documents` are shown and the seeds have some.",
+    ),
+    variable("passages", "The document that is shown: a list of {id, text, score}; empty without `documents`."),
     DOMAIN,
     variable("with_inputs", "Whether any seed has an input."),
 ];

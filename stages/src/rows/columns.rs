@@ -266,20 +266,20 @@ pub(crate) fn passage_lists<T: AsRef<[Passage]>>(rows: &[T], scored: bool) -> Ar
     Arc::new(lists.finish())
 }
 
-/// A table whose column `name` holds `answers`, with a column `reasoning` where any row has thoughts.
+/// A table whose column `name` holds `answers`, and that has a column `reasoning` where any row has thoughts.
 pub(crate) fn with_reasoning(
     table: &RecordBatch,
     name: &str,
     answers: &[&str],
     thoughts: &[Option<&str>],
 ) -> Result<RecordBatch, StageError> {
-    if thoughts.iter().all(Option::is_none) {
-        return Ok(table.clone());
-    }
     let joined = |e| StageError::other("take thoughts apart from answers", e);
     let at = table.schema_ref().index_of(name).map_err(joined)?;
     let mut columns = table.columns().to_vec();
     columns[at] = Arc::new(answers.iter().copied().map(Some).collect::<StringArray>());
+    if thoughts.iter().all(Option::is_none) {
+        return RecordBatch::try_new(table.schema(), columns).map_err(joined);
+    }
     columns.push(Arc::new(thoughts.iter().copied().collect::<StringArray>()));
     let added = Arc::new(Field::new("reasoning", DataType::Utf8, true));
     let fields: Fields = table.schema_ref().fields().iter().cloned().chain([added]).collect();

@@ -4,8 +4,10 @@
 pub(crate) mod columns;
 pub(crate) mod completed;
 pub(crate) mod conversations;
+pub(crate) mod documents;
 pub(crate) mod examples;
 pub(crate) mod ports;
+pub(crate) mod quality;
 pub(crate) mod reasoning;
 pub(crate) mod scores;
 pub(crate) mod seeds;

@@ -127,6 +127,47 @@ fn excluded_instructions_are_dropped_and_counted() {
 }
 
 #[test]
+fn attempts_show_documents_each_in_its_turn_and_rows_carry_them() {
+    let lab = lab();
+    let documents: String = (0..5)
+        .map(|i| {
+            let text = ["What is it? ", ""][usize::from(i == 4)].repeat(4);
+            format!("{}\n", serde_json::json!({ "id": format!("d{i}"), "title": format!("Part {i}"), "text": text }))
+        })
+        .collect();
+    lab.write("documents.jsonl", &documents);
+    let with = |count, more: &str| {
+        let more = format!(", max_passage_words: 6, num_demonstrations: 1 {more}");
+        let stages = stages(count, &more).replace("seeds: seeds }", "seeds: seeds, documents: documents }");
+        format!("  documents: {{ kind: table, params: {{ path: documents.jsonl }} }}\n{stages}")
+    };
+    let ran = lab.run_stages(&with(20, ""));
+    assert!(ran.failures().is_empty(), "{:?}", ran.failures());
+    let rows = lab.rows("new.instructions");
+    let mut shown = std::collections::BTreeMap::<String, usize>::new();
+    for row in &rows {
+        let [passage] = row["passages"].as_array().unwrap().as_slice() else { panic!("{row}") };
+        let id = passage["id"].as_str().unwrap();
+        assert_eq!(passage["text"], format!("Part {}: What is it? What", &id[1..]), "title and text, six words");
+        *shown.entry(id.to_owned()).or_default() += 1;
+    }
+    // The one without text is shown to nobody.
+    assert_eq!(shown.len(), 4, "{shown:?}");
+    assert_eq!(ran.stats("new").counters["documents_empty"], 1);
+    let more = lab.run_stages(&with(30, ""));
+    assert!(more.stats("new").rows_reused > 0);
+    assert_eq!(lab.rows("new.instructions")[..20], rows);
+    // What nothing of stands in its document goes, without another attempt.
+    let strict = with(1, ", patience: 25").replace("rouge_l: null", "rouge_l: null, min_in_passages: 1.0");
+    let failure = lab.run_stages(&strict).failure();
+    assert!(failure.contains("not_in_passages"), "{failure}");
+    // A template of one's own has to show the document.
+    lab.write("mine.jinja", "{% for d in demonstrations %}\nQ: {{ d.instruction }}\n{% endfor %}\nQ:");
+    let problems = lab.run_stages(&with(5, ", template: mine.jinja")).failure();
+    assert!(problems.contains("does not show them"), "{problems}");
+}
+
+#[test]
 fn a_generation_that_keeps_nothing_ends_with_a_message() {
     let lab = lab();
     let strict = stages(5, ", patience: 40").replace("min_words: 1", "min_words: 90");

@@ -50,6 +50,7 @@ impl Fewshot {
             instruction: &seed.instruction,
             input: &seed.input,
             output: Some(&seed.output),
+            passages: &[],
         };
         candidates.into_iter().map(shown).collect()
     }
@@ -65,6 +66,7 @@ mod tests {
             instruction: format!("Q{i}"),
             input: String::new(),
             output: format!("A{i}"),
+            passages: Vec::new(),
         });
         Fewshot { seeds: seeds.collect(), count, selection, seed: 3 }
     }

@@ -9,15 +9,19 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     outcome::{
-        BAD_BEGINNING, DUPLICATE, EXCLUDED, FORBIDDEN_WORD, NEAR_DUPLICATE, TOO_FEW_WORDS, TOO_MANY_WORDS, TRUNCATED,
-        UNPARSED,
+        BAD_BEGINNING, DUPLICATE, EXCLUDED, FORBIDDEN_WORD, KEPT, NEAR_DUPLICATE, NOT_IN_PASSAGES, OTHER_LANGUAGE,
+        REPETITIVE, TOO_FEW_WORDS, TOO_MANY_WORDS, TRUNCATED, UNPARSED,
     },
     parse::parse,
 };
-use crate::rows::{
-    completed::{is_cut, unanswered},
-    seeds::Seed,
-    words::{normalised, words},
+use crate::{
+    prompts::Passage,
+    rows::{
+        completed::{NOT_FINITE, REFUSED, TOO_LONG, UNRENDERED, is_cut, unanswered},
+        quality::{self, Language},
+        seeds::Seed,
+        words::{normalised, words},
+    },
 };
 
 /// What is dropped, in this order; refused and truncated texts, texts without an instruction and attempts whose prompt
@@ -50,6 +54,19 @@ pub struct InstructionFilters {
     /// Drop instructions whose ROUGE-L F with one of the input `exclude` is above this; null drops only equal ones.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub exclude_rouge_l: Option<f64>,
+    /// Drop instructions of whose runs of four words more than this share stood there before; off when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub max_repetition: Option<f64>,
+    /// Drop instructions of whose words of content a smaller share stands in the document shown (`documents`); off when
+    /// left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub min_in_passages: Option<f64>,
+    /// Drop instructions that are surely in another language than these (ISO 639-3: `[eng]`); off when left out. Short
+    /// ones pass.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub languages: Option<Vec<Language>>,
 }
 
 impl Default for InstructionFilters {
@@ -84,11 +101,26 @@ impl Default for InstructionFilters {
             duplicates: true,
             rouge_l: Some(0.7),
             exclude_rouge_l: None,
+            max_repetition: None,
+            min_in_passages: None,
+            languages: None,
         }
     }
 }
 
 impl InstructionFilters {
+    /// All outcomes that there can be, in the order in which the filters stand.
+    pub(crate) fn outcomes(&self) -> Vec<&'static str> {
+        let mut outcomes = vec![UNRENDERED, REFUSED, TOO_LONG, NOT_FINITE, TRUNCATED, UNPARSED, TOO_FEW_WORDS];
+        outcomes.extend([TOO_MANY_WORDS, BAD_BEGINNING, FORBIDDEN_WORD]);
+        // What nobody asked for is no line of the table: it was not there before there were such filters.
+        outcomes.extend(self.max_repetition.map(|_| REPETITIVE));
+        outcomes.extend(self.min_in_passages.map(|_| NOT_IN_PASSAGES));
+        outcomes.extend(self.languages.as_ref().map(|_| OTHER_LANGUAGE));
+        outcomes.extend([EXCLUDED, DUPLICATE, NEAR_DUPLICATE, KEPT]);
+        outcomes
+    }
+
     /// Settings that make no sense. `pointer` is where the filters stand in the parameters.
     pub fn problems(&self, pointer: &str) -> Vec<ParamProblem> {
         let mut problems = Vec::new();
@@ -101,6 +133,9 @@ impl InstructionFilters {
         };
         if self.min_words > self.max_words {
             problem("min_words", "no instruction can be that long and that short", "it must not exceed `max_words`");
+        }
+        if self.languages.as_ref().is_some_and(Vec::is_empty) {
+            problem("languages", "no language is named", "name one, such as `[eng]`, or leave it out");
         }
         if self.forbidden_words.iter().any(|w| words(w).is_empty()) {
             problem("forbidden_words", "an entry holds no word", "leave it out");
@@ -149,8 +184,13 @@ impl Filter {
     }
 
     /// The instruction and input of a text that ended for the reason `finish`, or the outcome under which it is
-    /// dropped. What is kept is remembered.
-    pub(crate) fn judge(&mut self, text: &str, finish: &str) -> Result<(String, String), &'static str> {
+    /// dropped; `passages` are what the attempt showed. What is kept is remembered.
+    pub(crate) fn judge(
+        &mut self,
+        text: &str,
+        finish: &str,
+        passages: &[Passage],
+    ) -> Result<(String, String), &'static str> {
         if let Some(outcome) = unanswered(finish) {
             return Err(outcome);
         }
@@ -180,6 +220,16 @@ impl Filter {
         if self.forbidden.iter().any(holds) {
             return Err(FORBIDDEN_WORD);
         }
+        if settings.max_repetition.is_some_and(|most| quality::repetition(&instruction) > most) {
+            return Err(REPETITIVE);
+        }
+        let sources = || passages.iter().map(|passage| &*passage.text);
+        if settings.min_in_passages.is_some_and(|least| quality::supported(&instruction, sources()) < least) {
+            return Err(NOT_IN_PASSAGES);
+        }
+        if settings.languages.as_ref().is_some_and(|wanted| quality::is_foreign(&instruction, wanted)) {
+            return Err(OTHER_LANGUAGE);
+        }
         let whole = whole(&instruction, &input);
         let near_excluded = |index: &mut RougeIndex| {
             settings.exclude_rouge_l.is_some_and(|t| index.find_above(&instruction, t).is_some())
@@ -203,17 +253,22 @@ impl Filter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kinds::generate::outcome::KEPT;
 
     fn seed(instruction: &str) -> Seed {
-        Seed { id: "s".into(), instruction: instruction.into(), input: String::new(), output: String::new() }
+        Seed {
+            id: "s".into(),
+            instruction: instruction.into(),
+            input: String::new(),
+            output: String::new(),
+            passages: Vec::new(),
+        }
     }
 
     /// What becomes of texts, one after the other.
     fn outcomes(settings: &InstructionFilters, texts: &[&str]) -> Vec<&'static str> {
         let excluded = [("Which exam question is this one?".to_owned(), String::new())];
         let mut filter = Filter::new(settings, &[seed("What does the liver make at night?")], &excluded);
-        texts.iter().map(|text| filter.judge(text, "stop").err().unwrap_or(KEPT)).collect()
+        texts.iter().map(|text| filter.judge(text, "stop", &[]).err().unwrap_or(KEPT)).collect()
     }
 
     #[test]
@@ -255,6 +310,7 @@ mod tests {
             duplicates: false,
             rouge_l: None,
             exclude_rouge_l: None,
+            ..InstructionFilters::default()
         };
         let texts = ["x", "- x", "Write a program.", "Describe the image.", "x", "What does the liver make at night?"];
         assert_eq!(outcomes(&off, &texts), [KEPT; 6]);
@@ -277,12 +333,12 @@ mod tests {
     fn truncated_and_refused_texts_are_dropped_whatever_they_say() {
         let mut filter = Filter::new(&InstructionFilters::default(), &[], &[]);
         for finish in ["length", "context"] {
-            assert_eq!(filter.judge("Name two causes of anaemia.", finish), Err(TRUNCATED));
+            assert_eq!(filter.judge("Name two causes of anaemia.", finish, &[]), Err(TRUNCATED));
         }
-        assert_eq!(filter.judge("Name two causes of anaemia.", "refused"), Err("refused"));
-        assert_eq!(filter.judge("its prompt has 99 tokens", "too_long"), Err("too_long"));
-        assert_eq!(filter.judge("the model's logits", "not_finite"), Err("not_finite"));
-        assert!(filter.judge("Name two causes of anaemia.", "eos").is_ok());
+        assert_eq!(filter.judge("Name two causes of anaemia.", "refused", &[]), Err("refused"));
+        assert_eq!(filter.judge("its prompt has 99 tokens", "too_long", &[]), Err("too_long"));
+        assert_eq!(filter.judge("the model's logits", "not_finite", &[]), Err("not_finite"));
+        assert!(filter.judge("Name two causes of anaemia.", "eos", &[]).is_ok());
     }
 
     #[test]

@@ -23,12 +23,13 @@ pub(super) struct Fold<'a> {
 
 impl<'a> Fold<'a> {
     pub(super) fn new(writer: &'a Writer<'a>, excluded: &[(String, String)]) -> Self {
-        let filter = Filter::new(&writer.params.filters, &writer.seeds, excluded);
-        let counts = Yield::new(&outcome::OUTCOMES);
+        let filters = &writer.params.filters;
+        let filter = Filter::new(filters, &writer.seeds, excluded);
+        let counts = Yield::new(&filters.outcomes());
         Self {
             writer,
             filter,
-            kept: Kept::default(),
+            kept: Kept::new(writer.documents.is_some()),
             counts,
             unanswered: Unanswered::default(),
             fruitless: 0,
@@ -48,17 +49,18 @@ impl<'a> Fold<'a> {
         self.unanswered.add(finish, written, || self.writer.what(attempt.index));
         self.unanswered.check_of_many(params.sampling.max_refused)?;
         let (_, text) = params.sampling.reasoning.split(written);
-        let dropped = match self.filter.judge(text, finish) {
+        let passages = self.writer.passages(attempt.index);
+        let dropped = match self.filter.judge(text, finish, passages) {
             Ok((instruction, input)) => {
                 let id = format!("{}-{:06}", &self.writer.cx.recipe().to_string()[..8], attempt.index);
                 let demonstrations = self.writer.demonstrations(attempt.index);
-                self.kept.push(&id, &instruction, &input, &demonstrations, finish);
+                self.kept.push(&id, &instruction, &input, &demonstrations, finish, passages);
                 self.counts.add(outcome::KEPT);
                 self.fruitless = 0;
                 None
             }
             Err(reason) => {
-                self.counts.add(reason);
+                self.counts.add_with(reason, || text.trim().to_owned());
                 self.fruitless += 1;
                 Some(reason)
             }

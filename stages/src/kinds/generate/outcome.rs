@@ -8,9 +8,9 @@ use arrow::{
 };
 use pipe_engine::kind::StageError;
 
-use crate::rows::{
-    completed::{NOT_FINITE, REFUSED, TOO_LONG, UNRENDERED},
-    seeds::Seed,
+use crate::{
+    prompts::Passage,
+    rows::{columns, seeds::Seed},
 };
 
 pub(crate) const TRUNCATED: &str = "truncated";
@@ -22,29 +22,16 @@ pub(crate) const FORBIDDEN_WORD: &str = "forbidden_word";
 pub(crate) const EXCLUDED: &str = "excluded";
 pub(crate) const DUPLICATE: &str = "duplicate";
 pub(crate) const NEAR_DUPLICATE: &str = "near_duplicate";
-pub(crate) const KEPT: &str = "kept";
-
-/// All of them, in the order in which the filters stand.
-pub(crate) const OUTCOMES: [&str; 14] = [
-    UNRENDERED,
-    REFUSED,
-    TOO_LONG,
-    NOT_FINITE,
-    TRUNCATED,
-    UNPARSED,
-    TOO_FEW_WORDS,
-    TOO_MANY_WORDS,
-    BAD_BEGINNING,
-    FORBIDDEN_WORD,
-    EXCLUDED,
-    DUPLICATE,
-    NEAR_DUPLICATE,
-    KEPT,
-];
+pub(crate) const REPETITIVE: &str = "repetitive";
+pub(crate) const NOT_IN_PASSAGES: &str = "not_in_passages";
+pub(crate) const OTHER_LANGUAGE: &str = "other_language";
+pub(crate) use crate::rows::yields::KEPT;
 
 /// The rows of the output `instructions`.
 #[derive(Debug, Default)]
 pub(crate) struct Kept {
+    /// What each was shown; `None` where no documents are.
+    passages: Option<Vec<Vec<Passage>>>,
     id: StringBuilder,
     instruction: StringBuilder,
     input: StringBuilder,
@@ -54,6 +41,11 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
+    /// No rows yet, with the column `passages` or without.
+    pub(crate) fn new(with_passages: bool) -> Self {
+        Self { passages: with_passages.then(Vec::new), ..Self::default() }
+    }
+
     /// How many there are.
     pub(crate) fn len(&self) -> u64 {
         self.len
@@ -67,7 +59,11 @@ impl Kept {
         input: &str,
         demonstrations: &[&Seed],
         finish_reason: &str,
+        passages: &[Passage],
     ) {
+        if let Some(all) = &mut self.passages {
+            all.push(passages.to_vec());
+        }
         self.id.append_value(id);
         self.instruction.append_value(instruction);
         self.input.append_value(input);
@@ -80,20 +76,25 @@ impl Kept {
     pub(crate) fn finish(mut self) -> Result<RecordBatch, StageError> {
         let text = |name: &str| Field::new(name, DataType::Utf8, false);
         let demonstrations: ArrayRef = Arc::new(self.demonstrations.finish());
-        let schema = Schema::new(vec![
+        let mut fields = vec![
             text("id"),
             text("instruction"),
             text("input"),
             Field::new("demonstrations", demonstrations.data_type().clone(), false),
             text("finish_reason"),
-        ]);
-        let columns: Vec<ArrayRef> = vec![
+        ];
+        let mut columns: Vec<ArrayRef> = vec![
             Arc::new(self.id.finish()),
             Arc::new(self.instruction.finish()),
             Arc::new(self.input.finish()),
             demonstrations,
             Arc::new(self.finish_reason.finish()),
         ];
-        RecordBatch::try_new(Arc::new(schema), columns).map_err(|e| StageError::other("gather the kept rows", e))
+        if let Some(passages) = &self.passages {
+            fields.push(columns::passages_field(false));
+            columns.push(columns::passage_lists(passages, false));
+        }
+        RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
+            .map_err(|e| StageError::other("gather the kept rows", e))
     }
 }

@@ -140,6 +140,7 @@ mod tests {
                 instruction: (*text).to_owned(),
                 input: String::new(),
                 output: "x".to_owned(),
+                passages: Vec::new(),
             })
             .collect()
     }

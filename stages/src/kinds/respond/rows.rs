@@ -12,12 +12,12 @@ use arrow::{
 };
 use pipe_engine::kind::StageError;
 
-use super::ResponseFilters;
+use super::filters::{Answered, ResponseFilters};
 use crate::{
     prompts::Passage,
     rows::{
         columns::{self, Shown, TextColumn},
-        completed::{self, Completed, Finished, NO_INSTRUCTION, NOT_FINITE, REFUSED, TOO_LONG, UNRENDERED, is_cut},
+        completed::{self, Completed, Finished},
         reasoning::Reasoning,
         unanswered::Unanswered,
         words::normalised,
@@ -124,28 +124,15 @@ pub(crate) struct Filtered {
     pub unanswered: Unanswered,
     pub prompt_tokens: u64,
     pub generated_tokens: u64,
+    /// Kept answers that were cut back to their last whole sentence.
+    pub trimmed: u64,
 }
 
-/// All outcomes, in the order in which the filters stand.
-const OUTCOMES: [&str; 12] = [
-    NO_INSTRUCTION,
-    UNRENDERED,
-    REFUSED,
-    TOO_LONG,
-    NOT_FINITE,
-    "truncated",
-    "empty",
-    "echo",
-    "too_few_words",
-    "too_many_words",
-    "duplicate",
-    "kept",
-];
-
 /// Sends answered rows through the filters, in the order of the input, without what the model thought in front of its
-/// answers.
+/// answers. `queries` are the rows that they answer, in the same order.
 pub(crate) fn filter(
     batches: &[RecordBatch],
+    queries: &[Query],
     filters: &ResponseFilters,
     reasoning: &Reasoning,
 ) -> Result<Filtered, StageError> {
@@ -154,21 +141,23 @@ pub(crate) fn filter(
     let text = |column: usize| all.column(column).as_string::<i32>();
     let (ids, instruction, input, completed) = (text(0), text(1), text(2), Completed::of(&all, OUTPUT)?);
     let mut seen = HashSet::new();
-    let (mut counts, mut unanswered) = (Yield::new(&OUTCOMES), Unanswered::default());
+    let (mut counts, mut unanswered) = (Yield::new(&filters.outcomes()), Unanswered::default());
     let mut keep = Vec::with_capacity(all.num_rows());
-    let (mut thoughts, mut outputs) = (Vec::new(), Vec::new());
-    for row in 0..all.num_rows() {
+    let (mut thoughts, mut outputs, mut trimmed) = (Vec::new(), Vec::new(), 0);
+    for (row, query) in queries.iter().enumerate() {
         let (instruction, input, finish) = (instruction.value(row), input.value(row), completed.finish_reason(row));
         unanswered.add(finish, completed.text(row), || format!("row `{}`", ids.value(row)));
-        let (thought, output) = reasoning.split(completed.text(row));
-        let outcome = judge(filters, instruction, input, output, finish);
+        let (thought, written) = reasoning.split(completed.text(row));
+        let (outcome, output) =
+            filters.judge(&Answered { instruction, input, output: written, finish, passages: &query.passages });
         let outcome = if outcome == "kept" && filters.duplicates {
             let whole = [normalised(instruction), normalised(input), normalised(output)];
             if seen.insert(whole) { "kept" } else { "duplicate" }
         } else {
             outcome
         };
-        counts.add(outcome);
+        counts.add_with(outcome, || format!("{instruction} → {output}"));
+        trimmed += u64::from(outcome == "kept" && output.len() < written.trim_end().len());
         keep.push(outcome == "kept");
         thoughts.push(thought);
         outputs.push(output);
@@ -176,7 +165,7 @@ pub(crate) fn filter(
     let answered = columns::with_reasoning(&all, OUTPUT, &outputs, &thoughts)?;
     let kept = filter_record_batch(&answered, &BooleanArray::from(keep)).map_err(joined)?;
     let (prompt_tokens, generated_tokens) = completed.all_tokens();
-    Ok(Filtered { kept, counts, unanswered, prompt_tokens, generated_tokens })
+    Ok(Filtered { kept, counts, unanswered, prompt_tokens, generated_tokens, trimmed })
 }
 
 /// Gives rows without ids that are equal, and share one answer, ids of their own: of three rows `x` the second is `x-2`
@@ -191,28 +180,6 @@ fn told_apart(all: &RecordBatch) -> Result<RecordBatch, StageError> {
     let ids: ArrayRef = Arc::new(ids.collect::<StringArray>());
     let columns = std::iter::once(ids).chain(all.columns()[1..].iter().cloned()).collect();
     RecordBatch::try_new(all.schema(), columns).map_err(|e| StageError::other("tell equal rows apart", e))
-}
-
-/// What becomes of one answer, whatever the others are.
-fn judge(filters: &ResponseFilters, instruction: &str, input: &str, output: &str, finish: &str) -> &'static str {
-    let words = output.split_whitespace().count();
-    // Nothing but punctuation is left empty, and repeats no empty input.
-    let plain = normalised(output);
-    if let Some(outcome) = completed::unanswered(finish) {
-        outcome
-    } else if filters.truncated && is_cut(finish) {
-        "truncated"
-    } else if filters.empty && words == 0 {
-        "empty"
-    } else if filters.echo && !plain.is_empty() && [input, instruction].map(normalised).contains(&plain) {
-        "echo"
-    } else if words < filters.min_words {
-        "too_few_words"
-    } else if filters.max_words.is_some_and(|max| words > max) {
-        "too_many_words"
-    } else {
-        "kept"
-    }
 }
 
 #[cfg(test)]
@@ -252,7 +219,8 @@ mod tests {
             let (id, text, finish) = ("a".to_owned(), "gold".to_owned(), FinishReason::Eos);
             done.finished = Completion { id, text, thoughts, tokens: Vec::new(), logprobs: None, finish, usage }.into();
             let table = answers(&[done]).unwrap();
-            filter(&[table], &ResponseFilters::default(), &Reasoning::default()).unwrap().kept
+            let rows = [answer("a", "gold", FinishReason::Eos).query];
+            filter(&[table], &rows, &ResponseFilters::default(), &Reasoning::default()).unwrap().kept
         };
         let kept = told(Some("It shines."));
         assert_eq!(kept.column_by_name("output").unwrap().as_string::<i32>().value(0), "gold");
@@ -276,10 +244,12 @@ mod tests {
             ("j", "fine, but", Refused, "refused"),
             ("k", "its prompt has 99 tokens", TooLong, "too_long"),
         ];
-        let table = answers(&rows.map(|(id, output, finish, _)| answer(id, output, finish))).unwrap();
+        let answered = rows.map(|(id, output, finish, _)| answer(id, output, finish));
+        let table = answers(&answered).unwrap();
+        let queries = answered.map(|answer| answer.query);
         let filters =
             ResponseFilters { min_words: 2, max_words: Some(3), duplicates: true, ..ResponseFilters::default() };
-        let done = filter(&[table.slice(0, 4), table.slice(4, 7)], &filters, &Reasoning::default()).unwrap();
+        let done = filter(&[table.slice(0, 4), table.slice(4, 7)], &queries, &filters, &Reasoning::default()).unwrap();
         assert_eq!(done.kept.column(3).as_string::<i32>().value(0), "fine answer");
         assert_eq!((done.kept.num_rows(), done.prompt_tokens, done.generated_tokens), (1, 110, 33));
         let yields = done.counts.table().unwrap();
@@ -293,9 +263,22 @@ mod tests {
         for (name, n) in &lines[1..] {
             assert_eq!(*n, rows.iter().filter(|(.., outcome)| outcome == name).count() as i64, "{name}");
         }
-        let off = ResponseFilters { truncated: false, empty: false, echo: false, ..ResponseFilters::default() };
-        assert_eq!(filter(&[table], &off, &Reasoning::default()).unwrap().kept.num_rows(), 9, "all that were answered");
+        let off: ResponseFilters =
+            serde_json::from_str(r#"{"truncated": false, "empty": false, "echo": false}"#).unwrap();
+        let all = filter(&[table], &queries, &off, &Reasoning::default()).unwrap();
+        assert_eq!(all.kept.num_rows(), 9, "all that were answered");
     }
+
+    #[test]
+    fn an_answer_that_was_cut_off_may_be_cut_back() {
+        let cut = [answer("a", "It is gold. It shi", FinishReason::Length), answer("b", "gold", FinishReason::Eos)];
+        let queries: Vec<Query> = cut.iter().map(|answer| answer.query.clone()).collect();
+        let trim: ResponseFilters = serde_json::from_str(r#"{"truncated": "trim"}"#).unwrap();
+        let done = filter(&[answers(&cut).unwrap()], &queries, &trim, &Reasoning::default()).unwrap();
+        let texts: Vec<_> = done.kept.column(3).as_string::<i32>().iter().flatten().collect();
+        assert_eq!((texts, done.trimmed), (vec!["It is gold.", "gold"], 1));
+    }
+
     #[test]
     fn thoughts_are_a_column_of_their_own_where_there_are_any() {
         let thinking = [
@@ -304,7 +287,8 @@ mod tests {
             answer("c", "<think>It is", FinishReason::Eos),
         ];
         let filtered = |reasoning: &Reasoning, rows: &[Answer]| {
-            filter(&[answers(rows).unwrap()], &ResponseFilters::default(), reasoning).unwrap()
+            let queries: Vec<Query> = rows.iter().map(|answer| answer.query.clone()).collect();
+            filter(&[answers(rows).unwrap()], &queries, &ResponseFilters::default(), reasoning).unwrap()
         };
         let kept = filtered(&Reasoning::default(), &thinking).kept;
         let texts = |name: &str| kept.column_by_name(name).unwrap().as_string::<i32>().iter().collect::<Vec<_>>();
