@@ -43,6 +43,42 @@ fn vectors_are_those_of_transformers() {
     }
 }
 
+/// Models with a head, made by `golden/make_encoders.py`.
+#[test]
+fn every_family_makes_the_vectors_of_transformers() {
+    #[derive(Deserialize)]
+    struct Row {
+        text: String,
+        mean: Vec<f32>,
+    }
+    for family in ["bert", "xlm-roberta", "mpnet", "distilbert", "modernbert"] {
+        let dir = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/encoders")).join(family);
+        let rows: Vec<Row> = serde_json::from_str(&fs::read_to_string(dir.join("expected.json")).unwrap()).unwrap();
+        let embedder = Embedder::open(&dir, Some(Pooling::Mean)).unwrap();
+        let texts: Vec<&str> = rows.iter().map(|row| &*row.text).collect();
+        for (row, found) in rows.iter().zip(vectors(&embedder, &texts)) {
+            let worst = found.iter().zip(&row.mean).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(worst < 1e-5, "{family} {}: {worst}", row.text);
+        }
+    }
+}
+
+/// By one thread and by several, alone and in groups of every composition.
+#[test]
+fn threads_and_groups_change_no_bit() {
+    let dir = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/encoders/modernbert"));
+    let embedder = Embedder::open(dir, None).unwrap();
+    let texts: Vec<String> = (0..400).map(|i| format!("{} the heart {}", "blood ".repeat(i % 7), i * i)).collect();
+    let with = |threads: usize, texts: &[String]| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| embedder.embed_all(texts, || true).unwrap().unwrap())
+    };
+    let alone = with(1, &texts);
+    assert_eq!(with(3, &texts), alone);
+    assert_eq!(with(3, &texts[391..]), alone[391..], "one group, by a team");
+    assert_eq!(with(2, &texts[1..2]), alone[1..2]);
+}
+
 #[test]
 fn a_vector_does_not_depend_on_the_texts_beside_it() {
     let (dir, rows) = golden();
@@ -69,9 +105,9 @@ fn the_files_of_sentence_transformers_are_honoured_and_others_refused() {
     assert!(found[0].iter().zip(&rows[0].cls).all(|(a, b)| (a - b).abs() < 1e-5));
 
     let config = fs::read_to_string(dir.join("config.json")).unwrap();
-    fs::write(copy.path().join("config.json"), config.replace("\"bert\"", "\"mpnet\"")).unwrap();
+    fs::write(copy.path().join("config.json"), config.replace("\"bert\"", "\"electra\"")).unwrap();
     let error = Embedder::open(copy.path(), None).err().unwrap().to_string();
-    assert!(error.contains("`mpnet`"), "{error}");
+    assert!(error.contains("`electra`") && error.contains("`mpnet`"), "{error}");
     let error = Embedder::open(Path::new("/nowhere"), None).err().unwrap().to_string();
     assert!(error.contains("/nowhere/config.json"), "{error}");
 }

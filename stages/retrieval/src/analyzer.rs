@@ -40,17 +40,27 @@ pub struct Analyzer {
 impl Analyzer {
     /// The terms of `text`, in order.
     pub fn terms(self, text: &str) -> Vec<String> {
-        let lower = text.to_lowercase();
-        lower
-            .unicode_words()
-            .map(|word| word.strip_suffix("'s").or_else(|| word.strip_suffix("’s")).unwrap_or(word))
-            .filter(|word| !(self.stop_words == StopWords::English && is_stop_word(word)))
-            .map(|word| match self.stemmer {
-                Stemmer::None => word.to_owned(),
-                Stemmer::Porter => stem(word, Dialect::Martin),
-            })
-            .collect()
+        let mut terms = Vec::new();
+        each_word(text, |word| terms.extend(self.term(word)));
+        terms
     }
+
+    /// The term of a lower-cased word, unless it is left out.
+    pub(crate) fn term(self, word: &str) -> Option<String> {
+        let word = word.strip_suffix("'s").or_else(|| word.strip_suffix("’s")).unwrap_or(word);
+        if self.stop_words == StopWords::English && is_stop_word(word) {
+            return None;
+        }
+        Some(match self.stemmer {
+            Stemmer::None => word.to_owned(),
+            Stemmer::Porter => stem(word, Dialect::Martin),
+        })
+    }
+}
+
+/// Calls `word` with every lower-cased word of `text`, in order.
+pub(crate) fn each_word(text: &str, word: impl FnMut(&str)) {
+    text.to_lowercase().unicode_words().for_each(word);
 }
 
 #[cfg(test)]

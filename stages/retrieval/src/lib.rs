@@ -9,9 +9,10 @@ mod dense;
 mod fusion;
 mod lsa;
 mod top;
+mod vocabulary;
 
 pub use analyzer::{Analyzer, Stemmer, StopWords};
-pub use bm25::{Bm25, Bm25Params};
+pub use bm25::{Bm25, Bm25Builder, Bm25Params, FileWords, WriteWords};
 pub use dense::{DenseError, DenseIndex};
 pub use fusion::reciprocal_rank;
 pub use lsa::Lsa;

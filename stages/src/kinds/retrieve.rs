@@ -25,7 +25,7 @@ use self::{
     query::QueryText,
 };
 use crate::{
-    model::{ModelRef, NO_PATHS, numeric_class},
+    model::{ModelRef, NO_PATHS, encoder, numeric_class},
     prompts::Passage,
     rows::{columns, ports, yields::Yield},
 };
@@ -233,10 +233,14 @@ impl StageKind for Retrieve {
 
     fn sources(&self, params: &RetrieveParams) -> Result<Vec<Source>, StageError> {
         // Only what the method uses: the name of an embedder does not make another result of BM25.
-        let Some(embedder) = params.embedder.as_ref().filter(|_| params.is_dense()) else { return Ok(Vec::new()) };
-        Ok(match embedder.model().map_err(StageError::user)? {
-            Some(model) => [model.embedder()].into_iter().chain(numeric_class()).collect(),
-            None => vec![Source::Value { label: "embedder".into(), value: LSA.into() }],
+        if !params.is_dense() {
+            return Ok(Vec::new());
+        }
+        let named = params.embedder.as_ref().map(EmbedderRef::model).transpose().map_err(StageError::user)?;
+        Ok(match named {
+            Some(None) => vec![Source::Value { label: "embedder".into(), value: LSA.into() }],
+            Some(Some(model)) => [model.embedder(), encoder()].into_iter().chain(numeric_class()).collect(),
+            None => [encoder()].into_iter().chain(numeric_class()).collect(),
         })
     }
 

@@ -39,7 +39,7 @@ use crate::{
 pub use base::{BaseModel, Quantization, Seen};
 pub use error::{model_error, row_error};
 pub(crate) use reference::NO_PATHS;
-pub use reference::{EndpointRef, ModelRef, numeric_class};
+pub use reference::{EndpointRef, ModelRef, encoder, numeric_class};
 
 /// The name of the file that the kind `export` writes.
 pub(crate) const EXPORTED_GGUF: &str = "model.gguf";

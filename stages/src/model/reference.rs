@@ -175,6 +175,12 @@ pub fn numeric_class() -> Option<Source> {
     Some(Source::Value { label: "numeric class".to_owned(), value: json!(class) })
 }
 
+/// How embedding models are computed. Vectors made by other kernels differ in their last bits: what else a stage makes
+/// does not depend on it, so it stands here and not in a kind's version.
+pub fn encoder() -> Source {
+    Source::Value { label: "encoder".to_owned(), value: json!("packed") }
+}
+
 /// What the files are, file by file, so that a changed one can be named.
 fn identity(source: &ModelOrigin, host: &dyn SourceHost, generates: bool) -> Result<Value, StageError> {
     if let ModelOrigin::Hub { repo, revision } = source {

@@ -1,30 +1,33 @@
-//! Text embeddings by models of BERT's family (Devlin et al. 2018, arXiv:1810.04805).
+//! Text embeddings by encoders: BERT (Devlin et al. 2018, arXiv:1810.04805) and its relatives.
 //!
-//! Every text is embedded by itself: no padding, and nothing of a vector depends on the texts beside it.
+//! Texts go through the layers in groups, packed without padding; nothing of a vector depends on the texts beside it.
 
-mod bert;
+mod encoder;
 mod modules;
 mod pooling;
 
 use std::{
     borrow::Cow,
+    ops::Range,
     path::{Path, PathBuf},
 };
 
-use candle_core::{DType, Device, IndexOp, Tensor};
-use candle_nn::VarBuilder;
 use rayon::prelude::*;
 use serde::Deserialize;
 
-use bert::{Bert, Config};
+use encoder::{Config, Encoder, Tokens};
 use modules::Modules;
 pub use pooling::Pooling;
 
-use crate::tokenizer::{Tokenizer, TokenizerError};
+use crate::{
+    ops::{Crew, Team},
+    tokenizer::{Tokenizer, TokenizerError},
+};
 
 /// An embedding model.
 pub struct Embedder {
-    model: Bert,
+    model: Encoder,
+    dim: usize,
     tokenizer: Tokenizer,
     /// Put together in this order.
     pooling: Vec<Pooling>,
@@ -46,7 +49,7 @@ pub enum EmbedError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// A configuration that is none of BERT's.
+    /// A configuration that is none of an encoder's.
     #[error("use {} as the configuration of an embedding model", path.display())]
     Config {
         /// The file.
@@ -55,12 +58,14 @@ pub enum EmbedError {
         source: serde_path_to_error::Error<serde_json::Error>,
     },
     /// Another architecture.
-    #[error("use {} as an embedding model: its model_type is `{found}`, and only `bert` is supported", path.display())]
+    #[error("use {} as an embedding model: its model_type is `{found}`, those supported are {known}", path.display())]
     Architecture {
         /// The configuration.
         path: PathBuf,
         /// What it says.
         found: String,
+        /// What is supported, as it is shown.
+        known: String,
     },
     /// The tokenizer.
     #[error(transparent)]
@@ -81,20 +86,16 @@ pub enum EmbedError {
         /// What candle said.
         source: candle_core::Error,
     },
-    /// The model failed on a text.
-    #[error("embed text {row}")]
+    /// The model failed on a group of texts.
+    #[error("embed texts {first} to {last}")]
     Forward {
-        /// Its place among the texts.
-        row: usize,
+        /// The place of its first among the texts.
+        first: usize,
+        /// That of its last.
+        last: usize,
         /// What candle said.
         source: candle_core::Error,
     },
-}
-
-#[derive(Deserialize)]
-struct Kind {
-    #[serde(default)]
-    model_type: String,
 }
 
 /// `sentence_bert_config.json` of sentence-transformers.
@@ -122,11 +123,11 @@ impl Embedder {
     /// # Errors
     /// A file is missing or damaged, the model is not of BERT's family, or it has modules that are not supported.
     pub fn open(dir: &Path, pooling: Option<Pooling>) -> Result<Self, EmbedError> {
-        let config = Self::config(dir)?;
+        let config = Config::read(dir)?;
         let tokenizer = Tokenizer::from_dir(dir)?;
         let Modules { pooling: said, dense } = Modules::read(dir)?;
         let pooling = pooling.map(|mode| vec![mode]).or(said).unwrap_or_else(|| vec![Pooling::Mean]);
-        let mut dimensions = config.hidden_size * pooling.len();
+        let mut dimensions = config.dim * pooling.len();
         for layer in &dense {
             let (inner, out) = layer.shape();
             if inner != dimensions {
@@ -137,29 +138,19 @@ impl Embedder {
         }
         let said: Option<SentenceConfig> = read_if_there(dir.join("sentence_bert_config.json"))?;
         let lower_case = said.as_ref().is_some_and(|c| c.do_lower_case);
-        let limit = said.and_then(|c| c.max_seq_length).unwrap_or(config.max_position_embeddings);
-        let weights = dir.join("model.safetensors");
-        let bytes = std::fs::read(&weights).map_err(|source| EmbedError::Read { path: weights, source })?;
+        let limit = said.and_then(|c| c.max_seq_length).unwrap_or(config.longest);
+        there(dir)?;
         let wrong = |source| EmbedError::Weights { path: dir.to_owned(), source };
-        let variables = VarBuilder::from_buffered_safetensors(bytes, DType::F32, &Device::Cpu).map_err(wrong)?;
         Ok(Self {
-            model: Bert::load(variables, &config).map_err(wrong)?,
+            model: Encoder::open(dir, &config).map_err(wrong)?,
+            dim: config.dim,
             tokenizer,
             pooling,
             dense,
             lower_case,
-            max_length: limit.min(config.max_position_embeddings).max(2),
+            max_length: limit.min(config.longest).max(2),
             dimensions,
         })
-    }
-
-    fn config(dir: &Path) -> Result<Config, EmbedError> {
-        let place = dir.join("config.json");
-        let Kind { model_type } = read(place.clone())?;
-        if model_type != "bert" {
-            return Err(EmbedError::Architecture { path: place, found: model_type });
-        }
-        read(place)
     }
 
     /// Looks at the files without reading the weights.
@@ -167,10 +158,9 @@ impl Embedder {
     /// # Errors
     /// As [`Embedder::open`], as far as that shows without them.
     pub(crate) fn check(dir: &Path) -> Result<(), EmbedError> {
-        Self::config(dir)?;
+        Config::read(dir)?;
         Modules::read(dir)?;
-        let weights = dir.join("model.safetensors");
-        std::fs::File::open(&weights).map(drop).map_err(|source| EmbedError::Read { path: weights, source })
+        there(dir)
     }
 
     /// The number of components of a vector.
@@ -188,13 +178,32 @@ impl Embedder {
         texts: &[S],
         between: impl Fn() -> bool + Sync,
     ) -> Result<Option<Vec<Vec<f32>>>, EmbedError> {
-        let one = |(row, text): (usize, &S)| {
-            if between() { self.embed(row, text.as_ref()).map(Some) } else { Ok(None) }
-        };
-        texts.par_iter().enumerate().map(one).collect()
+        let mut vectors = Vec::with_capacity(texts.len());
+        for portion in texts.chunks(PORTION) {
+            let tokens: Vec<Tokens> =
+                portion.par_iter().map(|text| self.tokens(text.as_ref())).collect::<Result<_, _>>()?;
+            let groups = groups(&tokens);
+            let first = vectors.len();
+            let one = |crew: Crew, group: &Range<usize>| {
+                let failed =
+                    |source| EmbedError::Forward { first: first + group.start, last: first + group.end - 1, source };
+                if between() { self.group(crew, &tokens[group.clone()]).map(Some).map_err(failed) } else { Ok(None) }
+            };
+            // Few groups are worked on by all threads together, many by a thread each; the bits are the same.
+            let threads = rayon::current_num_threads();
+            let found: Option<Vec<_>> = if groups.len() < 2 * threads {
+                groups.iter().map(|group| Team::gather(threads, |crew| one(crew, group))).collect::<Result<_, _>>()?
+            } else {
+                groups.par_iter().map(|group| one(Crew::Alone, group)).collect::<Result<_, _>>()?
+            };
+            let Some(found) = found else { return Ok(None) };
+            vectors.extend(found.into_iter().flatten());
+        }
+        Ok(Some(vectors))
     }
 
-    fn embed(&self, row: usize, text: &str) -> Result<Vec<f32>, EmbedError> {
+    /// The tokens of a text, as many as the model takes.
+    fn tokens(&self, text: &str) -> Result<Tokens, EmbedError> {
         let text = if self.lower_case { Cow::Owned(text.to_lowercase()) } else { Cow::Borrowed(text) };
         let mut ids = self.tokenizer.encode(&text, true)?;
         if ids.len() > self.max_length {
@@ -203,22 +212,55 @@ impl Embedder {
             ids.truncate(self.max_length - 1);
             ids.push(last);
         }
-        self.forward(&ids).map_err(|source| EmbedError::Forward { row, source })
+        Ok(Tokens { ids, segments: Vec::new() })
     }
 
-    fn forward(&self, ids: &[u32]) -> candle_core::Result<Vec<f32>> {
-        let ids = Tensor::new(ids, &Device::Cpu)?.unsqueeze(0)?;
-        let hidden = self.model.forward(&ids)?.i(0)?;
-        let mut vector: Vec<f32> = if let [Pooling::Mean] = self.pooling[..] {
-            hidden.mean(0)?.to_vec1()?
-        } else {
-            let tokens: Vec<Vec<f32>> = hidden.to_vec2()?;
-            self.pooling.iter().flat_map(|mode| mode.pool(&tokens)).collect()
-        };
-        for layer in &self.dense {
-            vector = layer.forward(vector)?;
+    /// The vectors of a group of texts.
+    fn group(&self, crew: Crew, texts: &[Tokens]) -> candle_core::Result<Vec<Vec<f32>>> {
+        let hidden = self.model.forward(crew, texts)?;
+        let mut left = &hidden[..];
+        let mut vectors = Vec::with_capacity(texts.len());
+        for text in texts {
+            let (rows, rest) = left.split_at(text.ids.len() * self.dim);
+            left = rest;
+            let tokens: Vec<&[f32]> = rows.chunks_exact(self.dim).collect();
+            let mut vector: Vec<f32> = if tokens.is_empty() {
+                vec![0.0; self.dim * self.pooling.len()]
+            } else {
+                self.pooling.iter().flat_map(|mode| mode.pool(&tokens)).collect()
+            };
+            for layer in &self.dense {
+                vector = layer.forward(vector)?;
+            }
+            let length = vector.iter().map(|v| v * v).sum::<f32>().sqrt().max(1e-12);
+            for v in &mut vector {
+                *v /= length;
+            }
+            vectors.push(vector);
         }
-        let length = vector.iter().map(|v| v * v).sum::<f32>().sqrt().max(1e-12);
-        Ok(vector.into_iter().map(|v| v / length).collect())
+        Ok(vectors)
     }
+}
+
+/// Texts that are tokenised before any of them is embedded.
+const PORTION: usize = 4096;
+/// Tokens of a group from which on it is closed: its activations stay within a core's cache.
+const GROUP: usize = 256;
+
+/// Successive texts whose tokens go through the layers together.
+fn groups(texts: &[Tokens]) -> Vec<Range<usize>> {
+    let (mut groups, mut start, mut tokens) = (Vec::new(), 0, 0);
+    for (at, text) in texts.iter().enumerate() {
+        tokens += text.ids.len();
+        if tokens >= GROUP || at + 1 == texts.len() {
+            groups.push(start..at + 1);
+            (start, tokens) = (at + 1, 0);
+        }
+    }
+    groups
+}
+
+fn there(dir: &Path) -> Result<(), EmbedError> {
+    let weights = dir.join("model.safetensors");
+    std::fs::File::open(&weights).map(drop).map_err(|source| EmbedError::Read { path: weights, source })
 }

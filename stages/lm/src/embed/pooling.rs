@@ -68,19 +68,19 @@ impl Pooling {
     }
 
     /// The vector of a text from those of its tokens, one at least.
-    pub(super) fn pool(self, tokens: &[Vec<f32>]) -> Vec<f32> {
+    pub(super) fn pool(self, tokens: &[&[f32]]) -> Vec<f32> {
         let count = tokens.len() as f32;
         let (first, last) = (&tokens[0], &tokens[tokens.len() - 1]);
         let weighted = |weight: &dyn Fn(usize) -> f32| -> Vec<f32> {
             let mut sum = vec![0.0; first.len()];
             for (place, token) in tokens.iter().enumerate() {
-                sum.iter_mut().zip(token).for_each(|(sum, value)| *sum += weight(place) * value);
+                sum.iter_mut().zip(*token).for_each(|(sum, value)| *sum += weight(place) * value);
             }
             sum
         };
         match self {
-            Self::Cls => first.clone(),
-            Self::LastToken => last.clone(),
+            Self::Cls => first.to_vec(),
+            Self::LastToken => last.to_vec(),
             Self::Max => {
                 let largest = |component: usize| tokens.iter().map(|token| token[component]).fold(f32::MIN, f32::max);
                 (0..first.len()).map(largest).collect()
@@ -132,7 +132,7 @@ mod tests {
     /// The numbers are those of numpy, with the formulas of sentence-transformers 5 (`models/Pooling.py`).
     #[test]
     fn pooled_vectors() {
-        let tokens = [vec![1.0, -2.0], vec![3.0, 0.0], vec![-1.0, 5.0]];
+        let tokens: [&[f32]; 3] = [&[1.0, -2.0], &[3.0, 0.0], &[-1.0, 5.0]];
         for (mode, expect) in [
             (Pooling::Cls, [1.0, -2.0]),
             (Pooling::Max, [3.0, 5.0]),
