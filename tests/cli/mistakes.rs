@@ -245,7 +245,7 @@ fn parameters_under_the_names_of_other_programs() {
     check(&train("num_train_epochs: 1.5"), &["did you mean `budget: { epochs: 1.5 }`?"]);
     check(&train("lr_scheduler_type: constant_with_warmup"), &["did you mean `lr_scheduler: constant`?"]);
     check(&train("completion_only_loss: true"), &["did you mean `train_on_prompt: false`?"]);
-    check(&train("load_in_4bit: true"), &["did you mean `quantization: nf4`?"]);
+    check(&train("load_in_4bit: true"), &["did you mean `weights: nf4`?"]);
     // What there is nothing of is said to be so, and why.
     check(&train("fp16: true"), &["there is no parameter `fp16`", "computed with in f32"]);
     check(&train("deepspeed: ds.json"), &["there is no parameter `deepspeed`", "in one process"]);

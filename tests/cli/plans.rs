@@ -108,7 +108,7 @@ fn what_a_model_cannot_do_is_known_before_a_run() {
     cannot_run(twice, &["✗ a", "the model is given twice"]);
     let quantized = "  a: { kind: respond, inputs: { instructions: rows }, params: { model: 'http://localhost:1/v1#m', \
                      quantization: nf4 } }";
-    cannot_run(quantized, &["✗ a", "`quantization` is its own affair"]);
+    cannot_run(quantized, &["✗ a", "`weights` are its own affair"]);
 }
 
 #[test]

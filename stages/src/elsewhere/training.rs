@@ -149,7 +149,7 @@ pub(super) const NAMES: &[Synonym] = &[
         &["method"],
         &[
             ("lora", "method: lora"),
-            ("qlora", "quantization: nf4"),
+            ("qlora", "weights: nf4"),
             ("full", "method: full"),
             ("true", "method: lora"),
             ("false", "method: full"),
@@ -158,20 +158,25 @@ pub(super) const NAMES: &[Synonym] = &[
     Synonym {
         theirs: &[
             "load_in_4bit",
-            "load_in_8bit",
             "bnb_4bit_quant_type",
             "quantization_config",
             "quantize",
             "use_qlora",
             "quantization_bit",
         ],
-        ours: &["quantization: nf4"],
-        values: &[("false", "quantization: none")],
-        because: "Quantised weights are 4-bit NormalFloat, as in QLoRA; there are none of 8 bits.",
+        ours: &["weights: nf4"],
+        values: &[("false", "weights: f32")],
+        because: "In four bits weights are NormalFloat, as in QLoRA.",
+    },
+    Synonym {
+        theirs: &["load_in_8bit"],
+        ours: &["weights: q8_0"],
+        values: &[("false", "weights: f32")],
+        because: "In eight bits weights are GGUF's blocks.",
     },
     absent(
         &["bnb_4bit_use_double_quant", "use_bnb_nested_quant", "bnb_4bit_compute_dtype", "bnb_4bit_quant_storage"],
-        "`quantization: nf4` has double quantization, and computes in f32",
+        "`weights: nf4` has double quantization, and computes in f32",
     ),
     absent(
         &[

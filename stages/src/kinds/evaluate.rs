@@ -132,7 +132,7 @@ impl StageKind for Evaluate {
             return Ok(Preview::default());
         }
         let template = Some((&params.template, Purpose::Respond));
-        let asked = Asked { quantization: params.quantization, chat_date: params.chat_date, template };
+        let asked = Asked { weights: params.weights, chat_date: params.chat_date, template };
         model::preview(params.model.as_ref(), &asked, host)
     }
 

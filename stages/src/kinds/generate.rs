@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use self::{documents::Documents, fold::Fold};
 use crate::{
     model::{
-        self, Asked, ModelRef, Quantization, completions, generator_options, model_port, resolve,
+        self, Asked, ModelRef, WeightForm, completions, generator_options, model_port, resolve,
         sampling::{Sampling, SamplingDefaults},
     },
     prompts::{
@@ -59,14 +59,20 @@ pub use self::filter::InstructionFilters;
 /// twice, in a fixed random order.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(transform = WeightForm::with_old_name)]
 pub struct GenerateParams {
     /// The model that writes. Its content is part of the key, its place is not.
     #[serde(default)]
     #[schemars(extend("x-operational" = true))]
     pub model: Option<ModelRef>,
-    /// How the model's weights are kept in memory. `nf4` takes an eighth of the room, and gives other texts.
-    #[serde(default, skip_serializing_if = "Quantization::is_none")]
-    pub quantization: Quantization,
+    /// The form in which the model's weights are kept in memory: another form takes less room, and gives other texts.
+    #[serde(
+        default,
+        rename(serialize = "quantization"),
+        alias = "quantization",
+        skip_serializing_if = "WeightForm::is_default"
+    )]
+    pub weights: WeightForm,
     /// How many instructions are wanted.
     #[schemars(range(min = 1))]
     pub count: u64,
@@ -78,7 +84,7 @@ pub struct GenerateParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub max_passage_words: Option<usize>,
-    /// The prompt: plain, alpaca, chat, or a file. Its text is part of the key.
+    /// The prompt: plain, alpaca, chat, qa, or a file. Its text is part of the key.
     #[serde(default)]
     #[schemars(extend("x-operational" = true, "x-variables" = template_variables(Purpose::Generate)))]
     pub template: TemplateRef,
@@ -198,7 +204,7 @@ impl StageKind for Generate {
             params.template.load_with_documents(host.base_dir())?;
         }
         let template = Some((&params.template, Purpose::Generate));
-        let asked = Asked { quantization: params.quantization, chat_date: params.chat_date, template };
+        let asked = Asked { weights: params.weights, chat_date: params.chat_date, template };
         model::preview(params.model.as_ref(), &asked, host)
     }
 
@@ -328,7 +334,7 @@ impl Writer<'_> {
         let sampling = params.sampling.params(stop, *self.cx.recipe().as_bytes());
         let model = resolve(self.cx, params.model.as_ref())?;
         let backend =
-            model.backend(params.quantization, None, generator_options(params.sampling.slots), params.chat_date)?;
+            model.backend(params.weights, None, generator_options(params.sampling.slots), params.chat_date)?;
         Ok((backend, sampling))
     }
 

@@ -25,7 +25,7 @@ use self::{
 use crate::rows::ports;
 use crate::{
     model::{
-        self, Asked, ModelRef, Quantization, adapter_port, completions, generator_options, model_port, resolve,
+        self, Asked, ModelRef, WeightForm, adapter_port, completions, generator_options, model_port, resolve,
         sampling::{Sampling, SamplingDefaults},
     },
     prompts::{ChatDate, Demonstration, PromptContext, PromptTemplate, Purpose, TemplateRef, template_variables},
@@ -43,15 +43,21 @@ use crate::{
 /// input `adapter` this is the iteration of Self-Specialization (arXiv:2310.00160).
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(transform = WeightForm::with_old_name)]
 pub struct RespondParams {
     /// The model that answers. Its content is part of the key, its place is not.
     #[serde(default)]
     #[schemars(extend("x-operational" = true))]
     pub model: Option<ModelRef>,
-    /// How the model's weights are kept in memory. `nf4` takes an eighth of the room, and gives other answers.
-    #[serde(default, skip_serializing_if = "Quantization::is_none")]
-    pub quantization: Quantization,
-    /// The prompt: plain, alpaca, chat, or a file. Its text is part of the key.
+    /// The form in which the model's weights are kept in memory: another form takes less room, and gives other answers.
+    #[serde(
+        default,
+        rename(serialize = "quantization"),
+        alias = "quantization",
+        skip_serializing_if = "WeightForm::is_default"
+    )]
+    pub weights: WeightForm,
+    /// The prompt: plain, alpaca, chat, qa, or a file. Its text is part of the key.
     #[serde(default)]
     #[schemars(extend("x-operational" = true, "x-variables" = template_variables(Purpose::Respond)))]
     pub template: TemplateRef,
@@ -193,7 +199,7 @@ impl StageKind for Respond {
 
     fn preview(&self, params: &RespondParams, host: &dyn SourceHost) -> Result<Preview, StageError> {
         let template = Some((&params.template, Purpose::Respond));
-        let asked = Asked { quantization: params.quantization, chat_date: params.chat_date, template };
+        let asked = Asked { weights: params.weights, chat_date: params.chat_date, template };
         model::preview(params.model.as_ref(), &asked, host)
     }
 
@@ -292,7 +298,7 @@ impl Writer<'_> {
         let resolved = resolve(self.cx, params.model.as_ref())?;
         let adapter = self.cx.optional_files("adapter")?;
         let backend = resolved.backend(
-            params.quantization,
+            params.weights,
             adapter.as_deref(),
             generator_options(params.sampling.slots),
             params.chat_date,

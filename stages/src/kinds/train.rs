@@ -106,14 +106,15 @@ impl StageKind for Train {
         let base = resolve_local(cx, params.model.as_ref())?;
         let examples = Examples::read(params, cx, &base)?;
         cx.check_cancelled()?;
-        // Refuses GGUF files, whose weights can be run but not trained.
-        base.weights()?;
-        let mut decoder = Decoder::clone(&*base.decoder(params.quantization)?);
         let adapter = params.lora.config();
-        match params.method {
-            Method::Lora => attach_lora(&mut decoder, ADAPTER, &adapter, params.seed).map_err(training_error)?,
-            Method::Full => drop(decoder.make_trainable().map_err(model_error)?),
-        }
+        let decoder = match params.method {
+            Method::Lora => {
+                let mut decoder = Decoder::clone(&*base.decoder(params.weights)?);
+                attach_lora(&mut decoder, ADAPTER, &adapter, params.seed).map_err(training_error)?;
+                decoder
+            }
+            Method::Full => base.trainable()?,
+        };
         let every = params.eval_steps.unwrap_or(NEVER);
         let training = Training {
             data: &examples.training,

@@ -16,17 +16,15 @@ use pipe_lm::{
     chat::ChatTemplate,
     config::{DecoderConfig, GenerationDefaults},
     generate::{Ends, Generator, GeneratorOptions},
-    gguf::GgufModel,
-    model::{Decoder, Inference},
+    gguf::{Expanded, GgufModel},
+    model::{Decoder, Inference, Packing},
     origin::{Folder, LocalModel, files_of},
-    quant::Quantized,
+    quant::{Quantized, Rounded},
     tokenizer::Tokenizer,
     weights::{Param, Weights},
 };
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
-use super::{model_error, place};
+use super::{WeightForm, model_error, place};
 
 /// A model's configuration, tokenizer and weights. The weights are read when they are first needed, and kept for as
 /// long as somebody uses them.
@@ -36,8 +34,8 @@ pub struct BaseModel {
     tokenizer: Arc<Tokenizer>,
     chat: Option<Arc<ChatTemplate>>,
     ends: Ends,
-    /// With the weights as they are, and quantised.
-    forms: [Form; 2],
+    /// One for each [`WeightForm`].
+    forms: [Form; WeightForm::COUNT],
 }
 
 /// What a look at a model tells.
@@ -54,24 +52,6 @@ pub struct Seen {
 struct Form {
     decoder: Mutex<Weak<Decoder>>,
     inference: Mutex<Weak<Inference>>,
-}
-
-/// How a model's weights are kept in memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Quantization {
-    /// In f32.
-    #[default]
-    None,
-    /// The matrices of the layers in 4-bit NormalFloat with double quantization, as bitsandbytes has it.
-    Nf4,
-}
-
-impl Quantization {
-    /// Whether weights stay as they are.
-    pub fn is_none(&self) -> bool {
-        *self == Self::None
-    }
 }
 
 /// A model's files as they were when it was opened: path, size and time of change of each.
@@ -104,7 +84,7 @@ fn folder(local: &LocalModel) -> Result<Folder<'_>, StageError> {
     local.folder().ok_or_else(|| {
         StageError::user_help(
             format!(
-                "{} is a GGUF file, whose weights can be run, but neither trained nor exported",
+                "{} is a GGUF file, whose weights can be run and adapted, but neither trained as a whole nor exported",
                 place(local).display()
             ),
             "use the model's Hugging Face directory",
@@ -247,42 +227,79 @@ impl BaseModel {
         folder(&self.local)
     }
 
-    fn form(&self, quantization: Quantization) -> &Form {
-        &self.forms[quantization as usize]
+    fn form(&self, weights: WeightForm) -> &Form {
+        &self.forms[weights as usize]
     }
 
-    /// The base weights, shared: cloning the decoder shares its tensors, adapters go onto clones.
+    /// The base weights, shared: cloning the decoder shares them, adapters go onto clones.
     ///
     /// # Errors
-    /// The weights cannot be read; those of a GGUF file are to be quantised, which they are already.
-    pub fn decoder(&self, quantization: Quantization) -> Result<Arc<Decoder>, StageError> {
-        shared(&self.form(quantization).decoder, || match (&self.local, quantization) {
-            (LocalModel::Directory { .. } | LocalModel::Carried(_), Quantization::None) => {
-                let weights = self.weights()?;
-                Decoder::load(&self.config, &weights, &Device::Cpu, DType::F32).map_err(model_error)
-            }
-            (LocalModel::Directory { .. } | LocalModel::Carried(_), Quantization::Nf4) => {
-                let weights = self.weights()?;
-                // Embedding and head keep the type in which they are stored.
-                let dtype = weights.dtype(Param::Embedding).map_err(model_error)?;
-                let mut source = Quantized { weights: &weights, config: &self.config, dtype };
-                Decoder::build(&self.config, &mut source, &Device::Cpu, dtype).map_err(model_error)
-            }
-            (LocalModel::Gguf(path), Quantization::Nf4) => Err(StageError::user_help(
-                format!("{} is a GGUF file, whose weights have a form of their own", path.display()),
-                "leave `quantization` out, or use the model's Hugging Face directory",
-            )),
-            (LocalModel::Gguf(path), Quantization::None) => {
-                let gguf = GgufModel::open(path).map_err(model_error)?;
-                Decoder::build(&self.config, &mut &gguf, &Device::Cpu, DType::F32).map_err(model_error)
+    /// The weights cannot be read, or cannot have that form.
+    pub fn decoder(&self, weights: WeightForm) -> Result<Arc<Decoder>, StageError> {
+        shared(&self.form(weights).decoder, || match &self.local {
+            LocalModel::Gguf(path) => self.gguf_decoder(path, weights),
+            LocalModel::Directory { .. } | LocalModel::Carried(_) => {
+                let (config, stored) = (&self.config, &self.weights()?);
+                let decoder = match weights {
+                    WeightForm::F32 => {
+                        Decoder::build(config, &mut Packing { weights: stored, config }, &Device::Cpu, DType::F32)
+                    }
+                    WeightForm::Bf16 => Decoder::load(config, stored, &Device::Cpu, DType::BF16),
+                    WeightForm::Q8_0 => {
+                        Decoder::build(config, &mut Rounded { weights: stored, config }, &Device::Cpu, DType::F32)
+                    }
+                    WeightForm::Nf4 => {
+                        // Embedding and head keep the type in which they are stored.
+                        let dtype = stored.dtype(Param::Embedding).map_err(model_error)?;
+                        let mut source = Quantized { weights: stored, config, dtype };
+                        Decoder::build(config, &mut source, &Device::Cpu, dtype)
+                    }
+                    WeightForm::Dequantized => {
+                        return Err(StageError::user_help(
+                            format!("{} is no GGUF file: there is nothing to expand", self.place().display()),
+                            "leave `weights` out: it is f32 then",
+                        ));
+                    }
+                };
+                decoder.map_err(model_error)
             }
         })
     }
 
+    fn gguf_decoder(&self, path: &Path, weights: WeightForm) -> Result<Decoder, StageError> {
+        let gguf = GgufModel::open(path).map_err(model_error)?;
+        let decoder = match weights {
+            WeightForm::F32 => Decoder::build(&self.config, &mut &gguf, &Device::Cpu, DType::F32),
+            WeightForm::Dequantized => Decoder::build(&self.config, &mut Expanded(&gguf), &Device::Cpu, DType::F32),
+            other => {
+                return Err(StageError::user_help(
+                    format!(
+                        "{} is a GGUF file, whose weights have a form of their own: they cannot be {}",
+                        path.display(),
+                        other.name()
+                    ),
+                    "leave `weights` out, write `weights: dequantized`, or use the model's Hugging Face directory",
+                ));
+            }
+        };
+        decoder.map_err(model_error)
+    }
+
+    /// The model with every weight to be trained: a copy of its own in f32.
+    ///
+    /// # Errors
+    /// The weights cannot be read; a GGUF file has none of this form.
+    pub fn trainable(&self) -> Result<Decoder, StageError> {
+        let decoder = Decoder::load(&self.config, &self.weights()?, &Device::Cpu, DType::F32);
+        let mut decoder = decoder.map_err(model_error)?;
+        decoder.make_trainable().map_err(model_error)?;
+        Ok(decoder)
+    }
+
     /// The base prepared for generation, shared.
-    fn inference(&self, quantization: Quantization) -> Result<Arc<Inference>, StageError> {
-        let form = self.form(quantization);
-        shared(&form.inference, || Inference::new(&*self.decoder(quantization)?).map_err(model_error))
+    fn inference(&self, weights: WeightForm) -> Result<Arc<Inference>, StageError> {
+        let form = self.form(weights);
+        shared(&form.inference, || Inference::new(&*self.decoder(weights)?).map_err(model_error))
     }
 
     /// A generator of the base, or of the base with the adapter in a directory.
@@ -291,16 +308,16 @@ impl BaseModel {
     /// The weights cannot be read; the adapter is damaged or does not fit.
     pub fn generator(
         &self,
-        quantization: Quantization,
+        weights: WeightForm,
         adapter: Option<&Path>,
         options: GeneratorOptions,
     ) -> Result<Generator, StageError> {
         const NAME: &str = "adapter";
         let inference = match adapter {
-            None => self.inference(quantization)?,
+            None => self.inference(weights)?,
             Some(dir) => {
                 let (_, adapter) = load_adapter(dir, &self.config).map_err(model_error)?;
-                let mut decoder = Decoder::clone(&*self.decoder(quantization)?);
+                let mut decoder = Decoder::clone(&*self.decoder(weights)?);
                 decoder.add_adapter(NAME, &adapter).map_err(model_error)?;
                 Arc::new(Inference::new(&decoder).map_err(model_error)?)
             }

@@ -7,6 +7,7 @@
 mod base;
 pub(crate) mod completions;
 mod error;
+mod form;
 mod reference;
 pub(crate) mod sampling;
 pub(crate) mod training;
@@ -36,8 +37,9 @@ use crate::{
     prompts::{ChatDate, Purpose, TemplateRef},
 };
 
-pub use base::{BaseModel, Quantization, Seen};
+pub use base::{BaseModel, Seen};
 pub use error::{model_error, row_error};
+pub use form::WeightForm;
 pub(crate) use reference::NO_PATHS;
 pub use reference::{EndpointRef, ModelRef, encoder, numeric_class};
 
@@ -67,7 +69,7 @@ pub fn adapter_port() -> InputPort {
 #[derive(Default)]
 pub(crate) struct Asked<'a> {
     /// How its weights are kept.
-    pub quantization: Quantization,
+    pub weights: WeightForm,
     /// The date that its chat template prints.
     pub chat_date: Option<ChatDate>,
     /// The prompt.
@@ -90,7 +92,7 @@ pub(crate) fn preview(
     let template = asked.template.map(|(template, purpose)| template.load(purpose, host.base_dir())).transpose()?;
     let source = match param {
         Some(ModelRef::Endpoint(server)) => {
-            refuse(&server.endpoint, host.connected("adapter"), asked.quantization, asked.chat_date)?;
+            refuse(&server.endpoint, host.connected("adapter"), asked.weights, asked.chat_date)?;
             api_key(server, |name| host.env(name))?;
             let place = format!("server {}, model {}", place_of(&server.endpoint), server.model);
             return Ok(Preview { place: Some(place), ..Preview::default() });
@@ -144,7 +146,7 @@ fn given_twice() -> StageError {
 }
 
 /// What a server cannot do for us.
-fn refuse(url: &str, adapter: bool, quantization: Quantization, chat_date: Option<ChatDate>) -> Result<(), StageError> {
+fn refuse(url: &str, adapter: bool, weights: WeightForm, chat_date: Option<ChatDate>) -> Result<(), StageError> {
     let refused = |what: &str, help: &str| Err(StageError::user_help(format!("{url} is a server: {what}"), help));
     if adapter {
         return refused(
@@ -152,8 +154,8 @@ fn refuse(url: &str, adapter: bool, quantization: Quantization, chat_date: Optio
             "serve the adapted model under a name of its own and give that, or use the model's files",
         );
     }
-    if !quantization.is_none() {
-        return refused("`quantization` is its own affair", "leave it out");
+    if !weights.is_default() {
+        return refused("`weights` are its own affair", "leave it out");
     }
     if chat_date.is_some() {
         return refused("the date is its own affair", "leave `chat_date` out");
@@ -300,19 +302,19 @@ impl Resolved {
     /// its weights as it likes.
     pub fn backend(
         &self,
-        quantization: Quantization,
+        weights: WeightForm,
         adapter: Option<&Path>,
         options: GeneratorOptions,
         chat_date: Option<ChatDate>,
     ) -> Result<Box<dyn Backend>, StageError> {
         let server = match self {
             Self::Local(model) => {
-                let generator = model.generator(quantization, adapter, options)?;
+                let generator = model.generator(weights, adapter, options)?;
                 return Ok(Box::new(generator.with_chat_date(chat_date.unwrap_or_default().0)));
             }
             Self::Endpoint(server) => server,
         };
-        refuse(&server.config().base_url, adapter.is_some(), quantization, chat_date)?;
+        refuse(&server.config().base_url, adapter.is_some(), weights, chat_date)?;
         Ok(Box::new(server.clone()))
     }
 }

@@ -28,7 +28,7 @@ fn open(dir: &Path) -> Arc<BaseModel> {
 }
 
 fn complete(model: &BaseModel, adapter: Option<&Path>) -> String {
-    let generator = model.generator(Quantization::None, adapter, generator_options(2)).unwrap();
+    let generator = model.generator(WeightForm::F32, adapter, generator_options(2)).unwrap();
     let params = SamplingParams { temperature: 1.0, max_new_tokens: 12, ignore_eos: true, ..SamplingParams::default() };
     let mut text = String::new();
     let mut rows = std::iter::once(Request::text("r", "Instruction: item 7\nOutput:"));
@@ -46,10 +46,10 @@ fn one_base_is_shared_and_a_changed_file_is_another_model() {
     small_model(dir.path(), 1);
     let first = open(dir.path());
     assert!(Arc::ptr_eq(&first, &open(&dir.path().join("."))));
-    let held = first.decoder(Quantization::None).unwrap();
-    assert!(Arc::ptr_eq(&held, &first.decoder(Quantization::None).unwrap()));
-    let quantised = first.decoder(Quantization::Nf4).unwrap();
-    assert!(Arc::ptr_eq(&quantised, &first.decoder(Quantization::Nf4).unwrap()));
+    let held = first.decoder(WeightForm::F32).unwrap();
+    assert!(Arc::ptr_eq(&held, &first.decoder(WeightForm::F32).unwrap()));
+    let quantised = first.decoder(WeightForm::Nf4).unwrap();
+    assert!(Arc::ptr_eq(&quantised, &first.decoder(WeightForm::Nf4).unwrap()));
     assert!(!Arc::ptr_eq(&quantised, &held));
     let text = complete(&first, None);
     let other = tempfile::tempdir().unwrap();
@@ -69,7 +69,7 @@ fn an_adapter_lies_over_the_base_and_leaves_it_alone() {
     let model = open(dir.path());
     let before = complete(&model, None);
     let config = pipe_lm::adapter::AdapterConfig::new(4, 64.0, pipe_lm::adapter::TargetModules::AllLinear);
-    let mut decoder = pipe_lm::model::Decoder::clone(&model.decoder(Quantization::None).unwrap());
+    let mut decoder = pipe_lm::model::Decoder::clone(&model.decoder(WeightForm::F32).unwrap());
     pipe_lm::train::attach_lora(&mut decoder, "a", &config, 5).unwrap();
     let mut adapter = decoder.adapter("a").unwrap();
     // LoRA begins with B = 0; something else, so that the adapter changes the text.
@@ -90,7 +90,7 @@ fn an_adapter_lies_over_the_base_and_leaves_it_alone() {
     assert_ne!(before, complete(&model, Some(place.path())));
     assert_eq!(before, complete(&model, None));
     let empty = tempfile::tempdir().unwrap();
-    let error = model.generator(Quantization::None, Some(empty.path()), generator_options(1)).unwrap_err();
+    let error = model.generator(WeightForm::F32, Some(empty.path()), generator_options(1)).unwrap_err();
     assert!(error.to_string().contains("adapter_config.json"), "{error}");
 }
 

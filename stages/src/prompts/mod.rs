@@ -1,4 +1,4 @@
-//! Prompts: minijinja templates, three named sets of them, and files that replace them.
+//! Prompts: minijinja templates, four named sets of them, and files that replace them.
 //!
 //! What a template sees stands in `variables.rs`, by purpose.
 //!
@@ -34,8 +34,8 @@ pub enum Purpose {
     Respond,
 }
 
-/// Which prompt template: `plain`, `alpaca`, `chat` (needs a model with a chat template, or a server), or a minijinja
-/// file relative to the file that names it. Its text is part of the key.
+/// Which prompt template: `plain`, `alpaca`, `chat` (needs a model with a chat template, or a server), `qa` (questions
+/// and answers to continue, for small models), or a minijinja file relative to the file that names it. Its text is part of the key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 #[schemars(extend("x-path" = BUILT_IN.map(|(name, ..)| name)))]
@@ -81,19 +81,21 @@ impl Default for TemplateRef {
 }
 
 /// The sets that ship: name, text for generation, text for responses.
-const BUILT_IN: [(&str, &str, &str); 3] = [
+const BUILT_IN: [(&str, &str, &str); 4] = [
     ("plain", include_str!("plain/generate.jinja"), include_str!("plain/respond.jinja")),
     ("alpaca", include_str!("alpaca/generate.jinja"), include_str!("alpaca/respond.jinja")),
     ("chat", include_str!("chat/generate.jinja"), include_str!("chat/respond.jinja")),
+    ("qa", include_str!("qa/generate.jinja"), include_str!("qa/respond.jinja")),
 ];
 
 /// What the same sets have for generation that shows documents. Which of the two texts is meant is known from the
 /// inputs alone, which keys are made of, too; so these are not part of a stage's sources, and a test holds them to
 /// `generate`'s versions.
-const WITH_DOCUMENTS: [(&str, &str); 3] = [
+const WITH_DOCUMENTS: [(&str, &str); 4] = [
     ("plain", include_str!("plain/documents.jinja")),
     ("alpaca", include_str!("alpaca/documents.jinja")),
     ("chat", include_str!("chat/documents.jinja")),
+    ("qa", include_str!("qa/documents.jinja")),
 ];
 
 impl TemplateRef {
@@ -163,7 +165,7 @@ impl TemplateRef {
             let read = std::fs::read_to_string(&path).map_err(|e| {
                 StageError::user_help(
                     format!("failed to read the template {}: {e}", path.display()),
-                    "`template` is plain, alpaca, chat, or the path of a file relative to the one that names it",
+                    "`template` is plain, alpaca, chat, qa, or the path of a file relative to the one that names it",
                 )
             });
             read?.into()

@@ -200,7 +200,12 @@ fn templates_that_show_documents_are_held_to_a_version() {
     let digests = WITH_DOCUMENTS.map(|(name, text)| (name, blake3::hash(text.as_bytes()).to_hex()[..16].to_owned()));
     assert_eq!(
         digests.each_ref().map(|(name, digest)| (*name, &**digest)),
-        [("plain", "0bd971b0ab5940e2"), ("alpaca", "7e963722c3c09fc3"), ("chat", "b8b94fae27a2eb3b"),]
+        [
+            ("plain", "0bd971b0ab5940e2"),
+            ("alpaca", "7e963722c3c09fc3"),
+            ("chat", "b8b94fae27a2eb3b"),
+            ("qa", "0d413998a6eff010")
+        ]
     );
 }
 

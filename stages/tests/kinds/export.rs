@@ -1,6 +1,9 @@
 //! `export` with a trained adapter.
 
-use crate::train_evaluate::{TRAIN, questions, with};
+use crate::{
+    tables::numbers,
+    train_evaluate::{TRAIN, questions, with},
+};
 
 const EXPORTS: &str = "  merged: { kind: export, inputs: { adapter: train }, params: { model: base, dtype: float32 } }
   gguf: { kind: export, inputs: { adapter: train }, params: { model: base, format: gguf, dtype: float32 } }
@@ -29,4 +32,60 @@ fn mistakes_are_named() {
     assert!(lab.problems(&stage("format: gguf, dtype: bfloat16")).contains("not written in bfloat16"));
     let twice = stage("format: gguf") + "  again: { kind: export, inputs: { model: out }, params: {} }\n";
     assert!(lab.run_stages(&twice).failure().contains("is a GGUF file"));
+}
+
+#[test]
+fn an_adapter_is_trained_on_the_blocks_of_a_gguf_file() {
+    let lab = questions();
+    let train = |weights: &str| TRAIN.replace("model: base,", weights).replace("epochs: 30", "epochs: 2");
+    let stages = with(TRAIN)
+        + "  blocks: { kind: export, params: { model: base, format: gguf, dtype: q8_0 } }\n"
+        + &format!("  own: {{ kind: train, inputs: {{ examples: rows, model: blocks }}, params: {} }}\n", train(""))
+        + &format!(
+            "  expanded: {{ kind: train, inputs: {{ examples: rows, model: blocks }}, params: {} }}\n",
+            train("weights: dequantized,")
+        )
+        + "  adapted: { kind: evaluate, inputs: { items: exam, model: blocks, adapter: own }, params: { max_new_tokens: 8 } }\n";
+    assert_eq!(lab.run_stages(&stages).failures(), [""; 0]);
+    for (params, message) in [("method: full", "neither trained as a whole"), ("weights: nf4", "they cannot be nf4")] {
+        let refused =
+            format!("  no: {{ kind: train, inputs: {{ examples: rows, model: blocks }}, params: {{ {params} }} }}\n");
+        let failure = lab.run_stages(&(stages.clone() + &refused)).failure();
+        assert!(failure.contains(message), "{failure}");
+    }
+    let losses = |stage: &str| numbers(&lab.table(&format!("{stage}.log")), "loss");
+    assert!(losses("own").iter().all(|loss| loss.is_finite()) && losses("own").len() == 4);
+    // The values are the same; small plain weights are added to the adapter before they are multiplied with.
+    assert!(losses("own").iter().zip(losses("expanded")).all(|(own, expanded)| (own - expanded).abs() < 1e-4));
+    assert_ne!(losses("own"), losses("train")[..4]);
+    assert_eq!(lab.rows("adapted.predictions").len(), 12);
+}
+
+#[test]
+fn every_form_of_weights_is_run_and_trained_on() {
+    let lab = questions();
+    let mut stages = with(TRAIN);
+    for form in ["f32", "bf16", "q8_0", "nf4"] {
+        let train =
+            TRAIN.replace("model: base,", &format!("model: base, weights: {form},")).replace("epochs: 30", "epochs: 2");
+        stages += &format!(
+            "  train_{form}: {{ kind: train, inputs: {{ examples: rows }}, params: {train} }}
+  eval_{form}: {{ kind: evaluate, inputs: {{ items: exam, adapter: train_{form} }}, params: {{ model: base, weights: {form}, \
+             max_new_tokens: 8 }} }}\n"
+        );
+    }
+    let ran = lab.run_stages(&stages);
+    assert_eq!(ran.failures(), [""; 0]);
+    let loss = |form: &str| numbers(&lab.table(&format!("train_{form}.log")), "loss")[0];
+    let exact = loss("f32");
+    // As close as their rounding: 8 bits of mantissa, 8 bits in blocks, 4 bits.
+    for (form, bound) in [("bf16", 0.01), ("q8_0", 0.02), ("nf4", 0.3)] {
+        let off = (loss(form) - exact).abs() / exact;
+        assert!(off > 0.0 && off < bound, "{form}: {} against {exact}", loss(form));
+    }
+    // The old name of the parameter is read, and its key is the same.
+    let old = stages.replace("weights: nf4", "quantization: nf4").replace("weights: f32", "quantization: none");
+    assert_eq!(lab.run_stages(&old).computed(), [""; 0]);
+    let problems = lab.problems(&stages.replace("weights: nf4", "weights: int4"));
+    assert!(problems.contains("cannot be the text `int4`"), "{problems}");
 }

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     config::{DecoderConfig, RopeScaling},
     model::{ModelError, WeightProvider},
-    ops::Weight,
+    ops::{Weight, gemm::PackedWeight},
     quiet::caught,
     tokenizer::Tokenizer,
     weights::{Param, WeightsError},
@@ -197,14 +197,35 @@ impl GgufModel {
 
 impl WeightProvider for &GgufModel {
     fn matrix(&mut self, param: Param) -> Result<Weight, ModelError> {
-        if param == Param::Embedding {
-            return Ok(Weight::Dense(self.load(param)?));
-        }
         Ok(Weight::Tiles(Arc::new(GgufTile::new(self.stored(param)?, self.order(param)))))
     }
 
     fn vector(&mut self, param: Param) -> Result<Tensor, ModelError> {
         let tensor = self.load(param)?;
         tensor.to_dtype(DType::F32).map_err(|source| WeightsError::Tensor { name: names::name(param), source }.into())
+    }
+}
+
+/// A GGUF file whose blocks are expanded to f32 once, and laid out for the CPU's kernels.
+#[derive(Debug)]
+pub struct Expanded<'a>(pub &'a GgufModel);
+
+impl WeightProvider for Expanded<'_> {
+    fn matrix(&mut self, param: Param) -> Result<Weight, ModelError> {
+        let matrix = self.0.matrix(param)?;
+        let Weight::Tiles(tile) = matrix else { return Ok(matrix) };
+        let mut packed = PackedWeight::zeroed(tile.out_features(), tile.in_features());
+        let mut rows = Vec::new();
+        for first in (0..tile.out_features()).step_by(PackedWeight::ROWS) {
+            let range = first..tile.out_features().min(first + PackedWeight::ROWS);
+            rows.resize(range.len() * tile.in_features(), 0.0);
+            tile.read_rows(range, &mut rows);
+            packed.put_rows(first, &rows);
+        }
+        Ok(Weight::Packed(Arc::new(packed)))
+    }
+
+    fn vector(&mut self, param: Param) -> Result<Tensor, ModelError> {
+        self.0.vector(param)
     }
 }

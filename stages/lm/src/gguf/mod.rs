@@ -16,7 +16,7 @@ mod write;
 
 use std::path::{Path, PathBuf};
 
-pub use file::GgufModel;
+pub use file::{Expanded, GgufModel};
 pub use write::{GgufType, export_gguf};
 
 /// Why a GGUF file could not be used or written.

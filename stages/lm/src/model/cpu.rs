@@ -37,8 +37,8 @@ pub(super) struct CpuPass<'a> {
 #[derive(Debug)]
 pub(super) struct CpuModel {
     hidden: usize,
-    /// `[vocab, hidden]`
-    embedding: Vec<f32>,
+    /// `[vocab, hidden]`; a tied head is the same.
+    embedding: Frozen,
     layers: Vec<CpuLayer>,
     final_norm: CpuNorm,
     head: CpuLinear,
@@ -75,6 +75,7 @@ struct CpuLinear {
     adapters: Vec<Option<[PackedWeight; 2]>>,
 }
 
+#[derive(Clone)]
 enum Frozen {
     Packed(Arc<PackedWeight>),
     Tiles(Arc<dyn WeightTile>),
@@ -99,6 +100,13 @@ impl Frozen {
         })
     }
 
+    fn tile(&self) -> &dyn WeightTile {
+        match self {
+            Self::Packed(w) => &**w,
+            Self::Tiles(w) => &**w,
+        }
+    }
+
     /// `out (+)= x wᵀ`
     fn multiply(&self, crew: Crew, x: &[f32], m: usize, store: Store, out: &mut [f32]) {
         let (b, n, k) = match self {
@@ -106,6 +114,12 @@ impl Frozen {
             Self::Tiles(w) => (Rhs::TilesTransposed(w.as_ref()), w.out_features(), w.in_features()),
         };
         Product { m, n, k, a: Lhs::Rows(x), b, store }.by(crew, out);
+    }
+}
+
+impl std::fmt::Debug for Frozen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Frozen[{}, {}]", self.tile().out_features(), self.tile().in_features())
     }
 }
 
@@ -130,17 +144,11 @@ impl CpuLinear {
     }
 
     fn out_features(&self) -> usize {
-        match &self.weight {
-            Frozen::Packed(w) => w.out_features(),
-            Frozen::Tiles(w) => w.out_features(),
-        }
+        self.weight.tile().out_features()
     }
 
     fn in_features(&self) -> usize {
-        match &self.weight {
-            Frozen::Packed(w) => w.in_features(),
-            Frozen::Tiles(w) => w.in_features(),
-        }
+        self.weight.tile().in_features()
     }
 
     /// `out (+)= x wᵀ + bias + adapter(x)` for `x [m, in]`, with `low` as scratch.
@@ -180,10 +188,12 @@ impl CpuModel {
     pub(super) fn new(decoder: &Decoder) -> Result<Self, ModelError> {
         let adapters = decoder.adapter_names.len();
         let layers = decoder.layers.iter().map(|layer| CpuLayer::new(layer, adapters)).collect::<Result<_, _>>()?;
-        let head = CpuLinear { weight: Frozen::new(&decoder.head_weight())?, bias: None, adapters: Vec::new() };
+        let embedding = Frozen::new(&decoder.embedding)?;
+        let head = decoder.head.as_ref().map_or_else(|| Ok(embedding.clone()), Frozen::new)?;
+        let head = CpuLinear { weight: head, bias: None, adapters: Vec::new() };
         Ok(Self {
             hidden: decoder.config.hidden_size,
-            embedding: floats(&decoder.embedding)?,
+            embedding,
             layers,
             final_norm: CpuNorm::new(&decoder.final_norm)?,
             head,
@@ -214,7 +224,7 @@ impl CpuModel {
         w.positions.extend(batch.spans.iter().flat_map(|s| (s.start..s.start + s.len).map(|p| p as u32)));
         w.x.resize(tokens * d, 0.0);
         for (row, &token) in w.x.chunks_exact_mut(d).zip(&batch.tokens) {
-            row.copy_from_slice(&self.embedding[token as usize * d..][..d]);
+            self.embedding.tile().read_rows(token as usize..token as usize + 1, row);
         }
         w.h.resize(tokens * d, 0.0);
         for (layer, cache) in self.layers.iter().zip(caches) {

@@ -25,7 +25,7 @@ pub struct Decoder {
     /// Dtype that the weights were asked for in.
     pub(super) dtype: DType,
     /// `[vocab, hidden]`
-    pub(super) embedding: Tensor,
+    pub(super) embedding: Weight,
     pub(super) layers: Vec<Layer>,
     pub(super) final_norm: Norm,
     /// Output projection where it is not the embedding.
@@ -49,9 +49,7 @@ impl Decoder {
         device: &Device,
         dtype: DType,
     ) -> Result<Self, ModelError> {
-        let Weight::Dense(embedding) = source.matrix(Param::Embedding)? else {
-            return Err(ModelError::Unsupported("the embedding must be a dense tensor".to_owned()));
-        };
+        let embedding = source.matrix(Param::Embedding)?;
         let layers = (0..config.num_layers()).map(|i| Layer::build(config, i, source)).collect::<Result<_, _>>()?;
         let final_norm = Norm::build(config, config.norm, Param::FinalNorm, source)?;
         let head = if config.tie_word_embeddings { None } else { Some(source.matrix(Param::LmHead)?) };
@@ -158,7 +156,7 @@ impl Decoder {
     }
 
     pub(super) fn head_weight(&self) -> Weight {
-        self.head.clone().unwrap_or_else(|| Weight::Dense(self.embedding.clone()))
+        self.head.clone().unwrap_or_else(|| self.embedding.clone())
     }
 
     pub(super) fn check_tokens(&self, tokens: &[u32]) -> Result<(), ModelError> {
@@ -176,7 +174,10 @@ impl Decoder {
             vars.insert(name, var);
             Ok(())
         };
-        track(Param::Embedding.name(family), &mut self.embedding)?;
+        let Weight::Dense(embedding) = &mut self.embedding else {
+            return Err(ModelError::Unsupported("the embedding is frozen: it cannot be trained".to_owned()));
+        };
+        track(Param::Embedding.name(family), embedding)?;
         if let Some(Weight::Dense(head)) = &mut self.head {
             track(Param::LmHead.name(family), head)?;
         }
@@ -231,7 +232,10 @@ impl Decoder {
     /// All dense weights under their checkpoint names, such as are saved after full training. A tied head is left out.
     pub fn dense_tensors(&self) -> BTreeMap<String, Tensor> {
         let family = self.config.family;
-        let mut found = BTreeMap::from([(Param::Embedding.name(family), self.embedding.clone())]);
+        let mut found = BTreeMap::new();
+        if let Weight::Dense(embedding) = &self.embedding {
+            found.insert(Param::Embedding.name(family), embedding.clone());
+        }
         if let Some(Weight::Dense(head)) = &self.head {
             found.insert(Param::LmHead.name(family), head.clone());
         }

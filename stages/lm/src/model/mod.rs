@@ -27,4 +27,4 @@ pub use half_tile::HalfTile;
 pub use inference::{Inference, Session};
 pub use layer::{Attention, Layer, Mlp, Norm, Qkv};
 pub use linear::{Linear, LoraWeights};
-pub use provider::{Dense, WeightProvider, activation_dtype};
+pub use provider::{Dense, Packing, WeightProvider, activation_dtype};

@@ -1,12 +1,13 @@
 //! Where a decoder's weights come from.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use candle_core::{DType, Device, Tensor};
 
 use super::{HalfTile, ModelError};
 use crate::{
-    ops::Weight,
+    config::DecoderConfig,
+    ops::{Weight, gemm::PackedWeight},
     weights::{Param, Weights},
 };
 
@@ -15,7 +16,7 @@ use crate::{
 /// Implemented by dense checkpoints ([`Dense`]), by sources that quantise what they read, by GGUF files and by seeded
 /// random initialisation.
 pub trait WeightProvider {
-    /// A matrix `[out, in]`. The embedding must come back as [`Weight::Dense`].
+    /// A matrix `[out, in]`; the embedding is `[vocab, hidden]`.
     fn matrix(&mut self, param: Param) -> Result<Weight, ModelError>;
 
     /// A norm's weight or a bias, in the dtype of the activations ([`activation_dtype`]).
@@ -42,7 +43,7 @@ impl WeightProvider for Dense<'_> {
     fn matrix(&mut self, param: Param) -> Result<Weight, ModelError> {
         let tensor = self.weights.load(param, self.dtype, self.device)?;
         let half = matches!(self.dtype, DType::F16 | DType::BF16);
-        if half && self.device.is_cpu() && param != Param::Embedding {
+        if half && self.device.is_cpu() {
             return Ok(Weight::Tiles(Arc::new(HalfTile::new(&tensor)?)));
         }
         Ok(Weight::Dense(tensor))
@@ -50,5 +51,31 @@ impl WeightProvider for Dense<'_> {
 
     fn vector(&mut self, param: Param) -> Result<Tensor, ModelError> {
         Ok(self.weights.load(param, activation_dtype(self.device, self.dtype), self.device)?)
+    }
+}
+
+/// A checkpoint in f32, laid out for the CPU's kernels while it is read, so that it is in memory once, whoever uses it:
+/// generation, or the training of adapters.
+#[derive(Debug)]
+pub struct Packing<'a> {
+    /// The checkpoint.
+    pub weights: &'a Weights,
+    /// Its configuration.
+    pub config: &'a DecoderConfig,
+}
+
+impl WeightProvider for Packing<'_> {
+    fn matrix(&mut self, param: Param) -> Result<Weight, ModelError> {
+        /// Panels that are read at once.
+        const PANELS: usize = 8;
+        let shape = param.shape(self.config);
+        let mut packed = PackedWeight::zeroed(shape[0], shape[1]);
+        let mut put = |rows: Range<usize>, values: &[f32]| packed.put_rows(rows.start, values);
+        self.weights.for_each_rows(param, PANELS * PackedWeight::ROWS, &mut put)?;
+        Ok(Weight::Packed(Arc::new(packed)))
+    }
+
+    fn vector(&mut self, param: Param) -> Result<Tensor, ModelError> {
+        Ok(self.weights.load(param, DType::F32, &Device::Cpu)?)
     }
 }

@@ -152,7 +152,7 @@ impl Frozen {
         match self {
             Self::Dense(w) => gemm(m, k, n, Lhs::Rows(dy), &Rhs::Rows(&View::of(w)?), store, dx),
             Self::Tiles(w) => gemm(m, k, n, Lhs::Rows(dy), &Rhs::Tiles(&**w), store, dx),
-            Self::Packed(w) => gemm(m, k, n, Lhs::Rows(dy), &Rhs::Tiles(&**w), store, dx),
+            Self::Packed(w) => gemm(m, k, n, Lhs::Rows(dy), &Rhs::PackedRows(w), store, dx),
         }
         Ok(())
     }

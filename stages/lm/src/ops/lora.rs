@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use rayon::prelude::*;
 
 use super::{
-    Weight,
+    Weight, WeightTile,
     autograd::{Grads, Input, Op, View, apply, fused},
     composed,
     gemm::{Lhs, Rhs, Store, gemm, gemm_serial},
@@ -121,17 +121,25 @@ const MERGE_UP_TO: usize = 1 << 18;
 impl LoraLinear {
     /// `W + scale · b a [n, k]`, for small plain weights; without dropout, which gives the adapter an input of its own.
     fn merged(&self, a: &[f32], b: &[f32]) -> Result<Option<Vec<f32>>> {
-        let Frozen::Dense(weight) = &self.frozen else { return Ok(None) };
-        let (n, k) = weight.dims2()?;
+        let (n, k) = self.frozen.shape()?;
         if self.dropout.is_some() || n * k > MERGE_UP_TO {
             return Ok(None);
         }
-        let (weight, r) = (View::of(weight)?, a.len() / k);
-        let weight = &*weight;
+        let dense = match &self.frozen {
+            Frozen::Dense(weight) => Some(View::of(weight)?),
+            Frozen::Packed(_) => None,
+            Frozen::Tiles(_) => return Ok(None),
+        };
+        let (dense, r) = (dense.as_deref(), a.len() / k);
         let merged = filled(n * k, |merged| {
-            let parts = merged.par_chunks_mut(MERGE_ROWS * k).zip(weight.par_chunks(MERGE_ROWS * k));
-            parts.zip(b.par_chunks(MERGE_ROWS * r)).for_each(|((merged, weight), b)| {
-                merged.copy_from_slice(weight);
+            let parts = merged.par_chunks_mut(MERGE_ROWS * k).zip(b.par_chunks(MERGE_ROWS * r)).enumerate();
+            parts.for_each(|(part, (merged, b))| {
+                let first = part * MERGE_ROWS;
+                match (&self.frozen, dense) {
+                    (Frozen::Packed(weight), _) => weight.read_rows(first..first + merged.len() / k, merged),
+                    (_, Some(weight)) => merged.copy_from_slice(&weight[first * k..][..merged.len()]),
+                    _ => unreachable!("tiles are not merged"),
+                }
                 scratch::with(b.len(), |scaled| {
                     scaled.iter_mut().zip(b).for_each(|(scaled, b)| *scaled = b * self.scale);
                     let m = b.len() / r;

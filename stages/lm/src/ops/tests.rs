@@ -172,8 +172,13 @@ fn elementwise_values_and_gradients() {
 
 #[test]
 fn embedding_values_and_gradients() {
-    check("embedding", &[tensor(11, 6, 1)], |t| embedding(&t[0], &[3, 0, 10, 3, 3, 7]));
-    assert!(embedding(&tensor(11, 6, 1), &[11]).is_err());
+    check("embedding", &[tensor(11, 6, 1)], |t| embedding(&t[0].clone().into(), &[3, 0, 10, 3, 3, 7]));
+    let table = tensor(37, 24, 1);
+    assert!(embedding(&table.clone().into(), &[37]).is_err());
+    let data = table.flatten_all().unwrap().to_vec1().unwrap();
+    let packed = Weight::Packed(Arc::new(gemm::PackedWeight::pack(&data, 37, 24)));
+    let rows = |weight: &Weight| embedding(weight, &[36, 0, 17, 36]).unwrap().to_vec2::<f32>().unwrap();
+    assert_eq!(rows(&packed), rows(&Weight::Dense(table)));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::{Nf4Builder, Nf4Tensor, QuantError};
 use crate::{
     config::DecoderConfig,
-    model::{ModelError, WeightProvider},
+    model::{Dense, ModelError, Packing, WeightProvider},
     ops::{Weight, WeightTile},
     weights::{Param, Weights},
 };
@@ -43,8 +43,10 @@ const ROWS: usize = 64;
 impl WeightProvider for Quantized<'_> {
     fn matrix(&mut self, param: Param) -> Result<Weight, ModelError> {
         if !matches!(param, Param::Layer(..)) {
-            return crate::model::Dense { weights: self.weights, device: &Device::Cpu, dtype: self.dtype }
-                .matrix(param);
+            return match self.dtype {
+                DType::F32 => Packing { weights: self.weights, config: self.config }.matrix(param),
+                dtype => Dense { weights: self.weights, device: &Device::Cpu, dtype }.matrix(param),
+            };
         }
         let shape = param.shape(self.config);
         let mut builder = Nf4Builder::new([shape[0], shape[1]]);

@@ -120,7 +120,7 @@ impl Examiner<'_> {
         let adapter = self.cx.optional_files("adapter")?;
         let model = resolve(self.cx, params.model.as_ref())?;
         let backend = model.backend(
-            params.quantization,
+            params.weights,
             adapter.as_deref(),
             generator_options(params.sampling.slots),
             params.chat_date,

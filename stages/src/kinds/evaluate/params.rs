@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Evaluate, given};
 use crate::{
-    model::{ModelRef, Quantization, sampling::Sampling},
+    model::{ModelRef, WeightForm, sampling::Sampling},
     prompts::{ChatDate, Purpose, TemplateRef, template_variables},
     rows::{columns::Shown, scores::BootstrapParams},
 };
@@ -27,6 +27,7 @@ use crate::{
 /// that says what exactly was computed.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(transform = WeightForm::with_old_name)]
 pub struct EvaluateParams {
     /// The column of `items` with answers that were given elsewhere or before: other people's, a hosted model's, those
     /// of an earlier `evaluate` for other metrics. Where it is null there is no answer. Then there is no `model`, nor
@@ -37,10 +38,15 @@ pub struct EvaluateParams {
     #[serde(default)]
     #[schemars(extend("x-operational" = true))]
     pub model: Option<ModelRef>,
-    /// How the model's weights are kept in memory. Give an adapter that was trained with `quantization: nf4` the same
-    /// here: it is then examined on the weights it was trained on, which take an eighth of the room.
-    #[serde(default, skip_serializing_if = "Quantization::is_none")]
-    pub quantization: Quantization,
+    /// The form in which the model's weights are kept in memory. Give an adapter that was trained with `weights: nf4`
+    /// the same here: it is then examined on the weights it was trained on.
+    #[serde(
+        default,
+        rename(serialize = "quantization"),
+        alias = "quantization",
+        skip_serializing_if = "WeightForm::is_default"
+    )]
+    pub weights: WeightForm,
     /// The prompt in front of the answer; the same one as in `respond` and `train`. Its text enters the key.
     #[serde(default)]
     #[schemars(extend("x-operational" = true, "x-variables" = template_variables(Purpose::Respond)))]

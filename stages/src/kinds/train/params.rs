@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::batch::BatchParams;
 use crate::model::training::config_problem;
 use crate::{
-    model::{ModelRef, Quantization},
+    model::{ModelRef, WeightForm},
     prompts::{ChatDate, Purpose, TemplateRef, template_variables},
     rows::columns::Shown,
 };
@@ -38,6 +38,7 @@ pub(super) const ALL_LINEAR: &str = "all-linear";
 /// quantised unless asked for, and 3 epochs. A killed training goes on from its last checkpoint to the same bytes.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(transform = WeightForm::with_old_name)]
 pub struct TrainParams {
     /// The base model. Its files enter the key by content. Or connect the input `model`.
     #[serde(default)]
@@ -72,10 +73,10 @@ pub struct TrainParams {
     /// The adapter.
     #[serde(default)]
     pub lora: LoraParams,
-    /// How the frozen base is kept in memory. `nf4` with `method: lora` is QLoRA; give stages that run the adapter the
-    /// same value, and they run what was trained.
-    #[serde(default)]
-    pub quantization: Quantization,
+    /// The form in which the frozen base is kept in memory. `nf4` with `method: lora` is QLoRA; so are a GGUF file's own
+    /// blocks. Give stages that run the adapter the same value, and they run what was trained.
+    #[serde(default, rename(serialize = "quantization"), alias = "quantization")]
+    pub weights: WeightForm,
     /// How long to train. `{epochs: 3}` or `{steps: 250}`: arms with equal steps are matched in compute.
     #[serde(default = "three_epochs")]
     pub budget: Budget,
@@ -215,10 +216,10 @@ fn default_checkpoint_steps() -> u64 {
 }
 
 /// What kind of model this is, if it is one that cannot be trained.
-fn untrainable(model: &ModelRef) -> Option<&'static str> {
+fn untrainable(model: &ModelRef, method: Method) -> Option<&'static str> {
     match model {
         ModelRef::Endpoint(_) => Some("a model behind a server"),
-        ModelRef::Files(ModelOrigin::Gguf(_)) => Some("a GGUF file"),
+        ModelRef::Files(ModelOrigin::Gguf(_)) if method == Method::Full => Some("every weight of a GGUF file"),
         ModelRef::Files(_) => None,
     }
 }
@@ -258,10 +259,10 @@ impl TrainParams {
         let mut problem = |pointer: &str, message: &str, help: &str| {
             problems.push(ParamProblem { pointer: pointer.into(), message: message.into(), help: Some(help.into()) });
         };
-        if self.method == Method::Full && self.quantization != Quantization::None {
-            problem("/quantization", "quantised weights cannot be trained", "leave it out, or use `method: lora`");
+        if self.method == Method::Full && self.weights != WeightForm::F32 {
+            problem("/weights", "rounded weights cannot be trained", "leave it out, or use `method: lora`");
         }
-        if let Some(what) = self.model.as_ref().and_then(untrainable) {
+        if let Some(what) = self.model.as_ref().and_then(|model| untrainable(model, self.method)) {
             let help =
                 "give a Hugging Face directory or hub id; another model can still write the instructions and answers";
             problem("/model", &format!("{what} cannot be trained"), help);

@@ -56,12 +56,12 @@ pub(crate) unsafe fn kernel<const ROWS: usize, const PANELS: usize>(t: &Tile) {
     }
 }
 
-/// Writes the transpose of 8 rows of 8 floats: `to[k * NR + i] = from[i * stride + k]`.
+/// Writes the transpose of 8 rows of 8 floats: `to[k * to_stride + i] = from[i * stride + k]`.
 ///
 /// # Safety
-/// The CPU must have AVX2; `from` must be readable for 8 rows of 8 at `stride`, `to` writable for 8 rows of 8 at `NR`.
+/// The CPU must have AVX2; `from` must be readable for 8 rows of 8 at `stride`, `to` writable for as many at `to_stride`.
 #[target_feature(enable = "avx2")]
-pub(crate) unsafe fn transpose8(from: *const f32, stride: usize, to: *mut f32) {
+pub(crate) unsafe fn transpose8(from: *const f32, stride: usize, to: *mut f32, to_stride: usize) {
     // SAFETY: the caller vouches for 8 rows of 8 behind both pointers.
     unsafe {
         let row = |i: usize| _mm256_loadu_ps(from.add(i * stride));
@@ -77,8 +77,8 @@ pub(crate) unsafe fn transpose8(from: *const f32, stride: usize, to: *mut f32) {
         };
         let (top, bottom) = (quad(0), quad(4));
         for i in 0..4 {
-            _mm256_storeu_ps(to.add(i * NR), _mm256_permute2f128_ps::<0x20>(top[i], bottom[i]));
-            _mm256_storeu_ps(to.add((i + 4) * NR), _mm256_permute2f128_ps::<0x31>(top[i], bottom[i]));
+            _mm256_storeu_ps(to.add(i * to_stride), _mm256_permute2f128_ps::<0x20>(top[i], bottom[i]));
+            _mm256_storeu_ps(to.add((i + 4) * to_stride), _mm256_permute2f128_ps::<0x31>(top[i], bottom[i]));
         }
     }
 }

@@ -58,6 +58,8 @@ pub enum Rhs<'a> {
     TilesTransposed(&'a dyn WeightTile),
     /// A weight `[n, k]`, packed before: its transpose is meant.
     Packed(&'a PackedWeight),
+    /// A weight `[k, n]`, packed before for products with its transpose.
+    PackedRows(&'a PackedWeight),
 }
 
 /// What happens to the elements of C.
@@ -209,6 +211,7 @@ impl Product<'_> {
             Rhs::Tiles(w) => assert_eq!((w.out_features(), w.in_features()), (k, n), "B must be k by n"),
             Rhs::TilesTransposed(w) => assert_eq!((w.in_features(), w.out_features()), (k, n), "B must be k by n"),
             Rhs::Packed(w) => assert_eq!((w.in_features(), w.out_features()), (k, n), "B must be k by n"),
+            Rhs::PackedRows(w) => assert_eq!((w.out_features(), w.in_features()), (k, n), "B must be k by n"),
         }
         if m == 0 || n == 0 {
             return;

@@ -41,6 +41,11 @@ pub(crate) fn pack_panels(
                 });
             }
         }
+        Rhs::PackedRows(w) => {
+            for (p, panel) in out.chunks_exact_mut(size).enumerate() {
+                pack_packed(&w.data, n, range.clone(), (first + p) * NR, panel);
+            }
+        }
         Rhs::Tiles(_) | Rhs::Packed(_) => debug_assert_eq!(count, 0, "packed elsewhere"),
     };
     if let Rhs::Tiles(w) = b {
@@ -75,7 +80,7 @@ pub(crate) fn pack_transposed(rows: &[f32], width: usize, k: Range<usize>, panel
                 // are read, and `panel` holds `depth` rows of NR.
                 unsafe {
                     let from = rows.as_ptr().add(half * width + k.start + done);
-                    super::kernel_avx2::transpose8(from, width, panel.as_mut_ptr().add(done * NR + half));
+                    super::kernel_avx2::transpose8(from, width, panel.as_mut_ptr().add(done * NR + half), NR);
                 }
             }
             done += 8;
@@ -98,6 +103,63 @@ pub(crate) fn pack_rows(rows: &[f32], n: usize, first: usize, panel: &mut [f32])
         } else {
             to[..count].copy_from_slice(&from[first..]);
             to[count..].fill(0.0);
+        }
+    }
+}
+
+/// Packs columns `[first, first + NR)` of `b [k, n]`, of which `data` holds the panels of its transpose: squares of
+/// [`NR`] by [`NR`] are turned.
+pub(crate) fn pack_packed(data: &[f32], n: usize, k: Range<usize>, first: usize, panel: &mut [f32]) {
+    let count = (n - first).min(NR);
+    let mut row = k.start;
+    while row < k.end {
+        // Of the panel that holds rows `square..square + NR` of b, as columns.
+        let square = row / NR * NR;
+        let rows = row - square..(k.end - square).min(NR);
+        let from = &data[square * n + first * NR..][..count * NR];
+        let to = &mut panel[(row - k.start) * NR..][..rows.len() * NR];
+        #[cfg(target_arch = "x86_64")]
+        if count == NR && rows.len() == NR && crate::ops::math::has_avx2() {
+            for (i, j) in [(0, 0), (0, 8), (8, 0), (8, 8)] {
+                // SAFETY: AVX2 was detected, and both sides are whole squares of NR by NR.
+                unsafe {
+                    let (from, to) = (from.as_ptr().add(i * NR + j), to.as_mut_ptr().add(j * NR + i));
+                    super::kernel_avx2::transpose8(from, NR, to, NR);
+                }
+            }
+            row += NR;
+            continue;
+        }
+        for (to, k) in to.chunks_exact_mut(NR).zip(rows.clone()) {
+            for (j, to) in to.iter_mut().enumerate() {
+                *to = if j < count { from[j * NR + k] } else { 0.0 };
+            }
+        }
+        row += rows.len();
+    }
+}
+
+/// Reads rows back out of one panel over `width` columns: `rows` are counted within it.
+pub(crate) fn unpack(panel: &[f32], width: usize, rows: Range<usize>, out: &mut [f32]) {
+    assert!(panel.len() == NR * width && rows.end <= NR && out.len() == rows.len() * width);
+    let mut done = 0;
+    #[cfg(target_arch = "x86_64")]
+    if rows == (0..NR) && crate::ops::math::has_avx2() {
+        while done + 8 <= width {
+            for half in [0, 8] {
+                // SAFETY: AVX2 was detected; the panel holds `width` rows of NR, of which those from `done` on are read,
+                // and `out` NR rows of `width`.
+                unsafe {
+                    let from = panel.as_ptr().add(done * NR + half);
+                    super::kernel_avx2::transpose8(from, NR, out.as_mut_ptr().add(half * width + done), width);
+                }
+            }
+            done += 8;
+        }
+    }
+    for (row, out) in rows.zip(out.chunks_exact_mut(width)) {
+        for (k, value) in out.iter_mut().enumerate().skip(done) {
+            *value = panel[k * NR + row];
         }
     }
 }

@@ -4,7 +4,9 @@ use std::{fmt, ops::Range};
 
 use super::{
     super::{Crew, WeightTile},
-    Lhs, NR, Rhs, Store, gemm, pack_panels, panels,
+    Lhs, NR, Rhs, Store, gemm,
+    pack::{pack_transposed, unpack},
+    pack_panels, panels,
 };
 
 /// A frozen weight `[out, in]` in the order in which the kernels read it, for inference.
@@ -36,6 +38,34 @@ impl PackedWeight {
         Self { out_features, in_features, data }
     }
 
+    /// A weight of zeros, to be filled by [`PackedWeight::put_rows`].
+    pub fn zeroed(out_features: usize, in_features: usize) -> Self {
+        Self { out_features, in_features, data: vec![0.0; panels(out_features) * in_features * NR] }
+    }
+
+    /// Rows that are put at once: a panel's.
+    pub const ROWS: usize = NR;
+
+    /// Puts `rows`, row-major, in the place of those from `first` on. Rows arrive panel by panel: `first` is a multiple
+    /// of [`PackedWeight::ROWS`], and only the last rows of the weight may be fewer than a panel's.
+    ///
+    /// # Panics
+    /// If they do not.
+    pub fn put_rows(&mut self, first: usize, rows: &[f32]) {
+        let (n, k) = (rows.len() / self.in_features, self.in_features);
+        assert!(first.is_multiple_of(NR) && first + n <= self.out_features && rows.len() == n * k);
+        assert!(n.is_multiple_of(NR) || first + n == self.out_features, "rows arrive panel by panel");
+        let place = first * k..(first + n).next_multiple_of(NR) * k;
+        for (panel, rows) in self.data[place].chunks_exact_mut(NR * k).zip(rows.chunks(NR * k)) {
+            pack_transposed(rows, k, 0..k, panel);
+        }
+    }
+
+    /// Bytes held.
+    pub fn size_in_bytes(&self) -> usize {
+        self.data.len() * size_of::<f32>()
+    }
+
     /// `out = x wᵀ (+ bias)` for row-major `x [m, in]`, `out [m, out]`. The bits of a row of `out` depend on its row of
     /// `x` alone: not on `m`, nor on the thread count.
     ///
@@ -64,11 +94,14 @@ impl WeightTile for PackedWeight {
     }
 
     fn read_rows(&self, rows: Range<usize>, out: &mut [f32]) {
-        for (row, out) in rows.zip(out.chunks_exact_mut(self.in_features)) {
-            let panel = &self.data[row / NR * NR * self.in_features..];
-            for (k, value) in out.iter_mut().enumerate() {
-                *value = panel[k * NR + row % NR];
-            }
+        let (width, mut row, mut out) = (self.in_features, rows.start, out);
+        while row < rows.end {
+            let panel = row / NR;
+            let part = row % NR..(rows.end - panel * NR).min(NR);
+            let (here, rest) = out.split_at_mut(part.len() * width);
+            row += part.len();
+            unpack(&self.data[panel * NR * width..][..NR * width], width, part, here);
+            out = rest;
         }
     }
 }

@@ -32,11 +32,28 @@ impl WeightTile for Plain<'_> {
     }
 }
 
+/// A packed weight reads back what was packed, whole and from anywhere, and is the same when it arrives row by row.
+fn assert_packed(packed: &PackedWeight, weight: &[f32]) {
+    let (n, k) = (packed.out_features(), packed.in_features());
+    let mut put = PackedWeight::zeroed(n, k);
+    for (block, rows) in weight.chunks(2 * PackedWeight::ROWS * k).enumerate() {
+        put.put_rows(2 * block * PackedWeight::ROWS, rows);
+    }
+    assert_eq!(put.data, packed.data);
+    for range in [0..n, n / 3..n, n / 2..n / 2 + 1] {
+        let mut read = vec![f32::NAN; range.len() * k];
+        packed.read_rows(range.clone(), &mut read);
+        assert_eq!(read, weight[range.start * k..range.end * k]);
+    }
+}
+
 /// Every operand form of one shape: equal to the f64 product, and all with the same bits.
 fn check(m: usize, n: usize, k: usize) {
     let (a, b) = (values(m * k, 1), values(k * n, 2));
     let (a_t, b_t) = (transpose(&a, m, k), transpose(&b, k, n));
     let packed = PackedWeight::pack(&b_t, n, k);
+    let across = PackedWeight::pack(&b, k, n);
+    assert_packed(&packed, &b_t);
     let product = |a: Lhs, b: Rhs| {
         let mut c = vec![f32::NAN; m * n];
         gemm(m, n, k, a, &b, Store::Overwrite, &mut c);
@@ -55,9 +72,14 @@ fn check(m: usize, n: usize, k: usize) {
         }
     }
     let (plain, plain_t) = (Plain(&b, n), Plain(&b_t, k));
-    for b in
-        [Rhs::Rows(&b), Rhs::Transposed(&b_t), Rhs::Tiles(&plain), Rhs::TilesTransposed(&plain_t), Rhs::Packed(&packed)]
-    {
+    for b in [
+        Rhs::Rows(&b),
+        Rhs::Transposed(&b_t),
+        Rhs::Tiles(&plain),
+        Rhs::TilesTransposed(&plain_t),
+        Rhs::Packed(&packed),
+        Rhs::PackedRows(&across),
+    ] {
         assert_eq!(product(Lhs::Rows(&a), b), c, "{m}x{n}x{k}");
         assert_eq!(product(Lhs::Transposed(&a_t), b), c, "{m}x{n}x{k}, A transposed");
     }
