@@ -8,8 +8,8 @@ use pipe_lm::{
     config::DecoderConfig,
     model::Decoder,
     train::{
-        Budget, Checkpoints, Dataset, Evaluation, Example, Observer, Progress, Scheduler, Surroundings, TooLong,
-        TrainConfig, Warmup, attach_lora, train,
+        Budget, Checkpoints, Dataset, Evaluation, Example, Observer, Progress, Scheduler, Stopping, Surroundings,
+        TooLong, TrainConfig, Warmup, attach_lora, train,
     },
     weights::Weights,
 };
@@ -64,7 +64,7 @@ fn training(folder: &Path, observer: &mut dyn Observer) -> (String, Option<u64>)
     };
     let checkpoints = Checkpoints { dir: folder.join("checkpoints"), every: 1, keep: 2 };
     let around = Surroundings {
-        evaluation: Some(Evaluation { data: &held_out, every: 7 }),
+        evaluation: Some(Evaluation { data: &held_out, every: 7, stopping: Stopping::default() }),
         checkpoints: Some(&checkpoints),
         base_identity: "tiny",
     };

@@ -7,8 +7,8 @@ use pipe_lm::{
     model::Decoder,
     tokenizer::Tokenizer,
     train::{
-        Budget, Dataset, Evaluation, Example, Scheduler, Surroundings, TooLong, TrainConfig, TrainLog, Warmup,
-        attach_lora, train,
+        Budget, Dataset, Evaluation, Example, Scheduler, Stopping, Surroundings, TooLong, TrainConfig, TrainLog,
+        Warmup, attach_lora, train,
     },
     weights::Weights,
 };
@@ -52,7 +52,7 @@ fn specialise(dir: &Path, quantized: bool) -> TrainLog {
         stall_window: Some(8),
         ..TrainConfig::default()
     };
-    let evaluation = Some(Evaluation { data: &held_out, every: 8 });
+    let evaluation = Some(Evaluation { data: &held_out, every: 8, stopping: Stopping::default() });
     train(&model, &data, &training, Surroundings { evaluation, ..Surroundings::default() }, &mut ()).unwrap().log
 }
 

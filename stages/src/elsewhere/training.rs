@@ -9,7 +9,7 @@ const F32: &str = "weights are read as they are stored, and computed with in f32
 const ONE_MACHINE: &str = "a stage trains in one process, on all cores that it is given";
 const PACKED: &str = "rows are always computed one behind the other, without padding, and never see each other";
 const LOGGED: &str = "every step stands in the output `log` (`pipe show STAGE.log`)";
-const LAST: &str = "the adapter is that of the last step; give arms different budgets to compare earlier ones";
+const LOWEST: &str = "the best weights (`keep: best`) are those of the lowest loss on held-out rows";
 const NO_UPLOAD: &str = "nothing is uploaded; `export` writes the files";
 const PLAIN_LORA: &str = "adapters are LoRA and rsLoRA on linear layers, as PEFT has them by default";
 const SIMPLE: &str = "there is no such term in the loss";
@@ -311,16 +311,10 @@ pub(super) const NAMES: &[Synonym] = &[
         &["resume_from_checkpoint", "auto_resume_from_checkpoints", "ignore_data_skip"],
         "a killed training goes on from its last checkpoint by itself",
     ),
-    absent(
-        &[
-            "load_best_model_at_end",
-            "metric_for_best_model",
-            "greater_is_better",
-            "early_stopping_patience",
-            "early_stopping_threshold",
-        ],
-        LAST,
-    ),
+    valued(&["load_best_model_at_end"], &["keep: best"], &[("true", "keep: best"), ("false", "keep: last")]),
+    also(&["early_stopping_patience"], &["early_stopping: { patience: <3> }"]),
+    also(&["early_stopping_threshold"], &["early_stopping: { min_delta: <0.01> }"]),
+    absent(&["metric_for_best_model", "greater_is_better"], LOWEST),
     absent(
         &["push_to_hub", "hub_model_id", "hub_strategy", "hub_token", "hub_private_repo", "push_dataset_to_hub"],
         NO_UPLOAD,

@@ -15,15 +15,15 @@ use pipe_engine::{
     },
 };
 use pipe_lm::{
-    adapter::{AdapterConfig, Merged, TargetModules, save_adapter},
+    adapter::{AdapterConfig, Merged, TargetModules, load_adapter, save_adapter},
     export::{MAX_SHARD_BYTES, export_hf},
     model::Decoder,
-    train::{Evaluation, attach_lora},
+    train::{Evaluation, attach_lora, continue_lora},
     weights::Weights,
 };
 
 pub use self::batch::BatchParams;
-pub use self::params::{LoraParams, Method, TargetNames, TrainParams};
+pub use self::params::{EarlyStopping, Keep, LoraParams, Method, TargetNames, TrainParams};
 use self::{dataset::Examples, params::NEVER};
 use crate::model::training::{Training, check_context, log_table, train_in_stage, training_error};
 use crate::rows::ports;
@@ -62,6 +62,10 @@ impl StageKind for Train {
                 examples("examples", true, "The rows that are trained on.").role(Role::Seeds),
                 examples("seeds", false, "Further rows that are trained on, written by people.").role(Role::Seeds),
                 examples("evaluation", false, "Rows that the loss is measured on, and that are not trained on."),
+                InputPort::new("adapter", PortType::Files, false).about(
+                    "An adapter in PEFT's layout to go on from: its rank, scale and modules are kept, whatever `lora` \
+                     says but for its dropout.",
+                ),
                 model_port(params.model.as_ref()),
             ],
             open_inputs: false,
@@ -106,19 +110,32 @@ impl StageKind for Train {
         let base = resolve_local(cx, params.model.as_ref())?;
         let examples = Examples::read(params, cx, &base)?;
         cx.check_cancelled()?;
-        let adapter = params.lora.config();
-        let decoder = match params.method {
-            Method::Lora => {
+        let mut adapter = params.lora.config();
+        let decoder = match (params.method, cx.optional_files("adapter")?) {
+            (Method::Lora, None) => {
                 let mut decoder = Decoder::clone(&*base.decoder(params.weights)?);
                 attach_lora(&mut decoder, ADAPTER, &adapter, params.seed).map_err(training_error)?;
                 decoder
             }
-            Method::Full => base.trainable()?,
+            (Method::Lora, Some(earlier)) => {
+                let (config, weights) = load_adapter(&earlier, base.config()).map_err(model_error)?;
+                adapter = AdapterConfig { lora_dropout: params.lora.dropout, ..config };
+                let mut decoder = Decoder::clone(&*base.decoder(params.weights)?);
+                continue_lora(&mut decoder, ADAPTER, &weights, params.lora.dropout).map_err(training_error)?;
+                decoder
+            }
+            (Method::Full, None) => base.trainable()?,
+            (Method::Full, Some(_)) => {
+                return Err(StageError::user_help(
+                    "an adapter is connected, and the whole model is to be trained",
+                    "leave the input `adapter` out, or use `method: lora`; `export` folds an adapter into its base",
+                ));
+            }
         };
         let every = params.eval_steps.unwrap_or(NEVER);
         let training = Training {
             data: &examples.training,
-            evaluation: examples.held_out.as_ref().map(|data| Evaluation { data, every }),
+            evaluation: examples.held_out.as_ref().map(|data| Evaluation { data, every, stopping: params.stopping() }),
             base_identity: "",
             checkpoint_steps: params.checkpoint_steps,
         };

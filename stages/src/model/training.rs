@@ -127,6 +127,10 @@ pub(crate) fn train_in_stage(
         };
         cx.warn(format!("nothing was learned, and the weights are those of the start: {why}"));
     }
+    if let Some(step) = outcome.best_step {
+        cx.counter("best_step", step);
+        cx.note(format!("the weights are those of step {step}, of {}", outcome.log.steps.len()));
+    }
     let sum = |value: fn(&StepRecord) -> u64| outcome.log.steps.iter().map(value).sum();
     cx.counter("examples", training.data.report().rows as u64);
     cx.counter("steps", outcome.log.steps.len() as u64);

@@ -4,7 +4,7 @@
 //! renamed, so that a folder with that name is whole. Since the order of the data and all randomness are functions
 //! of the step, weights, moments, step and log are the entire state.
 
-use super::{EvalRecord, Optimizer, Params, StepRecord, TrainError, TrainLog, host};
+use super::{EvalRecord, Optimizer, Params, StepRecord, TrainError, TrainLog, host, stopping::Best};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -48,6 +48,9 @@ struct State {
 
 const FORMAT: u32 = 1;
 
+/// Beginning of the names of the best weights in a checkpoint.
+const BEST: &str = "best/";
+
 /// Beginning of the names of checkpoints that are being written.
 const STAGING: &str = ".writing-";
 
@@ -60,6 +63,7 @@ impl Checkpoints {
         params: &Params,
         optimizer: &Optimizer,
         log: &TrainLog,
+        best: &Best,
     ) -> Result<(), TrainError> {
         fs::create_dir_all(&self.dir).map_err(|e| failed(&self.dir, "created", e))?;
         let place = self.dir.join(format!("step-{step:08}"));
@@ -70,7 +74,7 @@ impl Checkpoints {
             .prefix(STAGING)
             .tempdir_in(&self.dir)
             .map_err(|e| failed(&self.dir, "written", e))?;
-        let bytes = serialize(params, optimizer, log)?;
+        let bytes = serialize(params, optimizer, log, best)?;
         let state = State {
             format: FORMAT,
             step,
@@ -94,6 +98,7 @@ impl Checkpoints {
         params: &Params,
         optimizer: &mut Optimizer,
         log: &mut TrainLog,
+        best: &mut Best,
     ) -> Result<Option<u64>, TrainError> {
         for place in self.places("step-")?.into_iter().rev() {
             let (state, bytes) = match read(&place) {
@@ -108,7 +113,8 @@ impl Checkpoints {
             if let Some(what) = difference(&state.identity, identity) {
                 return Err(TrainError::CheckpointMismatch { dir: self.dir.clone(), what: what.to_owned() });
             }
-            restore(&bytes, state.step, params, optimizer, log).map_err(|e| failed(&place, "read", e))?;
+            let restored = restore(&bytes, state.step, params, optimizer, log);
+            *best = restored.map_err(|e| failed(&place, "read", e))?;
             return Ok(Some(state.step));
         }
         Ok(None)
@@ -155,11 +161,13 @@ fn difference(found: &Identity, expected: &Identity) -> Option<&'static str> {
     .find_map(|(what, same)| (!same).then_some(what))
 }
 
-fn serialize(params: &Params, optimizer: &Optimizer, log: &TrainLog) -> Result<Vec<u8>, TrainError> {
+fn serialize(params: &Params, optimizer: &Optimizer, log: &TrainLog, best: &Best) -> Result<Vec<u8>, TrainError> {
     let mut tensors: Vec<(String, Dtype, Vec<u8>)> = Vec::new();
     for (name, var) in params {
         tensors.push((format!("param/{name}"), Dtype::F32, host::with_values(var, to_bytes)?));
     }
+    let kept = params.keys().zip(&best.0);
+    tensors.extend(kept.map(|(name, values)| (format!("{BEST}{name}"), Dtype::F32, to_bytes(values))));
     tensors.extend(optimizer.state(params).map(|(name, values)| (name, Dtype::F32, to_bytes(values))));
     // The log is kept as numbers, not as JSON, whose readers may round the last bit.
     let steps = log.steps.iter().flat_map(|s| s.to_row()).flat_map(f64::to_le_bytes).collect();
@@ -187,7 +195,14 @@ fn read(place: &Path) -> io::Result<(State, Vec<u8>)> {
     Ok((state, bytes))
 }
 
-fn restore(bytes: &[u8], step: u64, params: &Params, optimizer: &mut Optimizer, log: &mut TrainLog) -> io::Result<()> {
+/// Puts a checkpoint's contents in their places; gives the best weights, if it holds some.
+fn restore(
+    bytes: &[u8],
+    step: u64,
+    params: &Params,
+    optimizer: &mut Optimizer,
+    log: &mut TrainLog,
+) -> io::Result<Best> {
     let tensors = SafeTensors::deserialize(bytes).map_err(io::Error::other)?;
     let tensor = |name: &str| tensors.tensor(name).map_err(io::Error::other);
     let fill = |name: &str, out: &mut [f32]| -> io::Result<()> {
@@ -213,7 +228,16 @@ fn restore(bytes: &[u8], step: u64, params: &Params, optimizer: &mut Optimizer, 
     log.steps = numbers("log/steps")?.as_chunks::<7>().0.iter().map(|row| StepRecord::from_row(*row)).collect();
     let evals = numbers("log/evals")?;
     log.evals = evals.as_chunks::<2>().0.iter().map(|&[step, loss]| EvalRecord { step: step as u64, loss }).collect();
-    Ok(())
+    let mut best = Best::default();
+    for (name, var) in params {
+        let name = format!("{BEST}{name}");
+        if tensors.tensor(&name).is_ok() {
+            let mut values = vec![0.0; var.elem_count()];
+            fill(&name, &mut values)?;
+            best.0.push(values);
+        }
+    }
+    Ok(best)
 }
 
 fn to_bytes(values: &[f32]) -> Vec<u8> {

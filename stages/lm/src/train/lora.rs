@@ -5,6 +5,7 @@ use crate::{
     adapter::{AdapterConfig, TargetModules},
     model::{Adapter, Decoder, LoraWeights},
 };
+use candle_core::{Tensor, Var};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Adds a fresh trainable adapter called `name` to `model` and makes it the active one (Hu et al. 2021,
@@ -33,6 +34,22 @@ pub fn attach_lora(model: &mut Decoder, name: &str, config: &AdapterConfig, seed
             dropout: config.lora_dropout as f32,
         };
         modules.insert(linear.path().to_owned(), weights);
+    }
+    model.add_adapter(name, &Adapter { modules })?;
+    model.set_adapter(Some(name))?;
+    Ok(())
+}
+
+/// Adds an adapter with the values that it has, to be trained further under `name`, and makes it the active one.
+///
+/// # Errors
+/// A module that the model lacks, or matrices that do not fit it.
+pub fn continue_lora(model: &mut Decoder, name: &str, adapter: &Adapter, dropout: f64) -> Result<(), TrainError> {
+    let mut modules = BTreeMap::new();
+    for (path, weights) in &adapter.modules {
+        let variable = |values: &Tensor| Ok::<_, TrainError>(Var::from_tensor(&values.copy()?)?.into_inner());
+        let (a, b) = (variable(&weights.a)?, variable(&weights.b)?);
+        modules.insert(path.clone(), LoraWeights { a, b, dropout: dropout as f32, ..weights.clone() });
     }
     model.add_adapter(name, &Adapter { modules })?;
     model.set_adapter(Some(name))?;

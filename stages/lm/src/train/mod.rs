@@ -23,6 +23,7 @@ mod optim;
 mod rng;
 mod run;
 pub mod schedule;
+mod stopping;
 
 pub use checkpoint::Checkpoints;
 pub use collate::{BatchShape, MicroBatch, Order};
@@ -30,11 +31,12 @@ pub use config::{Budget, TrainConfig};
 pub use data::{DataReport, Dataset, Example, Segment, TooLong};
 pub use error::TrainError;
 pub use log::{EvalRecord, Observer, Progress, StepRecord, TrainLog};
-pub use lora::attach_lora;
+pub use lora::{attach_lora, continue_lora};
 pub use optim::{AdamWConfig, MuonConfig, Optimizer, OptimizerConfig};
 pub use rng::Stream;
 pub use run::{Evaluation, Surroundings, Trained, evaluate, train};
 pub use schedule::{Scheduler, Warmup};
+pub use stopping::Stopping;
 
 use crate::model::{ModelError, PackedBatch};
 use candle_core::{Tensor, Var};

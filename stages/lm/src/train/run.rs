@@ -1,8 +1,9 @@
 //! The training loop.
 
 use super::{
-    Checkpoints, Dataset, EvalRecord, MicroBatch, Observer, Optimizer, Order, Params, Progress, StepRecord,
+    Checkpoints, Dataset, EvalRecord, MicroBatch, Observer, Optimizer, Order, Params, Progress, StepRecord, Stopping,
     TrainConfig, TrainError, TrainLog, Trainable, backprop, checkpoint::Identity, guard, host, schedule,
+    stopping::Best,
 };
 use crate::ops::{self, Arena};
 use std::time::Instant;
@@ -14,6 +15,8 @@ pub struct Evaluation<'a> {
     pub data: &'a Dataset,
     /// Optimizer steps between evaluations.
     pub every: u64,
+    /// What follows from them.
+    pub stopping: Stopping,
 }
 
 /// What surrounds a training without changing what is learned.
@@ -36,6 +39,8 @@ pub struct Trained {
     pub finished: bool,
     /// The step from which a checkpoint was resumed.
     pub resumed_from: Option<u64>,
+    /// The step whose weights were kept, where the best were; else they are those of the last.
+    pub best_step: Option<u64>,
 }
 
 /// Trains the trainable parameters of `model` on `data`.
@@ -74,6 +79,8 @@ struct Loop<'a, M: ?Sized> {
     /// Memory of activations and gradients, kept from step to step.
     arena: Arena,
     log: TrainLog,
+    stopping: Stopping,
+    best: Best,
 }
 
 /// Runs `work` on a thread of the current pool: each of its many parallel loops then begins where it is, instead of
@@ -96,6 +103,8 @@ impl<'a, M: Trainable + ?Sized> Loop<'a, M> {
             arena: Arena::default(),
             grads: params.values().map(|var| vec![0.0; var.elem_count()]).collect(),
             params,
+            stopping: around.evaluation.map(|evaluation| evaluation.stopping).unwrap_or_default(),
+            best: Best::default(),
             log: TrainLog { data: data.report(), ..TrainLog::default() },
         }
     }
@@ -103,12 +112,18 @@ impl<'a, M: Trainable + ?Sized> Loop<'a, M> {
     fn run(mut self, observer: &mut dyn Observer) -> Result<Trained, TrainError> {
         let identity = self.identity();
         let resumed_from = match self.around.checkpoints {
-            Some(checkpoints) => checkpoints.resume(&identity, &self.params, &mut self.optimizer, &mut self.log)?,
+            Some(checkpoints) => {
+                let (optimizer, log, best) = (&mut self.optimizer, &mut self.log, &mut self.best);
+                checkpoints.resume(&identity, &self.params, optimizer, log, best)?
+            }
             None => None,
         };
         let (start, mut tokens) = (Instant::now(), 0);
         let mut finished = true;
         for step in resumed_from.unwrap_or(0)..self.total_steps {
+            if self.stopping.is_enough(&self.log.evals) {
+                break;
+            }
             let record = self.step(step, observer)?;
             self.log.steps.push(record);
             tokens += record.tokens;
@@ -117,25 +132,30 @@ impl<'a, M: Trainable + ?Sized> Loop<'a, M> {
                 let losses: Vec<f64> = self.log.steps.iter().map(|s| s.loss).collect();
                 guard::check_falling(&losses, window)?;
             }
-            if done == self.total_steps {
+            self.evaluate(done, observer)?;
+            let ended = done == self.total_steps || self.stopping.is_enough(&self.log.evals);
+            if ended {
                 self.check_end(step)?;
             }
-            self.evaluate(done, observer)?;
             let tokens_per_second = tokens as f64 / start.elapsed().as_secs_f64();
             let flow = observer.on_step(Progress { record: &record, total_steps: self.total_steps, tokens_per_second });
-            let stop = flow.is_break() && done < self.total_steps;
+            let stop = flow.is_break() && !ended;
             if let Some(checkpoints) = self.around.checkpoints
-                && (stop || done == self.total_steps || done.is_multiple_of(checkpoints.every.max(1)))
+                && (stop || ended || done.is_multiple_of(checkpoints.every.max(1)))
             {
                 self.check_parameters(done)?;
-                checkpoints.write(done, &identity, &self.params, &self.optimizer, &self.log)?;
+                checkpoints.write(done, &identity, &self.params, &self.optimizer, &self.log, &self.best)?;
             }
             if stop {
                 finished = false;
                 break;
             }
         }
-        Ok(Trained { log: self.log, finished, resumed_from })
+        let best_step = self.stopping.best_step(&self.log.evals);
+        if finished {
+            self.best.put_back(&self.params)?;
+        }
+        Ok(Trained { log: self.log, finished, resumed_from, best_step })
     }
 
     /// One optimizer step; `step` is 0-based.
@@ -259,6 +279,9 @@ impl<'a, M: Trainable + ?Sized> Loop<'a, M> {
             let record = EvalRecord { step: done, loss };
             observer.on_eval(&record);
             self.log.evals.push(record);
+            if self.stopping.best_step(&self.log.evals) == Some(done) {
+                self.best.keep(&self.params)?;
+            }
         }
         Ok(())
     }
@@ -269,7 +292,10 @@ impl<'a, M: Trainable + ?Sized> Loop<'a, M> {
         for (name, var) in &self.params {
             model.update(format!("\n{name} {:?}", var.dims()).as_bytes());
         }
-        let eval = self.around.evaluation.map(|e| format!("{} every {}", e.data.digest().to_hex(), e.every));
+        let eval = self
+            .around
+            .evaluation
+            .map(|e| format!("{} every {}{}", e.data.digest().to_hex(), e.every, e.stopping.identity()));
         // What changes no byte of the result does not keep a training from being resumed.
         let config = TrainConfig { gradient_checkpointing: false, stall_window: None, ..self.config.clone() };
         Identity {

@@ -62,6 +62,12 @@ impl Examples {
             cx.warn(format!("{} of {} rows are longer than max_seq_len and were left out", report.dropped, rows.len()));
         }
         let held_out = encoder.held_out(&held_out, cx)?;
+        if params.needs_held_out() && held_out.is_none() {
+            return Err(StageError::user_help(
+                "held-out rows are to decide when the training ends, or with which weights, and there are none",
+                "connect the input `evaluation`, or set a share apart with `eval_fraction: 0.1`",
+            ));
+        }
         Ok(Self { training, held_out })
     }
 }

@@ -3,7 +3,7 @@
 use pipe_engine::kind::ParamProblem;
 use pipe_lm::{
     origin::ModelOrigin,
-    train::{AdamWConfig, Budget, OptimizerConfig, Scheduler, TooLong, TrainConfig, Warmup},
+    train::{AdamWConfig, Budget, OptimizerConfig, Scheduler, Stopping, TooLong, TrainConfig, Warmup},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -129,6 +129,12 @@ pub struct TrainParams {
     /// Optimizer steps between measurements on held-out rows; only at the end if left out.
     #[serde(default)]
     pub eval_steps: Option<u64>,
+    /// End before the budget is used up, when the loss on held-out rows falls no more. Needs `eval_steps`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub early_stopping: Option<EarlyStopping>,
+    /// Which weights are the result.
+    #[serde(default, skip_serializing_if = "Keep::is_last")]
+    pub keep: Keep,
     /// Fail when the mean loss over this many steps is not below that over the first as many.
     #[serde(default)]
     #[schemars(extend("x-operational" = true))]
@@ -171,6 +177,41 @@ impl Default for LoraParams {
             target_modules: TargetNames::One(ALL_LINEAR.to_owned()),
             use_rslora: false,
         }
+    }
+}
+
+/// When a training ends before its budget is used up.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct EarlyStopping {
+    /// End after so many evaluations in succession that were no better than the best before them.
+    #[schemars(range(min = 1))]
+    pub patience: u64,
+    /// By how much the loss must fall to count as better, in nats per token.
+    #[schemars(range(min = 0.0))]
+    pub min_delta: f64,
+}
+
+impl Default for EarlyStopping {
+    fn default() -> Self {
+        Self { patience: 3, min_delta: 0.0 }
+    }
+}
+
+/// Which weights are the result of a training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Keep {
+    /// Those of the last step.
+    #[default]
+    Last,
+    /// Those of the evaluation with the lowest loss on held-out rows. Needs `eval_steps`.
+    Best,
+}
+
+impl Keep {
+    fn is_last(&self) -> bool {
+        *self == Self::Last
     }
 }
 
@@ -254,6 +295,19 @@ impl TrainParams {
         }
     }
 
+    /// Whether held-out rows decide when the training ends, and with which weights.
+    pub(super) fn needs_held_out(&self) -> bool {
+        self.early_stopping.is_some() || self.keep == Keep::Best
+    }
+
+    pub(super) fn stopping(&self) -> Stopping {
+        Stopping {
+            keep_best: self.keep == Keep::Best,
+            patience: self.early_stopping.as_ref().map(|stopping| stopping.patience),
+            min_delta: self.early_stopping.as_ref().map_or(0.0, |stopping| stopping.min_delta),
+        }
+    }
+
     pub(super) fn problems(&self) -> Vec<ParamProblem> {
         let mut problems = Vec::new();
         let mut problem = |pointer: &str, message: &str, help: &str| {
@@ -281,6 +335,13 @@ impl TrainParams {
         }
         if self.eval_steps == Some(0) {
             problem("/eval_steps", "the number of steps is 0", "leave it out to measure at the end only");
+        }
+        if self.needs_held_out() && self.eval_steps.is_none() {
+            let (pointer, what) = match &self.early_stopping {
+                Some(_) => ("/early_stopping", "nothing is measured before the end, so that nothing can end it"),
+                None => ("/keep", "nothing is measured before the end, so that the best is the last"),
+            };
+            problem(pointer, what, "say with `eval_steps` how often held-out rows are looked at");
         }
         if self.betas.iter().any(|beta| !(0.0..1.0).contains(beta)) {
             problem("/betas", "a decay rate lies between 0 and 1, 1 excluded", "[0.9, 0.999] is usual");

@@ -7,12 +7,14 @@ use pipe_lm::{
     config::DecoderConfig,
     model::{Decoder, ModelError, PackedBatch},
     train::{
-        Budget, Checkpoints, Dataset, Evaluation, Example, Observer, Params, Progress, Scheduler, Stream, Surroundings,
-        TooLong, TrainConfig, TrainError, Trainable, Trained, Warmup, attach_lora, evaluate, train,
+        Budget, Checkpoints, Dataset, Evaluation, Example, Observer, Params, Progress, Scheduler, Stopping, Stream,
+        Surroundings, TooLong, TrainConfig, TrainError, Trainable, Trained, Warmup, attach_lora, evaluate, train,
     },
     weights::Weights,
 };
 use pipe_random::Random as _;
+mod stopping;
+
 use std::{
     fs,
     ops::ControlFlow,
@@ -66,7 +68,7 @@ fn bytes(model: &dyn Trainable) -> Vec<u32> {
 
 fn run(model: &Decoder, config: &TrainConfig, checkpoints: Option<&Checkpoints>, stop_at: u64) -> Trained {
     let (data, held_out) = (rows(31, 1), rows(5, 2));
-    let evaluation = Some(Evaluation { data: &held_out, every: 4 });
+    let evaluation = Some(Evaluation { data: &held_out, every: 4, stopping: Stopping::default() });
     let around = Surroundings { evaluation, checkpoints, base_identity: "tiny" };
     train(model, &data, config, around, &mut StopAt(stop_at)).unwrap()
 }
@@ -180,7 +182,7 @@ fn a_checkpoint_of_another_training_is_refused() {
     run(&model(&lora()), &config(), Some(&checkpoints), 4);
     let check = |r, config: &TrainConfig, data: &Dataset, what: &str| {
         let held_out = rows(5, 2);
-        let evaluation = Some(Evaluation { data: &held_out, every: 4 });
+        let evaluation = Some(Evaluation { data: &held_out, every: 4, stopping: Stopping::default() });
         let around = Surroundings { evaluation, checkpoints: Some(&checkpoints), base_identity: "tiny" };
         let error = train(&model(&AdapterConfig { r, ..lora() }), data, config, around, &mut ()).unwrap_err();
         assert!(matches!(&error, TrainError::CheckpointMismatch { what: w, .. } if w == what), "{error}");
