@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use pipe_engine::{pipeline::Selection, spec::parse_bytes};
 
 pub(crate) use self::{
-    results::{Compare, Results, ResultsFormat, Trace},
+    results::{Compare, Doctor, Results, ResultsFormat, Trace},
     store::{Dag, Diff, Gc, Logs, Ls, Show, Verify},
 };
 use crate::{complete, exit};
@@ -98,6 +98,10 @@ pub(crate) enum Command {
     /// Fail unless arms hold against the baseline, for scripts and CI
     #[command(after_help = "Examples:\n  pipe compare study.yaml --gate 'f1 >= baseline - 0.01' --arm n=40")]
     Compare(Compare),
+    /// Name the weak link of a study: rows dropped, instructions alike, passages unused, answers cut off, losses that
+    /// stay, style without facts
+    #[command(after_help = "Examples:\n  pipe doctor study.yaml")]
+    Doctor(Doctor),
     /// Follow an answer to the seeds behind it, or a seed to everything it influenced
     #[command(
         after_help = "Examples:\n  pipe trace study.yaml exam-0003 --arm n=40\n  pipe trace study.yaml --seed s7"

@@ -56,6 +56,14 @@ pub(crate) struct Compare {
 }
 
 #[derive(Debug, Clone, Args)]
+pub(crate) struct Doctor {
+    #[command(flatten)]
+    pub pipeline: PipelineArgs,
+    #[arg(long, value_enum, default_value_t)]
+    pub format: super::Format,
+}
+
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Trace {
     #[command(flatten)]
     pub pipeline: PipelineArgs,

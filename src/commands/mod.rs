@@ -6,6 +6,7 @@ mod completions;
 mod dag;
 mod diff;
 mod docs;
+mod doctor;
 mod export_samples;
 mod files;
 mod gc;
@@ -42,6 +43,7 @@ pub(crate) fn dispatch(global: &Global, command: Command) -> Result<Exit, CliErr
         Command::Why(args) => why::why(global, &args),
         Command::Results(args) => results::results(global, &args),
         Command::Compare(args) => compare::compare(global, &args),
+        Command::Doctor(args) => doctor::doctor(global, &args),
         Command::Trace(args) => trace::trace(global, &args),
         Command::Ls(args) => ls::ls(global, &args),
         Command::Show(args) => show::show(global, &args),

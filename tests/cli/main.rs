@@ -5,6 +5,7 @@ mod by_row;
 mod check;
 mod commands;
 mod completions;
+mod doctor;
 mod earlier;
 mod environment;
 mod examples;

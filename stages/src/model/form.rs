@@ -85,7 +85,7 @@ impl JsonSchema for WeightForm {
         let mut forms: Vec<Schema> = FORMS.iter().map(|(_, name, about)| one(name, about)).collect();
         forms.push(one(NONE, "The old name of `f32`."));
         json_schema!({
-            "description": "The form in which a model's weights are kept in memory; activations and sums are f32 in all.",
+            "description": "The form in which a model's weights are kept in memory; sums are f32 in all of them.",
             "oneOf": forms,
         })
     }

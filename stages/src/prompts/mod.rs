@@ -35,7 +35,8 @@ pub enum Purpose {
 }
 
 /// Which prompt template: `plain`, `alpaca`, `chat` (needs a model with a chat template, or a server), `qa` (questions
-/// and answers to continue, for small models), or a minijinja file relative to the file that names it. Its text is part of the key.
+/// and answers to continue, for small models), or a minijinja file relative to the file that names it. Its text is part
+/// of the key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 #[schemars(extend("x-path" = BUILT_IN.map(|(name, ..)| name)))]

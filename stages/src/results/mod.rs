@@ -3,6 +3,7 @@
 
 mod arms;
 mod differing;
+mod doctor;
 mod heard;
 mod lineage;
 mod looked;
@@ -30,6 +31,7 @@ use serde::{Deserialize, Serialize};
 use self::looked::Looked;
 pub(crate) use self::page::page_of;
 pub use self::{
+    doctor::Sign,
     heard::Heard,
     study::{Score, Study, StudyArm},
     trace::{Influence, Trace, TracedAnswer, TracedRow},

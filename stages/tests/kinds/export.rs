@@ -45,7 +45,8 @@ fn an_adapter_is_trained_on_the_blocks_of_a_gguf_file() {
             "  expanded: {{ kind: train, inputs: {{ examples: rows, model: blocks }}, params: {} }}\n",
             train("weights: dequantized,")
         )
-        + "  adapted: { kind: evaluate, inputs: { items: exam, model: blocks, adapter: own }, params: { max_new_tokens: 8 } }\n";
+        + "  adapted:
+    { kind: evaluate, inputs: { items: exam, model: blocks, adapter: own }, params: { max_new_tokens: 8 } }\n";
     assert_eq!(lab.run_stages(&stages).failures(), [""; 0]);
     for (params, message) in [("method: full", "neither trained as a whole"), ("weights: nf4", "they cannot be nf4")] {
         let refused =
@@ -70,7 +71,10 @@ fn every_form_of_weights_is_run_and_trained_on() {
             TRAIN.replace("model: base,", &format!("model: base, weights: {form},")).replace("epochs: 30", "epochs: 2");
         stages += &format!(
             "  train_{form}: {{ kind: train, inputs: {{ examples: rows }}, params: {train} }}
-  eval_{form}: {{ kind: evaluate, inputs: {{ items: exam, adapter: train_{form} }}, params: {{ model: base, weights: {form}, \
+  eval_{form}:
+    kind: evaluate
+    inputs: {{ items: exam, adapter: train_{form} }}
+    params: {{ model: base, weights: {form}, \
              max_new_tokens: 8 }} }}\n"
         );
     }

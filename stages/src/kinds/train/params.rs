@@ -73,8 +73,8 @@ pub struct TrainParams {
     /// The adapter.
     #[serde(default)]
     pub lora: LoraParams,
-    /// The form in which the frozen base is kept in memory. `nf4` with `method: lora` is QLoRA; so are a GGUF file's own
-    /// blocks. Give stages that run the adapter the same value, and they run what was trained.
+    /// The form in which the frozen base is kept in memory. `nf4` with `method: lora` is QLoRA; so are a GGUF file's
+    /// own blocks. Give stages that run the adapter the same value, and they run what was trained.
     #[serde(default, rename(serialize = "quantization"), alias = "quantization")]
     pub weights: WeightForm,
     /// How long to train. `{epochs: 3}` or `{steps: 250}`: arms with equal steps are matched in compute.

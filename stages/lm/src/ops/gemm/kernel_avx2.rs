@@ -59,7 +59,8 @@ pub(crate) unsafe fn kernel<const ROWS: usize, const PANELS: usize>(t: &Tile) {
 /// Writes the transpose of 8 rows of 8 floats: `to[k * to_stride + i] = from[i * stride + k]`.
 ///
 /// # Safety
-/// The CPU must have AVX2; `from` must be readable for 8 rows of 8 at `stride`, `to` writable for as many at `to_stride`.
+/// The CPU must have AVX2; `from` must be readable for 8 rows of 8 at `stride`, `to` writable for as many at
+/// `to_stride`.
 #[target_feature(enable = "avx2")]
 pub(crate) unsafe fn transpose8(from: *const f32, stride: usize, to: *mut f32, to_stride: usize) {
     // SAFETY: the caller vouches for 8 rows of 8 behind both pointers.

@@ -147,8 +147,8 @@ pub(crate) fn unpack(panel: &[f32], width: usize, rows: Range<usize>, out: &mut 
     if rows == (0..NR) && crate::ops::math::has_avx2() {
         while done + 8 <= width {
             for half in [0, 8] {
-                // SAFETY: AVX2 was detected; the panel holds `width` rows of NR, of which those from `done` on are read,
-                // and `out` NR rows of `width`.
+                // SAFETY: AVX2 was detected; the panel holds `width` rows of NR, of which those from `done` on are
+                // read, and `out` NR rows of `width`.
                 unsafe {
                     let from = panel.as_ptr().add(done * NR + half);
                     super::kernel_avx2::transpose8(from, NR, out.as_mut_ptr().add(half * width + done), width);
