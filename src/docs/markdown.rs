@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use pipe_engine::kind::Registry;
-use pipe_stages::metrics::{Metric, Normalizer};
+use pipe_stages::metrics::{Metric, Normalizer, RankMetric};
 
 use super::{KindDoc, ParamDoc, PortDoc, commands::commands_page, one_line};
 
@@ -48,6 +48,20 @@ fn metrics() -> String {
             metric.heading(),
             metric.reference(),
             metric.signature(Normalizer::default()),
+        );
+    }
+    text.push_str(
+        "# Measures of rankings\n\nWhat `evaluate_retrieval` measures: of a whole ranking (`map`), or of its first k \
+         places (`ndcg@10`). Scores lie between 0 and 1.\n\n",
+    );
+    for metric in RankMetric::all() {
+        let [cut, whole] = metric.trec_eval();
+        let _ = writeln!(
+            text,
+            "## `{metric}`\n\n{}\n\n- In tables: {}\n- In trec_eval: `{whole}`, with k `{cut}`\n- Signature: `{}`\n",
+            metric.doc(),
+            metric.heading(),
+            metric.signature(),
         );
     }
     text.truncate(text.trim_end().len());

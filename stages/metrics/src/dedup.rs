@@ -62,15 +62,15 @@ impl RougeIndex {
 
     /// The first inserted text whose unstemmed ROUGE-L F with `text` exceeds `threshold`, with that F.
     pub fn find_above(&mut self, text: &str, threshold: f64) -> Option<(usize, f64)> {
-        self.find_above_where(text, threshold, |_, _| true)
+        self.find_above_where(text, threshold, |_, _, _| true)
     }
 
-    /// The first of those that `accept` takes, given which it is and that F.
+    /// The first of those that `accept` takes, given the words of both, as numbers, and that F.
     pub(crate) fn find_above_where(
         &mut self,
         text: &str,
         threshold: f64,
-        accept: impl Fn(usize, f64) -> bool,
+        accept: impl Fn(&[u32], &[u32], f64) -> bool,
     ) -> Option<(usize, f64)> {
         let query = self.ids(text);
         self.search(&query, threshold, accept)
@@ -79,7 +79,7 @@ impl RougeIndex {
     /// Inserts `text`, unless an inserted one exceeds `threshold`; then that one and the F are returned.
     pub fn insert_unless_above(&mut self, text: &str, threshold: f64) -> Option<(usize, f64)> {
         let ids = self.ids(text);
-        let found = self.search(&ids, threshold, |_, _| true);
+        let found = self.search(&ids, threshold, |_, _, _| true);
         if found.is_none() {
             self.push(ids);
         }
@@ -104,7 +104,12 @@ impl RougeIndex {
         self.seen_by.push(0);
     }
 
-    fn search(&mut self, query: &[u32], threshold: f64, accept: impl Fn(usize, f64) -> bool) -> Option<(usize, f64)> {
+    fn search(
+        &mut self,
+        query: &[u32],
+        threshold: f64,
+        accept: impl Fn(&[u32], &[u32], f64) -> bool,
+    ) -> Option<(usize, f64)> {
         let n = query.len();
         if n == 0 {
             return None;
@@ -139,7 +144,7 @@ impl RougeIndex {
                 }
                 let common = lcs_len(query, text);
                 let f = 2.0 * common as f64 / (n as f64 + m);
-                if f > threshold && accept(index, f) {
+                if f > threshold && accept(query, text, f) {
                     first = Some((index, f));
                 }
             }

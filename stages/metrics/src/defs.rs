@@ -6,7 +6,7 @@
 
 use std::cell::OnceCell;
 
-use crate::{Normalizer, RougeL, f1::f1_of_normalized, words::find_words};
+use crate::{Normalizer, RougeL, f1::f1_of_normalized, numbers, sets::Common, words::find_words};
 
 /// A text in front of a metric: as it is, and normalised where a metric asks for that.
 pub(crate) struct Text<'a> {
@@ -103,7 +103,55 @@ pub(crate) const DEFINITIONS: &[Definition] = &[
             reference.raw.split(", ").map(piece).fold(0.0, f64::max)
         },
     },
+    Definition {
+        name: "set_f1",
+        heading: "set F1",
+        doc: "F1 over the members of two lists, each once: what stands between commas, semicolons, line breaks, \
+              bullets and the word `and`. For answers that list entities.",
+        reference: "scikit-learn's `f1_score(average=\"samples\")` over the members; splitting is pipe's own",
+        signature: "set_f1|norm:{norm}|split:, ; newline bullet and &|refs:max|v1",
+        score: |prediction, reference| common(prediction, reference).f1(),
+    },
+    Definition {
+        name: "set_precision",
+        heading: "set precision",
+        doc: "Of the members of the answer's list, the share that the reference has; lists as in `set_f1`.",
+        reference: "scikit-learn's `precision_score(average=\"samples\")` over the members; splitting is pipe's own",
+        signature: "set_precision|norm:{norm}|split:, ; newline bullet and &|refs:max|v1",
+        score: |prediction, reference| common(prediction, reference).precision(),
+    },
+    Definition {
+        name: "set_recall",
+        heading: "set recall",
+        doc: "Of the members of the reference's list, the share that the answer has; lists as in `set_f1`.",
+        reference: "scikit-learn's `recall_score(average=\"samples\")` over the members; splitting is pipe's own",
+        signature: "set_recall|norm:{norm}|split:, ; newline bullet and &|refs:max|v1",
+        score: |prediction, reference| common(prediction, reference).recall(),
+    },
+    Definition {
+        name: "numeric_match",
+        heading: "numeric match",
+        doc: "Whether every number of the reference stands in the answer, by value: `1,000` is `1000.0`, and `50 %` \
+              both 50 and 0.5. A reference without a number scores 0. With `extract`, only what was extracted is \
+              looked at.",
+        reference: "pipe's own; numbers as Unicode CLDR writes English ones (Babel's `parse_decimal`)",
+        signature: "numeric_match|numbers:en,groups of 3,%:as written or /100|tol:rel 1e-6|refs:max|v1",
+        score: |prediction, reference| share(numbers::all_found(prediction.raw, reference.raw)),
+    },
+    Definition {
+        name: "numeric_f1",
+        heading: "numeric F1",
+        doc: "F1 over the numbers of answer and reference, each once, compared as in `numeric_match`: further numbers \
+              in the answer cost precision.",
+        reference: "pipe's own; numbers as Unicode CLDR writes English ones (Babel's `parse_decimal`)",
+        signature: "numeric_f1|numbers:en,groups of 3,%:as written or /100|tol:rel 1e-6|refs:max|v1",
+        score: |prediction, reference| numbers::f1(prediction.raw, reference.raw),
+    },
 ];
+
+fn common(prediction: &Text<'_>, reference: &Text<'_>) -> Common {
+    Common::of(prediction.normalizer, prediction.raw, reference.raw)
+}
 
 #[cfg(test)]
 mod tests {

@@ -1,11 +1,8 @@
 //! Which texts of one set stand in another: questions of an exam among those that were trained on, or inside documents.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use crate::{
-    RougeIndex,
-    words::{content_words, unicode_words},
-};
+use crate::{RougeIndex, words::unicode_words};
 
 /// A text that stands in another set.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -26,30 +23,28 @@ const NEAR: f64 = 0.7;
 const NEARER: f64 = 0.9;
 
 /// For each of `texts` its first equal among `others`, or else the first that asks nearly the same, by ROUGE-L F over
-/// the words that carry content. Texts without a word are like none.
+/// the words that carry content. Texts without a word are like none. Of `others`, the ids of their words are held.
 pub fn repeated<'a>(
     texts: impl IntoIterator<Item = &'a str>,
-    others: impl IntoIterator<Item = &'a str>,
+    others: impl IntoIterator<Item = impl AsRef<str>>,
 ) -> Vec<Overlap> {
-    let mut equal: HashMap<String, usize> = HashMap::new();
+    let texts: Vec<(&str, String)> = texts.into_iter().map(|text| (text, unicode_words(text).join(" "))).collect();
+    let mut equal: HashMap<&str, Option<usize>> = texts.iter().map(|(_, normal)| (normal.as_str(), None)).collect();
     let mut near = RougeIndex::of_content();
-    let mut contents: Vec<HashSet<String>> = Vec::new();
     for (at, other) in others.into_iter().enumerate() {
-        equal.entry(unicode_words(other).join(" ")).or_insert(at);
+        let other = other.as_ref();
+        if let Some(first) = equal.get_mut(unicode_words(other).join(" ").as_str()) {
+            first.get_or_insert(at);
+        }
         near.insert(other);
-        contents.push(content_words(other).into_iter().collect());
     }
-    let found = texts.into_iter().enumerate().filter_map(|(text, words)| {
-        let normal = unicode_words(words).join(" ");
-        match equal.get(&normal) {
-            Some(&other) if !normal.is_empty() => Some(Overlap { text, other, exact: true, share: 1.0 }),
-            _ => {
-                let own: HashSet<String> = content_words(words).into_iter().collect();
-                let same =
-                    |at: usize, f: f64| f > NEARER || own.is_subset(&contents[at]) || contents[at].is_subset(&own);
-                let found = near.find_above_where(words, NEAR, same);
-                found.map(|(other, share)| Overlap { text, other, exact: false, share })
-            }
+    let found = texts.iter().enumerate().filter_map(|(text, (words, normal))| match equal[normal.as_str()] {
+        Some(other) if !normal.is_empty() => Some(Overlap { text, other, exact: true, share: 1.0 }),
+        _ => {
+            let has_all = |of: &[u32], these: &[u32]| these.iter().all(|word| of.contains(word));
+            let same = |own: &[u32], other: &[u32], f: f64| f > NEARER || has_all(other, own) || has_all(own, other);
+            let found = near.find_above_where(words, NEAR, same);
+            found.map(|(other, share)| Overlap { text, other, exact: false, share })
         }
     });
     found.collect()
@@ -72,38 +67,79 @@ pub fn repeated_within<'a>(texts: impl IntoIterator<Item = &'a str>) -> Vec<Over
     found
 }
 
-/// So many words in a row are compared; a shorter text is found nowhere, because it may stand anywhere.
-const GRAM: usize = 5;
+/// Runs of words by which texts are found inside others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grams {
+    /// So many words in a row are compared.
+    pub words: usize,
+    /// A text of fewer words than that is compared as a whole; one of fewer than this is found nowhere, because it may
+    /// stand anywhere.
+    pub shortest: usize,
+}
+
+impl Grams {
+    /// Of questions.
+    const OF_QUESTIONS: Self = Self { words: 5, shortest: 5 };
+
+    /// The length of a text's runs; `None` where it has none.
+    fn of(self, text: &[u32]) -> Option<usize> {
+        (text.len() >= self.shortest.max(1)).then(|| self.words.min(text.len()))
+    }
+}
 
 /// For each of `texts` the document that has most of it: of its runs of five words, the share `share` or more. Exact
 /// are those that stand there whole.
 pub fn contained<'a>(
     texts: impl IntoIterator<Item = &'a str>,
-    documents: impl IntoIterator<Item = &'a str>,
+    documents: impl IntoIterator<Item = impl AsRef<str>>,
     share: f64,
 ) -> Vec<Overlap> {
-    let texts: Vec<Vec<String>> = texts.into_iter().map(unicode_words).collect();
-    let mut holders: HashMap<&[String], Vec<usize>> = HashMap::new();
+    contained_by(Grams::OF_QUESTIONS, texts, documents, share)
+}
+
+/// [`contained`] by other runs of words. Documents are read once, one after the other, and nothing is held of them.
+pub fn contained_by<'a>(
+    grams: Grams,
+    texts: impl IntoIterator<Item = &'a str>,
+    documents: impl IntoIterator<Item = impl AsRef<str>>,
+    share: f64,
+) -> Vec<Overlap> {
+    // A run of a document that has a word which no text has is a run of none of them.
+    let mut vocabulary: HashMap<String, u32> = HashMap::new();
+    let mut id = |word: String| {
+        let next = vocabulary.len() as u32;
+        *vocabulary.entry(word).or_insert(next)
+    };
+    let texts: Vec<Vec<u32>> =
+        texts.into_iter().map(|text| unicode_words(text).into_iter().map(&mut id).collect()).collect();
+    let mut holders: HashMap<&[u32], Vec<usize>> = HashMap::new();
     let mut grams_of: Vec<usize> = Vec::with_capacity(texts.len());
+    let mut lengths: BTreeSet<usize> = BTreeSet::new();
     for (text, words) in texts.iter().enumerate() {
-        let grams: HashSet<&[String]> = words.windows(GRAM).collect();
-        grams_of.push(grams.len());
-        let mut grams: Vec<_> = grams.into_iter().collect();
-        grams.sort_unstable();
-        for gram in grams {
+        let length = grams.of(words);
+        let own: BTreeSet<&[u32]> = length.into_iter().flat_map(|length| words.windows(length)).collect();
+        grams_of.push(own.len());
+        lengths.extend(length);
+        for gram in own {
             holders.entry(gram).or_default().push(text);
         }
     }
     let mut best: BTreeMap<usize, Overlap> = BTreeMap::new();
     for (other, document) in documents.into_iter().enumerate() {
-        let words = unicode_words(document);
-        let mut hits: BTreeMap<usize, HashSet<&[String]>> = BTreeMap::new();
-        let mut whole: HashSet<usize> = HashSet::new();
-        for (at, gram) in words.windows(GRAM).enumerate() {
-            for &text in holders.get(gram).into_iter().flatten() {
-                hits.entry(text).or_default().insert(gram);
-                if words[at..].starts_with(&texts[text]) {
-                    whole.insert(text);
+        let words: Vec<Option<u32>> =
+            unicode_words(document.as_ref()).iter().map(|word| vocabulary.get(word).copied()).collect();
+        let (mut hits, mut whole) = (BTreeMap::<usize, HashSet<&[u32]>>::new(), HashSet::<usize>::new());
+        for run in words.split(Option::is_none) {
+            let run: Vec<u32> = run.iter().copied().flatten().collect();
+            for &length in lengths.range(..=run.len()) {
+                for (at, gram) in run.windows(length).enumerate() {
+                    let Some((gram, texts_with)) = holders.get_key_value(gram) else { continue };
+                    for &text in texts_with {
+                        hits.entry(text).or_default().insert(gram);
+                        if run[at..].starts_with(&texts[text]) {
+                            whole.insert(text);
+                        }
+                    }
                 }
             }
         }
@@ -137,7 +173,7 @@ mod tests {
         let told: Vec<_> = found.iter().map(|o| (o.text, o.other, o.exact)).collect();
         assert_eq!(told, [(0, 0, true), (1, 0, false), (2, 1, true)]);
         assert!((found[1].share - 6.0 / 7.0).abs() < 1e-12, "{found:?}");
-        assert_eq!(repeated(exam, []), []);
+        assert_eq!(repeated(exam, [""; 0]), []);
     }
 
     #[test]
@@ -162,5 +198,36 @@ mod tests {
         let told: Vec<_> = found.iter().map(|o| (o.text, o.other, o.exact)).collect();
         assert_eq!(told, [(0, 0, true), (1, 0, false)]);
         assert!((found[1].share - 3.0 / 4.0).abs() < 1e-12, "{found:?}");
+    }
+
+    /// Against the plain way: sets of runs of words, for every text and document.
+    #[test]
+    fn runs_of_any_length_are_found_as_by_looking_at_all_of_them() {
+        let word = |i: usize| ["a", "b", "c", "the", "of", "x9"][i % 6];
+        let text = |seed: usize, words: usize| -> String {
+            (0..words).map(|i| word(seed * seed + i * (seed % 5 + 1) + i * i % 3)).collect::<Vec<_>>().join(" ")
+        };
+        let texts: Vec<String> = (0..40).map(|i| text(i, i % 17)).collect();
+        let documents: Vec<String> = (0..60).map(|i| format!("{} new {}", text(i + 7, 12), text(i, 20))).collect();
+        for grams in [Grams { words: 13, shortest: 3 }, Grams { words: 4, shortest: 4 }] {
+            let found = contained_by(grams, texts.iter().map(String::as_str), &documents, 0.3);
+            for (at, text) in texts.iter().enumerate() {
+                let words: Vec<&str> = text.split_whitespace().collect();
+                let length = grams.words.min(words.len());
+                let own: BTreeSet<&[&str]> =
+                    if words.len() < grams.shortest { BTreeSet::new() } else { words.windows(length).collect() };
+                let share = |document: &String| {
+                    let all: Vec<&str> = document.split_whitespace().collect();
+                    let theirs: BTreeSet<&[&str]> = all.windows(length.max(1)).collect();
+                    let exact = !own.is_empty() && all.windows(words.len()).any(|window| window == words);
+                    let share = own.intersection(&theirs).count() as f64 / own.len().max(1) as f64;
+                    (exact, if exact { 1.0 } else { share })
+                };
+                let best = documents.iter().map(share).fold((false, 0.0), |a, b| if b > a { b } else { a });
+                let expect = (best.1 >= 0.3).then_some(best);
+                let found = found.iter().find(|overlap| overlap.text == at).map(|o| (o.exact, o.share));
+                assert_eq!(found, expect, "{text:?} by {grams:?}");
+            }
+        }
     }
 }

@@ -10,6 +10,8 @@ pub(super) const NAMES: &[Synonym] = &[
     also(&["rougel", "rouge", "rougelsum", "rouge_score"], &["rouge_l"]),
     also(&["em", "exact", "exactmatch", "quasi_exact_match"], &["exact_match"]),
     also(&["contains_match", "includes", "substring"], &["contains"]),
+    also(&["list_f1", "samples_f1", "entity_f1"], &["set_f1"]),
+    also(&["number_match", "numerical_match", "numeric", "math_equal"], &["numeric_match"]),
     // Training.
     also(&["constant_with_warmup"], &["constant"]),
     also(&["cosine_with_restarts", "cosine_with_min_lr", "cosine_annealing"], &["cosine"]),

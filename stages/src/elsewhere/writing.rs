@@ -31,6 +31,8 @@ pub(super) const NAMES: &[Synonym] = &[
         &["max_tokens", "max_gen_toks", "max_completion_tokens", "n_predict", "num_predict", "max_output_tokens"],
         &["max_new_tokens"],
     ),
+    also(&["regex_pattern", "answer_regex", "filter_list"], &["extract"]),
+    nearly(&["group_select"], &["extract_match: last"], "0 is `first` here, and -1 is `last`."),
     valued(&["do_sample"], &["temperature: 0"], &[("true", "temperature: 1.0")]),
     also(&["temp"], &["temperature"]),
     absent(

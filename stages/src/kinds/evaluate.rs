@@ -2,7 +2,7 @@
 
 mod answered;
 mod asked;
-mod fewshot;
+mod confusion;
 mod given;
 mod params;
 mod scores;
@@ -21,8 +21,9 @@ use pipe_engine::{
     },
 };
 
-pub use self::params::{EvaluateParams, FewshotSelection};
+pub use self::params::EvaluateParams;
 use self::{answered::Answered, given::Given, scores::Scored};
+pub use crate::rows::fewshot::FewshotSelection;
 use crate::{
     model::{self, Asked, ModelRef, sampling::SamplingDefaults},
     prompts::Purpose,
@@ -47,6 +48,9 @@ impl SamplingDefaults for Evaluate {
 /// The column of the answers.
 const PREDICTION: &str = "prediction";
 
+/// The column of what was taken out of them.
+const EXTRACTED: &str = "extracted";
+
 impl StageKind for Evaluate {
     type Params = EvaluateParams;
     const NAME: &'static str = "evaluate";
@@ -58,7 +62,8 @@ impl StageKind for Evaluate {
     const VERSION: u32 = 4;
     const RECIPE_VERSION: u32 = 2;
     const INCREMENT: Increment = Increment::RowWise { primary: "items" };
-    const AFTERWARDS: &'static [&'static str] = &["metrics", "normalizer", "bootstrap", "reasoning", "max_refused"];
+    const AFTERWARDS: &'static [&'static str] =
+        &["metrics", "normalizer", "bootstrap", "reasoning", "max_refused", "extract", "extract_match", "confusion"];
 
     fn increment(&self, params: &EvaluateParams) -> Increment {
         if params.predictions.is_some() { Increment::Whole } else { Self::INCREMENT }
@@ -89,16 +94,20 @@ impl StageKind for Evaluate {
                 None => asked::ports(params),
             },
             open_inputs: false,
-            outputs: vec![
+            outputs: [
                 predictions.gives(metrics().map(score)).may_give([
                     ports::reasoning(),
+                    Column::text(EXTRACTED, "What `extract` took out of the answer; null where it found nothing."),
                     Column::text("label", "The label that the answer was read as."),
                     Column::number(scores::ACCURACY, "1 where it is the right one."),
                 ]),
                 over_all,
                 by_task,
                 ports::yields(),
-            ],
+            ]
+            .into_iter()
+            .chain(params.confusion.then(confusion::ports).into_iter().flatten())
+            .collect(),
         }
     }
 
@@ -124,7 +133,8 @@ impl StageKind for Evaluate {
 
     fn highlights(&self, params: &EvaluateParams) -> Vec<Highlight> {
         let metrics = params.metrics.iter().map(|metric| summed::highlight(metric.name(), metric.heading()));
-        metrics.chain([summed::highlight(scores::ACCURACY, "accuracy")]).collect()
+        let averages = params.confusion.then(confusion::highlights).into_iter().flatten();
+        metrics.chain([summed::highlight(scores::ACCURACY, "accuracy")]).chain(averages).collect()
     }
 
     fn preview(&self, params: &EvaluateParams, host: &dyn SourceHost) -> Result<Preview, StageError> {
@@ -162,9 +172,12 @@ impl StageKind for Evaluate {
         cx.check_cancelled()?;
         let scored = Scored::new(params, &rows, &answered.answers())
             .map_err(|e| StageError::other("score the predictions", e))?;
-        let table = predictions_table(&rows, &shown, &answered, &scored)?;
+        let table = predictions_table(params, &rows, &shown, &answered, &scored)?;
         cx.write_batches("predictions", table.schema_ref(), [&table])?;
         scored.summary(params, &rows)?.write(cx)?;
+        if params.confusion {
+            confusion::write(params, &rows, &scored, cx)?;
+        }
         let table = answered.counts.table()?;
         cx.write_batches("yield", table.schema_ref(), [&table])?;
         if params.predictions.is_none() {
@@ -216,6 +229,7 @@ fn answer_schema() -> SchemaRef {
 
 /// One row per item: what was asked, what was answered, and the scores.
 fn predictions_table(
+    params: &EvaluateParams,
     rows: &[Row],
     answers: &RecordBatch,
     answered: &Answered<'_>,
@@ -239,6 +253,9 @@ fn predictions_table(
     ];
     for (field, column) in answers.schema().fields().iter().zip(answers.columns()).skip(1) {
         columns.push((field.name().clone(), Arc::clone(column)));
+    }
+    if params.extract.is_some() {
+        columns.push((EXTRACTED.into(), Arc::new(StringArray::from_iter(&answered.extracted))));
     }
     for (metric, values) in &scored.metrics {
         columns.push((metric.name().into(), Arc::new(Float64Array::from(values.clone()))));

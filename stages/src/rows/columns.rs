@@ -92,6 +92,14 @@ impl TextColumn {
         Self::optional(batch, port, name)?.ok_or_else(|| missing(batch, port, name))
     }
 
+    /// A column that must be there, of texts or of numbers, which are read as texts.
+    ///
+    /// # Errors
+    /// It is not, or is of something else.
+    pub(crate) fn scalars(batch: &RecordBatch, port: &str, name: &str) -> Result<Self, StageError> {
+        Self::new(batch, port, name, is_scalar)?.ok_or_else(|| missing(batch, port, name))
+    }
+
     /// A column that may be missing.
     ///
     /// # Errors

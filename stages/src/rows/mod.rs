@@ -6,6 +6,7 @@ pub(crate) mod completed;
 pub(crate) mod conversations;
 pub(crate) mod documents;
 pub(crate) mod examples;
+pub(crate) mod fewshot;
 pub(crate) mod ports;
 pub(crate) mod quality;
 pub(crate) mod reasoning;

@@ -28,6 +28,16 @@ pub(crate) fn labels() -> Column {
     Column::new("labels", "list of texts", "The answers that there are to choose from.")
 }
 
+/// The choices of an exam, in a column of this name.
+pub(crate) fn choices(column: &str) -> Column {
+    Column::new(column.to_owned(), "list of texts", "The choices.")
+}
+
+/// Of an exam whose answers are chosen, in a column of this name.
+pub(crate) fn right_choice(column: &str) -> Column {
+    Column::new(column.to_owned(), "text or number", "The right answer; or a list of them.").or("references")
+}
+
 /// Answers that are given, in a column of this name.
 pub(crate) fn answer(column: String) -> Column {
     Column::text(column, "The answer that is scored.")

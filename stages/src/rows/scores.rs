@@ -7,7 +7,7 @@ use pipe_engine::{
     context::StageContext,
     kind::{Column, Highlight, OutputPort, StageError},
 };
-use pipe_statistics::{Estimate, estimate};
+use pipe_statistics::{Estimate, estimate, estimate_ratio};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +49,19 @@ pub(crate) struct Metric<'a> {
     pub values: &'a [Option<f64>],
     /// Whether items that are counted may have no score: then how many have one is told, too.
     pub may_lack: bool,
+    /// Where it is no mean over items: what it is instead.
+    pub ratio: Option<Ratio<'a>>,
+}
+
+/// A metric that is a function of a sum over items through another: the bits of all texts per byte of them.
+#[derive(Clone, Copy)]
+pub(crate) struct Ratio<'a> {
+    /// By item.
+    pub above: &'a [f64],
+    /// By item.
+    pub below: &'a [f64],
+    /// What is made of the ratio.
+    pub then: fn(f64) -> f64,
 }
 
 /// The outputs `scores` and `tasks` for metrics of these names.
@@ -127,8 +140,14 @@ pub(crate) fn summary(
     let mut columns: Vec<(String, ArrayRef, bool)> = vec![("task".into(), names, false), ("n".into(), counts, false)];
     for metric in metrics {
         let one = |(_, items): &(&str, Vec<usize>)| {
+            let BootstrapParams { resamples, confidence, seed } = *interval;
+            if let Some(Ratio { above, below, then }) = metric.ratio {
+                let scored = items.iter().filter(|&&item| metric.values[item].is_some());
+                let pairs: Vec<(f64, f64)> = scored.map(|&item| (above[item], below[item])).collect();
+                return estimate_ratio(&pairs, then, confidence, resamples, seed);
+            }
             let values: Vec<f64> = items.iter().filter_map(|&item| metric.values[item]).collect();
-            estimate(&values, interval.confidence, interval.resamples, interval.seed)
+            estimate(&values, confidence, resamples, seed)
         };
         let estimates: Vec<Option<Estimate>> = groups.iter().map(one).collect();
         if metric.may_lack {

@@ -121,6 +121,11 @@ impl Yield {
         Some(text)
     }
 
+    /// How many rows have the outcome; 0 where it was not announced.
+    pub(crate) fn number(&self, outcome: &str) -> i64 {
+        self.counts.iter().find(|(name, _)| *name == outcome).map_or(0, |(_, n)| *n)
+    }
+
     /// The table: `outcome` and `count`, all outcomes with those that did not occur; but for rows without an answer,
     /// which are rare.
     pub(crate) fn table(&self) -> Result<RecordBatch, StageError> {

@@ -20,12 +20,17 @@ pub struct Estimate {
     pub n: usize,
 }
 
+/// The draws of a resample.
+fn resampled(seed: u64, resample: u64) -> Stream {
+    let mut name = blake3::Hasher::new();
+    name.update(b"pipe.bootstrap.v1").update(&seed.to_le_bytes()).update(&resample.to_le_bytes());
+    Stream::new(&name)
+}
+
 /// The mean of n draws with replacement. Draw `j` of resample `b` depends on (seed, b, j) alone, so resamples can be
 /// drawn in parallel.
 fn resampled_mean(values: &[f64], seed: u64, resample: u64) -> f64 {
-    let mut name = blake3::Hasher::new();
-    name.update(b"pipe.bootstrap.v1").update(&seed.to_le_bytes()).update(&resample.to_le_bytes());
-    let (mut stream, n) = (Stream::new(&name), values.len());
+    let (mut stream, n) = (resampled(seed, resample), values.len());
     (0..n).map(|_| values[stream.below(n)]).sum::<f64>() / n as f64
 }
 
@@ -47,6 +52,43 @@ pub fn estimate(values: &[f64], confidence: f64, resamples: usize, seed: u64) ->
     Some(Estimate { mean, standard_error, low: quantile(&means, tail), high: quantile(&means, 1.0 - tail), n })
 }
 
+/// A function of Σa/Σb over items, `then`, with the percentile bootstrap interval over items and, as its standard
+/// error, the standard deviation of the resamples; `None` without items, or where all `b` are 0.
+pub fn estimate_ratio(
+    pairs: &[(f64, f64)],
+    then: fn(f64) -> f64,
+    confidence: f64,
+    resamples: usize,
+    seed: u64,
+) -> Option<Estimate> {
+    let n = pairs.len();
+    let of = |sums: (f64, f64)| then(sums.0 / sums.1);
+    let sum = |all: &mut dyn Iterator<Item = (f64, f64)>| all.fold((0.0, 0.0), |(a, b), (c, d)| (a + c, b + d));
+    let all = sum(&mut pairs.iter().copied());
+    if n == 0 || all.1 == 0.0 {
+        return None;
+    }
+    let one = |resample: usize| {
+        let mut stream = resampled(seed, resample as u64);
+        let drawn = sum(&mut (0..n).map(|_| pairs[stream.below(n)]));
+        // A resample of nothing but texts without length says nothing else than all of them.
+        if drawn.1 == 0.0 { of(all) } else { of(drawn) }
+    };
+    let mut values: Vec<f64> = (0..resamples.max(1)).into_par_iter().map(one).collect();
+    values.sort_by(f64::total_cmp);
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
+    let standard_error = if values.len() > 1 { (squares / (values.len() - 1) as f64).sqrt() } else { 0.0 };
+    let tail = (1.0 - confidence) / 2.0;
+    Some(Estimate {
+        mean: of(all),
+        standard_error,
+        low: quantile(&values, tail),
+        high: quantile(&values, 1.0 - tail),
+        n,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,6 +101,26 @@ mod tests {
         let normal = 1.96 * e.standard_error;
         assert!((e.high - e.mean - normal).abs() < 0.004 && (e.mean - e.low - normal).abs() < 0.004, "{e:?}");
         assert!(estimate(&[], 0.95, 4000, 1).is_none());
+    }
+
+    /// With equal weights a ratio of sums is a mean, drawn by the same draws.
+    #[test]
+    fn a_ratio_with_equal_weights_is_a_mean() {
+        let values: Vec<f64> = (0..200).map(|i| f64::from(i * 37 % 101) / 10.0).collect();
+        let pairs: Vec<(f64, f64)> = values.iter().map(|v| (2.0 * v, 2.0)).collect();
+        let (mean, ratio) =
+            (estimate(&values, 0.9, 1000, 3).unwrap(), estimate_ratio(&pairs, |x| x, 0.9, 1000, 3).unwrap());
+        let close = |a: f64, b: f64, within: f64| assert!((a - b).abs() < within, "{mean:?} {ratio:?}");
+        close(mean.mean, ratio.mean, 1e-12);
+        close(mean.low, ratio.low, 1e-12);
+        close(mean.high, ratio.high, 1e-12);
+        close(mean.standard_error, ratio.standard_error, 0.05 * mean.standard_error);
+        let uneven = estimate_ratio(&[(1.0, 1.0), (9.0, 3.0)], f64::exp, 0.9, 100, 0).unwrap();
+        close(uneven.mean, 2.5f64.exp(), 1e-9);
+        assert!(
+            estimate_ratio(&[], |x| x, 0.9, 10, 0).is_none()
+                && estimate_ratio(&[(1.0, 0.0)], |x| x, 0.9, 10, 0).is_none()
+        );
     }
 
     #[test]

@@ -42,6 +42,7 @@ pages! {
     first_study: "docs/first-study.md",
     own_domain: "docs/own-domain.md",
     results: "docs/results.md",
+    evaluation: "docs/evaluation.md",
     caching: "docs/caching.md",
     programs: "docs/programs.md",
     models: "docs/models.md",

@@ -12,7 +12,7 @@ use super::{
     stop::StopStrings,
 };
 use crate::{
-    chat::{ChatOptions, ChatTemplate, Date},
+    chat::{ChatOptions, ChatTemplate, Date, Message},
     model::{CachedBatch, Inference, ModelError},
     tokenizer::Tokenizer,
 };
@@ -97,6 +97,30 @@ impl Generator {
         &self.model
     }
 
+    pub(super) fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    pub(super) fn eos(&self) -> &[u32] {
+        &self.eos
+    }
+
+    pub(super) fn adapter(&self) -> Option<usize> {
+        self.adapter
+    }
+
+    pub(super) fn options(&self) -> &GeneratorOptions {
+        &self.options
+    }
+
+    /// A conversation as the chat template writes it, up to where the model's turn begins.
+    pub(super) fn conversation(&self, messages: &[Message], id: &str) -> Result<String, GenerateError> {
+        let Some(template) = &self.chat else { return Err(GenerateError::NoChatTemplate { row: id.to_owned() }) };
+        let options = ChatOptions { add_generation_prompt: true, date: self.chat_date, ..ChatOptions::default() };
+        let rendered = template.conversation(messages, &options);
+        rendered.map_err(|source| GenerateError::Chat { row: id.to_owned(), source: Box::new(source) })
+    }
+
     fn row(&self, request: Request, params: &SamplingParams) -> Result<Row, GenerateError> {
         let Request { id, prompt } = request;
         let encode = |text: &str, special: bool, id: &str| {
@@ -106,16 +130,8 @@ impl Generator {
         let tokens = match prompt {
             Prompt::Tokens(tokens) => tokens,
             Prompt::Text(text) => encode(&text, true, &id)?,
-            Prompt::Chat(messages) => {
-                let Some(template) = &self.chat else { return Err(GenerateError::NoChatTemplate { row: id }) };
-                let options =
-                    ChatOptions { add_generation_prompt: true, date: self.chat_date, ..ChatOptions::default() };
-                let rendered = template.conversation(&messages, &options);
-                let text =
-                    rendered.map_err(|source| GenerateError::Chat { row: id.clone(), source: Box::new(source) })?;
-                // Templates write the special tokens themselves.
-                encode(&text, false, &id)?
-            }
+            // Templates write the special tokens themselves.
+            Prompt::Chat(messages) => encode(&self.conversation(&messages, &id)?, false, &id)?,
         };
         if tokens.is_empty() {
             return Err(GenerateError::EmptyPrompt { row: id });

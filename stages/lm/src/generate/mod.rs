@@ -11,6 +11,8 @@ mod generator;
 mod request;
 mod rows;
 mod sampling;
+mod score;
+mod sequences;
 mod stop;
 
 use std::ops::ControlFlow;
@@ -19,6 +21,7 @@ pub use ends::Ends;
 pub use error::GenerateError;
 pub use generator::{Generator, GeneratorOptions};
 pub use request::{BadSampling, Completion, FinishReason, Prompt, Request, SamplingParams, Usage};
+pub use score::{Likelihood, ScoreRequest, ScoreSink, ScoreText, Scored};
 
 /// Takes completions. Closures `FnMut(Completion) -> ControlFlow<()>` are sinks.
 pub trait Sink {

@@ -45,6 +45,13 @@ impl Sampler {
         Some(Sampled { token, logprob })
     }
 
+    /// The natural logarithm of a token's probability, and whether it is the most probable one. `None` if a logit is
+    /// not finite.
+    pub(crate) fn logprob(&mut self, logits: &[f32], token: u32) -> Option<(f64, bool)> {
+        let best = argmax(logits)?;
+        Some((f64::from(logits[token as usize]) - self.log_sum_exp(logits)?, best == token))
+    }
+
     /// `ln Σ exp(logits)`.
     fn log_sum_exp(&mut self, logits: &[f32]) -> Option<f64> {
         let max = logits[argmax(logits)? as usize];

@@ -7,4 +7,5 @@ mod determinism;
 mod endpoint;
 mod fake_server;
 mod local;
+mod score;
 mod stories;

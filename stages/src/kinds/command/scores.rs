@@ -107,7 +107,7 @@ impl Scored {
         }
         let items: Vec<(usize, Option<&str>)> = self.tasks.iter().map(Option::as_deref).enumerate().collect();
         let metrics: Vec<Metric<'_>> =
-            self.metrics.iter().map(|(name, values)| Metric { name, values, may_lack: true }).collect();
+            self.metrics.iter().map(|(name, values)| Metric { name, values, may_lack: true, ratio: None }).collect();
         let interval = BootstrapParams::default();
         let computed = metrics.iter().map(|metric| format!("{}|column of {}", metric.name, self.output));
         let signature: Vec<String> = computed.chain([interval.signature()]).collect();

@@ -7,7 +7,7 @@ use pipe_engine::{
 };
 use pipe_lm::generate::SamplingParams;
 
-use super::{answer_schema, fewshot::Fewshot, params::EvaluateParams};
+use super::{answer_schema, params::EvaluateParams};
 use crate::{
     model::{adapter_port, completions, generator_options, model_port, resolve},
     prompts::{PromptContext, PromptTemplate, Purpose},
@@ -15,6 +15,7 @@ use crate::{
         columns::lasting_ids,
         completed::{self, Finished, NO_INSTRUCTION, NO_REFERENCE},
         examples::{Row, check_passages, read_rows},
+        fewshot::{self, Fewshot},
         ports,
     },
 };
@@ -27,15 +28,7 @@ pub(super) fn ports(params: &EvaluateParams) -> Vec<InputPort> {
             .about("The exam.")
             .needs([ports::instruction(), ports::right_answer()])
             .takes([ports::id(), ports::input(), ports::task(), ports::passages(), ports::labels()]),
-        InputPort::new("seeds", PortType::Table, params.num_fewshot > 0)
-            .role(Role::Seeds)
-            .about("Answered instructions, to be shown as demonstrations.")
-            .needs([ports::instruction(), ports::output()])
-            .takes([ports::id(), ports::input()])
-            .with_help(
-                "`num_fewshot` shows rows of it: connect a table with `instruction` and `output`, or leave \
-                         `num_fewshot` out",
-            ),
+        fewshot::port(params.num_fewshot),
         adapter_port(),
         model_port(params.model.as_ref()),
     ]
@@ -53,7 +46,8 @@ pub(super) fn answers(
         check_passages(cx, rows, "items")?;
     }
     let template = params.template.load(Purpose::Respond, cx.base_dir())?.with_cancel(cx.cancel_token());
-    let examiner = Examiner { params, cx, template, fewshot: Fewshot::read(params, cx)? };
+    let fewshot = Fewshot::read(cx, params.num_fewshot, params.fewshot_selection, params.fewshot_seed)?;
+    let examiner = Examiner { params, cx, template, fewshot };
     let sampling = examiner.sampling(items)?;
     let answered = cx.map_rows(table, &answer_schema(), |pending, sink| examiner.answer(pending, &sampling, sink))?;
     concat_batches(&answer_schema(), &answered.batches).map_err(|e| StageError::other("join the predictions", e))

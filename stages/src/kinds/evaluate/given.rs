@@ -22,7 +22,17 @@ const FINISH_REASON: &str = "finish_reason";
 const INSTRUCTION: &str = "instruction";
 
 /// What still has a meaning where answers are given.
-const MEANT: [&str; 6] = ["predictions", "metrics", "normalizer", "bootstrap", "reasoning", "max_refused"];
+const MEANT: [&str; 9] = [
+    "predictions",
+    "metrics",
+    "normalizer",
+    "bootstrap",
+    "reasoning",
+    "max_refused",
+    "extract",
+    "extract_match",
+    "confusion",
+];
 
 /// The answers of a table.
 pub(super) struct Given {

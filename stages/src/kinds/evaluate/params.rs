@@ -1,7 +1,7 @@
 //! The parameters of `evaluate`.
 
 use pipe_engine::kind::ParamProblem;
-use pipe_metrics::{Metric, Normalizer};
+use pipe_metrics::{BadExtract, Extract, ExtractMatch, Metric, Normalizer};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ use super::{Evaluate, given};
 use crate::{
     model::{ModelRef, WeightForm, sampling::Sampling},
     prompts::{ChatDate, Purpose, TemplateRef, template_variables},
-    rows::{columns::Shown, scores::BootstrapParams},
+    rows::{columns::Shown, fewshot::FewshotSelection, scores::BootstrapParams},
 };
 
 /// Answers every row of `items` with a model (and an `adapter`), and scores the answers; or scores the answers that a
@@ -79,29 +79,31 @@ pub struct EvaluateParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub max_passage_words: Option<usize>,
+    /// A regular expression that says what of an answer is scored, as lm-evaluation-harness's filter `regex` takes it:
+    /// its only group, or the first group that holds something, or the whole match. An answer without a match scores 0.
+    /// The regular expressions are Rust's: without look-around and back-references.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extract: Option<String>,
+    /// Which of several matches of `extract` counts.
+    #[serde(default, skip_serializing_if = "ExtractMatch::is_first")]
+    pub extract_match: ExtractMatch,
     /// What is measured.
     #[serde(default = "default_metrics")]
     pub metrics: Vec<Metric>,
     /// How answers are normalised before they are compared. ROUGE-L has a tokenisation of its own.
     #[serde(default)]
     pub normalizer: Normalizer,
+    /// For items with `labels`: which labels are taken for which (the output `confusion`), and precision, recall and F1
+    /// of each, with their micro, macro and weighted averages (the output `labels`), as scikit-learn computes them.
+    /// Macro and micro F1 then stand in the table of arms.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub confusion: bool,
     /// How the answer is sampled.
     #[serde(flatten)]
     pub sampling: Sampling<Evaluate>,
     /// The intervals.
     #[serde(default)]
     pub bootstrap: BootstrapParams,
-}
-
-/// Which seeds the prompt shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum FewshotSelection {
-    /// The first ones of the table, the same for every item.
-    #[default]
-    First,
-    /// Drawn anew for every item.
-    Random,
 }
 
 fn default_metrics() -> Vec<Metric> {
@@ -114,6 +116,11 @@ impl EvaluateParams {
         self.open_book.then_some(Shown { passages: self.max_passages, words: self.max_passage_words })
     }
 
+    /// What is taken out of answers; `None` where they are scored as they are.
+    pub(super) fn extraction(&self) -> Option<Result<Extract, BadExtract>> {
+        self.extract.as_ref().map(|regex| Extract::new(regex, self.extract_match))
+    }
+
     pub(super) fn problems(&self) -> Vec<ParamProblem> {
         let mut problems = Vec::new();
         let mut problem = |pointer: &str, message: &str, help: &str| {
@@ -124,6 +131,16 @@ impl EvaluateParams {
         }
         if (1..self.metrics.len()).any(|i| self.metrics[..i].contains(&self.metrics[i])) {
             problem("/metrics", "a metric is named twice", "name each once");
+        }
+        if let Some(Err(error)) = self.extraction() {
+            problem("/extract", &error.to_string(), "groups say what is taken: `answer is (\\w+)`");
+        }
+        if self.extract.is_none() && !self.extract_match.is_first() {
+            problem(
+                "/extract_match",
+                "there is no `extract` whose match it could be",
+                "leave it out, or give `extract`",
+            );
         }
         if !(0.0..1.0).contains(&self.bootstrap.confidence) || self.bootstrap.confidence == 0.0 {
             problem("/bootstrap/confidence", "a confidence lies between 0 and 1", "0.95 is usual");

@@ -37,6 +37,15 @@ pub(super) fn is_labelled(row: &Row, normalizer: Normalizer) -> Result<Option<bo
     Ok(Some(row.references.iter().any(|reference| labels.named_in(reference).is_some())))
 }
 
+/// Those of a row's labels that its references name.
+///
+/// # Errors
+/// Two of its labels cannot be told apart.
+pub(super) fn right_labels(row: &Row, normalizer: Normalizer) -> Result<Vec<&str>, AmbiguousLabels> {
+    let labels = Labels::new(normalizer, &row.labels)?;
+    Ok(row.references.iter().filter_map(|reference| labels.named_in(reference)).collect())
+}
+
 /// The label that an answer names, and whether it is one that the references name; `None` where they name none.
 fn judged(
     row: &Row,
@@ -88,7 +97,7 @@ impl Scored {
     pub(super) fn summary(&self, params: &EvaluateParams, rows: &[Row]) -> Result<Summary, StageError> {
         let scored = rows.iter().enumerate().filter(|(_, row)| !row.references.is_empty());
         let items: Vec<(usize, Option<&str>)> = scored.map(|(i, row)| (i, row.task.as_deref())).collect();
-        let metric = |name, values, may_lack| scores::Metric { name, values, may_lack };
+        let metric = |name, values, may_lack| scores::Metric { name, values, may_lack, ratio: None };
         let metrics = self.metrics.iter().map(|(of, values)| metric(of.name(), &**values, false));
         let accuracy = self.labels.iter().map(|(_, correct)| metric(ACCURACY, &**correct, true));
         let metrics: Vec<scores::Metric<'_>> = metrics.chain(accuracy).collect();
@@ -101,6 +110,11 @@ impl Scored {
         let mut parts: Vec<String> = self.metrics.iter().map(|(metric, _)| metric.signature(normalizer)).collect();
         if self.labels.is_some() {
             parts.push(format!("{ACCURACY}|norm:{}|label:equal,else first whole one named|v3", normalizer.signature()));
+        }
+        if let Some(Ok(extract)) = params.extraction() {
+            for part in &mut parts {
+                *part = format!("{part}|{}", extract.signature());
+            }
         }
         parts.push(params.bootstrap.signature());
         parts.join("; ")

@@ -1,20 +1,47 @@
 //! The seeds that an item's prompt shows.
 
-use pipe_engine::{context::StageContext, kind::StageError};
+use pipe_engine::{
+    context::StageContext,
+    kind::{InputPort, PortType, Role, StageError},
+};
 use pipe_lm::train::Stream;
 use pipe_random::Random;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use super::params::{EvaluateParams, FewshotSelection};
-use crate::{
-    prompts::Demonstration,
-    rows::{
-        examples::Row,
-        seeds::{Seed, seeds},
-    },
+use super::{
+    examples::Row,
+    ports,
+    seeds::{Seed, seeds},
 };
+use crate::prompts::Demonstration;
+
+/// Which seeds the prompt shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FewshotSelection {
+    /// The first ones of the table, the same for every item.
+    #[default]
+    First,
+    /// Drawn anew for every item.
+    Random,
+}
+
+/// The input `seeds` of a kind with `num_fewshot`.
+pub(crate) fn port(num_fewshot: usize) -> InputPort {
+    InputPort::new("seeds", PortType::Table, num_fewshot > 0)
+        .role(Role::Seeds)
+        .about("Answered instructions, to be shown as demonstrations.")
+        .needs([ports::instruction(), ports::output()])
+        .takes([ports::id(), ports::input()])
+        .with_help(
+            "`num_fewshot` shows rows of it: connect a table with `instruction` and `output`, or leave `num_fewshot` \
+             out",
+        )
+}
 
 /// The input `seeds`, and how many of them a prompt shows.
-pub(super) struct Fewshot {
+pub(crate) struct Fewshot {
     seeds: Vec<Seed>,
     count: usize,
     selection: FewshotSelection,
@@ -26,8 +53,12 @@ impl Fewshot {
     ///
     /// # Errors
     /// The input `seeds` has too few rows with an answer.
-    pub(super) fn read(params: &EvaluateParams, cx: &StageContext) -> Result<Self, StageError> {
-        let count = params.num_fewshot;
+    pub(crate) fn read(
+        cx: &StageContext,
+        count: usize,
+        selection: FewshotSelection,
+        seed: u64,
+    ) -> Result<Self, StageError> {
         let seeds = if count == 0 { Vec::new() } else { seeds(cx, "seeds", true)? };
         if seeds.len() < count {
             return Err(StageError::user_help(
@@ -35,11 +66,11 @@ impl Fewshot {
                 "lower it, or connect more seeds",
             ));
         }
-        Ok(Self { seeds, count, selection: params.fewshot_selection, seed: params.fewshot_seed })
+        Ok(Self { seeds, count, selection, seed })
     }
 
     /// The demonstrations for an item, in prompt order. They depend on the seeds and the item alone.
-    pub(super) fn demonstrations<'s>(&'s self, row: &Row) -> Vec<Demonstration<'s>> {
+    pub(crate) fn demonstrations<'s>(&'s self, row: &Row) -> Vec<Demonstration<'s>> {
         let itself = |seed: &Seed| seed.instruction == row.instruction.trim() && seed.input == row.input.trim();
         let mut candidates: Vec<&'s Seed> = self.seeds.iter().filter(|seed| !itself(seed)).collect();
         if self.selection == FewshotSelection::Random && self.count > 0 {

@@ -1,0 +1,248 @@
+//! The parameters of `score`.
+
+use pipe_engine::kind::ParamProblem;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    model::{ModelRef, WeightForm},
+    prompts::{ChatDate, Purpose, TemplateRef, template_variables},
+    rows::{columns::Shown, fewshot::FewshotSelection, scores::BootstrapParams},
+};
+
+/// Asks a model (and an `adapter`) how probable texts are that stand in `items`, and writes nothing with it: the
+/// choices of an exam, the right answers, or whole texts.
+///
+/// `multiple_choice` takes the most probable of an item's choices behind its prompt: `acc` by their log-probabilities,
+/// `acc_norm` by these per character, `acc_bytes` per byte. `loglikelihood` is about the right answer itself, in bits
+/// per byte: they fall long before the first answer is right. `loglikelihood_rolling` needs no questions: perplexity
+/// per word and per byte, and bits per byte, of whole texts. All of it is as lm-evaluation-harness 0.4.13 computes it;
+/// there, items that do not fit into the context lose their beginning, here they score 0 (`too_long`).
+///
+/// `scores` has, as `evaluate`'s, means over items with standard errors and bootstrap intervals; perplexities and bits
+/// per byte are those of all texts together, with standard errors by the same bootstrap. A server does not tell the
+/// probability of a text that is given, and is refused.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScoreParams {
+    /// What is scored.
+    #[serde(default)]
+    pub output_type: OutputType,
+    /// The model. Its files enter the key by content. Or connect the input `model`.
+    #[serde(default)]
+    #[schemars(extend("x-operational" = true))]
+    pub model: Option<ModelRef>,
+    /// The form in which the model's weights are kept in memory; an adapter that was trained with `weights: nf4` is
+    /// given the same here.
+    #[serde(default, skip_serializing_if = "WeightForm::is_default")]
+    pub weights: WeightForm,
+    /// The prompt in front of choices and answers; the same one as in `respond` and `train`. Its text enters the key.
+    #[serde(default)]
+    #[schemars(extend("x-operational" = true, "x-variables" = template_variables(Purpose::Respond)))]
+    pub template: TemplateRef,
+    /// The date that the model's chat template may print (`strftime_now`), such as 2025-01-31; 2024-07-26 when left
+    /// out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chat_date: Option<ChatDate>,
+    /// The domain that templates may name.
+    #[serde(default)]
+    pub domain: String,
+    /// What stands between the prompt and a choice or an answer: a space when left out, and nothing behind a prompt
+    /// that ends in white space or is a conversation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_delimiter: Option<String>,
+    /// The column of `items` with the choices: a list of texts.
+    #[serde(default = "labels")]
+    pub choices: String,
+    /// The column of `items` with the right answer: the text of a choice, its number from 0, or its letter (`A`, `B`).
+    /// Where there is a list in `references`, any of these is right.
+    #[serde(default = "output")]
+    pub answer: String,
+    /// The column of `items` with whole texts, for `loglikelihood_rolling`.
+    #[serde(default = "text")]
+    pub text: String,
+    /// How many rows of `seeds` the prompt shows with their answers.
+    #[serde(default)]
+    pub num_fewshot: usize,
+    /// Which ones. A seed with the item's own instruction and input is never shown.
+    #[serde(default)]
+    pub fewshot_selection: FewshotSelection,
+    /// Seeds the draw of `fewshot_selection: random`.
+    #[serde(default)]
+    pub fewshot_seed: u64,
+    /// Whether the prompt shows the item's `passages`.
+    #[serde(default)]
+    pub open_book: bool,
+    /// Of the passages, how many are shown, the best ones; all when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub max_passages: Option<usize>,
+    /// Words shown of each passage, from its beginning; all when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub max_passage_words: Option<usize>,
+    /// The intervals.
+    #[serde(default)]
+    pub bootstrap: BootstrapParams,
+    /// The largest share of items that may stay without a score, since they do not fit into the model's context or the
+    /// template fails on them.
+    #[serde(default = "tenth")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub max_refused: f64,
+    /// Texts that are read at once.
+    #[serde(default = "slots")]
+    #[schemars(range(min = 1), extend("x-operational" = true))]
+    pub slots: usize,
+}
+
+/// What is scored, by lm-evaluation-harness's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputType {
+    /// Every choice of an item, behind its prompt.
+    #[default]
+    MultipleChoice,
+    /// The right answer of an item, behind its prompt.
+    Loglikelihood,
+    /// Whole texts, in windows of the model's context where they are longer.
+    LoglikelihoodRolling,
+}
+
+/// A score.
+pub(super) struct MetricDef {
+    pub name: &'static str,
+    pub heading: &'static str,
+    pub about: &'static str,
+    /// What exactly is computed.
+    pub signature: &'static str,
+}
+
+const fn metric(name: &'static str, heading: &'static str, about: &'static str, signature: &'static str) -> MetricDef {
+    MetricDef { name, heading, about, signature }
+}
+
+const BITS: MetricDef = metric(
+    "bits_per_byte",
+    "bits/byte",
+    "Bits that the text costs per byte of it; lower is better.",
+    "bits_per_byte|-log2 p / utf-8 bytes|scores:all texts together,items:each by itself|lm-eval 0.4.13|v1",
+);
+
+const CHOICE: [MetricDef; 3] = [
+    metric("acc", "acc", "1 where the most probable choice is right.", "acc|argmax log p|lm-eval 0.4.13|v1"),
+    metric(
+        "acc_norm",
+        "acc_norm",
+        "The same by the log-probability per character.",
+        "acc_norm|argmax log p / characters|lm-eval 0.4.13|v1",
+    ),
+    metric(
+        "acc_bytes",
+        "acc_bytes",
+        "The same by the log-probability per byte.",
+        "acc_bytes|argmax log p / utf-8 bytes|lm-eval 0.4.13|v1",
+    ),
+];
+
+const ANSWER: [MetricDef; 2] = [
+    metric(
+        "acc",
+        "acc",
+        "1 where the right answer is what the model would write, always taking the most probable token.",
+        "acc|greedy|lm-eval 0.4.13|v1",
+    ),
+    BITS,
+];
+
+const TEXT: [MetricDef; 3] = [
+    BITS,
+    metric(
+        "byte_perplexity",
+        "byte perplexity",
+        "The perplexity per byte; lower is better.",
+        "byte_perplexity|exp(-log p / utf-8 bytes)|scores:all texts together,items:each by itself|lm-eval 0.4.13|v1",
+    ),
+    metric(
+        "word_perplexity",
+        "word perplexity",
+        "The perplexity per word, as white space separates them; lower is better.",
+        "word_perplexity|exp(-log p / (runs of white space + 1))|scores:all texts together,items:each by itself|\
+         lm-eval 0.4.13|v1",
+    ),
+];
+
+impl OutputType {
+    /// What every item is scored by.
+    pub(super) fn metrics(self) -> &'static [MetricDef] {
+        match self {
+            Self::MultipleChoice => &CHOICE,
+            Self::Loglikelihood => &ANSWER,
+            Self::LoglikelihoodRolling => &TEXT,
+        }
+    }
+
+    /// What stands in the tables of scores.
+    pub(super) fn summed(self) -> &'static [MetricDef] {
+        self.metrics()
+    }
+}
+
+fn labels() -> String {
+    "labels".to_owned()
+}
+
+fn output() -> String {
+    "output".to_owned()
+}
+
+fn text() -> String {
+    "text".to_owned()
+}
+
+fn tenth() -> f64 {
+    0.1
+}
+
+fn slots() -> usize {
+    64
+}
+
+impl ScoreParams {
+    /// Whether there is a prompt.
+    pub(super) fn is_asked(&self) -> bool {
+        self.output_type != OutputType::LoglikelihoodRolling
+    }
+
+    /// What of the passages the prompt shows; `None` where it shows none.
+    pub(super) fn shown(&self) -> Option<Shown> {
+        self.open_book.then_some(Shown { passages: self.max_passages, words: self.max_passage_words })
+    }
+
+    pub(super) fn problems(&self) -> Vec<ParamProblem> {
+        let mut problems = Vec::new();
+        let mut problem = |pointer: &str, message: String, help: &str| {
+            problems.push(ParamProblem { pointer: pointer.into(), message, help: Some(help.into()) });
+        };
+        if let Some(ModelRef::Endpoint(server)) = &self.model {
+            let message =
+                format!("{} is a server, which does not tell how probable a text is that is given", server.endpoint);
+            problem("/model", message, "give the model's files: a directory, hf:org/name@revision or a .gguf file");
+        }
+        if !(self.bootstrap.confidence > 0.0 && self.bootstrap.confidence < 1.0) {
+            problem("/bootstrap/confidence", "a confidence lies between 0 and 1".to_owned(), "0.95 is usual");
+        }
+        if !self.is_asked() {
+            for (name, is_given) in [
+                ("num_fewshot", self.num_fewshot > 0),
+                ("open_book", self.open_book),
+                ("target_delimiter", self.target_delimiter.is_some()),
+            ] {
+                if is_given {
+                    let message = "whole texts have no prompt in front of them".to_owned();
+                    problem(&format!("/{name}"), message, "leave it out, or choose another `output_type`");
+                }
+            }
+        }
+        problems
+    }
+}
