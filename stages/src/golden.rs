@@ -10,7 +10,7 @@ use serde_json::json;
 /// raise the kind's VERSION if that was meant, and write down what the test says.
 pub(crate) struct Golden {
     /// The stage but for its kind, which is its name, too. `table` has four rows with the columns of an exam; MODEL is
-    /// the embedded model.
+    /// the embedded model, ENCODER a small model that embeds.
     pub stage: &'static str,
     /// The VERSION of the kind that made the outputs.
     pub version: u32,
@@ -28,10 +28,11 @@ fn outputs_change_with_a_new_version_only() {
     };
     lab.jsonl("rows.jsonl", (0..4).map(row));
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pipelines/models/nano").display().to_string();
+    let encoder = Path::new(env!("CARGO_MANIFEST_DIR")).join("lm/tests/golden/bert").display().to_string();
     let registry = crate::registry();
     let mut stages = String::new();
     for (kind, golden) in registry.iter().zip(crate::GOLDENS) {
-        let rest = golden.stage.replace("MODEL", &model);
+        let rest = golden.stage.replace("MODEL", &model).replace("ENCODER", &encoder);
         writeln!(stages, "  {0}: {{ kind: {0}, {rest} }}", kind.name()).unwrap();
     }
     assert_eq!(lab.run_stages(&stages).failures(), [""; 0]);

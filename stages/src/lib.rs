@@ -43,6 +43,8 @@ kinds! {
     select::Select,
     seed_subset::SeedSubset,
     generate::Generate,
+    index::Index,
+    embed::Embed,
     retrieve::Retrieve,
     respond::Respond,
     train::Train,

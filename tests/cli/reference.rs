@@ -31,6 +31,12 @@ fn files(folder: &Path) -> BTreeMap<String, String> {
 #[test]
 fn the_example_of_every_kind_runs_and_uses_the_kind() {
     let project = TestEnvironment::new();
+    // An embedding model, which no comment could show.
+    let encoder = Path::new(env!("CARGO_MANIFEST_DIR")).join("stages/lm/tests/golden/bert");
+    fs::create_dir(project.file("encoder")).unwrap();
+    for file in ["config.json", "tokenizer.json", "model.safetensors"] {
+        fs::copy(encoder.join(file), project.file("encoder").join(file)).unwrap();
+    }
     for kind in kinds(&project) {
         let example = project.ok(&["kinds", &kind, "--example"]).stdout;
         project.ok(&["kinds", &kind, "--write", "."]);

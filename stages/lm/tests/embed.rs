@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use pipe_lm::embed::{Embedder, Pooling};
+use pipe_lm::embed::{Embedder, Pooling, Ranker};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -61,6 +61,34 @@ fn every_family_makes_the_vectors_of_transformers() {
             assert!(worst < 1e-5, "{family} {}: {worst}", row.text);
         }
     }
+}
+
+/// Pairs of any length, together and alone.
+#[test]
+fn every_family_ranks_pairs_as_transformers_does() {
+    #[derive(Deserialize)]
+    struct Row {
+        text: String,
+        other: String,
+        logit: f32,
+    }
+    for family in ["bert", "xlm-roberta", "mpnet", "distilbert", "modernbert"] {
+        let dir = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/encoders")).join(family);
+        let rows: Vec<Row> = serde_json::from_str(&fs::read_to_string(dir.join("expected.json")).unwrap()).unwrap();
+        let ranker = Ranker::open(&dir).unwrap();
+        let pairs: Vec<(&str, &str)> = rows.iter().map(|row| (&*row.other, &*row.text)).collect();
+        let scores = ranker.score_all(&pairs, || true).unwrap().unwrap();
+        for (row, score) in rows.iter().zip(&scores) {
+            assert!((score - row.logit).abs() < 2e-5, "{family} {}: {score} and not {}", row.text, row.logit);
+        }
+        assert_eq!(ranker.score_all(&pairs[1..2], || true).unwrap().unwrap(), scores[1..2]);
+        assert!(ranker.score_all(&pairs, || false).unwrap().is_none());
+        // A pair that is too long is cut where it is longest.
+        assert_eq!(ranker.score_all(&[("liver", &*"enzyme ".repeat(400))], || true).unwrap().unwrap().len(), 1);
+    }
+    let (dir, _) = golden();
+    let error = Ranker::open(dir).err().unwrap().to_string();
+    assert!(error.contains("labels"), "{error}");
 }
 
 /// By one thread and by several, alone and in groups of every composition.

@@ -27,7 +27,7 @@ fn questions(n: usize) -> Vec<String> {
         .collect()
 }
 
-#[divan::bench(args = [1_000, 5_000, 20_000], sample_count = 5, sample_size = 1)]
+#[divan::bench(args = [1_000, 5_000, 20_000, 100_000], sample_count = 5, sample_size = 1)]
 fn dedup_at_0_7(bencher: divan::Bencher, n: usize) {
     let questions = questions(n);
     bencher.bench(|| {

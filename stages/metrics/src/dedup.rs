@@ -2,9 +2,10 @@
 //!
 //! The naive way compares each new text with every kept one. Here an inverted index over tokens proposes the few that
 //! can reach the threshold at all, and only those are compared. A pair of n and m tokens with F > t has an LCS, hence a
-//! multiset overlap, of more than t(n+m)/2; so every text that can match shares a token with any n - o + 1 tokens of
-//! the query, where o is the smallest overlap that suffices (the prefix filter of Chaudhuri et al. 2006). The rarest
-//! tokens make the smallest proposals.
+//! multiset overlap o, of more than t(n+m)/2. With the tokens of every text in one order, rarest first, the first that
+//! both share is then among the first n - o + 1 of the one and the first m - o + 1 of the other (the prefix filter
+//! of Chaudhuri et al. 2006 and the positional one of Xiao et al. 2008): an entry of the index says where in
+//! its text the token stands, and is passed over where that is too late, without a look at the text.
 
 use std::collections::HashMap;
 
@@ -15,12 +16,24 @@ use crate::{lcs::lcs_len, rouge::rouge_tokens, words::content_words};
 pub struct RougeIndex {
     vocabulary: HashMap<String, u32>,
     texts: Vec<Vec<u32>>,
-    /// token -> the texts that contain it, in insertion order
-    postings: Vec<Vec<u32>>,
+    /// The n-th occurrence of a token in a text, as a number: what is new, hence rare at first, has the largest.
+    occurrences: HashMap<(u32, u32), u32>,
+    /// occurrence -> the texts that contain it, in insertion order
+    postings: Vec<Vec<Entry>>,
     /// the query for which a text was last compared, so that it is compared once
     seen_by: Vec<u64>,
     queries: u64,
     content: bool,
+}
+
+/// An occurrence in a text.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    text: u32,
+    /// Tokens of the text.
+    length: u32,
+    /// Occurrences in the text that come before this one, rarest first.
+    before: u32,
 }
 
 impl RougeIndex {
@@ -51,13 +64,28 @@ impl RougeIndex {
         let tokens = if self.content { content_words(text) } else { rouge_tokens(text, false) };
         for token in tokens {
             let next = self.vocabulary.len() as u32;
-            let id = *self.vocabulary.entry(token).or_insert(next);
-            if id == next {
-                self.postings.push(Vec::new());
-            }
-            ids.push(id);
+            ids.push(*self.vocabulary.entry(token).or_insert(next));
         }
         ids
+    }
+
+    /// The occurrences in a text, rarest first: those met last before those met first.
+    fn ordered(&mut self, ids: &[u32]) -> Vec<u32> {
+        let mut sorted = ids.to_vec();
+        sorted.sort_unstable();
+        let mut ordered = Vec::with_capacity(ids.len());
+        for same in sorted.chunk_by(|a, b| a == b) {
+            for nth in 0..same.len() as u32 {
+                let next = self.occurrences.len() as u32;
+                let number = *self.occurrences.entry((same[0], nth)).or_insert(next);
+                if number == next {
+                    self.postings.push(Vec::new());
+                }
+                ordered.push(number);
+            }
+        }
+        ordered.sort_unstable_by(|a, b| b.cmp(a));
+        ordered
     }
 
     /// The first inserted text whose unstemmed ROUGE-L F with `text` exceeds `threshold`, with that F.
@@ -93,12 +121,10 @@ impl RougeIndex {
     }
 
     fn push(&mut self, ids: Vec<u32>) {
-        let index = self.texts.len() as u32;
-        for &id in &ids {
-            let posting = &mut self.postings[id as usize];
-            if posting.last() != Some(&index) {
-                posting.push(index);
-            }
+        let text = self.texts.len() as u32;
+        for (before, occurrence) in self.ordered(&ids).into_iter().enumerate() {
+            let entry = Entry { text, length: ids.len() as u32, before: before as u32 };
+            self.postings[occurrence as usize].push(entry);
         }
         self.texts.push(ids);
         self.seen_by.push(0);
@@ -118,31 +144,29 @@ impl RougeIndex {
         // F = 2·LCS/(n+m) > t. With LCS <= min(n, m): m > t·n/(2-t), and m < (2-t)·n/t.
         let shortest = threshold * n as f64 / (2.0 - threshold);
         let longest = if threshold > 0.0 { (2.0 - threshold) * n as f64 / threshold } else { f64::INFINITY };
-        let enough = |m: f64| threshold * (n as f64 + m) / 2.0;
-        let smallest_overlap = (enough(shortest).floor() as usize).max(1).min(n);
-
-        let mut probes: Vec<u32> = query.to_vec();
-        probes.sort_unstable_by_key(|&id| (self.postings[id as usize].len(), id));
-        probes.truncate(n - smallest_overlap + 1);
-        probes.dedup();
+        // The overlap that suffices for a text of m tokens; a little less than exact, so that rounding misses none.
+        let enough = |m: f64| ((threshold * (n as f64 + m) / 2.0 - 1e-9).floor().max(0.0) as usize) + 1;
+        let probes = self.ordered(query);
 
         let mut first: Option<(usize, f64)> = None;
-        for id in probes {
-            for &candidate in &self.postings[id as usize] {
-                let index = candidate as usize;
+        for (before, occurrence) in probes.into_iter().enumerate() {
+            if before + enough(shortest) > n {
+                break; // for longer texts even more would have to come behind
+            }
+            for entry in &self.postings[occurrence as usize] {
+                let (index, m) = (entry.text as usize, f64::from(entry.length));
                 if first.is_some_and(|(found, _)| found <= index) {
                     break; // postings are in insertion order, and only an earlier text would change the answer
                 }
-                if self.seen_by[index] == self.queries {
+                let overlap = enough(m);
+                if before + overlap > n || entry.before as usize + overlap > entry.length as usize {
+                    continue;
+                }
+                if m < shortest || m > longest || self.seen_by[index] == self.queries {
                     continue;
                 }
                 self.seen_by[index] = self.queries;
-                let text = &self.texts[index];
-                let m = text.len() as f64;
-                if m < shortest || m > longest {
-                    continue;
-                }
-                let common = lcs_len(query, text);
+                let common = lcs_len(query, &self.texts[index]);
                 let f = 2.0 * common as f64 / (n as f64 + m);
                 if f > threshold && accept(query, text, f) {
                     first = Some((index, f));

@@ -1,5 +1,6 @@
 //! `retrieve`: passages of a corpus for each row.
 
+mod again;
 mod index;
 mod query;
 
@@ -20,12 +21,17 @@ use pipe_retrieval::{Stemmer, StopWords};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::again::{Rerank, Weights};
 use self::{
     index::{Corpus, Index},
     query::QueryText,
 };
 use crate::{
-    model::{ModelRef, NO_PATHS, encoder, numeric_class},
+    kinds::index::IndexParams,
+    model::{
+        embedder::{EmbedderRef, ModelPrompts},
+        encoder, numeric_class,
+    },
     prompts::Passage,
     rows::{columns, ports, yields::Yield},
 };
@@ -33,8 +39,13 @@ use crate::{
 /// Adds to each row the passages of a corpus that fit it best.
 ///
 /// BM25 is Lucene's form with Anserini's defaults. Dense retrieval compares vectors, exactly, by cosine: those of an
-/// embedding model of BERT's family, or of a latent semantic analysis of the corpus, which needs no model. `hybrid`
-/// fuses both rankings by reciprocal rank (Cormack et al. 2009). Passages with equal scores stand in corpus order.
+/// embedding model (see `embed`), or of a latent semantic analysis of the corpus, which needs no model. `hybrid` fuses
+/// both rankings by reciprocal rank (Cormack et al. 2009). `rerank` has a cross-encoder read the best of them (Nogueira
+/// and Cho 2019). Passages with equal scores stand in corpus order.
+///
+/// A large corpus is analysed once by a stage `index`, and embedded once by a stage `embed`: their results are the
+/// inputs `index` and `vectors`, and what is found is the same.
+///
 /// `none` adds empty lists: the ablation without retrieval. A row without a query, or on which `query_template` fails,
 /// finds nothing.
 ///
@@ -94,6 +105,17 @@ pub struct RetrieveParams {
     #[serde(default = "depth")]
     #[schemars(range(min = 1))]
     pub depth: usize,
+    /// Hybrid: what a place in each ranking counts, 1 in both when left out.
+    #[serde(default, skip_serializing_if = "Weights::is_usual")]
+    pub weights: Weights,
+    /// Dense, embedding models: whether the model's own prompts stand in front of queries and passages where no prefix
+    /// is given.
+    #[serde(default, skip_serializing_if = "ModelPrompts::is_usual")]
+    pub prompts: ModelPrompts,
+    /// A model that reads each query with each of the best passages, and puts these in order once more; their scores
+    /// are then its logits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rerank: Option<Rerank>,
 }
 
 fn three() -> usize {
@@ -135,35 +157,17 @@ pub enum Method {
     Hybrid,
 }
 
-/// What makes vectors.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(transparent)]
-#[schemars(extend("x-path" = [&[LSA], &NO_PATHS[..]].concat()))]
-pub struct EmbedderRef(String);
-
-/// The embedder that needs no model.
-const LSA: &str = "lsa";
-
-impl EmbedderRef {
-    fn model(&self) -> Result<Option<ModelRef>, String> {
-        if self.0 == LSA {
-            return Ok(None);
-        }
-        match ModelRef::parse(&self.0)? {
-            ModelRef::Files(
-                source @ (pipe_lm::origin::ModelOrigin::Directory(_) | pipe_lm::origin::ModelOrigin::Hub { .. }),
-            ) => Ok(Some(ModelRef::Files(source))),
-            other => Err(format!("{other} is no embedding model: it must be a Hugging Face directory")),
-        }
-    }
-}
-
 /// The kind.
 pub struct Retrieve;
 
 impl RetrieveParams {
     fn is_dense(&self) -> bool {
         matches!(self.method, Method::Dense | Method::Hybrid)
+    }
+
+    /// What an index by words must have been made with.
+    fn words(&self) -> IndexParams {
+        IndexParams { k1: self.k1, b: self.b, stemmer: self.stemmer, stop_words: self.stop_words }
     }
 }
 
@@ -195,6 +199,14 @@ impl StageKind for Retrieve {
                     .about("The passages that are found.")
                     .needs(text)
                     .takes([ports::id(), Column::text("title", "Put in front of the text.")]),
+                InputPort::new("index", PortType::Files, false)
+                    .about("For `bm25` and `hybrid`: an index of `corpus`, from a stage `index`."),
+                InputPort::new("vectors", PortType::Table, false)
+                    .about(
+                        "For `dense` and `hybrid`: the vectors of `corpus` by the same embedder, from a stage `embed`. \
+                         Queries alone are embedded then.",
+                    )
+                    .takes([ports::id(), Column::new("vector", "list of numbers", "The passage's vector.")]),
                 InputPort::new("embedder", PortType::Files, embedder)
                     .about("For dense retrieval: a model that makes vectors of texts, from another stage.")
                     .with_help(
@@ -228,20 +240,25 @@ impl StageKind for Retrieve {
         if let Some(Err(message)) = params.embedder.as_ref().map(EmbedderRef::model) {
             problem("/embedder", &message, "`lsa`, a Hugging Face directory, or hf:org/name");
         }
+        match params.rerank.as_ref().map(|rerank| rerank.model.model()) {
+            Some(Err(message)) => problem("/rerank/model", &message, "a Hugging Face directory, or hf:org/name"),
+            Some(Ok(None)) => problem("/rerank/model", "`lsa` reads no pairs", "name a cross-encoder"),
+            _ => {}
+        }
         problems
     }
 
     fn sources(&self, params: &RetrieveParams) -> Result<Vec<Source>, StageError> {
         // Only what the method uses: the name of an embedder does not make another result of BM25.
-        if !params.is_dense() {
-            return Ok(Vec::new());
+        let mut sources = if params.is_dense() { EmbedderRef::sources(params.embedder.as_ref())? } else { Vec::new() };
+        if let Some(rerank) = params.rerank.as_ref().filter(|_| params.method != Method::None) {
+            let model = rerank.model.model().map_err(StageError::user)?;
+            sources.extend(model.map(|model| model.reranker()));
+            if !params.is_dense() {
+                sources.extend([encoder()].into_iter().chain(numeric_class()));
+            }
         }
-        let named = params.embedder.as_ref().map(EmbedderRef::model).transpose().map_err(StageError::user)?;
-        Ok(match named {
-            Some(None) => vec![Source::Value { label: "embedder".into(), value: LSA.into() }],
-            Some(Some(model)) => [model.embedder(), encoder()].into_iter().chain(numeric_class()).collect(),
-            None => [encoder()].into_iter().chain(numeric_class()).collect(),
-        })
+        Ok(sources)
     }
 
     fn run(&self, params: &RetrieveParams, cx: &mut StageContext) -> Result<(), StageError> {
@@ -267,7 +284,7 @@ impl StageKind for Retrieve {
         let mapped = cx.map_rows(&table, &schema, |pending, sink| {
             let corpus = match params.method {
                 Method::None => Corpus::default(),
-                _ => Corpus::read(&cx.table("corpus")?.read()?)?,
+                _ => Corpus::read(&cx.table("corpus")?)?,
             };
             if corpus.empty > 0 {
                 cx.counter("passages_empty", corpus.empty as u64);
@@ -327,7 +344,7 @@ fn search(
         let batch = pending.slice(range.clone())?;
         // What is wrong with a row of the table was told already.
         let queries: Vec<String> = text.of(&batch, 1)?.into_iter().map(Result::unwrap_or_default).collect();
-        let mut found = index.search(cx, &queries, params.top_k)?;
+        let mut found = index.search(cx, corpus, &queries, params.top_k)?;
         for (hits, _) in found.iter_mut().zip(&queries).filter(|(_, query)| is_blank(query)) {
             hits.clear();
         }

@@ -6,6 +6,7 @@
 
 mod base;
 pub(crate) mod completions;
+pub(crate) mod embedder;
 mod error;
 mod form;
 mod reference;

@@ -135,6 +135,11 @@ impl ModelRef {
     }
 
     /// [`ModelRef::source`] of an embedding model.
+    pub fn reranker(&self) -> Source {
+        self.labelled("reranker", false)
+    }
+
+    /// [`Self::source`] of an embedding model.
     pub fn embedder(&self) -> Source {
         self.labelled("embedder", false)
     }

@@ -118,14 +118,14 @@ impl TextColumn {
         self.get(row).unwrap_or_default()
     }
 
-    /// The text of a row, which must hold more than white space.
+    /// The text of a row, which must hold more than white space; the batch begins with row `begin` of its table.
     ///
     /// # Errors
     /// It is null or blank.
-    pub(crate) fn filled(&self, row: usize) -> Result<&str, StageError> {
+    fn filled(&self, row: usize, begin: usize) -> Result<&str, StageError> {
         self.get(row).filter(|text| !text.trim().is_empty()).ok_or_else(|| {
             StageError::user_help(
-                format!("row {} of the input `{}` has no `{}`", row + 1, self.port, self.name),
+                format!("row {} of the input `{}` has no `{}`", begin + row + 1, self.port, self.name),
                 "fill it in, or leave the row out",
             )
         })
@@ -137,22 +137,44 @@ impl TextColumn {
 /// # Errors
 /// An id is missing or occurs twice.
 pub(crate) fn ids(batch: &RecordBatch, port: &str) -> Result<Vec<String>, StageError> {
-    let Some(column) = TextColumn::new(batch, port, "id", is_scalar)? else {
-        return Ok((0..batch.num_rows()).map(|row| row.to_string()).collect());
-    };
-    let mut first = HashMap::with_capacity(batch.num_rows());
-    let mut ids = Vec::with_capacity(batch.num_rows());
-    for row in 0..batch.num_rows() {
-        let id = column.filled(row)?;
-        if let Some(before) = first.insert(id.to_owned(), row) {
-            return Err(StageError::user_help(
-                format!("rows {} and {} of the input `{port}` have the same id `{id}`", before + 1, row + 1),
-                "ids name rows in results and must differ; make them unique, or leave the column `id` out",
-            ));
+    Ids::default().of(batch, port)
+}
+
+/// The ids of a table that is read batch by batch.
+#[derive(Default)]
+pub(crate) struct Ids {
+    first: HashMap<String, usize>,
+    rows: usize,
+}
+
+impl Ids {
+    /// Those of the next batch, as [`ids`].
+    ///
+    /// # Errors
+    /// As [`ids`].
+    pub(crate) fn of(&mut self, batch: &RecordBatch, port: &str) -> Result<Vec<String>, StageError> {
+        let begin = self.rows;
+        self.rows += batch.num_rows();
+        let Some(column) = TextColumn::new(batch, port, "id", is_scalar)? else {
+            return Ok((begin..self.rows).map(|row| row.to_string()).collect());
+        };
+        let mut ids = Vec::with_capacity(batch.num_rows());
+        for row in 0..batch.num_rows() {
+            let id = column.filled(row, begin)?;
+            if let Some(before) = self.first.insert(id.to_owned(), begin + row) {
+                return Err(StageError::user_help(
+                    format!(
+                        "rows {} and {} of the input `{port}` have the same id `{id}`",
+                        before + 1,
+                        begin + row + 1
+                    ),
+                    "ids name rows in results and must differ; make them unique, or leave the column `id` out",
+                ));
+            }
+            ids.push(id.to_owned());
         }
-        ids.push(id.to_owned());
+        Ok(ids)
     }
-    Ok(ids)
 }
 
 /// Ids that are a row's own, whatever other rows there are: its column `id`, or the digest of the row where there is

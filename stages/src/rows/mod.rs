@@ -4,6 +4,7 @@
 pub(crate) mod columns;
 pub(crate) mod completed;
 pub(crate) mod conversations;
+pub(crate) mod corpus;
 pub(crate) mod documents;
 pub(crate) mod examples;
 pub(crate) mod fewshot;

@@ -68,10 +68,7 @@ fn every_method_finds_what_fits() {
 fn an_embedding_model_ranks_by_the_cosine_of_its_vectors() {
     let lab = lab();
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("lm/tests/golden/bert");
-    std::fs::create_dir(lab.path("model")).unwrap();
-    for file in ["config.json", "tokenizer.json", "model.safetensors"] {
-        std::fs::copy(golden.join(file), lab.path("model").join(file)).unwrap();
-    }
+    model(&lab, "bert");
     let rows = found(&lab, "method: dense, embedder: model, top_k: 4");
     let embedder = pipe_lm::embed::Embedder::open(&golden, None).unwrap();
     let texts = ["Liver: The liver makes enzymes and bile.", "Which organ makes enzymes?"];
@@ -89,6 +86,118 @@ fn an_embedding_model_ranks_by_the_cosine_of_its_vectors() {
     std::fs::write(lab.path("model/vocab.json"), "{}").unwrap();
     assert!(!again("method: bm25, embedder: model"));
     assert!(again("method: dense, embedder: model, top_k: 4"));
+}
+
+/// Puts a model of the goldens into the lab's folder `model`.
+fn model(lab: &Lab, golden: &str) {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("lm/tests/golden").join(golden);
+    std::fs::create_dir_all(lab.path("model")).unwrap();
+    for file in ["config.json", "tokenizer.json", "model.safetensors"] {
+        std::fs::copy(golden.join(file), lab.path("model").join(file)).unwrap();
+    }
+}
+
+/// The stages with an `embed` stage in front.
+fn embedded(embed: &str, params: &str) -> String {
+    stages(params).replace("corpus: corpus }", "corpus: corpus, vectors: vectors }")
+        + &format!("  vectors: {{ kind: embed, inputs: {{ rows: corpus }}, params: {{ {embed} }} }}\n")
+}
+
+#[test]
+fn vectors_are_made_once_and_find_the_same() {
+    let lab = lab();
+    model(&lab, "bert");
+    let direct = found(&lab, "method: dense, embedder: model, top_k: 3");
+    let run = |params: &str| lab.run_stages(&embedded("embedder: model", params));
+    let ran = run("method: dense, embedder: model, top_k: 3");
+    assert_eq!(ran.failures(), [""; 0]);
+    assert_eq!(lab.rows("found.rows"), direct, "to the bit");
+    let vectors = lab.rows("vectors");
+    assert_eq!((&vectors[1]["id"], vectors[1]["vector"].as_array().unwrap().len()), (&Value::from("bile"), 32));
+    // Another `top_k`, weights of both rankings: no vector is made anew. A document more, and an empty one: one vector.
+    let again = run("method: hybrid, embedder: model, top_k: 1, weights: { bm25: 0, dense: 2 }");
+    assert_eq!(again.computed(), ["found"]);
+    let first = |rows: &[Value]| rows.iter().map(|row| ids(row)[0].to_owned()).collect::<Vec<_>>();
+    assert_eq!(first(&lab.rows("found.rows")), first(&direct), "by the vectors alone");
+    let more = "{\"id\": \"lungs\", \"text\": \"Lungs breathe.\"}\n{\"id\": \"none\", \"text\": \"\"}\n";
+    lab.write("corpus.jsonl", &format!("{CORPUS}{more}"));
+    let ran = run("method: dense, embedder: model, top_k: 9");
+    assert_eq!((ran.stats("vectors").rows_computed, ran.stats("vectors").rows_reused), (2, 4));
+    assert!(lab.rows("vectors")[5]["vector"].is_null());
+    assert_eq!(ids(&lab.rows("found.rows")[0]).len(), 5);
+}
+
+#[test]
+fn vectors_that_do_not_fit_are_refused() {
+    let lab = lab();
+    model(&lab, "bert");
+    let failing = |embed: &str, params: &str| lab.run_stages(&embedded(embed, params)).failure();
+    let dense = "method: dense, embedder: model";
+    assert!(failing("embedder: model, pooling: cls", dense).contains("another embedder"));
+    assert!(failing("embedder: model", "method: dense, embedder: lsa").contains("makes its own vectors"));
+    assert!(lab.problems(&embedded("embedder: lsa", dense)).contains("no vectors of single rows"));
+    lab.write("other.jsonl", "{\"id\": \"liver\", \"text\": \"x\"}\n");
+    let other = embedded("embedder: model", dense).replace("rows: corpus", "rows: other")
+        + "  other: { kind: table, params: { path: other.jsonl } }\n";
+    let failure = lab.run_stages(&other).failure();
+    assert!(failure.contains("no row for the passage `bile`"), "{failure}");
+}
+
+#[test]
+fn a_models_own_prompts_are_used_and_are_part_of_it() {
+    let lab = lab();
+    model(&lab, "bert");
+    let rows = |params: &str| found(&lab, &format!("method: dense, embedder: model, top_k: 4{params}"));
+    let (plain, given) = (rows(""), rows(", query_prefix: \"which \""));
+    assert_ne!(plain, given);
+    lab.write("model/config_sentence_transformers.json", "{\"prompts\": {\"query\": \"which \"}}");
+    assert_eq!(rows(""), given);
+    assert_eq!(rows(", prompts: none"), plain);
+}
+
+#[test]
+fn an_index_is_mapped_and_finds_the_same() {
+    let lab = lab();
+    let direct = found(&lab, "method: bm25, top_k: 2");
+    let with = |index: &str, params: &str| {
+        stages(params).replace("corpus: corpus }", "corpus: corpus, index: index }")
+            + &format!("  index: {{ kind: index, inputs: {{ corpus: corpus }}, params: {{ {index} }} }}\n")
+    };
+    assert_eq!(lab.run_stages(&with("", "method: bm25, top_k: 2")).failures(), [""; 0]);
+    assert_eq!(lab.rows("found.rows"), direct);
+    assert_eq!(lab.run_stages(&with("", "method: bm25, top_k: 1")).computed(), ["found"]);
+    let failure = lab.run_stages(&with("k1: 1.2", "method: bm25")).failure();
+    assert!(failure.contains("`k1: 1.2`") && failure.contains("0.9"), "{failure}");
+    lab.write("other.jsonl", "{\"id\": \"a\", \"text\": \"liver\"}\n");
+    let other = with("", "method: bm25").replace("{ corpus: corpus }, params: {  }", "{ corpus: other }")
+        + "  other: { kind: table, params: { path: other.jsonl } }\n";
+    let failure = lab.run_stages(&other).failure();
+    assert!(failure.contains("another corpus"), "{failure}");
+}
+
+#[test]
+fn a_cross_encoder_puts_passages_in_order() {
+    let lab = lab();
+    model(&lab, "encoders/bert");
+    let rows = found(&lab, "method: bm25, top_k: 1, rerank: { model: model }");
+    let all = found(&lab, "method: bm25, top_k: 4");
+    let ranker = pipe_lm::embed::Ranker::open(&lab.path("model")).unwrap();
+    for (row, all) in rows.iter().zip(&all) {
+        let query = format!("{} {}", row["instruction"].as_str().unwrap(), row["input"].as_str().unwrap());
+        let query = query.trim();
+        let texts: Vec<&str> =
+            all["passages"].as_array().unwrap().iter().map(|p| p["text"].as_str().unwrap()).collect();
+        let pairs: Vec<(&str, &str)> = texts.iter().map(|text| (query, *text)).collect();
+        let scores = ranker.score_all(&pairs, || true).unwrap().unwrap();
+        let best = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let passages = row["passages"].as_array().unwrap();
+        assert_eq!(passages.len(), usize::from(!pairs.is_empty()));
+        assert!(passages.iter().all(|p| p["score"] == f64::from(best)), "{passages:?} {scores:?}");
+    }
+    let failure = |params: &str| lab.run_stages(&stages(params)).failure();
+    model(&lab, "bert");
+    assert!(failure("rerank: { model: model }").contains("labels"));
+    assert!(lab.problems(&stages("rerank: { model: lsa }")).contains("reads no pairs"));
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
     python embed.py --ours BENCH_BINARY MODEL TEXTS [--rounds 3]
 
-BENCH_BINARY is what `cargo bench -p pipe-lm --bench embed --no-run` names; TEXTS has a text on each line. Measured with torch 2.15.0,
-transformers 5.24.0, sentence-transformers 6.2.0. Prints the least seconds of both and their ratio, wall and CPU.
+BENCH_BINARY is what `cargo bench -p pipe-lm --bench embed --no-run` names; TEXTS has a text on each line. Measured with torch
+2.15.0, transformers 5.24.0, sentence-transformers 6.2.0. Prints the least seconds of both and their ratio, wall and CPU.
 """
 
 import argparse
@@ -25,8 +25,8 @@ def main():
     model.encode(texts[:8], normalize_embeddings=True)
     ours, theirs = [], []
     for _ in range(args.rounds):
-        out = subprocess.run([args.ours, args.model, args.texts, "1"], check=True, capture_output=True, text=True).stdout
-        words = out.splitlines()[-1].split()
+        command = [args.ours, args.model, args.texts, "1"]
+        words = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1].split()
         ours.append((float(words[3]), float(words[6])))
         start, cpu = time.perf_counter(), time.process_time()
         model.encode(texts, batch_size=32, normalize_embeddings=True)

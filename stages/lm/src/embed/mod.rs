@@ -5,6 +5,8 @@
 mod encoder;
 mod modules;
 mod pooling;
+mod prompts;
+mod ranker;
 
 use std::{
     borrow::Cow,
@@ -18,6 +20,8 @@ use serde::Deserialize;
 use encoder::{Config, Encoder, Tokens};
 use modules::Modules;
 pub use pooling::Pooling;
+pub use prompts::{Prompts, Role};
+pub use ranker::Ranker;
 
 use crate::{
     ops::{Crew, Team},
@@ -163,6 +167,17 @@ impl Embedder {
         there(dir)
     }
 
+    /// The number of components of the vectors that [`Embedder::open`] would make, found without reading the weights.
+    ///
+    /// # Errors
+    /// As [`Embedder::check`].
+    pub fn width(dir: &Path, pooling: Option<Pooling>) -> Result<usize, EmbedError> {
+        let config = Config::read(dir)?;
+        let Modules { pooling: said, dense } = Modules::read(dir)?;
+        let modes = pooling.map(|_| 1).or(said.map(|modes| modes.len())).unwrap_or(1);
+        Ok(dense.last().map_or(config.dim * modes, |layer| layer.shape().1))
+    }
+
     /// The number of components of a vector.
     pub fn dimensions(&self) -> usize {
         self.dimensions
@@ -182,7 +197,7 @@ impl Embedder {
         for portion in texts.chunks(PORTION) {
             let tokens: Vec<Tokens> =
                 portion.par_iter().map(|text| self.tokens(text.as_ref())).collect::<Result<_, _>>()?;
-            let groups = groups(&tokens);
+            let groups = groups(&tokens, GROUP);
             let first = vectors.len();
             let one = |crew: Crew, group: &Range<usize>| {
                 let failed =
@@ -248,11 +263,11 @@ const PORTION: usize = 4096;
 const GROUP: usize = 256;
 
 /// Successive texts whose tokens go through the layers together.
-fn groups(texts: &[Tokens]) -> Vec<Range<usize>> {
+fn groups(texts: &[Tokens], least: usize) -> Vec<Range<usize>> {
     let (mut groups, mut start, mut tokens) = (Vec::new(), 0, 0);
     for (at, text) in texts.iter().enumerate() {
         tokens += text.ids.len();
-        if tokens >= GROUP || at + 1 == texts.len() {
+        if tokens >= least || at + 1 == texts.len() {
             groups.push(start..at + 1);
             (start, tokens) = (at + 1, 0);
         }

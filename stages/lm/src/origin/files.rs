@@ -26,6 +26,8 @@ const MATTERS: &[&str] = &[
 ];
 /// How an embedding model of sentence-transformers pools.
 pub(crate) const POOLING: &str = "1_Pooling/config.json";
+/// What an embedding model of sentence-transformers wants in front of texts. It matters where it names something.
+pub(crate) const PROMPTS: &str = "config_sentence_transformers.json";
 /// The modules of an embedding model of sentence-transformers, in their order.
 pub(crate) const MODULES: &str = "modules.json";
 
@@ -57,9 +59,18 @@ pub fn files_of(dir: &Path) -> Result<Vec<PathBuf>, OriginError> {
         }
     }
     files.extend(Some(dir.join(POOLING)).filter(|path| path.is_file()));
+    files.extend(Some(dir.join(PROMPTS)).filter(|path| names_prompts(path)));
     files.extend(further_modules(dir).into_iter().filter(|path| path.is_file()));
     files.sort();
     Ok(files)
+}
+
+/// Whether a file names prompts that are not empty.
+fn names_prompts(path: &Path) -> bool {
+    let Ok(text) = fs::read_to_string(path) else { return false };
+    // What cannot be read is told of when the model is opened.
+    let Ok(said) = serde_json::from_str::<Value>(&text) else { return true };
+    said["prompts"].as_object().is_some_and(|prompts| prompts.values().any(|prompt| prompt != ""))
 }
 
 /// The files of an embedding model's modules other than the usual ones (pooling in its usual place, which is looked at

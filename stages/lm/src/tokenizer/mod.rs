@@ -11,7 +11,7 @@ mod train;
 use std::path::PathBuf;
 
 use rayon::prelude::*;
-use tokenizers::{ModelWrapper, PostProcessorWrapper};
+use tokenizers::{ModelWrapper, PostProcessor, PostProcessorWrapper};
 
 pub use joint::Joint;
 pub use special::{SpecialTokens, TokenizerConfig};
@@ -80,6 +80,31 @@ impl Tokenizer {
     /// The text cannot be represented (a word-level vocabulary without an unknown token).
     pub fn encode(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>, TokenizerError> {
         Ok(self.guarded(|| self.inner.encode_fast(text, add_special_tokens))?.get_ids().to_vec())
+    }
+
+    /// The ids of two texts as one, with the segment of each, `max` at most: the longer text is cut first.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub fn encode_pair(&self, first: &str, second: &str, max: usize) -> Result<(Vec<u32>, Vec<u32>), TokenizerError> {
+        let encoded = self.guarded(|| {
+            let mut both = [self.inner.encode(first, false)?, self.inner.encode(second, false)?];
+            let added = self.inner.get_post_processor().map_or(0, |post| post.added_tokens(true));
+            let mut lengths = both.each_ref().map(tokenizers::Encoding::len);
+            let most = max.saturating_sub(added);
+            // One token at a time off the longer one, worked out at once.
+            if lengths[0] + lengths[1] > most {
+                let (short, long) = if lengths[0] < lengths[1] { (0, 1) } else { (1, 0) };
+                lengths[short] = lengths[short].min(most / 2);
+                lengths[long] = most - lengths[short];
+            }
+            for (encoding, length) in both.iter_mut().zip(lengths) {
+                encoding.truncate(length, 0, tokenizers::TruncationDirection::Right);
+            }
+            let [first, second] = both;
+            self.inner.post_process(first, Some(second), true)
+        })?;
+        Ok((encoded.get_ids().to_vec(), encoded.get_type_ids().to_vec()))
     }
 
     fn guarded<T>(&self, encode: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, TokenizerError> {

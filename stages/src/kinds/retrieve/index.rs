@@ -1,20 +1,24 @@
 //! The corpus, indexed as the method wants it.
 
-use std::path::PathBuf;
+use std::{collections::HashMap, path::PathBuf};
 
-use arrow::array::RecordBatch;
-use pipe_engine::{context::StageContext, kind::StageError};
-use pipe_lm::embed::Embedder;
+use pipe_engine::{
+    context::{StageContext, TableInput},
+    kind::StageError,
+};
+use pipe_lm::embed::{Embedder, Ranker, Role};
 use pipe_retrieval::{Analyzer, Bm25, Bm25Params, DenseIndex, Hit, Lsa, reciprocal_rank};
 
-use super::{Method, RetrieveParams};
+use super::{Method, Rerank, RetrieveParams};
 use crate::{
-    model::{model_error, model_files},
+    kinds::{embed, index},
+    model::{embedder, model_error, model_files},
     prompts::Passage,
-    rows::columns::{self, TextColumn},
+    rows::{
+        columns::Ids,
+        corpus::{Fingerprint, each_passage},
+    },
 };
-
-const PORT: &str = "corpus";
 
 /// The passages.
 #[derive(Default)]
@@ -31,31 +35,14 @@ impl Corpus {
     ///
     /// # Errors
     /// It is empty, or its texts are; a column is missing; an id occurs twice.
-    pub(crate) fn read(batch: &RecordBatch) -> Result<Self, StageError> {
-        let ids = columns::ids(batch, PORT)?;
-        if ids.is_empty() {
-            return Err(StageError::user_help(
-                format!("the input `{PORT}` has no rows: there is nothing to retrieve"),
-                "connect a corpus, or use `method: none`",
-            ));
-        }
-        let title = TextColumn::optional(batch, PORT, "title")?;
-        let text = TextColumn::required(batch, PORT, "text")?;
-        let mut corpus = Self::default();
-        for (row, id) in ids.into_iter().enumerate() {
-            let text = text.or_empty(row).trim();
-            if text.is_empty() {
-                corpus.empty += 1;
-                continue;
-            }
-            let title = title.as_ref().map_or("", |c| c.or_empty(row)).trim();
-            corpus.texts.push(if title.is_empty() { text.to_owned() } else { format!("{title}: {text}") });
-            corpus.ids.push(id);
-        }
-        if corpus.ids.is_empty() {
-            return Err(StageError::user(format!("no row of the input `{PORT}` has a `text`")));
-        }
-        Ok(corpus)
+    pub(crate) fn read(table: &TableInput) -> Result<Self, StageError> {
+        let (mut ids, mut texts) = (Vec::new(), Vec::new());
+        let empty = each_passage(table, |id, text| {
+            ids.push(id);
+            texts.push(text);
+            Ok(())
+        })?;
+        Ok(Self { ids, texts, empty })
     }
 
     /// A retrieved passage.
@@ -70,13 +57,14 @@ impl Corpus {
 
 /// What makes vectors.
 enum Vectors {
-    Model(Box<Embedder>, String),
+    Model { embedder: Box<Embedder>, dir: PathBuf },
     Lsa(Lsa),
 }
 
 /// Vectors of those passages that have a direction.
 struct Dense {
     vectors: Vectors,
+    query_prefix: String,
     index: DenseIndex,
     /// The passage behind each vector of the index.
     documents: Vec<usize>,
@@ -88,6 +76,8 @@ pub(crate) struct Index {
     depth: usize,
     bm25: Option<Bm25>,
     dense: Option<Dense>,
+    weights: [f32; 2],
+    rerank: Option<(Box<Ranker>, usize)>,
 }
 
 /// Whether a vector can be compared with others. One that cannot is its text's own affair: it finds nothing and is not
@@ -104,15 +94,13 @@ impl Vectors {
                 use rayon::prelude::*;
                 Ok(texts.par_iter().map(|text| lsa.embed(text)).collect())
             }
-            Self::Model(embedder, _) => {
-                let prefixed: Vec<String> = texts.iter().map(|text| format!("{prefix}{text}")).collect();
-                let token = cx.cancel_token();
-                let vectors = embedder.embed_all(&prefixed, || token.reason().is_none()).map_err(model_error)?;
-                vectors.ok_or(StageError::Cancelled)
-            }
+            Self::Model { embedder, .. } => embedder::vectors(cx, embedder, texts, prefix),
         }
     }
 }
+
+/// Passages that are embedded at a time.
+const PORTION: usize = 1 << 14;
 
 impl Dense {
     fn build(params: &RetrieveParams, cx: &StageContext, corpus: &Corpus) -> Result<Self, StageError> {
@@ -129,24 +117,37 @@ impl Dense {
                 None => Vectors::Lsa(Lsa::new(&corpus.texts, analyzer(params), params.dimensions)),
             },
         };
-        let all = vectors.of(cx, &corpus.texts, &params.passage_prefix)?;
-        let documents: Vec<usize> = (0..all.len()).filter(|&i| has_direction(&all[i])).collect();
-        let kept: Vec<Vec<f32>> = all.into_iter().filter(|v| has_direction(v)).collect();
-        let index = DenseIndex::new(&kept).map_err(|e| StageError::other("index the passages' vectors", e))?;
-        Ok(Self { vectors, index, documents })
+        let prefix = |given: &str, role: Role| match &vectors {
+            Vectors::Model { dir, .. } => params.prompts.prefix(cx, dir, given, role),
+            Vectors::Lsa(_) => Ok(String::new()),
+        };
+        let query_prefix = prefix(&params.query_prefix, Role::Query)?;
+        if let Some(table) = cx.optional_table("vectors")? {
+            let (index, documents) = given(params, &vectors, &table, corpus)?;
+            return Ok(Self { vectors, query_prefix, index, documents });
+        }
+        let passage_prefix = prefix(&params.passage_prefix, Role::Document)?;
+        let (mut index, mut documents) = (None, Vec::new());
+        for (portion, texts) in corpus.texts.chunks(PORTION).enumerate() {
+            for (at, vector) in vectors.of(cx, texts, &passage_prefix)?.into_iter().enumerate() {
+                if has_direction(&vector) {
+                    let index =
+                        index.get_or_insert_with(|| DenseIndex::with_capacity(corpus.texts.len(), vector.len()));
+                    index.push(&vector).map_err(unindexed)?;
+                    documents.push(portion * PORTION + at);
+                }
+            }
+        }
+        Ok(Self { vectors, query_prefix, index: index.unwrap_or_default(), documents })
     }
 
     fn open(params: &RetrieveParams, dir: PathBuf) -> Result<Vectors, StageError> {
         let embedder = Embedder::open(&dir, params.pooling).map_err(model_error)?;
-        Ok(Vectors::Model(Box::new(embedder), params.query_prefix.clone()))
+        Ok(Vectors::Model { embedder: Box::new(embedder), dir })
     }
 
     fn search(&self, cx: &StageContext, queries: &[String], k: usize) -> Result<Vec<Vec<Hit>>, StageError> {
-        let prefix = match &self.vectors {
-            Vectors::Model(_, prefix) => prefix.as_str(),
-            Vectors::Lsa(_) => "",
-        };
-        let vectors = self.vectors.of(cx, queries, prefix)?;
+        let vectors = self.vectors.of(cx, queries, &self.query_prefix)?;
         // A query that shares no term with the corpus has no direction, and finds nothing.
         let known: Vec<usize> = (0..vectors.len()).filter(|&i| has_direction(&vectors[i])).collect();
         let asked: Vec<Vec<f32>> = vectors.into_iter().filter(|v| has_direction(v)).collect();
@@ -160,6 +161,62 @@ impl Dense {
     }
 }
 
+fn unindexed(error: pipe_retrieval::DenseError) -> StageError {
+    StageError::other("index the passages' vectors", error)
+}
+
+/// The corpus's vectors out of a table, and the passage behind each.
+fn given(
+    params: &RetrieveParams,
+    vectors: &Vectors,
+    table: &TableInput,
+    corpus: &Corpus,
+) -> Result<(DenseIndex, Vec<usize>), StageError> {
+    const PORT: &str = "vectors";
+    let misfit = |what: String| {
+        let help = "connect the output of an `embed` stage over the rows of `corpus`, with the embedder of this stage";
+        StageError::user_help(what, help)
+    };
+    let Vectors::Model { embedder, dir } = vectors else {
+        return Err(misfit(format!("`lsa` makes its own vectors, and takes no input `{PORT}`")));
+    };
+    // Of vectors that other programs made, nothing is known but their length.
+    let made_by = table.schema().field_with_name("vector").ok().and_then(|field| field.metadata().get(embed::EMBEDDER));
+    if let Some(made_by) = made_by
+        && *made_by != embedder::identity(dir, params.pooling)?.to_string()
+    {
+        return Err(misfit(format!(
+            "the vectors of the input `{PORT}` were made by another embedder than this stage's"
+        )));
+    }
+    let mut places: HashMap<&str, usize> = corpus.ids.iter().enumerate().map(|(at, id)| (&**id, at)).collect();
+    let (mut found, mut ids) = (Vec::with_capacity(corpus.ids.len()), Ids::default());
+    let mut rows = vec![f32::NAN; corpus.ids.len() * embedder.dimensions()];
+    for batch in table.batches() {
+        let batch = batch?;
+        for (id, vector) in embed::read(&batch, PORT, &mut ids)? {
+            let Some(place) = places.remove(&*id) else { continue };
+            let Some(vector) = vector else { continue };
+            if vector.len() != embedder.dimensions() {
+                let (has, wants) = (vector.len(), embedder.dimensions());
+                return Err(misfit(format!("the vectors of the input `{PORT}` have {has} components, not {wants}")));
+            }
+            rows[place * vector.len()..][..vector.len()].copy_from_slice(vector);
+        }
+    }
+    if let Some((id, _)) = places.into_iter().min_by_key(|&(_, place)| place) {
+        return Err(misfit(format!("the input `{PORT}` has no row for the passage `{id}` of `corpus`")));
+    }
+    let mut index = DenseIndex::with_capacity(corpus.ids.len(), embedder.dimensions());
+    for (place, vector) in rows.chunks_exact(embedder.dimensions()).enumerate() {
+        if has_direction(vector) {
+            index.push(vector).map_err(unindexed)?;
+            found.push(place);
+        }
+    }
+    Ok((index, found))
+}
+
 fn analyzer(params: &RetrieveParams) -> Analyzer {
     Analyzer { stemmer: params.stemmer, stop_words: params.stop_words }
 }
@@ -170,28 +227,78 @@ impl Index {
     /// # Errors
     /// The embedder cannot be used.
     pub(crate) fn build(params: &RetrieveParams, cx: &StageContext, corpus: &Corpus) -> Result<Self, StageError> {
-        let bm25 = matches!(params.method, Method::Bm25 | Method::Hybrid).then(|| {
-            let weights = Bm25Params { k1: params.k1 as f32, b: params.b as f32 };
-            Bm25::new(&corpus.texts, analyzer(params), weights)
-        });
+        let bm25 = if matches!(params.method, Method::Bm25 | Method::Hybrid) {
+            Some(if let Some(dir) = cx.optional_files("index")? {
+                let mut print = Fingerprint::default();
+                for (id, text) in corpus.ids.iter().zip(&corpus.texts) {
+                    print.add(id, text);
+                }
+                index::open(&dir, &params.words(), &print)?
+            } else {
+                let weights = Bm25Params { k1: params.k1 as f32, b: params.b as f32 };
+                Bm25::new(&corpus.texts, analyzer(params), weights)
+            })
+        } else {
+            None
+        };
         let dense = if params.is_dense() { Some(Dense::build(params, cx, corpus)?) } else { None };
-        Ok(Self { method: params.method, depth: params.depth.max(params.top_k), bm25, dense })
+        let rerank = params.rerank.as_ref().filter(|_| params.method != Method::None);
+        Ok(Self {
+            method: params.method,
+            depth: params.depth.max(params.top_k),
+            bm25,
+            dense,
+            weights: [params.weights.bm25 as f32, params.weights.dense as f32],
+            rerank: rerank.map(|rerank| ranker(rerank, cx)).transpose()?,
+        })
     }
 
     /// The best `k` passages of each query.
     ///
     /// # Errors
-    /// The embedder fails.
-    pub(crate) fn search(&self, cx: &StageContext, queries: &[String], k: usize) -> Result<Vec<Vec<Hit>>, StageError> {
-        let depth = if self.method == Method::Hybrid { self.depth } else { k };
+    /// A model fails.
+    pub(crate) fn search(
+        &self,
+        cx: &StageContext,
+        corpus: &Corpus,
+        queries: &[String],
+        k: usize,
+    ) -> Result<Vec<Vec<Hit>>, StageError> {
+        let Some((ranker, read)) = &self.rerank else { return self.ranked(cx, queries, k) };
+        let first = self.ranked(cx, queries, k.max(*read))?;
+        let pairs: Vec<(&str, &str)> = (first.iter().zip(queries))
+            .flat_map(|(hits, query)| hits.iter().map(|hit| (&**query, &*corpus.texts[hit.document])))
+            .collect();
+        let token = cx.cancel_token();
+        let scores = ranker.score_all(&pairs, || token.reason().is_none()).map_err(model_error)?;
+        let mut scores = scores.ok_or(StageError::Cancelled)?.into_iter();
+        let again = |hits: Vec<Hit>| {
+            let mut hits: Vec<Hit> =
+                hits.into_iter().zip(&mut scores).map(|(hit, score)| Hit { score, ..hit }).collect();
+            hits.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.document.cmp(&b.document)));
+            hits.truncate(k);
+            hits
+        };
+        Ok(first.into_iter().map(again).collect())
+    }
+
+    fn ranked(&self, cx: &StageContext, queries: &[String], k: usize) -> Result<Vec<Vec<Hit>>, StageError> {
+        let depth = if self.method == Method::Hybrid { self.depth.max(k) } else { k };
         let words = self.bm25.as_ref().map(|bm25| bm25.search_all(queries, depth));
         let vectors = self.dense.as_ref().map(|dense| dense.search(cx, queries, depth)).transpose()?;
         Ok(match (words, vectors) {
             (Some(words), Some(vectors)) => {
-                words.into_iter().zip(vectors).map(|(w, v)| reciprocal_rank(&[w, v], k)).collect()
+                words.into_iter().zip(vectors).map(|(w, v)| reciprocal_rank(&[w, v], &self.weights, k)).collect()
             }
             (Some(hits), None) | (None, Some(hits)) => hits,
             (None, None) => vec![Vec::new(); queries.len()],
         })
     }
+}
+
+fn ranker(rerank: &Rerank, cx: &StageContext) -> Result<(Box<Ranker>, usize), StageError> {
+    let model = rerank.model.model().map_err(StageError::user)?;
+    let model = model.ok_or_else(|| StageError::user("`lsa` reads no pairs"))?;
+    let ranker = Ranker::open(&model_files(cx, &model)?).map_err(model_error)?;
+    Ok((Box::new(ranker), rerank.depth))
 }

@@ -7,6 +7,7 @@
 mod attention;
 mod config;
 mod families;
+mod head;
 mod layer;
 mod parts;
 
@@ -18,6 +19,7 @@ use candle_nn::VarBuilder;
 use crate::ops::Crew;
 
 pub(super) use config::Config;
+pub(super) use head::Head;
 use layer::{Buffers, Layer};
 use parts::{Norm, Table};
 
