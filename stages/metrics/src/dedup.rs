@@ -168,7 +168,7 @@ impl RougeIndex {
                 self.seen_by[index] = self.queries;
                 let common = lcs_len(query, &self.texts[index]);
                 let f = 2.0 * common as f64 / (n as f64 + m);
-                if f > threshold && accept(query, text, f) {
+                if f > threshold && accept(query, &self.texts[index], f) {
                     first = Some((index, f));
                 }
             }

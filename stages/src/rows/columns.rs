@@ -118,11 +118,16 @@ impl TextColumn {
         self.get(row).unwrap_or_default()
     }
 
-    /// The text of a row, which must hold more than white space; the batch begins with row `begin` of its table.
+    /// The text of a row, which must hold more than white space.
     ///
     /// # Errors
     /// It is null or blank.
-    fn filled(&self, row: usize, begin: usize) -> Result<&str, StageError> {
+    pub(crate) fn filled(&self, row: usize) -> Result<&str, StageError> {
+        self.filled_at(row, 0)
+    }
+
+    /// [`TextColumn::filled`] of a batch that begins with a row of its table.
+    fn filled_at(&self, row: usize, begin: usize) -> Result<&str, StageError> {
         self.get(row).filter(|text| !text.trim().is_empty()).ok_or_else(|| {
             StageError::user_help(
                 format!("row {} of the input `{}` has no `{}`", begin + row + 1, self.port, self.name),
@@ -160,7 +165,7 @@ impl Ids {
         };
         let mut ids = Vec::with_capacity(batch.num_rows());
         for row in 0..batch.num_rows() {
-            let id = column.filled(row, begin)?;
+            let id = column.filled_at(row, begin)?;
             if let Some(before) = self.first.insert(id.to_owned(), begin + row) {
                 return Err(StageError::user_help(
                     format!(
