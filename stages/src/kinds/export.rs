@@ -8,13 +8,15 @@ use pipe_engine::{
 use pipe_lm::{
     adapter::{Merged, load_adapter},
     export::{MAX_SHARD_BYTES, export_hf},
-    gguf::{GgufType, export_gguf},
+    gguf::{GgufType, export_gguf, export_gguf_adapter},
     tokenizer::TokenizerConfig,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{self, Asked, EXPORTED_GGUF, ModelRef, adapter_port, model_error, model_port, resolve_local};
+use crate::model::{
+    self, Asked, BaseModel, EXPORTED_GGUF, ModelRef, adapter_port, model_error, model_port, resolve_local,
+};
 
 /// Writes a model, with an adapter folded into its weights, for other programs: a Hugging Face directory (transformers,
 /// vLLM), or one GGUF file (llama.cpp, Ollama).
@@ -32,6 +34,9 @@ pub struct ExportParams {
     /// What is written.
     #[serde(default)]
     pub format: ExportFormat,
+    /// What becomes of the adapter.
+    #[serde(default, skip_serializing_if = "AdapterPart::is_merged")]
+    pub adapter: AdapterPart,
     /// The type of the weights; in a Hugging Face directory as the base stores them, and in GGUF f16, when left out.
     #[serde(default)]
     pub dtype: Option<ExportType>,
@@ -46,6 +51,24 @@ pub enum ExportFormat {
     HuggingFace,
     /// One GGUF file.
     Gguf,
+}
+
+/// What becomes of the adapter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AdapterPart {
+    /// It is folded into the weights.
+    #[default]
+    Merged,
+    /// It alone is written, as `adapter.gguf`: llama.cpp's and Ollama's form, for `format: gguf`. (PEFT's form is that
+    /// of `train`.) The base may be a GGUF file.
+    Separate,
+}
+
+impl AdapterPart {
+    fn is_merged(&self) -> bool {
+        *self == Self::Merged
+    }
 }
 
 /// The type of weights.
@@ -109,6 +132,13 @@ impl StageKind for Export {
             ExportFormat::HuggingFace => params.tensors().err(),
             ExportFormat::Gguf => params.gguf().err(),
         };
+        if params.adapter == AdapterPart::Separate && params.format != ExportFormat::Gguf {
+            return vec![ParamProblem {
+                pointer: "/adapter".into(),
+                message: "an adapter by itself is written as GGUF".into(),
+                help: Some("add `format: gguf`; in PEFT's form it is the output of `train`".into()),
+            }];
+        }
         let problem = problem.map(|message| ParamProblem {
             pointer: "/dtype".into(),
             message: message.into(),
@@ -127,6 +157,9 @@ impl StageKind for Export {
 
     fn run(&self, params: &ExportParams, cx: &mut StageContext) -> Result<(), StageError> {
         let base = resolve_local(cx, params.model.as_ref())?;
+        if params.adapter == AdapterPart::Separate {
+            return separate(cx, &base);
+        }
         // Refuses GGUF files, whose weights are quantised already.
         let weights = base.weights()?;
         let adapter = cx.optional_files("adapter")?;
@@ -150,6 +183,16 @@ impl StageKind for Export {
         }
         Ok(())
     }
+}
+
+/// The adapter alone, for llama.cpp.
+fn separate(cx: &StageContext, base: &BaseModel) -> Result<(), StageError> {
+    let adapter = cx.optional_files("adapter")?.ok_or_else(|| {
+        StageError::user_help("an adapter is to be written, and none is connected", "connect the input `adapter`")
+    })?;
+    let (config, adapter) = load_adapter(&adapter, base.config()).map_err(model_error)?;
+    let path = cx.output_dir("model")?.join("adapter.gguf");
+    export_gguf_adapter(&path, base.config(), &config, &adapter).map_err(model_error)
 }
 
 /// What the kind makes of little.

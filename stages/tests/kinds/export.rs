@@ -63,6 +63,24 @@ fn an_adapter_is_trained_on_the_blocks_of_a_gguf_file() {
 }
 
 #[test]
+fn an_adapter_is_written_as_llama_cpp_reads_it() {
+    let lab = questions();
+    let separate = "  apart: { kind: export, inputs: { adapter: train }, params: { model: base, format: gguf, adapter: \
+                    separate } }\n";
+    let ran = lab.run_stages(&(with(&TRAIN.replace("epochs: 30", "epochs: 1")) + separate));
+    assert_eq!(ran.failures(), [""; 0]);
+    let file = std::fs::read(lab.path("results/p/baseline/apart/adapter.gguf")).unwrap();
+    let text = String::from_utf8_lossy(&file);
+    assert!(file.starts_with(b"GGUF\x03\0\0\0") && text.contains("adapter.lora.alpha"));
+    for name in ["blk.0.attn_q.weight.lora_a", "blk.1.ffn_down.weight.lora_b"] {
+        assert!(text.contains(name), "{name}");
+    }
+    let alone = "  apart: { kind: export, params: { model: base, format: gguf, adapter: separate } }\n";
+    assert!(lab.run_stages(alone).failure().contains("none is connected"));
+    assert!(lab.problems(&separate.replace("format: gguf, ", "")).contains("is written as GGUF"));
+}
+
+#[test]
 fn every_form_of_weights_is_run_and_trained_on() {
     let lab = questions();
     let mut stages = with(TRAIN);

@@ -4,6 +4,7 @@
 //! `qwen3`, with tensors of every type that candle expands (F32, F16, BF16, Q4_0 to Q8_0, the K-quants). Weights stay
 //! in their file's encoding and are expanded row by row while in use.
 
+mod adapter;
 mod config;
 mod file;
 mod meta;
@@ -16,6 +17,7 @@ mod write;
 
 use std::path::{Path, PathBuf};
 
+pub use adapter::export_gguf_adapter;
 pub use file::{Expanded, GgufModel};
 pub use write::{GgufType, export_gguf};
 

@@ -50,6 +50,15 @@ pub(super) fn interleaved_row(row: usize, head_dim: usize) -> usize {
     head * head_dim + 2 * (within % half) + within / half
 }
 
+/// The rows of Hugging Face in the order in which GGUF keeps them.
+pub(super) fn stored_order(rows: usize, head_dim: usize) -> Vec<u32> {
+    let mut order = vec![0; rows];
+    for row in 0..rows {
+        order[interleaved_row(row, head_dim)] = row as u32;
+    }
+    order
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -67,8 +67,9 @@ pub fn export_gguf(
 
     let io = |source| GgufError::Io { action: "write", path: path.to_owned(), source };
     let temporary = temporary_beside(path).map_err(io)?;
-    let mut out = Counted { out: BufWriter::new(temporary.as_file()), written: 0 };
-    out.header(&entries, &tensors).map_err(io)?;
+    let mut out = Counted::new(BufWriter::new(temporary.as_file()));
+    let headed = tensors.iter().map(|(name, shape, dtype, _)| (&**name, &**shape, *dtype));
+    out.header(&entries, headed).map_err(io)?;
     for (name, _, dtype, param) in &tensors {
         let bytes = match param {
             Some(param) => encode(model, *param, *dtype)?,
@@ -77,8 +78,7 @@ pub fn export_gguf(
         tracing::trace!(name, bytes = bytes.len(), "tensor written");
         out.bytes(&bytes).and_then(|()| out.pad()).map_err(io)?;
     }
-    out.out.flush().map_err(io)?;
-    drop(out);
+    out.into_inner().flush().map_err(io)?;
     temporary.as_file().sync_all().map_err(io)?;
     temporary.persist(path).map_err(|e| io(e.error))?;
     Ok(())
@@ -90,12 +90,7 @@ fn encode(model: &Merged<'_>, param: Param, dtype: GgmlDType) -> Result<Vec<u8>,
     let tensor = model.load_f32(param)?;
     let encode = || {
         let tensor = if names::is_interleaved(model.config().family, param) {
-            // The file's row `interleaved_row(r)` is the model's row `r`: invert.
-            let rows = tensor.dims()[0];
-            let mut order = vec![0u32; rows];
-            for row in 0..rows {
-                order[names::interleaved_row(row, head_dim)] = row as u32;
-            }
+            let order = names::stored_order(tensor.dims()[0], head_dim);
             tensor.index_select(&candle_core::Tensor::new(order, tensor.device())?, 0)?
         } else {
             tensor
@@ -201,13 +196,21 @@ fn rope_factors(config: &DecoderConfig) -> Option<Vec<f32>> {
 }
 
 /// A writer that knows its position, for alignment.
-struct Counted<W> {
+pub(super) struct Counted<W> {
     out: W,
     written: usize,
 }
 
 impl<W: Write> Counted<W> {
-    fn bytes(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+    pub(super) fn new(out: W) -> Self {
+        Self { out, written: 0 }
+    }
+
+    pub(super) fn into_inner(self) -> W {
+        self.out
+    }
+
+    pub(super) fn bytes(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         self.written += bytes.len();
         self.out.write_all(bytes)
     }
@@ -225,14 +228,15 @@ impl<W: Write> Counted<W> {
         self.bytes(text.as_bytes())
     }
 
-    fn pad(&mut self) -> std::io::Result<()> {
+    pub(super) fn pad(&mut self) -> std::io::Result<()> {
         self.bytes(&vec![0; self.written.next_multiple_of(ALIGNMENT) - self.written])
     }
 
-    fn header(
+    /// Metadata, and of each tensor its name, shape and type, in the order in which they follow.
+    pub(super) fn header<'t>(
         &mut self,
         entries: &[(String, Meta)],
-        tensors: &[(String, Vec<usize>, GgmlDType, Option<Param>)],
+        tensors: impl ExactSizeIterator<Item = (&'t str, &'t [usize], GgmlDType)>,
     ) -> std::io::Result<()> {
         self.bytes(b"GGUF")?;
         self.u32(3)?;
@@ -243,13 +247,13 @@ impl<W: Write> Counted<W> {
             self.entry(entry)?;
         }
         let mut offset: usize = 0;
-        for (name, shape, dtype, _) in tensors {
+        for (name, shape, dtype) in tensors {
             self.text(name)?;
             self.u32(shape.len() as u32)?;
             for size in shape.iter().rev() {
                 self.u64(*size)?;
             }
-            let code = Q_TYPES.iter().find(|(known, _)| known == dtype).map(|(_, code)| *code);
+            let code = Q_TYPES.iter().find(|(known, _)| *known == dtype).map(|(_, code)| *code);
             self.u32(code.expect("exports use these types only"))?;
             self.u64(offset)?;
             let count: usize = shape.iter().product();
