@@ -69,7 +69,7 @@ fn an_adapter_is_written_as_llama_cpp_reads_it() {
                     separate } }\n";
     let ran = lab.run_stages(&(with(&TRAIN.replace("epochs: 30", "epochs: 1")) + separate));
     assert_eq!(ran.failures(), [""; 0]);
-    let file = std::fs::read(lab.path("results/p/baseline/apart/adapter.gguf")).unwrap();
+    let file = std::fs::read(lab.object("apart.model").join("adapter.gguf")).unwrap();
     let text = String::from_utf8_lossy(&file);
     assert!(file.starts_with(b"GGUF\x03\0\0\0") && text.contains("adapter.lora.alpha"));
     for name in ["blk.0.attn_q.weight.lora_a", "blk.1.ffn_down.weight.lora_b"] {
