@@ -66,6 +66,7 @@ pub enum AdapterPart {
 }
 
 impl AdapterPart {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde wants")]
     fn is_merged(&self) -> bool {
         *self == Self::Merged
     }

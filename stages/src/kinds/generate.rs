@@ -222,7 +222,7 @@ impl StageKind for Generate {
         };
         let template = template.with_cancel(cx.cancel_token());
         let with_inputs = seeds.iter().any(|seed| !seed.input.is_empty());
-        let writer = Writer { params, cx, template, with_inputs, seeds, documents };
+        let writer = Writer { params, cx, template, seeds, with_inputs, documents };
         let mut fold = Fold::new(&writer, &excluded);
         cx.progress(0, Some(params.count), "rows");
         let (wanted, mut prepared) = (fold.wanted(0), None);

@@ -102,7 +102,7 @@ mod tests {
         let read = |name: &str| serde_json::from_value::<WeightForm>(json!(name));
         for (form, name, _) in FORMS {
             assert_eq!(read(name).unwrap(), form);
-            assert_eq!(read(&serde_json::to_value(form).unwrap().as_str().unwrap().to_owned()).unwrap(), form);
+            assert_eq!(read(serde_json::to_value(form).unwrap().as_str().unwrap()).unwrap(), form);
         }
         assert_eq!((read("none").unwrap(), json!(WeightForm::F32)), (WeightForm::F32, json!("none")));
         assert!(read("int8").unwrap_err().to_string().contains("q8_0"));

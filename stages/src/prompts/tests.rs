@@ -224,7 +224,9 @@ fn documents_are_shown_beside_seeds() {
         let template = TemplateRef(name.to_owned()).load_with_documents(Path::new("/nowhere")).unwrap();
         let rendered = match template.render(&context).unwrap() {
             Rendered::Text(text) => text,
-            Rendered::Chat(turns) => turns.iter().map(|turn| format!("<{}>{}\n", turn.role, turn.content)).collect(),
+            Rendered::Chat(turns) => {
+                turns.iter().flat_map(|turn| ["<", &turn.role, ">", &turn.content, "\n"]).collect()
+            }
         };
         insta::assert_snapshot!(format!("{name}_documents"), rendered);
     }

@@ -78,7 +78,7 @@ impl TryFrom<String> for Language {
 
     fn try_from(code: String) -> Result<Self, String> {
         Lang::from_code(&code).map(Self).ok_or_else(|| {
-            let known: Vec<&str> = Lang::all().iter().map(|lang| lang.code()).collect();
+            let known: Vec<&str> = Lang::all().iter().map(Lang::code).collect();
             format!("`{code}` is no language that is told apart here; these are: {}", known.join(", "))
         })
     }
@@ -100,7 +100,7 @@ impl JsonSchema for Language {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let codes: Vec<&str> = Lang::all().iter().map(|lang| lang.code()).collect();
+        let codes: Vec<&str> = Lang::all().iter().map(Lang::code).collect();
         json_schema!({ "type": "string", "enum": codes })
     }
 }

@@ -83,19 +83,18 @@ fn an_adapter_is_written_as_llama_cpp_reads_it() {
 #[test]
 fn every_form_of_weights_is_run_and_trained_on() {
     let lab = questions();
-    let mut stages = with(TRAIN);
-    for form in ["f32", "bf16", "q8_0", "nf4"] {
-        let train =
-            TRAIN.replace("model: base,", &format!("model: base, weights: {form},")).replace("epochs: 30", "epochs: 2");
-        stages += &format!(
+    let of = |form: &str| {
+        let with_form = TRAIN.replace("model: base,", &format!("model: base, weights: {form},"));
+        let train = with_form.replace("epochs: 30", "epochs: 2");
+        format!(
             "  train_{form}: {{ kind: train, inputs: {{ examples: rows }}, params: {train} }}
   eval_{form}:
     kind: evaluate
     inputs: {{ items: exam, adapter: train_{form} }}
-    params: {{ model: base, weights: {form}, \
-             max_new_tokens: 8 }} }}\n"
-        );
-    }
+    params: {{ model: base, weights: {form}, max_new_tokens: 8 }}\n"
+        )
+    };
+    let stages = with(TRAIN) + &["f32", "bf16", "q8_0", "nf4"].map(of).concat();
     let ran = lab.run_stages(&stages);
     assert_eq!(ran.failures(), [""; 0]);
     let loss = |form: &str| numbers(&lab.table(&format!("train_{form}.log")), "loss")[0];

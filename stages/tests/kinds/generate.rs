@@ -129,13 +129,11 @@ fn excluded_instructions_are_dropped_and_counted() {
 #[test]
 fn attempts_show_documents_each_in_its_turn_and_rows_carry_them() {
     let lab = lab();
-    let documents: String = (0..5)
-        .map(|i| {
-            let text = ["What is it? ", ""][usize::from(i == 4)].repeat(4);
-            format!("{}\n", serde_json::json!({ "id": format!("d{i}"), "title": format!("Part {i}"), "text": text }))
-        })
-        .collect();
-    lab.write("documents.jsonl", &documents);
+    let document = |i: usize| {
+        let text = ["What is it? ", ""][usize::from(i == 4)].repeat(4);
+        serde_json::json!({ "id": format!("d{i}"), "title": format!("Part {i}"), "text": text })
+    };
+    lab.jsonl("documents.jsonl", (0..5).map(document));
     let with = |count, more: &str| {
         let more = format!(", max_passage_words: 6, num_demonstrations: 1 {more}");
         let stages = stages(count, &more).replace("seeds: seeds }", "seeds: seeds, documents: documents }");

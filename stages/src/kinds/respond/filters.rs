@@ -183,19 +183,16 @@ impl ResponseFilters {
 
     /// All outcomes that there can be, in the order in which the filters stand.
     pub(super) fn outcomes(&self) -> Vec<&'static str> {
-        let always = [NO_INSTRUCTION, UNRENDERED, REFUSED, TOO_LONG, NOT_FINITE];
-        let mut outcomes = always.to_vec();
+        let mut outcomes = vec![NO_INSTRUCTION, UNRENDERED, REFUSED, TOO_LONG, NOT_FINITE];
         // What nobody asked for is no line of the table: it was not there before there were such filters.
-        let mut asked = |name, asked: bool| outcomes.extend(asked.then_some(name));
-        asked(LOW_PASSAGE_SCORE, self.min_passage_score.is_some());
-        asked(QUESTION_NOT_IN_PASSAGES, self.min_question_in_passages.is_some());
-        ["truncated", "empty", "echo", "too_few_words", "too_many_words"]
-            .into_iter()
-            .for_each(|name| asked(name, true));
-        asked(REPETITIVE, self.max_repetition.is_some());
-        asked(ANSWER_NOT_IN_PASSAGES, self.min_answer_in_passages.is_some());
-        asked(OTHER_LANGUAGE, self.languages.is_some());
-        ["duplicate", KEPT].into_iter().for_each(|name| asked(name, true));
+        let asked = |name, asked: bool| asked.then_some(name);
+        outcomes.extend(asked(LOW_PASSAGE_SCORE, self.min_passage_score.is_some()));
+        outcomes.extend(asked(QUESTION_NOT_IN_PASSAGES, self.min_question_in_passages.is_some()));
+        outcomes.extend(["truncated", "empty", "echo", "too_few_words", "too_many_words"]);
+        outcomes.extend(asked(REPETITIVE, self.max_repetition.is_some()));
+        outcomes.extend(asked(ANSWER_NOT_IN_PASSAGES, self.min_answer_in_passages.is_some()));
+        outcomes.extend(asked(OTHER_LANGUAGE, self.languages.is_some()));
+        outcomes.extend(["duplicate", KEPT]);
         outcomes
     }
 

@@ -210,6 +210,7 @@ pub enum Keep {
 }
 
 impl Keep {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde wants")]
     fn is_last(&self) -> bool {
         *self == Self::Last
     }
