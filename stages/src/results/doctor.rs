@@ -300,7 +300,8 @@ mod tests {
 
     #[test]
     fn answers_are_held_against_their_passages() {
-        let row = |output: &str| json!({ "instruction": "?", "output": output, "passages": [{ "id": "p", "text": "FLNA causes it" }] });
+        let passages = json!([{ "id": "p", "text": "FLNA causes it" }]);
+        let row = |output: &str| json!({ "instruction": "?", "output": output, "passages": passages });
         assert!(unread(&rows(&json!([row("FLNA causes it.")]))).unwrap().beyond < 0.0);
         let weak = unread(&rows(&json!([row("A virus of bats."), row("FLNA causes it.")]))).unwrap();
         assert_eq!(weak.examples[0], "? → A virus of bats.");
