@@ -49,7 +49,7 @@ fn shells_are_told_of_pipelines_stages_variants_and_kinds() {
     check(&["plan", "study.yaml", "--variant", "n"], &["n=2"]);
     check(&["run", "study.yaml", "--set", ""], &["n=", "quality="]);
     check(&["why", "study.yaml", "dr"], &["drawn"]);
-    check(&["kinds", "emb"], &["embedded_world", "embedded_texts"]);
+    check(&["kinds", "embedded"], &["embedded_world", "embedded_texts"]);
     assert!(proposed(&project, &["ver"]).contains(&"verify".to_owned()));
 }
 
