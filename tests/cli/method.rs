@@ -243,25 +243,34 @@ fn every_shipped_pipeline_makes_sense() {
         let plan = |more: &[&str]| {
             project.pipe(&[&["--store", store.to_str().unwrap(), "plan", path.to_str().unwrap()], more].concat())
         };
-        let done = if name == "medquad.yaml" {
-            // It takes files that the user brings; without them it says which stages cannot run.
+        let row = "{\"id\": \"s\", \"instruction\": \"a\", \"output\": \"b\"}\n";
+        // These take files that the user brings; without them they say which stages cannot run.
+        let brought = match name.as_str() {
+            "medquad.yaml" => Some([
+                ("corpus_path", "corpus.jsonl", "{\"focus\": \"a\", \"answer\": \"b\"}\n"),
+                ("seeds_path", "seeds.jsonl", row),
+                ("items_path", "items.json", "{\"1\": {\"QUESTION\": \"a\", \"LONG_ANSWER\": \"b\"}}\n"),
+            ]),
+            "real_model.yaml" => Some([
+                ("corpus_path", "texts.jsonl", "{\"id\": \"d\", \"title\": \"a\", \"text\": \"b\"}\n"),
+                ("seeds_path", "seeds.jsonl", row),
+                ("items_path", "items.jsonl", row),
+            ]),
+            _ => None,
+        };
+        let done = if let Some(brought) = brought {
             let model = format!("model={ROOT}/pipelines/models/nano");
             let without = plan(&["--set", &model]);
             assert_eq!(without.code, Some(1));
             assert!(without.stdout.contains("`path` names a file that does not exist"), "{}", without.stdout);
-            let brought = ["corpus_path", "seeds_path", "items_path"].map(|name| {
-                let file = project.file(&format!("{name}.{}", if name == "items_path" { "json" } else { "jsonl" }));
-                let text = match name {
-                    "corpus_path" => "{\"focus\": \"a\", \"answer\": \"b\"}\n",
-                    "seeds_path" => "{\"id\": \"s\", \"instruction\": \"a\", \"output\": \"b\"}\n",
-                    _ => "{\"1\": {\"QUESTION\": \"a\", \"LONG_ANSWER\": \"b\"}}\n",
-                };
-                std::fs::write(&file, text).unwrap();
-                format!("{name}={}", file.display())
+            let brought = brought.map(|(variable, file, text)| {
+                project.write(file, text);
+                format!("{variable}={}", project.file(file).display())
             });
             let set: Vec<&str> = brought.iter().flat_map(|set| ["--set", set.as_str()]).collect();
             // The embedded model's context is shorter than what the file is written for, and `plan` would say so.
-            plan(&[&["--set", model.as_str(), "--set", "max_seq_len=512"], &*set].concat())
+            let short: &[&str] = if name == "medquad.yaml" { &["--set", "max_seq_len=512"] } else { &[] };
+            plan(&[&["--set", model.as_str()], short, &*set].concat())
         } else {
             plan(&[])
         };
