@@ -3,7 +3,8 @@
     python embed.py --ours BENCH_BINARY MODEL TEXTS [--rounds 3]
 
 BENCH_BINARY is what `cargo bench -p pipe-lm --bench embed --no-run` names; TEXTS has a text on each line.
-Measured with torch 2.15.0, transformers 5.24.0, sentence-transformers 6.2.0. Prints the least seconds of both and their ratio, wall and CPU.
+Measured with torch 2.15.0, transformers 5.24.0, sentence-transformers 6.2.0. Prints the least seconds of both and their
+ratio, wall and CPU.
 """
 
 import argparse
