@@ -141,7 +141,7 @@ mod tests {
             ("It affects 1.5 of 100,000 peo", None),
             ("It was found by Dr. Smith in the", None),
             ("It was found by J. Smith. He", Some("It was found by J. Smith.")),
-            ("- one\n- two\n- thr", Some("- one\n- two")),
+            ("- one\n- two\n- t", Some("- one\n- two")),
             ("これは本。あれは", Some("これは本。")),
             ("no end at all", None),
             ("", None),

@@ -283,7 +283,7 @@ mod tests {
             (
                 serde_json::json!({ "languages": ["eng"] }),
                 asked,
-                "Mutationen des Gens verursachen die Krankheit, die selten ist und früh beginnt.",
+                "Mutationen des Gens verursachen diese seltene und früh beginnende Krankheit.",
                 OTHER_LANGUAGE,
             ),
         ] {
