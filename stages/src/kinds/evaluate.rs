@@ -23,7 +23,10 @@ use pipe_engine::{
 
 pub use self::params::EvaluateParams;
 use self::{answered::Answered, given::Given, scores::Scored};
-pub use crate::rows::fewshot::FewshotSelection;
+pub use crate::rows::{
+    fewshot::{FewshotParams, FewshotSelection},
+    open_book::OpenBook,
+};
 use crate::{
     model::{self, Asked, ModelRef, sampling::SamplingDefaults},
     prompts::Purpose,
@@ -152,7 +155,7 @@ impl StageKind for Evaluate {
             Some(_) => given::with_instructions(table.read()?)?,
             None => table.read()?,
         };
-        let rows = read_rows(&items, "items", params.shown())?;
+        let rows = read_rows(&items, "items", params.passages.shown())?;
         if rows.is_empty() {
             return Err(StageError::user_help("the input `items` has no rows", "an exam needs one item or more"));
         }

@@ -59,7 +59,7 @@ impl StageKind for Score {
             ],
         };
         if params.is_asked() {
-            inputs.push(fewshot::port(params.num_fewshot));
+            inputs.push(fewshot::port(params.fewshot.num_fewshot));
         }
         inputs.extend([adapter_port(), model_port(params.model.as_ref())]);
         let metrics = params.output_type.metrics();

@@ -270,6 +270,9 @@ fn study(looked: &Looked<'_>, wanted: Wanted) -> Result<Study, StoreError> {
     let kept = by.map(|node| kept(looked, node)).transpose()?.flatten();
     let answers = match kept {
         Some(answers) => Ok(answers),
+        None if arms.all.iter().all(|arm| arm.draws.is_empty()) => {
+            Err(StageError::user("none of its arms has a result yet"))
+        }
         None if arms.all.len() < 2 => Err(StageError::user("there is one arm")),
         None => comparison::answers(&params, &arms, &|| Ok(())),
     };

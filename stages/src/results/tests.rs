@@ -233,6 +233,34 @@ stages:
 }
 
 #[test]
+fn arms_without_any_result_are_said_to_have_none() {
+    for (levels, expect) in [("[2]", "none of its arms has a result yet"), ("[2, 3]", "none of its arms")] {
+        let lab = Lab::with(crate::registry());
+        lab.jsonl("items.jsonl", (0..4).map(|i| json!({ "id": i, "text": "x" })));
+        let yaml = format!(
+            "pipeline: p
+vars: {{ times: 1 }}
+ablate: {{ times: {levels} }}
+stages:
+  items: {{ kind: table, params: {{ path: items.jsonl }} }}
+  scored:
+    kind: command
+    inputs: {{ rows: items }}
+    params:
+      shell: exit ${{times}}
+      outputs: {{ scored: {{ format: jsonl, columns: {{ long: float }} }} }}
+      scores: [long]
+  effects: {{ kind: compare, inputs: {{ p: 'scored[*]' }} }}
+"
+        );
+        gathered(&lab, &yaml, |gathered| {
+            let [study] = &gathered.results.studies[..] else { panic!("{:?}", gathered.results) };
+            assert!(study.not_compared.as_ref().is_some_and(|why| why.contains(expect)), "{study:?}");
+        });
+    }
+}
+
+#[test]
 fn scores_of_rows_without_ids_are_shown_and_not_compared() {
     let lab = Lab::with(crate::registry());
     lab.jsonl("items.jsonl", (0..4).map(|i| json!({ "text": "x".repeat(i + 1) })));

@@ -2,10 +2,7 @@
 
 use pipe_engine::{context::StageContext, kind::StageError};
 
-use super::{
-    columns::{self, TextColumn},
-    words::first_words,
-};
+use super::{columns, corpus::PassageColumns, words::first_words};
 use crate::prompts::Passage;
 
 /// The documents at a port, with their titles in front, as passages that show at most so many words of each. Those
@@ -16,14 +13,11 @@ use crate::prompts::Passage;
 pub(crate) fn documents(cx: &StageContext, port: &str, most_words: Option<usize>) -> Result<Vec<Passage>, StageError> {
     let batch = cx.table(port)?.read()?;
     let ids = columns::ids(&batch, port)?;
-    let (title, text) = (TextColumn::optional(&batch, port, "title")?, TextColumn::required(&batch, port, "text")?);
-    let all = ids.len();
+    let (columns, all) = (PassageColumns::of(&batch, port)?, ids.len());
     let passage = |(row, id): (usize, String)| {
-        let text = text.or_empty(row).trim();
-        let title = title.as_ref().map_or("", |column| column.or_empty(row)).trim();
-        let whole = if title.is_empty() { text.to_owned() } else { format!("{title}: {text}") };
-        let shown = most_words.map_or(&*whole, |most| first_words(&whole, most)).to_owned();
-        (!text.is_empty()).then_some(Passage { id, text: shown, score: 0.0 })
+        let whole = columns.passage(row)?;
+        let text = most_words.map_or(&*whole, |most| first_words(&whole, most)).to_owned();
+        Some(Passage { id, text, score: 0.0 })
     };
     let passages: Vec<Passage> = ids.into_iter().enumerate().filter_map(passage).collect();
     if passages.is_empty() {

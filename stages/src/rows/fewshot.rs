@@ -27,6 +27,20 @@ pub enum FewshotSelection {
     Random,
 }
 
+/// Which seeds a prompt shows: a part of a kind's parameters, to be flattened into them.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+pub struct FewshotParams {
+    /// How many rows of `seeds` the prompt shows with their answers.
+    #[serde(default)]
+    pub num_fewshot: usize,
+    /// Which ones. A seed with the item's own instruction and input is never shown.
+    #[serde(default)]
+    pub fewshot_selection: FewshotSelection,
+    /// Seeds the draw of `fewshot_selection: random`.
+    #[serde(default)]
+    pub fewshot_seed: u64,
+}
+
 /// The input `seeds` of a kind with `num_fewshot`.
 pub(crate) fn port(num_fewshot: usize) -> InputPort {
     InputPort::new("seeds", PortType::Table, num_fewshot > 0)
@@ -53,12 +67,8 @@ impl Fewshot {
     ///
     /// # Errors
     /// The input `seeds` has too few rows with an answer.
-    pub(crate) fn read(
-        cx: &StageContext,
-        count: usize,
-        selection: FewshotSelection,
-        seed: u64,
-    ) -> Result<Self, StageError> {
+    pub(crate) fn read(cx: &StageContext, params: &FewshotParams) -> Result<Self, StageError> {
+        let &FewshotParams { num_fewshot: count, fewshot_selection: selection, fewshot_seed: seed } = params;
         let seeds = if count == 0 { Vec::new() } else { seeds(cx, "seeds", true)? };
         if seeds.len() < count {
             return Err(StageError::user_help(

@@ -8,6 +8,7 @@ pub(crate) mod corpus;
 pub(crate) mod documents;
 pub(crate) mod examples;
 pub(crate) mod fewshot;
+pub(crate) mod open_book;
 pub(crate) mod ports;
 pub(crate) mod quality;
 pub(crate) mod reasoning;

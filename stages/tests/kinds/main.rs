@@ -12,4 +12,5 @@ mod respond;
 mod retrieve;
 mod tables;
 mod train_evaluate;
+mod train_from_to;
 mod trained;

@@ -1,28 +1,15 @@
 //! Held-out rows that end a training, and the weights that are kept.
 
-use std::ops::ControlFlow;
-
 use pipe_lm::{
     model::Decoder,
-    train::{
-        Budget, Checkpoints, Evaluation, Observer, Progress, Stopping, Surroundings, TrainConfig, Trained, evaluate,
-        train,
-    },
+    train::{Budget, Checkpoints, Evaluation, Stopping, Surroundings, TrainConfig, Trained, evaluate, train},
 };
 
-use crate::{bytes, config, lora, model, rows};
+use crate::{StopAt, bytes, config, lora, model, rows};
 
 /// With a learning rate at which the held-out loss soon rises again.
 fn overfitting() -> TrainConfig {
     TrainConfig { budget: Budget::Steps(30), learning_rate: 5e-2, ..config() }
-}
-
-struct StopAt(u64);
-
-impl Observer for StopAt {
-    fn on_step(&mut self, progress: Progress) -> ControlFlow<()> {
-        if progress.record.step == self.0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    }
 }
 
 fn run(model: &Decoder, stopping: Stopping, checkpoints: Option<&Checkpoints>, stop_at: u64) -> Trained {

@@ -28,7 +28,7 @@ pub(super) fn ports(params: &EvaluateParams) -> Vec<InputPort> {
             .about("The exam.")
             .needs([ports::instruction(), ports::right_answer()])
             .takes([ports::id(), ports::input(), ports::task(), ports::passages(), ports::labels()]),
-        fewshot::port(params.num_fewshot),
+        fewshot::port(params.fewshot.num_fewshot),
         adapter_port(),
         model_port(params.model.as_ref()),
     ]
@@ -42,11 +42,11 @@ pub(super) fn answers(
     items: &RecordBatch,
     rows: &[Row],
 ) -> Result<RecordBatch, StageError> {
-    if params.open_book {
+    if params.passages.open_book {
         check_passages(cx, rows, "items")?;
     }
     let template = params.template.load(Purpose::Respond, cx.base_dir())?.with_cancel(cx.cancel_token());
-    let fewshot = Fewshot::read(cx, params.num_fewshot, params.fewshot_selection, params.fewshot_seed)?;
+    let fewshot = Fewshot::read(cx, &params.fewshot)?;
     let examiner = Examiner { params, cx, template, fewshot };
     let sampling = examiner.sampling(items)?;
     let answered = cx.map_rows(table, &answer_schema(), |pending, sink| examiner.answer(pending, &sampling, sink))?;
@@ -75,7 +75,7 @@ impl Examiner<'_> {
 
     /// Items with ids of their own: the number of a row among those that are left says nothing of it.
     fn rows(&self, items: &RecordBatch) -> Result<Vec<Row>, StageError> {
-        let mut rows = read_rows(items, "items", self.params.shown())?;
+        let mut rows = read_rows(items, "items", self.params.passages.shown())?;
         for (row, id) in rows.iter_mut().zip(lasting_ids(items, "items")?) {
             row.id = id;
         }

@@ -9,7 +9,7 @@ use super::{Evaluate, given};
 use crate::{
     model::{ModelRef, WeightForm, sampling::Sampling},
     prompts::{ChatDate, Purpose, TemplateRef, template_variables},
-    rows::{columns::Shown, fewshot::FewshotSelection, scores::BootstrapParams},
+    rows::{fewshot::FewshotParams, open_book::OpenBook, scores::BootstrapParams},
 };
 
 /// Answers every row of `items` with a model (and an `adapter`), and scores the answers; or scores the answers that a
@@ -58,27 +58,12 @@ pub struct EvaluateParams {
     /// The domain that templates may name.
     #[serde(default)]
     pub domain: String,
-    /// How many rows of `seeds` the prompt shows with their answers.
-    #[serde(default)]
-    pub num_fewshot: usize,
-    /// Which ones. A seed with the item's own instruction and input is never shown.
-    #[serde(default)]
-    pub fewshot_selection: FewshotSelection,
-    /// Seeds the draw of `fewshot_selection: random`.
-    #[serde(default)]
-    pub fewshot_seed: u64,
-    /// Whether the prompt shows the item's `passages`.
-    #[serde(default)]
-    pub open_book: bool,
-    /// Of the passages, how many are shown, the best ones; all when left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
-    pub max_passages: Option<usize>,
-    /// Words shown of each passage, from its beginning; all when left out. Long passages may not fit the model's
-    /// context otherwise.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
-    pub max_passage_words: Option<usize>,
+    /// The seeds that the prompt shows.
+    #[serde(flatten)]
+    pub fewshot: FewshotParams,
+    /// The passages that the prompt shows.
+    #[serde(flatten)]
+    pub passages: OpenBook,
     /// A regular expression that says what of an answer is scored, as lm-evaluation-harness's filter `regex` takes it:
     /// its only group, or the first group that holds something, or the whole match. An answer without a match scores 0.
     /// The regular expressions are Rust's: without look-around and back-references.
@@ -111,11 +96,6 @@ fn default_metrics() -> Vec<Metric> {
 }
 
 impl EvaluateParams {
-    /// What of the passages the prompt shows; `None` where it shows none.
-    pub(super) fn shown(&self) -> Option<Shown> {
-        self.open_book.then_some(Shown { passages: self.max_passages, words: self.max_passage_words })
-    }
-
     /// What is taken out of answers; `None` where they are scored as they are.
     pub(super) fn extraction(&self) -> Option<Result<Extract, BadExtract>> {
         self.extract.as_ref().map(|regex| Extract::new(regex, self.extract_match))

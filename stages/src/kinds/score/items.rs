@@ -48,7 +48,7 @@ impl Items {
         if params.output_type == OutputType::LoglikelihoodRolling {
             return Self::texts(params, table);
         }
-        let rows = read_rows(&with_answers(params, table)?, "items", params.shown())?;
+        let rows = read_rows(&with_answers(params, table)?, "items", params.passages.shown())?;
         if params.output_type == OutputType::Loglikelihood {
             let item = |row: Row| Item { texts: row.references.clone(), right: Vec::new(), row };
             return Ok(Self(rows.into_iter().map(item).collect()));

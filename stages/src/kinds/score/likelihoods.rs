@@ -161,14 +161,14 @@ impl<'a> Asker<'a> {
             return Ok(Self { params, cx, asked: None });
         }
         let template = params.template.load(Purpose::Respond, cx.base_dir())?.with_cancel(cx.cancel_token());
-        let fewshot = Fewshot::read(cx, params.num_fewshot, params.fewshot_selection, params.fewshot_seed)?;
+        let fewshot = Fewshot::read(cx, &params.fewshot)?;
         Ok(Self { params, cx, asked: Some((template, fewshot)) })
     }
 
     fn ask(&self, pending: &PendingRows<'_>, sink: &RowSink<'_>) -> Result<(), StageError> {
         let (params, cx) = (self.params, self.cx);
         let items = Items::pending(params, &pending.all()?)?;
-        if params.open_book {
+        if params.passages.open_book {
             let rows: Vec<_> = items.0.iter().map(|item| item.row.clone()).collect();
             check_passages(cx, &rows, "items")?;
         }

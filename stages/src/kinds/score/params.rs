@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     model::{ModelRef, WeightForm},
     prompts::{ChatDate, Purpose, TemplateRef, template_variables},
-    rows::{columns::Shown, fewshot::FewshotSelection, scores::BootstrapParams},
+    rows::{fewshot::FewshotParams, open_book::OpenBook, scores::BootstrapParams},
 };
 
 /// Asks a model (and an `adapter`) how probable texts are that stand in `items`, and writes nothing with it: the
@@ -61,26 +61,12 @@ pub struct ScoreParams {
     /// The column of `items` with whole texts, for `loglikelihood_rolling`.
     #[serde(default = "text")]
     pub text: String,
-    /// How many rows of `seeds` the prompt shows with their answers.
-    #[serde(default)]
-    pub num_fewshot: usize,
-    /// Which ones. A seed with the item's own instruction and input is never shown.
-    #[serde(default)]
-    pub fewshot_selection: FewshotSelection,
-    /// Seeds the draw of `fewshot_selection: random`.
-    #[serde(default)]
-    pub fewshot_seed: u64,
-    /// Whether the prompt shows the item's `passages`.
-    #[serde(default)]
-    pub open_book: bool,
-    /// Of the passages, how many are shown, the best ones; all when left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
-    pub max_passages: Option<usize>,
-    /// Words shown of each passage, from its beginning; all when left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
-    pub max_passage_words: Option<usize>,
+    /// The seeds that the prompt shows.
+    #[serde(flatten)]
+    pub fewshot: FewshotParams,
+    /// The passages that the prompt shows.
+    #[serde(flatten)]
+    pub passages: OpenBook,
     /// The intervals.
     #[serde(default)]
     pub bootstrap: BootstrapParams,
@@ -213,11 +199,6 @@ impl ScoreParams {
         self.output_type != OutputType::LoglikelihoodRolling
     }
 
-    /// What of the passages the prompt shows; `None` where it shows none.
-    pub(super) fn shown(&self) -> Option<Shown> {
-        self.open_book.then_some(Shown { passages: self.max_passages, words: self.max_passage_words })
-    }
-
     pub(super) fn problems(&self) -> Vec<ParamProblem> {
         let mut problems = Vec::new();
         let mut problem = |pointer: &str, message: String, help: &str| {
@@ -233,8 +214,8 @@ impl ScoreParams {
         }
         if !self.is_asked() {
             for (name, is_given) in [
-                ("num_fewshot", self.num_fewshot > 0),
-                ("open_book", self.open_book),
+                ("num_fewshot", self.fewshot.num_fewshot > 0),
+                ("open_book", self.passages.open_book),
                 ("target_delimiter", self.target_delimiter.is_some()),
             ] {
                 if is_given {

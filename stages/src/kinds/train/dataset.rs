@@ -75,12 +75,15 @@ impl Examples {
 fn read(params: &TrainParams, cx: &StageContext, port: &str) -> Result<Vec<Row>, StageError> {
     let table = cx.table(port)?.read()?;
     let conversations = are_conversations(&table);
-    let mut rows =
-        if conversations { read_conversations(&table, port) } else { read_rows(&table, port, params.shown()) }?;
+    let mut rows = if conversations {
+        read_conversations(&table, port)
+    } else {
+        read_rows(&table, port, params.passages.shown())
+    }?;
     leave_out_unasked(cx, &mut rows, port)?;
     leave_out_unanswered(cx, &mut rows, port)?;
     // Seeds are written by people, who had no passages.
-    if params.open_book && port != "seeds" && !conversations {
+    if params.passages.open_book && port != "seeds" && !conversations {
         check_passages(cx, &rows, port)?;
     }
     Ok(rows)

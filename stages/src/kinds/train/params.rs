@@ -13,7 +13,7 @@ use crate::model::training::config_problem;
 use crate::{
     model::{ModelRef, WeightForm},
     prompts::{ChatDate, Purpose, TemplateRef, template_variables},
-    rows::columns::Shown,
+    rows::open_book::OpenBook,
 };
 
 /// In place of a number of steps: not before the end.
@@ -55,18 +55,9 @@ pub struct TrainParams {
     /// The domain that templates may name.
     #[serde(default)]
     pub domain: String,
-    /// Whether the prompt shows the row's `passages`.
-    #[serde(default)]
-    pub open_book: bool,
-    /// Of the passages, how many are shown, the best ones; all when left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
-    pub max_passages: Option<usize>,
-    /// Words shown of each passage, from its beginning; all when left out. Long passages may not fit `max_seq_len`
-    /// otherwise.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
-    pub max_passage_words: Option<usize>,
+    /// The passages that the prompt shows.
+    #[serde(flatten)]
+    pub passages: OpenBook,
     /// What is trained.
     #[serde(default)]
     pub method: Method,
@@ -267,11 +258,6 @@ fn untrainable(model: &ModelRef, method: Method) -> Option<&'static str> {
 }
 
 impl TrainParams {
-    /// What of the passages the prompt shows; `None` where it shows none.
-    pub(super) fn shown(&self) -> Option<Shown> {
-        self.open_book.then_some(Shown { passages: self.max_passages, words: self.max_passage_words })
-    }
-
     pub(super) fn config(&self) -> TrainConfig {
         let [beta1, beta2] = self.betas;
         let adamw = AdamWConfig { beta1, beta2, eps: self.adam_epsilon, weight_decay: self.weight_decay };
