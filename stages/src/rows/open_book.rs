@@ -1,4 +1,5 @@
-//! The parameters that say whether a prompt shows passages: a part of those of several kinds, to be flattened into them.
+//! The parameters that say whether a prompt shows passages: a part of those of several kinds, to be flattened into
+//! them.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
