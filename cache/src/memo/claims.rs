@@ -3,18 +3,23 @@
 //!
 //! ```text
 //! claims/<board>-<token>     what one worker has taken upon itself: row digests, or ranges of attempts
+//! claims/<board>-<token>.ask names a worker whose rows this one would take over, as far as they are not begun
 //! leases/<token>             held by that worker as long as it lives; what a dead one had claimed is free
 //! leases/<board>             held while somebody looks at all claims of a board and adds to its own
 //! ```
 //!
 //! A board is a recipe with the schema of its rows. Workers are threads of any processes; those of one process wake
-//! each other, those of several look again every now and then. Claims promise nothing: rows computed twice are the same
+//! each other, those of several look again every now and then. Who has nothing left to claim asks the one with the most
+//! rows left, which gives up half of those that it has not begun: so rows are shared by how long they take, whenever a
+//! worker comes, and who is alone does all without a stop. Claims promise nothing: rows computed twice are the same
 //! rows (I11), so a claim that is lost costs time and never a wrong result.
 
+mod asking;
+
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc, Weak,
         atomic::{AtomicU64, Ordering},
@@ -27,7 +32,7 @@ use serde::{Deserialize, Serialize};
 
 use super::spans::Spans;
 use crate::{
-    disk::paths,
+    disk::{paths, stat::Stat},
     error::{IoContext, StoreError},
     hash::{Digest, Hasher},
     machine::{self, LeaseOwner},
@@ -51,10 +56,19 @@ pub(crate) struct Claimed {
     pub(crate) attempts: Spans,
 }
 
+/// Another live worker.
+#[derive(Debug)]
+pub(crate) struct Other {
+    pub(crate) token: Digest,
+    pub(crate) owner: Option<LeaseOwner>,
+    pub(crate) claimed: Arc<Claimed>,
+}
+
 /// What the other live workers of a board have claimed.
 #[derive(Debug, Default)]
 pub(crate) struct Others {
     pub(crate) rows: HashSet<Digest>,
+    pub(crate) all: Vec<Other>,
     pub(crate) attempts: Vec<Spans>,
     /// One of them.
     pub(crate) owner: Option<LeaseOwner>,
@@ -158,6 +172,8 @@ pub(crate) struct Claims {
     worker: u64,
     maker: String,
     own: Option<Own>,
+    /// What was read last, by file.
+    read: HashMap<PathBuf, (Stat, Arc<Claimed>)>,
 }
 
 /// A claim in force.
@@ -167,10 +183,13 @@ struct Own {
     token: Digest,
     path: PathBuf,
     claimed: Claimed,
+    /// Whom it has asked for rows.
+    asked: Option<Digest>,
 }
 
 impl Drop for Own {
     fn drop(&mut self) {
+        self.take_back();
         if let Err(error) = paths::remove(&self.path) {
             tracing::warn!(path = %self.path.display(), %error, "a claim was not removed; the next who looks will");
         }
@@ -182,7 +201,7 @@ impl Claims {
         let id = Hasher::new("pipe.board.v1").digest(recipe).digest(schema).finish();
         let board = Board::at(store.layout().claim(&id, None));
         let worker = WORKERS.fetch_add(1, Ordering::Relaxed);
-        Self { store: store.clone(), id, board, worker, maker: String::new(), own: None }
+        Self { store: store.clone(), id, board, worker, maker: String::new(), own: None, read: HashMap::new() }
     }
 
     pub(crate) fn sign(&mut self, maker: String) {
@@ -212,8 +231,9 @@ impl Claims {
     }
 
     /// What the live others have claimed. Files of dead ones are removed.
-    pub(crate) fn look(&self) -> Result<Others, StoreError> {
+    pub(crate) fn look(&mut self) -> Result<Others, StoreError> {
         let mut others = Others::default();
+        let mut read = std::mem::take(&mut self.read);
         for path in claims_of(&self.store, &self.id)? {
             let Some(token) = token_of(&path).filter(|token| self.own.as_ref().is_none_or(|own| own.token != *token))
             else {
@@ -227,16 +247,15 @@ impl Claims {
                 LeaseAttempt::Held(owner) => owner,
             };
             // Gone: given up just now. Unreadable: computed twice, perhaps.
-            let Some(claimed) = fs::read(&path).ok().and_then(|json| serde_json::from_slice::<Claimed>(&json).ok())
-            else {
-                continue;
-            };
+            let Some((stat, claimed)) = read_claim(&path, read.remove(&path)) else { continue };
+            self.read.insert(path, (stat, Arc::clone(&claimed)));
             if claimed.maker != self.maker {
-                return Err(StoreError::Builds { ours: self.maker.clone(), theirs: claimed.maker, owner });
+                return Err(StoreError::Builds { ours: self.maker.clone(), theirs: claimed.maker.clone(), owner });
             }
-            others.rows.extend(claimed.rows);
-            others.attempts.push(claimed.attempts);
-            others.owner = others.owner.or(owner);
+            others.rows.extend(&claimed.rows);
+            others.attempts.push(claimed.attempts.clone());
+            others.owner = others.owner.or_else(|| owner.clone());
+            others.all.push(Other { token, owner, claimed });
         }
         Ok(others)
     }
@@ -278,6 +297,7 @@ impl Claims {
             Some(own) => own,
             None => self.begin()?,
         };
+        own.take_back();
         add(&mut own.claimed);
         let json = serde_json::to_vec(&own.claimed).map_err(|e| StoreError::rows("claim rows", e))?;
         let temp = self.store.session()?.temp();
@@ -299,6 +319,7 @@ impl Claims {
                     token,
                     path: self.store.layout().claim(&self.id, Some(&token)),
                     claimed,
+                    asked: None,
                 });
             }
         }
@@ -321,6 +342,16 @@ impl Drop for Claims {
     }
 }
 
+/// What a file of claims says, and what `stat` says of it; `known` is what it said when it was read last. Files are
+/// replaced, never changed.
+fn read_claim(path: &Path, known: Option<(Stat, Arc<Claimed>)>) -> Option<(Stat, Arc<Claimed>)> {
+    let stat = Stat::at(path).ok().flatten()?;
+    if let Some(known) = known.filter(|(then, _)| *then == stat) {
+        return Some(known);
+    }
+    Some((stat, Arc::new(serde_json::from_slice(&fs::read(path).ok()?).ok()?)))
+}
+
 /// The files of a board's claims.
 fn claims_of(store: &Store, id: &Digest) -> Result<Vec<PathBuf>, StoreError> {
     let prefix = id.to_string();
@@ -329,7 +360,8 @@ fn claims_of(store: &Store, id: &Digest) -> Result<Vec<PathBuf>, StoreError> {
     Ok(paths)
 }
 
-fn token_of(path: &std::path::Path) -> Option<Digest> {
+/// Whose claim a file is; `None` of one that only asks for rows.
+fn token_of(path: &Path) -> Option<Digest> {
     path.file_name()?.to_str()?.split_once('-')?.1.parse().ok()
 }
 
@@ -337,7 +369,8 @@ fn token_of(path: &std::path::Path) -> Option<Digest> {
 pub(crate) fn sweep(store: &Store) -> Result<usize, StoreError> {
     let mut swept = 0;
     for path in paths::list(&store.layout().claims())? {
-        let free = match token_of(&path) {
+        let asking = path.to_str().and_then(|name| name.strip_suffix(asking::ENDING)).map(Path::new);
+        let free = match token_of(asking.unwrap_or(&path)) {
             Some(token) => matches!(store.try_lease(&token)?, LeaseAttempt::Acquired(_)),
             None => true,
         };

@@ -3,6 +3,8 @@
 //! A shard has one row per input row: its digest, and the list of its output rows as structs. Programs that read
 //! Parquet can look into it.
 
+mod claim;
+
 use std::{
     collections::{HashMap, HashSet, hash_map::Entry},
     path::PathBuf,
@@ -16,15 +18,15 @@ use arrow::{
     datatypes::{DataType, Field, Schema, SchemaRef},
 };
 
+pub use self::claim::RowClaim;
 use super::{
-    claims::{Changes, Claims},
+    claims::Claims,
     shard::{Pace, ShardDir},
 };
 use crate::{
     disk::conform,
     error::StoreError,
     hash::{Digest, schema_digest},
-    machine::LeaseOwner,
     store::Store,
 };
 
@@ -47,19 +49,6 @@ pub struct RowMemo {
     pending: Vec<Pending>,
     pace: Pace,
     claims: Claims,
-}
-
-/// What of some rows nobody knows yet, and who sees to it.
-#[derive(Debug, Clone, Default)]
-pub struct RowClaim {
-    /// The places of those claimed now: the caller's to compute.
-    pub mine: Vec<usize>,
-    /// How many nobody has claimed.
-    pub free: usize,
-    /// How many others have claimed.
-    pub others: usize,
-    /// One of those others.
-    pub owner: Option<LeaseOwner>,
 }
 
 /// Where the output of an input row is.
@@ -312,60 +301,6 @@ impl RowMemo {
         let merged = concat_batches(schema, &*pieces).map_err(|e| StoreError::rows(ACTION, e))?;
         pieces.clear();
         self.shards.write(&self.prefix, &merged)
-    }
-}
-
-/// Several workers on one recipe.
-impl RowMemo {
-    /// Names the kind that computes, and its version: builds in which they differ do not follow each other.
-    pub fn sign(&mut self, maker: String) {
-        self.claims.sign(maker);
-    }
-
-    /// Takes in what is known by now, and claims up to `most` of `rows`, the first that nobody knows or has claimed, as
-    /// this memo's to compute. `None` when `cancelled` said so while another worker was deciding.
-    ///
-    /// # Errors
-    /// [`StoreError::Builds`] when another build computes rows of the recipe just now.
-    pub fn claim(
-        &mut self,
-        rows: &[Digest],
-        most: usize,
-        cancelled: &dyn Fn() -> bool,
-    ) -> Result<Option<RowClaim>, StoreError> {
-        if rows.iter().all(|row| self.contains(row)) {
-            return Ok(Some(RowClaim::default()));
-        }
-        let Some(_turn) = self.claims.turn(cancelled)? else { return Ok(None) };
-        // In this order: what another gives up meanwhile, it has written down before.
-        let others = self.claims.look()?;
-        self.refresh()?;
-        let mut claim = RowClaim { owner: others.owner, ..RowClaim::default() };
-        for (at, row) in rows.iter().enumerate().filter(|(_, row)| !self.contains(row)) {
-            if others.rows.contains(row) {
-                claim.others += 1;
-            } else if claim.mine.len() < most {
-                claim.mine.push(at);
-            } else {
-                claim.free += 1;
-            }
-        }
-        if !claim.mine.is_empty() {
-            self.claims.add(|own| own.rows.extend(claim.mine.iter().map(|&at| rows[at])))?;
-        }
-        Ok(Some(claim))
-    }
-
-    /// Gives up what was claimed, after a flush.
-    pub fn release(&mut self) -> Result<(), StoreError> {
-        let flushed = self.flush();
-        self.claims.release();
-        flushed
-    }
-
-    /// What wakes those who wait for this memo's rows.
-    pub fn changes(&self) -> Changes {
-        self.claims.changes()
     }
 }
 

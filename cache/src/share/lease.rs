@@ -245,6 +245,24 @@ fn read(file: &Path) -> Option<Record> {
     serde_json::from_slice(&fs::read(file).ok()?).ok()
 }
 
+/// Who holds a lease.
+pub(crate) fn owner(path: &Path) -> Result<Option<LeaseOwner>, StoreError> {
+    let unknown = || LeaseOwner { pid: 0, host: String::new(), since_ms: 0 };
+    let told = |file: &Path| Some(read(file).map_or_else(unknown, Record::told));
+    match lock::open(path) {
+        Ok(file) => match lock::try_exclusive(&file) {
+            Ok(true) => return Ok(None),
+            Ok(false) => return Ok(told(path)),
+            Err(e) if lock::unsupported(&e) => {}
+            Err(e) => return Err(StoreError::io("look at the lease", path, e)),
+        },
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        Err(e) => return Err(StoreError::io("open", path, e)),
+    }
+    let held = tokens(path).at("look at the lease", path)?;
+    Ok(held.iter().find(|(file, _)| !is_free(file, BEAT.stale)).and_then(|(file, _)| told(file)))
+}
+
 /// Removes a lease file that nobody holds (its owner died). Returns whether it did.
 pub(crate) fn remove_if_free(path: &Path) -> Result<bool, StoreError> {
     let by_existence = path.extension().is_some();

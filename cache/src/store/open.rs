@@ -26,6 +26,7 @@ use crate::{
     },
     error::{Damage, IoContext, StoreError},
     hash::Digest,
+    machine::LeaseOwner,
     share::{
         LeaseAttempt, lease, lock,
         session::Session,
@@ -196,6 +197,11 @@ impl Store {
             }
             held @ LeaseAttempt::Held(_) => held,
         })
+    }
+
+    /// Who holds the lease of a key just now, if anybody does. Nothing is taken.
+    pub fn lease_owner(&self, key: &Digest) -> Result<Option<LeaseOwner>, StoreError> {
+        lease::owner(&self.layout().lease(key))
     }
 
     /// Waits until all that was published is on the disk. Publishing returns when a result survives the death of this

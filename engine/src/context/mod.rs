@@ -17,7 +17,10 @@ use std::{
     collections::{BTreeMap, HashSet},
     fs::{self, File},
     path::{Path, PathBuf},
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -80,6 +83,8 @@ pub(crate) struct ContextParts {
     /// The kind that computes, and its version.
     pub maker: String,
     pub seat: Box<dyn Seat>,
+    /// Another process computes the key; rows are added to the memo, and nothing is published.
+    pub helping: bool,
     pub increment: Increment,
     pub label: Arc<str>,
     pub cancel: CancelToken,
@@ -113,6 +118,8 @@ pub struct StageContext {
     damaged: Arc<Mutex<Vec<Digest>>>,
     /// Directories of inputs that the stage was given.
     lent: Mutex<Vec<ArtifactRef>>,
+    /// Whether a helper is done.
+    helped: AtomicBool,
 }
 
 impl StageContext {
@@ -124,7 +131,20 @@ impl StageContext {
             counts: Mutex::default(),
             damaged: Arc::default(),
             lent: Mutex::default(),
+            helped: AtomicBool::new(false),
         }
+    }
+
+    /// To be returned by what computes rows, where only rows are wanted and none is left: it ends the stage.
+    fn helped(&self, computed: u64) -> StageError {
+        self.helped.store(true, Ordering::Relaxed);
+        self.count_rows(computed, 0, 0);
+        StageError::Cancelled
+    }
+
+    /// Whether it ended because no rows are left to help with.
+    pub(crate) fn has_helped(&self) -> bool {
+        self.helped.load(Ordering::Relaxed)
     }
 
     /// What is left when the stage has ended.

@@ -1,6 +1,10 @@
 //! Row-wise stages: only rows that no earlier run has answered are computed, and each is kept as soon as it is.
 
-use std::{collections::HashSet, ops::Range, time::Instant};
+use std::{
+    collections::HashSet,
+    ops::Range,
+    time::{Duration, Instant},
+};
 
 use arrow::{array::RecordBatch, compute::interleave_record_batch, datatypes::SchemaRef};
 use parking_lot::Mutex;
@@ -10,6 +14,8 @@ use super::{FLUSH_EVERY, StageContext, StageError, TableInput, follow::Following
 
 /// Input rows whose output is fetched from the memo at a time, and so the size of an output batch (of 1:1 kinds).
 const BATCH_ROWS: usize = 8192;
+/// How often it is looked whether another worker asks for rows.
+const SHARE_EVERY: Duration = Duration::from_millis(200);
 /// How often rows that turn out to be damaged on reading back are computed again before giving up.
 const ROUNDS: usize = 3;
 
@@ -56,11 +62,64 @@ pub struct RowSink<'a> {
 struct SinkState<'a> {
     memo: &'a mut RowMemo,
     answered: Vec<bool>,
+    /// Those that the stage has begun, and those that are left to other workers.
+    begun: Vec<bool>,
+    given: Vec<bool>,
+    /// How many are left to others.
+    left: u64,
+    /// When it was looked whether somebody asks for rows.
+    looked: Instant,
     done: u64,
     flushed: Instant,
 }
 
+impl SinkState<'_> {
+    /// Leaves half of the rows that are not begun to a worker that asks for some. Whatever goes wrong with that costs
+    /// only help.
+    fn share(&mut self, digests: &[Digest]) {
+        if self.looked.elapsed() < SHARE_EVERY {
+            return;
+        }
+        self.looked = Instant::now();
+        let open = |&row: &usize| !self.begun[row] && !self.given[row] && !self.answered[row];
+        let open: Vec<usize> = (0..digests.len()).filter(open).collect();
+        if open.is_empty() || !self.memo.is_asked().unwrap_or(false) {
+            return;
+        }
+        // The last ones, so that what is handed out in order stays in one piece.
+        let rows = &open[open.len() / 2..];
+        match self.memo.give(&rows.iter().map(|&row| digests[row]).collect()) {
+            Ok(()) => {
+                rows.iter().for_each(|&row| self.given[row] = true);
+                self.left += rows.len() as u64;
+            }
+            Err(error) => tracing::debug!(%error, "no rows were given to another worker"),
+        }
+    }
+}
+
 impl RowSink<'_> {
+    /// Says that a row is begun. `false` when it has been left to another worker that had nothing to do: then it is not
+    /// to be computed. A stage that takes long asks before each row, or portion of rows; one that does not ask computes
+    /// all it was given.
+    pub fn begin(&self, row: usize) -> bool {
+        !self.begin_range(row..row + 1).is_empty()
+    }
+
+    /// [`RowSink::begin`] for a range of rows: the first of them, as many as are still this stage's.
+    pub fn begin_range(&self, rows: Range<usize>) -> Range<usize> {
+        let mut state = self.state.lock();
+        state.share(self.digests);
+        let end = rows.clone().find(|&row| state.given.get(row) == Some(&true)).unwrap_or(rows.end);
+        let begun = rows.start..end;
+        for row in begun.clone() {
+            if let Some(begun) = state.begun.get_mut(row) {
+                *begun = true;
+            }
+        }
+        begun
+    }
+
     /// Hands over one output row per pending row: row `i` of `output` answers pending row `rows[i]`.
     ///
     /// Fails when the columns are not the declared ones, the numbers of rows differ, or a row was answered before:
@@ -99,7 +158,7 @@ impl RowSink<'_> {
             state.flushed = Instant::now();
         }
         state.done += rows.len() as u64;
-        self.cx.progress(state.done, Some(self.digests.len() as u64), "rows");
+        self.cx.progress(state.done, Some(self.digests.len() as u64 - state.left), "rows");
         Ok(())
     }
 }
@@ -155,7 +214,8 @@ impl StageContext {
     /// `compute` is given the rows that no run of the same recipe has answered or is answering just now (each distinct
     /// row once) and a sink for their outputs; it is not called when there are none. What others are answering is
     /// waited for, and taken over where they give up: then `compute` is called again. What it emits is kept at once, so
-    /// a killed or cancelled stage resumes where it stopped. An output may depend on its input row, the side inputs and
+    /// a killed or cancelled stage resumes where it stopped. Rows that it has not begun ([`RowSink::begin`]) may be left
+    /// to another worker meanwhile. An output may depend on its input row, the side inputs and
     /// the parameters, and on nothing else: not on its neighbours, its position or the batch size (I11).
     ///
     /// Input and output are held in memory.
@@ -179,14 +239,19 @@ impl StageContext {
             let claim = claim.ok_or(StageError::Cancelled)?;
             missing.get_or_insert(claim.mine.len() + claim.free + claim.others);
             if !claim.mine.is_empty() {
-                computed += claim.mine.len() as u64;
                 let firsts = claim.mine.iter().map(|&i| rows.firsts[i]).collect();
                 let digests: Vec<Digest> = claim.mine.iter().map(|&i| rows.digests[i]).collect();
-                self.compute_rows(schema, &mut memo, &PendingRows { batches, rows: firsts }, &digests, &mut compute)?;
+                let pending = PendingRows { batches, rows: firsts };
+                computed += self.compute_rows(schema, &mut memo, &pending, &digests, &mut compute)?;
             } else if claim.free > 0 {
                 following.sit()?;
             } else if claim.others > 0 {
+                if let Some((worker, _)) = claim.most {
+                    memo.ask(worker)?;
+                }
                 following.wait(&changes, seen, claim.owner.as_ref())?;
+            } else if self.parts.helping {
+                return Err(self.helped(computed));
             } else if let Some((batches, counts)) = assemble(&mut memo, &rows.all)? {
                 following.sit()?;
                 let waited = (missing.unwrap_or(0) as u64).saturating_sub(computed);
@@ -211,8 +276,10 @@ impl StageContext {
         pending: &PendingRows<'_>,
         digests: &[Digest],
         compute: &mut impl FnMut(&PendingRows<'_>, &RowSink<'_>) -> Result<(), StageError>,
-    ) -> Result<(), StageError> {
-        let state = SinkState { memo, answered: vec![false; pending.len()], done: 0, flushed: Instant::now() };
+    ) -> Result<u64, StageError> {
+        let none = vec![false; pending.len()];
+        let (now, answered, begun) = (Instant::now(), none.clone(), none.clone());
+        let state = SinkState { memo, answered, begun, given: none, left: 0, looked: now, done: 0, flushed: now };
         let sink = RowSink { digests, schema, state: Mutex::new(state), cx: self };
         self.progress(0, Some(digests.len() as u64), "rows");
         let result = compute(pending, &sink);
@@ -220,8 +287,9 @@ impl StageContext {
         let released = state.memo.release();
         result?;
         released?;
-        match state.answered.iter().filter(|answered| !**answered).count() {
-            0 => Ok(()),
+        let unanswered = state.answered.iter().zip(&state.given).filter(|(answered, given)| !**answered && !**given);
+        match unanswered.count() {
+            0 => Ok(state.done),
             n => Err(StageError::contract(format!("{n} pending rows were left without output"))),
         }
     }

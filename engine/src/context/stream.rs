@@ -297,6 +297,9 @@ impl StageContext {
                 following.wait(&changes, seen, state.owner.as_ref())?;
             }
         }
+        if self.parts.helping {
+            return Err(self.helped(state.computed));
+        }
         following.sit()?;
         let waited = state.folded - reused - state.own;
         let counts = StreamCounts { folded: state.folded, computed: state.computed, reused, waited };

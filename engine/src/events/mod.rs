@@ -7,6 +7,7 @@
 mod arm;
 mod fact;
 mod journal;
+mod live;
 mod timings;
 
 use std::{collections::BTreeMap, path::PathBuf};
@@ -15,13 +16,14 @@ use indexmap::IndexMap;
 use pipe_cache::{ArtifactKind, Digest};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::journal::JournalWriter;
 pub use self::{
     arm::{Arm, ArmCount, ArmScore, ArmYield},
     fact::{Fact, Measure},
     journal::{EndState, Journal, JournalError, RunInfo},
+    live::{Live, LiveStage, live},
     timings::{Timings, Work},
 };
+pub(crate) use self::{journal::JournalWriter, live::LiveWriter};
 use crate::pipeline::{Label, NodeRef};
 
 /// Something that happened, and when.
@@ -191,6 +193,11 @@ pub enum EventKind {
         /// One per computation with scores, by stage and variant.
         arms: Vec<Arm>,
     },
+    /// What other processes do for the pipeline, now that it has changed. Left out of journals.
+    Elsewhere {
+        /// One for each process.
+        runs: Vec<Live>,
+    },
     /// The last event of every run.
     RunFinished {
         /// How it ended, in numbers.
@@ -297,6 +304,8 @@ pub enum RunEnd {
     Failed,
     /// The run was cancelled before it was done.
     Cancelled,
+    /// A worker ended: what is left is for other workers.
+    Left,
 }
 
 /// A run in numbers; nodes are counted once however many variants share them.

@@ -17,6 +17,7 @@ use std::{
 use pipe_cache::{ArtifactRef, Digest, RefLog};
 
 use super::{
+    elsewhere::Elsewhere,
     emit::Emitter,
     message::{Failure, JobEnd, Message},
     options::RunOptions,
@@ -76,6 +77,8 @@ pub(super) struct Coordinator<'a> {
     /// A node failed and the run does not keep going: nothing is started any more.
     pub stopping: bool,
     pub cancelled: bool,
+    /// What other processes do.
+    pub elsewhere: Elsewhere,
     pub sender: mpsc::Sender<Message>,
     pub receiver: mpsc::Receiver<Message>,
     pub summary: RunSummary,
@@ -100,12 +103,19 @@ impl<'a> Coordinator<'a> {
             if idle && (self.delayed.is_empty() || self.stopping || self.cancelled) {
                 break;
             }
+            if !self.elsewhere.left && !self.cancelled && self.leaves() {
+                self.elsewhere.left = true;
+                // Those that follow others end, too.
+                self.options.cancel.cancel();
+                continue;
+            }
             if let Some(message) = self.receive() {
                 self.handle(message);
                 while let Ok(message) = self.receiver.try_recv() {
                     self.handle(message);
                 }
             }
+            self.exchange();
             self.wake_delayed();
         }
     }
@@ -122,12 +132,13 @@ impl<'a> Coordinator<'a> {
         self.names[node as usize].clone()
     }
 
-    /// The next message, or `None` when a delayed node is due first.
+    /// The next message, or `None` when something else is due first.
     fn receive(&self) -> Option<Message> {
-        match self.delayed.peek() {
-            None => Some(self.receiver.recv().expect("the coordinator holds a sender itself")),
-            Some(Reverse((due, _))) => self.receiver.recv_timeout(due.saturating_duration_since(Instant::now())).ok(),
-        }
+        let due = self
+            .delayed
+            .peek()
+            .map_or_else(|| self.elsewhere.due(), |Reverse((due, _))| self.elsewhere.due().min(*due));
+        self.receiver.recv_timeout(due.saturating_duration_since(Instant::now())).ok()
     }
 
     fn wake_delayed(&mut self) {
@@ -139,7 +150,7 @@ impl<'a> Coordinator<'a> {
         }
     }
 
-    fn delay(&mut self, node: u32, wait: Duration) {
+    pub(super) fn delay(&mut self, node: u32, wait: Duration) {
         self.state(node).phase = Phase::Waiting;
         self.delayed.push(Reverse((Instant::now() + wait, node)));
     }
@@ -165,11 +176,15 @@ impl<'a> Coordinator<'a> {
             // One that was cancelled meanwhile gives them back when it ends.
             let _ = grant.send(());
             self.state(node).work.as_mut().expect("a running node has been keyed").held = Some(held);
+            self.elsewhere.following -= 1;
         }
-        let mut from = 0;
+        let (mut from, mut round) = (self.elsewhere.first, self.elsewhere.first == 0);
         let mut passed = 0;
         while !self.stopping && !self.cancelled && self.running < self.options.jobs.max(1) as usize + SLOTLESS {
-            let Some(&node) = self.ready.range(from..).next() else { break };
+            let Some(node) = self.next_ready(&mut from, &mut round) else { break };
+            if self.is_elsewhere(node) {
+                continue;
+            }
             let Some(held) = self.slots.take(&self.node(node).resources) else {
                 if passed == 0 && self.overtaken.0 != node {
                     self.overtaken = (node, 0);
@@ -192,6 +207,8 @@ impl<'a> Coordinator<'a> {
     fn start(&mut self, node: u32, held: super::slots::Held, executor: &mut dyn Executor) {
         let force = self.selected.force[node as usize] && !self.nodes[node as usize].announced;
         let label = self.name(node).label;
+        let help = self.may_help(node) && !force;
+        self.elsewhere.waiting.remove(&node);
         let state = self.state(node);
         state.phase = Phase::Running;
         state.attempts += 1;
@@ -214,6 +231,7 @@ impl<'a> Coordinator<'a> {
             key,
             uncached,
             force,
+            help,
             record,
             recipe,
             timeout: spec.timeout,
@@ -233,6 +251,9 @@ impl<'a> Coordinator<'a> {
     fn handle(&mut self, message: Message) {
         match message {
             Message::Stage { node, said } => {
+                if !matches!(said, StageMessage::Waiting(_)) {
+                    self.elsewhere.worked = Instant::now();
+                }
                 let key = self.state(node).work.as_ref().map(|work| work.key);
                 let node = self.name(node);
                 self.emitter.emit(match said {
@@ -249,6 +270,7 @@ impl<'a> Coordinator<'a> {
                 let work = self.state(node).work.as_mut().expect("a running node has been keyed");
                 if let Some(held) = work.held.take() {
                     self.slots.give(held);
+                    self.elsewhere.following += 1;
                 }
             }
             Message::SeatWanted { node, grant } => self.returning.push_back((node, grant)),
@@ -268,9 +290,12 @@ impl<'a> Coordinator<'a> {
         self.returning.retain(|(returning, _)| *returning != node);
         let work = self.state(node).work.as_mut().expect("a running node has been keyed");
         let (key, uncached, recipe) = (work.key, work.uncached, work.recipe);
-        let held = work.held.take();
-        if let Some(held) = held {
-            self.slots.give(held);
+        match work.held.take() {
+            Some(held) => self.slots.give(held),
+            None => self.elsewhere.following -= 1,
+        }
+        if !matches!(end, JobEnd::Busy(_) | JobEnd::Helped { .. }) {
+            self.elsewhere.worked = Instant::now();
         }
         match end {
             JobEnd::Found(entry) => self.hit(node, &entry),
@@ -299,21 +324,8 @@ impl<'a> Coordinator<'a> {
                 self.note_refs();
                 self.link_result(node);
             }
-            JobEnd::Busy(owner) => {
-                let state = self.state(node);
-                state.attempts -= 1;
-                let work = state.work.as_mut().expect("a running node has been keyed");
-                work.polls += 1;
-                let polls = work.polls;
-                if polls == 1 {
-                    let on = owner.map_or_else(
-                        || "another process".to_owned(),
-                        |owner| format!("process {} on {}", owner.pid, owner.host),
-                    );
-                    self.emitter.emit(EventKind::Waiting { node: self.name(node), key, on });
-                }
-                self.delay(node, retry::poll_interval(polls));
-            }
+            JobEnd::Busy(owner) => self.busy(node, owner),
+            JobEnd::Helped { owner, rows, may_help } => self.helped(node, owner, rows, may_help),
             JobEnd::SourcesChanged(message) => {
                 let state = self.state(node);
                 state.source_changes += 1;

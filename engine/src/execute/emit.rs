@@ -2,18 +2,30 @@
 
 use std::time::Instant;
 
-use crate::events::{Event, EventKind, JournalWriter};
+use crate::events::{Event, EventKind, JournalWriter, LiveWriter};
 
 /// The one way out for events.
 pub(super) struct Emitter<'a> {
     start: Instant,
     journal: Option<JournalWriter>,
+    /// What other processes are told.
+    live: Option<LiveWriter>,
     report: &'a mut dyn FnMut(&Event),
 }
 
 impl<'a> Emitter<'a> {
     pub(super) fn new(journal: JournalWriter, report: &'a mut dyn FnMut(&Event)) -> Self {
-        Self { start: Instant::now(), journal: Some(journal), report }
+        Self { start: Instant::now(), journal: Some(journal), live: None, report }
+    }
+
+    /// From here on, other processes are told of the run.
+    pub(super) fn tell_others(&mut self, live: LiveWriter) {
+        self.live = Some(live);
+    }
+
+    /// Writes down what other processes are to be told.
+    pub(super) fn tell(&mut self) {
+        self.live.iter_mut().for_each(LiveWriter::tell);
     }
 
     /// Seconds since the run started.
@@ -30,6 +42,7 @@ impl<'a> Emitter<'a> {
             let message = format!("{error}: {}; this run is not recorded from here on", error.source);
             self.emit(EventKind::Warning { node: None, message });
         }
+        self.live.iter_mut().for_each(|live| live.see(&event));
         (self.report)(&event);
     }
 }

@@ -22,13 +22,20 @@ impl Coordinator<'_> {
     /// Settles what is left, points references and links at the results, and says how the run ended.
     pub(super) fn finish(mut self) -> Result<RunSummary, StoreError> {
         let reason = if self.cancelled { SkipReason::Cancelled } else { SkipReason::RunFailed };
+        let worker = self.options.worker.is_some();
         for node in 0..self.nodes.len() as u32 {
-            if !self.nodes[node as usize].is_final() {
+            if self.nodes[node as usize].is_final() {
+            } else if worker {
+                // It is not over: others will do it.
+                self.summary.skipped += usize::from(self.selected.run[node as usize]);
+            } else {
                 self.skip(node, reason.clone());
             }
         }
         self.summary.outcome = if self.summary.failed > 0 {
             RunEnd::Failed
+        } else if self.elsewhere.left {
+            RunEnd::Left
         } else if self.cancelled && self.summary.skipped > 0 {
             RunEnd::Cancelled
         } else if self.summary.skipped > 0 {
@@ -36,8 +43,20 @@ impl Coordinator<'_> {
         } else {
             RunEnd::Succeeded
         };
-        let state = if self.run.store.read_only() { None } else { self.publish_state()? };
-        self.tell_arms();
+        // What a worker has not seen done is not known to be undone.
+        let is_whole = !worker || self.summary.outcome == RunEnd::Succeeded;
+        let state = if self.run.store.read_only() {
+            None
+        } else if is_whole {
+            self.publish_state()?
+        } else {
+            self.note_refs();
+            self.run.store.flush()?;
+            None
+        };
+        if !worker {
+            self.tell_arms();
+        }
         self.summary.seconds = self.emitter.elapsed();
         self.emitter.emit(EventKind::RunFinished { summary: self.summary.clone(), state });
         Ok(self.summary)

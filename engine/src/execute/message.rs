@@ -35,6 +35,8 @@ pub(super) enum JobEnd {
     Found(Arc<Entry>),
     /// Another process is computing the key.
     Busy(Option<LeaseOwner>),
+    /// So it is, and this one has added rows as long as there were any to add.
+    Helped { owner: Option<LeaseOwner>, rows: u64, may_help: bool },
     /// Computed and published.
     Published { entry: Arc<Entry>, stats: NodeStats, log: Option<PathBuf> },
     /// A source is not what the key was made of any more; what the stage yielded, if it ran, was thrown away.

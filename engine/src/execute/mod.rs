@@ -6,6 +6,7 @@
 //! ```
 
 mod coordinator;
+mod elsewhere;
 mod emit;
 mod finish;
 mod kept;
@@ -33,15 +34,15 @@ use petgraph::Direction;
 use pipe_cache::{Store, now_ms};
 
 use self::{
-    coordinator::Coordinator, emit::Emitter, message::Message, pool::Threads, slots::Slots, state::NodeState,
-    worker::RunContext,
+    coordinator::Coordinator, elsewhere::Elsewhere, emit::Emitter, message::Message, pool::Threads, slots::Slots,
+    state::NodeState, worker::RunContext,
 };
 pub use self::{
     links::{link_path, results_folder},
-    options::{RunError, RunOptions},
+    options::{Offer, RunError, RunOptions},
 };
 use crate::{
-    events::{Event, EventKind, JournalWriter, RunEnd, RunOrigin, RunSummary},
+    events::{Event, EventKind, JournalWriter, Live, LiveWriter, RunEnd, RunOrigin, RunSummary},
     keys::SourceHasher,
     pipeline::Pipeline,
 };
@@ -78,6 +79,17 @@ pub fn run(
         selected: selected.run.iter().filter(|run| **run).count(),
         jobs: options.jobs.max(1),
     });
+    emitter.tell_others(LiveWriter::new(
+        store,
+        Live {
+            run: run.clone(),
+            pipeline: pipeline.name.clone(),
+            started_ms,
+            worker: options.worker.is_some(),
+            place: options.place.clone(),
+            ..Live::default()
+        },
+    ));
     let relevant = pipeline.upstream(selected.nodes());
     let nodes: Vec<NodeState> = (pipeline.graph.node_indices())
         .map(|id| {
@@ -128,6 +140,7 @@ pub fn run(
         running: 0,
         stopping: false,
         cancelled: false,
+        elsewhere: Elsewhere::new(options, pipeline.graph.node_count()),
         sender,
         receiver,
         summary: RunSummary {

@@ -1,6 +1,11 @@
 //! How to run.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use pipe_cache::StoreError;
 use serde_json::Value;
@@ -8,7 +13,7 @@ use serde_json::Value;
 use crate::{
     context::CancelToken,
     events::JournalError,
-    pipeline::{SelectError, Selection},
+    pipeline::{Resources, SelectError, Selection},
 };
 
 /// How to run. Nothing here enters a key.
@@ -24,6 +29,10 @@ pub struct RunOptions {
     pub memory: u64,
     /// Start further stages after one has failed, as far as they do not need it.
     pub keep_going: bool,
+    /// A worker takes of a run what it may, and leaves the rest to others; `None` of a run that does all itself.
+    pub worker: Option<Offer>,
+    /// What somebody else calls this process: `slurm 17_3`.
+    pub place: Option<String>,
     /// The folder below which `<pipeline>/<variant>/<stage>` links are kept; none are made when `None`.
     pub results: Option<PathBuf>,
     /// The environment that stages may ask for.
@@ -47,6 +56,8 @@ impl Default for RunOptions {
             gpus: 0,
             memory: 0,
             keep_going: false,
+            worker: None,
+            place: None,
             results: None,
             env: Arc::default(),
             cancel: CancelToken::new(),
@@ -54,6 +65,29 @@ impl Default for RunOptions {
             software: concat!("pipe ", env!("CARGO_PKG_VERSION")).to_owned(),
             machine: Value::Null,
         }
+    }
+}
+
+/// What a worker offers besides CPU slots, GPUs and memory, and how long it stays.
+#[derive(Debug, Clone, Default)]
+pub struct Offer {
+    /// The classes of machines that it is.
+    pub classes: Vec<String>,
+    /// It ends when it has had nothing to do for so long. `None`: when nobody computes anything that it waits for.
+    pub idle: Option<Duration>,
+    /// When it is going to be cancelled.
+    pub until: Option<Instant>,
+}
+
+impl RunOptions {
+    /// Whether this process is to compute a node that wants that: a run does whatever there is, a worker what fits it.
+    pub(super) fn offers(&self, wish: &Resources, is_resumed: bool) -> bool {
+        let Some(offer) = &self.worker else { return true };
+        let class = wish.class.as_deref().is_none_or(|class| offer.classes.iter().any(|offered| offered == class));
+        let left = offer.until.map(|until| until.saturating_duration_since(Instant::now()));
+        // What goes on where it stopped may be begun at any time.
+        let time = is_resumed || wish.time.zip(left).is_none_or(|(time, left)| time <= left);
+        class && time && wish.gpu <= self.gpus && (self.memory == 0 || wish.memory <= self.memory)
     }
 }
 

@@ -1,6 +1,6 @@
 //! From "inputs are done" to "a hit" or "ready to run", and from "done" to the consumers.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use pipe_cache::{Digest, Entry, Hasher};
 
@@ -95,7 +95,15 @@ impl Coordinator<'_> {
         }
         let uncached = key.is_none();
         let key = key.unwrap_or_else(|| Hasher::new("pipe.uncached").str(&self.run.run).u64(u64::from(node)).finish());
-        self.state(node).work = Some(Box::new(Work { key, uncached, recipe, record, held: None, polls: 0 }));
+        self.state(node).work = Some(Box::new(Work {
+            key,
+            uncached,
+            recipe,
+            record,
+            held: None,
+            polls: 0,
+            help_after: Some(Instant::now()),
+        }));
         if let Some(followers) = self.in_flight.get_mut(&key) {
             followers.push(node);
             self.state(node).phase = Phase::Waiting;

@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     fn wish(cpu: u32, gpu: u32, memory: u64) -> Resources {
-        Resources { cpu, gpu, memory }
+        Resources { cpu, gpu, memory, time: None, class: None }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What the coordinator knows of each node.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use pipe_cache::{Digest, Entry};
 
@@ -63,6 +63,8 @@ pub(super) struct Work {
     pub held: Option<Held>,
     /// How often another process turned out to hold the lease.
     pub polls: u32,
+    /// When this process may add rows to what another one computes; `None` where it could not.
+    pub help_after: Option<Instant>,
 }
 
 impl NodeState {

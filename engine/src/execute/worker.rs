@@ -9,7 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pipe_cache::{ArtifactKind, ArtifactRef, Digest, LeaseAttempt, Lookup, Provenance, Store, now_ms};
+use pipe_cache::{
+    ArtifactKind, ArtifactRef, Digest, Hasher, LeaseAttempt, LeaseOwner, Lookup, Provenance, Publication, Store, now_ms,
+};
 use serde_json::Value;
 
 use super::{
@@ -110,6 +112,8 @@ pub(super) struct ComputeJob {
     pub uncached: bool,
     /// Compute even if the store has it, and forget memo rows.
     pub force: bool,
+    /// Add rows where another process computes the key.
+    pub help: bool,
     pub record: Arc<KeyRecord>,
     pub recipe: Digest,
     pub timeout: Option<Duration>,
@@ -127,6 +131,7 @@ impl ComputeJob {
             let _span = tracing::info_span!("lease").entered();
             match store.try_lease(&self.key) {
                 Ok(LeaseAttempt::Acquired(lease)) => lease,
+                Ok(LeaseAttempt::Held(owner)) if self.help => return self.help(owner),
                 Ok(LeaseAttempt::Held(owner)) => return JobEnd::Busy(owner),
                 Err(e) => return Failure::early(e),
             }
@@ -155,29 +160,7 @@ impl ComputeJob {
         let started_ms = now_ms();
         let started = Instant::now();
         let cancel = self.run.cancel.child(self.timeout);
-        let log_path = self.run.store.layout().logs().join(&self.run.run).join(format!("{}.log", self.node));
-        let cx = StageContext::new(ContextParts {
-            store: store.clone(),
-            publication,
-            inputs: self.record.inputs.clone(),
-            recipe: self.recipe,
-            memo: if self.uncached { self.key } else { self.recipe },
-            forgotten: self.force.then(|| Arc::clone(&self.run.forgotten)),
-            maker: format!("{} {}", self.kind.name(), self.kind.version()),
-            seat: Box::new(NodeSeat { node: self.node, messages: self.messages.clone() }),
-            increment: self.kind.increment(&self.params),
-            label: Arc::clone(&self.label.0),
-            cancel: cancel.clone(),
-            tell: self.tell(),
-            base_dir: self.folder.clone(),
-            env: Arc::clone(&self.run.env),
-            sources_hold: {
-                let sources = Arc::clone(&sources);
-                Box::new(move || sources.check())
-            },
-            threads: self.threads,
-            log_path,
-        });
+        let cx = self.context(publication, &sources, &cancel, false);
         let (result, cx) = {
             let _span = tracing::info_span!("run").entered();
             self.call(cx)
@@ -259,6 +242,72 @@ impl ComputeJob {
             }
             Err(e) => JobEnd::Failed(Failure { error: e.into(), damaged, cancelled: false, log }),
         }
+    }
+
+    /// Another process computes the key: computes rows that it has not begun, as long as there are any. What comes of
+    /// it is in the memo alone; a mistake is for the other to find.
+    fn help(&self, owner: Option<LeaseOwner>) -> JobEnd {
+        let mut h = Hasher::new("pipe.helper.v1");
+        h.digest(&self.key).str(&pipe_cache::host_name()).u64(u64::from(std::process::id()));
+        let id = h.str(&self.run.run).u64(u64::from(self.node)).finish();
+        let store = &self.run.store;
+        let publication = match store.try_lease(&id) {
+            Ok(LeaseAttempt::Acquired(lease)) => store.begin(lease, &self.ports),
+            Ok(LeaseAttempt::Held(_)) => return JobEnd::Busy(owner),
+            Err(e) => return Failure::early(e),
+        };
+        let publication = match publication {
+            Ok(publication) => publication,
+            Err(e) => return Failure::early(e),
+        };
+        let sources = Arc::new(self.sources());
+        let cx = self.context(publication, &sources, &self.run.cancel.child(None), true);
+        let (result, cx) = {
+            let _span = tracing::info_span!("help").entered();
+            self.call(cx)
+        };
+        let may_help = cx.has_helped() || self.run.cancel.is_cancelled();
+        if let Err(error) = result
+            && !may_help
+        {
+            tracing::info!(%error, "a stage of another process could not be helped with");
+        }
+        let (publication, counts, _) = cx.finish();
+        if let Err(error) = publication.clear_work_dir() {
+            tracing::debug!(%error, "the work directory of a helper was not removed");
+        }
+        JobEnd::Helped { owner, rows: counts.computed, may_help }
+    }
+
+    fn context(
+        &self,
+        publication: Publication,
+        sources: &Arc<KeyedSources>,
+        cancel: &CancelToken,
+        helping: bool,
+    ) -> StageContext {
+        let log_path = self.run.store.layout().logs().join(&self.run.run).join(format!("{}.log", self.node));
+        let sources = Arc::clone(sources);
+        StageContext::new(ContextParts {
+            store: self.run.store.clone(),
+            publication,
+            inputs: self.record.inputs.clone(),
+            recipe: self.recipe,
+            memo: if self.uncached { self.key } else { self.recipe },
+            forgotten: self.force.then(|| Arc::clone(&self.run.forgotten)),
+            maker: format!("{} {}", self.kind.name(), self.kind.version()),
+            seat: Box::new(NodeSeat { node: self.node, messages: self.messages.clone() }),
+            helping,
+            increment: self.kind.increment(&self.params),
+            label: Arc::clone(&self.label.0),
+            cancel: cancel.clone(),
+            tell: self.tell(),
+            base_dir: self.folder.clone(),
+            env: Arc::clone(&self.run.env),
+            sources_hold: Box::new(move || sources.check()),
+            threads: self.threads,
+            log_path,
+        })
     }
 
     /// Runs the kind; a panic is a failure like any other.

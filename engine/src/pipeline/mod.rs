@@ -80,6 +80,10 @@ pub struct Resources {
     pub gpu: u32,
     /// Bytes of memory; default 0 (not counted).
     pub memory: u64,
+    /// How long it may take: workers that end sooner do not begin it.
+    pub time: Option<Duration>,
+    /// The class of machines that it wants, such as `a100`: workers that offer it take it.
+    pub class: Option<Arc<str>>,
 }
 
 /// What happens when a stage fails in passing.

@@ -103,7 +103,7 @@ fn too_much(stage: &StageSpec) -> Diagnostic {
 /// a map is replaced whole; `null` takes an input or a parameter away.
 fn take(stage: &mut StageSpec, base: StageSpec) {
     stage.kind = base.kind;
-    stage.running = stage.running.or(base.running);
+    stage.running = std::mem::take(&mut stage.running).or(base.running);
     // An input that is null leaves its port out, so nothing more is to be done.
     stage.inputs = merged(base.inputs, std::mem::take(&mut stage.inputs), |input: &InputSpec| &input.port);
     let entries = |params: Option<Tree>| match params {

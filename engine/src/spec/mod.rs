@@ -197,7 +197,7 @@ pub struct StageSpec {
 }
 
 /// What a stage says about how it is run; `None` where it says nothing. No part of any key.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Running {
     /// `resources.cpu`.
     pub cpu: Option<u32>,
@@ -205,6 +205,10 @@ pub struct Running {
     pub gpu: Option<u32>,
     /// `resources.memory`, in bytes.
     pub memory: Option<u64>,
+    /// `resources.time`.
+    pub time: Option<Duration>,
+    /// `resources.class`.
+    pub class: Option<Arc<str>>,
     /// `retries:`.
     pub retries: Option<u32>,
     /// `backoff:`.
@@ -224,6 +228,8 @@ impl Running {
             cpu: self.cpu.or(other.cpu),
             gpu: self.gpu.or(other.gpu),
             memory: self.memory.or(other.memory),
+            time: self.time.or(other.time),
+            class: self.class.or(other.class),
             retries: self.retries.or(other.retries),
             backoff: self.backoff.or(other.backoff),
             timeout: self.timeout.or(other.timeout),
@@ -232,7 +238,13 @@ impl Running {
 
     /// Slots of the machine, with defaults.
     pub fn resources(&self) -> Resources {
-        Resources { cpu: self.cpu.unwrap_or(1), gpu: self.gpu.unwrap_or(0), memory: self.memory.unwrap_or(0) }
+        Resources {
+            cpu: self.cpu.unwrap_or(1),
+            gpu: self.gpu.unwrap_or(0),
+            memory: self.memory.unwrap_or(0),
+            time: self.time,
+            class: self.class.clone(),
+        }
     }
 
     /// What happens after a failure, with defaults.

@@ -318,7 +318,12 @@ impl Reader<'_> {
                         self.wrong_type("`memory`", "a size such as `4GB` or `512MiB`", value);
                     }
                 }
-                _ => self.unknown_key("`resources`", entry, &["cpu", "gpu", "memory"], None),
+                "time" => running.time = self.duration("`time`", value),
+                "class" => match value.as_str().filter(|class| is_class(class)) {
+                    Some(class) => running.class = Some(class.into()),
+                    None => self.wrong_type("`class`", "a word such as `a100`", value),
+                },
+                _ => self.unknown_key("`resources`", entry, &["cpu", "gpu", "memory", "time", "class"], None),
             }
         }
     }
@@ -340,4 +345,10 @@ impl Reader<'_> {
         }
         duration
     }
+}
+
+/// Whether a class of machines can be called so: it stands in scripts and on command lines.
+fn is_class(class: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    class.starts_with(|c: char| c.is_ascii_alphanumeric()) && class.chars().all(plain)
 }

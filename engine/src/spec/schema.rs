@@ -138,6 +138,8 @@ fn stage(kinds: Vec<Value>, choose: Vec<Value>) -> Value {
         json!({ "type": "string", "pattern": r"^\s*([0-9.]+\s*(ms|s|m|min|h|d)\s*)+$", "examples": ["30s", "1h30m"] });
     let mut backoff = duration.clone();
     backoff["description"] = json!("The wait before the first retry; it doubles each time. Default `1s`.");
+    let mut time = duration.clone();
+    time["description"] = json!("How long it may take. Workers that end sooner do not begin it.");
     let mut timeout = duration;
     timeout["description"] = json!("The longest time the stage may run.");
     let mut stage = json!({
@@ -169,9 +171,17 @@ fn stage(kinds: Vec<Value>, choose: Vec<Value>) -> Value {
                     "gpu": { "type": "integer", "minimum": 0, "default": 0, "description": "GPUs." },
                     "memory": {
                         "type": "string",
-                        "pattern": r"^\s*[0-9.]+\s*([KkMmGgTt][Ii]?)?[Bb]\s*$",
+                        "pattern": r"^\s*[0-9.]+\s*([KkMmGgTt]([Ii]?[Bb])?|[Bb])\s*$",
                         "examples": ["4GB", "512MiB"],
                         "description": "Memory, with its unit."
+                    },
+                    "time": time,
+                    "class": {
+                        "type": "string",
+                        "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$",
+                        "examples": ["a100"],
+                        "description": "The class of machines that it wants. Of several workers, those take it that \
+                                        offer the class (`--class`); where there is one process, it says nothing."
                     }
                 },
                 "additionalProperties": false

@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-/// Bytes: a number and a unit, decimal (`KB`, `MB`, `GB`, `TB`) or binary (`KiB`, `MiB`, `GiB`, `TiB`), or `B`.
+/// Bytes: a number and a unit, decimal (`KB`, `MB`, `GB`, `TB`, also without the B) or binary (`KiB`, `MiB`, `GiB`,
+/// `TiB`), or `B`.
 pub fn parse_bytes(text: &str) -> Option<u64> {
     let (number, unit) = split(text.trim())?;
     let factor: u64 = match unit.to_ascii_lowercase().as_str() {
         "b" => 1,
-        "kb" => 1_000,
-        "mb" => 1_000_000,
-        "gb" => 1_000_000_000,
-        "tb" => 1_000_000_000_000,
+        "k" | "kb" => 1_000,
+        "m" | "mb" => 1_000_000,
+        "g" | "gb" => 1_000_000_000,
+        "t" | "tb" => 1_000_000_000_000,
         "kib" => 1 << 10,
         "mib" => 1 << 20,
         "gib" => 1 << 30,
@@ -65,6 +66,7 @@ mod tests {
         check("1.5 GiB", Some(1_610_612_736));
         check("512mb", Some(512_000_000));
         check("7B", Some(7));
+        check("40G", Some(40_000_000_000));
         check("4", None);
         check("GB", None);
         check("-1GB", None);

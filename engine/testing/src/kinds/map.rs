@@ -75,8 +75,9 @@ impl<const V: u32, const R: u32> StageKind for Map<V, R> {
                 order.reverse();
             }
             for chunk in order.chunks(params.batch) {
+                let chunk: Vec<usize> = chunk.iter().copied().filter(|&row| sink.begin(row)).collect();
                 let mut out = Vec::new();
-                for &row in chunk {
+                for &row in &chunk {
                     let text = texts(&pending.slice(row..row + 1)?).remove(0);
                     cx.check_cancelled()?;
                     self.0.spend()?;
@@ -85,7 +86,7 @@ impl<const V: u32, const R: u32> StageKind for Map<V, R> {
                     self.0.rows.lock().unwrap().push(text.clone());
                     out.extend((0..params.times).map(|_| format!("{text}{mark}/{side}")));
                 }
-                sink.emit_many(chunk, &vec![params.times as u32; chunk.len()], &batch(&out))?;
+                sink.emit_many(&chunk, &vec![params.times as u32; chunk.len()], &batch(&out))?;
             }
             Ok(())
         })?;

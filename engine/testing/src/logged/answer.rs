@@ -24,7 +24,10 @@ impl StageKind for Answer {
         let mapped = cx.map_rows(&cx.table("rows")?, &schema(), |pending, sink| {
             for start in (0..pending.len()).step_by(BATCH) {
                 cx.check_cancelled()?;
-                let range = start..pending.len().min(start + BATCH);
+                let range = sink.begin_range(start..pending.len().min(start + BATCH));
+                if range.is_empty() {
+                    break;
+                }
                 let rows = texts(&pending.slice(range.clone())?);
                 self.0.pause();
                 for row in &rows {

@@ -1,0 +1,169 @@
+//! What other processes do of the same pipeline: nodes that they compute, and what is left for this one.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use pipe_cache::{Hasher, LeaseOwner, Lookup};
+
+use super::{coordinator::Coordinator, options::RunOptions, retry};
+use crate::{
+    context::Increment,
+    events::{EventKind, Live, live},
+};
+
+/// How often others are told of this run, and it of theirs.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+/// How long a node is left alone that could not be helped with for now.
+const HELP_PAUSE: Duration = Duration::from_secs(2);
+/// The longest pause before a node is looked at again that is for other workers.
+const LONGEST: Duration = Duration::from_secs(2);
+
+/// What is known of other processes.
+pub(super) struct Elsewhere {
+    /// The node that is begun first, if it is ready: workers begin at different ones, and so meet rarely.
+    pub first: u32,
+    /// Nodes that wait for another process, and whether one is known to compute them.
+    pub waiting: HashMap<u32, bool>,
+    /// How many running nodes hold no slots, because they follow others.
+    pub following: usize,
+    /// When this process did something last.
+    pub worked: Instant,
+    /// It ends although nodes are left, because none is for it.
+    pub left: bool,
+    told: Instant,
+    shown: Vec<Live>,
+}
+
+impl Elsewhere {
+    pub(super) fn new(options: &RunOptions, nodes: usize) -> Self {
+        let first = options.worker.as_ref().map_or(0, |_| {
+            let mut h = Hasher::new("pipe.worker.v1");
+            let drawn = h.str(&pipe_cache::host_name()).u64(u64::from(std::process::id())).finish();
+            let drawn = u64::from_le_bytes(*drawn.as_bytes().first_chunk().expect("32 bytes"));
+            (drawn % nodes.max(1) as u64) as u32
+        });
+        let now = Instant::now();
+        let waiting = HashMap::new();
+        Self { first, waiting, following: 0, worked: now, left: false, told: now, shown: Vec::new() }
+    }
+
+    /// When others are told of this run next.
+    pub(super) fn due(&self) -> Instant {
+        self.told + TELL_EVERY
+    }
+}
+
+impl Coordinator<'_> {
+    /// The next ready node from `from` on, in a circle; `round` says that the end was passed.
+    pub(super) fn next_ready(&self, from: &mut u32, round: &mut bool) -> Option<u32> {
+        if !*round {
+            if let Some(&node) = self.ready.range(*from..).next() {
+                return Some(node);
+            }
+            (*round, *from) = (true, 0);
+        }
+        let first = self.elsewhere.first;
+        let mut rest = self.ready.range(*from..);
+        rest.next().copied().filter(|&node| first == 0 || node < first)
+    }
+
+    /// Looks at a node that is about to be started: another process may have done it, or be meant to. Returns whether
+    /// that is so.
+    pub(super) fn is_elsewhere(&mut self, node: u32) -> bool {
+        let forced = self.selected.force[node as usize] && !self.nodes[node as usize].announced;
+        let work = self.nodes[node as usize].work.as_ref().expect("a ready node has been keyed");
+        let (key, polls) = (work.key, work.polls);
+        if forced || work.uncached || (self.options.worker.is_none() && polls == 0) {
+            return false;
+        }
+        if let Ok(Lookup::Hit(entry)) = self.run.store.lookup(&key) {
+            self.ready.remove(&node);
+            self.elsewhere.waiting.remove(&node);
+            self.elsewhere.worked = Instant::now();
+            self.hit(node, &entry);
+            return true;
+        }
+        let spec = self.node(node);
+        let is_resumed = !matches!(spec.kind.increment(&spec.params), Increment::Whole);
+        if self.options.offers(&spec.resources, is_resumed) {
+            return false;
+        }
+        self.ready.remove(&node);
+        // What cannot be known is taken for somebody's work.
+        let is_held = self.run.store.lease_owner(&key).map_or(true, |owner| owner.is_some());
+        self.elsewhere.waiting.insert(node, is_held);
+        self.state(node).work.as_mut().expect("it was just there").polls += 1;
+        self.delay(node, (retry::poll_interval(polls + 1) * 8).min(LONGEST));
+        true
+    }
+
+    /// Whether a node that another process computes is to be helped with.
+    pub(super) fn may_help(&self, node: u32) -> bool {
+        let spec = self.node(node);
+        let work = self.nodes[node as usize].work.as_ref().expect("a ready node has been keyed");
+        work.polls > 0
+            && !work.uncached
+            && !matches!(spec.kind.increment(&spec.params), Increment::Whole)
+            && work.help_after.is_some_and(|at| at <= Instant::now())
+    }
+
+    /// Another process has a node.
+    pub(super) fn busy(&mut self, node: u32, owner: Option<LeaseOwner>) {
+        let state = self.state(node);
+        state.attempts -= 1;
+        let work = state.work.as_mut().expect("a running node has been keyed");
+        work.polls += 1;
+        let (key, polls) = (work.key, work.polls);
+        if polls == 1 {
+            let on = owner.map_or_else(
+                || "another process".to_owned(),
+                |owner| format!("process {} on {}", owner.pid, owner.host),
+            );
+            self.emitter.emit(EventKind::Waiting { node: self.name(node), key, on });
+        }
+        self.elsewhere.waiting.insert(node, true);
+        self.delay(node, retry::poll_interval(polls));
+    }
+
+    /// Another process has a node, and this one has added rows to it.
+    pub(super) fn helped(&mut self, node: u32, owner: Option<LeaseOwner>, rows: u64, may_help: bool) {
+        self.summary.rows_computed += rows;
+        let work = self.state(node).work.as_mut().expect("a running node has been keyed");
+        work.help_after = may_help.then(|| Instant::now() + HELP_PAUSE);
+        if rows > 0 {
+            self.elsewhere.worked = Instant::now();
+        }
+        self.busy(node, owner);
+    }
+
+    /// Whether a worker ends here: nothing runs, nothing is for it, and it has waited long enough for others.
+    pub(super) fn leaves(&self) -> bool {
+        let Some(offer) = &self.options.worker else { return false };
+        let waits = self.hashing == 0
+            && self.running == self.elsewhere.following
+            && self.ready.is_empty()
+            && self.delayed.len() == self.elsewhere.waiting.len();
+        waits
+            && match offer.idle {
+                Some(idle) => self.elsewhere.worked.elapsed() >= idle,
+                None => self.running == 0 && self.elsewhere.waiting.values().all(|is_held| !is_held),
+            }
+    }
+
+    /// Tells others of this run, and shows what they do.
+    pub(super) fn exchange(&mut self) {
+        if self.elsewhere.told.elapsed() < TELL_EVERY {
+            return;
+        }
+        self.elsewhere.told = Instant::now();
+        self.emitter.tell();
+        let mut others = live(&self.run.store, Some(&self.pipeline.name));
+        others.retain(|other| other.run != self.run.run);
+        if others != self.elsewhere.shown {
+            self.elsewhere.shown.clone_from(&others);
+            self.emitter.emit(EventKind::Elsewhere { runs: others });
+        }
+    }
+}
