@@ -2,15 +2,20 @@
 
 mod results;
 mod store;
+mod submit;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use pipe_engine::{pipeline::Selection, spec::parse_bytes};
+use pipe_engine::{
+    pipeline::Selection,
+    spec::{parse_bytes, parse_duration},
+};
 
 pub(crate) use self::{
     results::{Compare, Doctor, Results, ResultsFormat, Trace},
-    store::{Dag, Diff, Gc, Logs, Ls, Show, Verify},
+    store::{Dag, Diff, Gc, Logs, Ls, Show, Status, StoreCheck, StoreCommand, Verify},
+    submit::{Cancel, Scheduler, Submit},
 };
 use crate::{complete, exit};
 
@@ -83,6 +88,13 @@ pub(crate) enum Command {
     /// Run what is not done yet
     #[command(after_help = "Examples:\n  pipe run study.yaml\n  pipe run study.yaml --set n=40 --until scores -j 4")]
     Run(Run),
+    /// Start workers on a cluster: arrays of jobs, one for each resource class, that all join one run
+    #[command(after_help = "Examples:\n  pipe submit study.yaml --on slurm --workers gpu=4,cpu=8\n  \
+        pipe submit study.yaml --on slurm --print -- --account=lab --partition=long")]
+    Submit(Submit),
+    /// End the workers that `submit` started
+    #[command(after_help = "Examples:\n  pipe cancel study.yaml")]
+    Cancel(Cancel),
     /// Say what a run would do, why, and how long it may take
     #[command(after_help = "Examples:\n  pipe plan study.yaml --from instructions")]
     Plan(Plan),
@@ -107,6 +119,9 @@ pub(crate) enum Command {
         after_help = "Examples:\n  pipe trace study.yaml exam-0003 --arm n=40\n  pipe trace study.yaml --seed s7"
     )]
     Trace(Trace),
+    /// Say how far a pipeline is, and which processes work on it, where
+    #[command(after_help = "Examples:\n  pipe status study.yaml")]
+    Status(Status),
     /// List results, or runs
     #[command(after_help = "Examples:\n  pipe ls study\n  pipe ls --runs")]
     Ls(Ls),
@@ -133,6 +148,9 @@ pub(crate) enum Command {
     /// Remove results that are no longer needed
     #[command(after_help = "Examples:\n  pipe gc --unreachable --dry-run\n  pipe gc --max-size 20GB")]
     Gc(Gc),
+    /// Try out whether a store can be shared where it lies
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Check every byte of the store
     #[command(after_help = "Examples:\n  pipe verify --repair")]
     Verify(Verify),
@@ -215,6 +233,8 @@ pub(crate) struct Run {
     pub select: SelectArgs,
     #[command(flatten)]
     pub limits: Limits,
+    #[command(flatten)]
+    pub worker: Worker,
     /// Start further stages after one has failed, or where one cannot run, as far as they do not need it
     #[arg(short, long)]
     pub keep_going: bool,
@@ -237,6 +257,28 @@ pub(crate) struct Run {
     /// `json` prints one event per line; what keeps a run from beginning, as `cannot_run`
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+}
+
+/// One of several processes that do a run together.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Workers")]
+pub(crate) struct Worker {
+    /// Join whatever run there is of the pipeline on this store, or begin one: compute what nobody else computes and
+    /// fits what is offered (--jobs, --gpus, --memory, --class), help with rows of what others compute, and end when
+    /// nothing is left. At SIGTERM, SIGUSR1 or --max-time it ends in good order; with exit code 75 if there is more
+    /// to do
+    #[arg(long, conflicts_with_all = ["watch", "force", "log"])]
+    pub worker: bool,
+    /// Take the stages of these classes (`resources: { class: a100 }`), too
+    #[arg(long, value_name = "NAME", value_delimiter = ',', requires = "worker")]
+    pub class: Vec<String>,
+    /// End in good order a little before this time is up (`2h`)
+    #[arg(long, value_name = "TIME", value_parser = duration, requires = "worker")]
+    pub max_time: Option<Duration>,
+    /// End after so long without work, though others are still at it (`10m`) [default: when nobody computes anything
+    /// that this worker waits for]
+    #[arg(long, value_name = "TIME", value_parser = duration, requires = "worker")]
+    pub idle: Option<Duration>,
 }
 
 /// Who is to be told of the steps of trainings.
@@ -380,6 +422,10 @@ fn bytes(text: &str) -> Result<u64, String> {
         .ok()
         .or_else(|| parse_bytes(text))
         .ok_or_else(|| "a size is a number with a unit: `500MB`, `20GB`".to_owned())
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).ok_or_else(|| "a time is a number with a unit: `90s`, `12h`, `30d`".to_owned())
 }
 
 #[cfg(test)]

@@ -19,6 +19,8 @@ pub enum Exit {
     Damaged = 5,
     /// There is no stage, variant, run or result of that name.
     NotFound = 6,
+    /// A worker ended in good order, because it was told to or its time was up, and there is more to do.
+    MoreToDo = 75,
     /// Cancelled by Ctrl-C or another signal (SIGTERM, SIGHUP, SIGQUIT, ...).
     Cancelled = 130,
 }
@@ -32,6 +34,7 @@ pub(crate) const HELP: &str = "Exit codes:
     4  a file or the store could not be read or written
     5  `verify` found damage
     6  there is no stage, variant, run or result of that name
+   75  `run --worker` was told to end, or its time was up, and there is more to do: start another
   130  cancelled by Ctrl-C, SIGTERM or another signal";
 
 impl From<Exit> for ExitCode {

@@ -171,10 +171,10 @@ pub(crate) fn from_here(path: &Path) -> String {
 /// what it has.
 pub(crate) fn open_store(global: &Global, folder: &Path) -> Result<Store, CliError> {
     let path = store_of_pipeline(global, folder)?;
-    match Store::open(&path, StoreOptions::default()) {
+    match Store::open(&path, writing()) {
         Err(StoreError::ReadOnly { .. }) => {
             output::warning(format_args!("{} is read-only: results are reused, and none can be added", path.display()));
-            Ok(Store::open(&path, StoreOptions { read_only: true })?)
+            Ok(Store::open(&path, READ_ONLY)?)
         }
         opened => Ok(opened?),
     }
@@ -182,7 +182,21 @@ pub(crate) fn open_store(global: &Global, folder: &Path) -> Result<Store, CliErr
 
 /// Opens the store for a pipeline in `folder` to look into it: nothing is written, and one that is missing is empty.
 pub(crate) fn look_into_store(global: &Global, folder: &Path) -> Result<Store, CliError> {
-    Ok(Store::open(store_of_pipeline(global, folder)?, StoreOptions { read_only: true })?)
+    Ok(Store::open(store_of_pipeline(global, folder)?, READ_ONLY)?)
+}
+
+/// Opens the store for a pipeline in `folder` to change what it notes of workers.
+pub(crate) fn existing_store_of(global: &Global, folder: &Path) -> Result<Store, CliError> {
+    let path = store_of_pipeline(global, folder)?;
+    if Store::is_at(&path) {
+        return Ok(Store::open(path, writing())?);
+    }
+    Err(CliError::NotFound { message: format!("there is no store {}", path.display()), help: None })
+}
+
+/// Where a store lies, or would: what is asked about its place may be asked before there is one.
+pub(crate) fn store_to_check(global: &Global) -> Result<PathBuf, CliError> {
+    store_path(global.store.as_deref(), Path::new("."), true)
 }
 
 /// Opens the store of a command that names no pipeline, which must be there.
@@ -198,7 +212,13 @@ pub(crate) fn is_found_here(store: &Store) -> bool {
 }
 
 /// What commands open the store with that only read it.
-pub(crate) const READ_ONLY: StoreOptions = StoreOptions { read_only: true };
+pub(crate) const READ_ONLY: StoreOptions = StoreOptions::READ_ONLY;
+
+/// What commands open the store with that write to it; `PIPE_STORE_LOCKS=none` does without locks of files.
+pub(crate) fn writing() -> StoreOptions {
+    let no_locks = std::env::var_os("PIPE_STORE_LOCKS").is_some_and(|locks| locks == "none");
+    StoreOptions { no_locks, ..StoreOptions::default() }
+}
 
 /// A snapshot of the environment for stages that declare what they need of it.
 pub(crate) fn environment() -> Arc<BTreeMap<String, String>> {

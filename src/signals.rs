@@ -17,9 +17,18 @@ const ENDING: [i32; 8] = [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SI
 /// Time for stages to kill the programs they have started: several times what they need to notice.
 const LAST_WORDS: Duration = Duration::from_millis(250);
 
+/// Which second signal ends the process at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Insistence {
+    /// Any.
+    AnySignal,
+    /// Ctrl-C alone: a batch system warns by one signal and asks by another, before it kills.
+    Interrupt,
+}
+
 /// Cancels `token` at the first signal and ends the process at the second. Where signals cannot be had, they keep
 /// their default effect.
-pub(crate) fn cancel_on_signal(token: CancelToken) {
+pub(crate) fn cancel_on_signal(token: CancelToken, how: Insistence) {
     // Under `nohup` a closing terminal is nothing to stop for.
     let signals = ENDING.into_iter().filter(|&signal| signal != SIGHUP || !hangup_is_ignored());
     let Ok(mut signals) = Signals::new(signals) else {
@@ -30,7 +39,7 @@ pub(crate) fn cancel_on_signal(token: CancelToken) {
         for signal in signals.forever() {
             if token.is_cancelled() {
                 // A terminal that closes may say so several times.
-                if signal != SIGHUP {
+                if signal == SIGINT || (signal != SIGHUP && how == Insistence::AnySignal) {
                     stop(&token);
                 }
                 continue;

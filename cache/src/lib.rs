@@ -20,7 +20,7 @@ mod memo;
 mod share;
 mod store;
 
-pub use care::{Finding, GcPolicy, GcReport, Reason, Removable, Removed, VerifyOptions, VerifyReport};
+pub use care::{Check, Finding, GcPolicy, GcReport, Outcome, Reason, Removable, Removed, VerifyOptions, VerifyReport};
 pub use disk::{
     ArtifactKind, ArtifactRef, Column, Entry, FileEntry, Layout, Manifest, Output, Provenance, ReadOptions,
     TableReader, conform, put_file, type_name,
@@ -29,7 +29,7 @@ pub use error::{Damage, StoreError};
 pub use hash::{Digest, Hasher, ParseDigestError, TableDigest, row_digests};
 pub use machine::{LeaseOwner, host_name, now_ms};
 pub use memo::{AttemptClaim, Changes, Lead, RowClaim, RowMemo, StreamMemo};
-pub use share::{Lease, LeaseAttempt};
+pub use share::{Lease, LeaseAttempt, Mount};
 pub use store::{
     ContentDigest, Lookup, PipelineRefs, Publication, RefEntry, RefLog, RefsChange, ResultLink, Store, StoreOptions,
     TableWriter, is_leaving,

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,12 @@ pub fn host_name() -> String {
 /// Changes whenever the machine is booted; empty where that cannot be known.
 pub(crate) fn boot_id() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+}
+
+/// How long ago it was booted, its sleep included; nobody can set that clock.
+pub(crate) fn uptime() -> Option<Duration> {
+    let text = fs::read_to_string("/proc/uptime").ok()?;
+    text.split_whitespace().next()?.parse().ok().map(Duration::from_secs_f64)
 }
 
 /// Who holds a lease.

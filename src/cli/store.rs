@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use clap::Args;
-use pipe_engine::spec::parse_duration;
+use clap::{Args, Subcommand};
 
-use super::{DagFormat, Format, PipelineArgs, bytes};
+use super::{DagFormat, Format, PipelineArgs, bytes, duration};
 use crate::complete;
 
 #[derive(Debug, Clone, Args)]
@@ -16,6 +15,29 @@ pub(crate) struct Ls {
     /// List runs instead of results
     #[arg(long)]
     pub runs: bool,
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Status {
+    #[command(flatten)]
+    pub pipeline: PipelineArgs,
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// About the store as a whole.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Try out what a store asks of the file system that it lies on: locks, renames, publishing without replacing,
+    /// clocks
+    #[command(after_help = "Examples:\n  pipe store check\n  pipe store check --store /shared/me/.pipe")]
+    Check(StoreCheck),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StoreCheck {
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 }
@@ -72,6 +94,9 @@ pub(crate) struct Logs {
     /// `stage` or `stage@variant`; all stages of the run that wrote a log when left out
     #[arg(add = complete::results())]
     pub stage: Option<String>,
+    /// Print the logs of workers that `submit` started instead; of one job (`17`), or one of its workers (`17_3`)
+    #[arg(long, value_name = "JOB", num_args = 0..=1, default_missing_value = "", conflicts_with = "run")]
+    pub worker: Option<String>,
     /// The run: its id, `last`, or `last~1` [default: the last one in which the stage ran]
     #[arg(long, value_name = "RUN", add = complete::runs())]
     pub run: Option<String>,
@@ -105,8 +130,4 @@ pub(crate) struct Verify {
     pub repair: bool,
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    parse_duration(text).ok_or_else(|| "a time is a number with a unit: `90s`, `12h`, `30d`".to_owned())
 }

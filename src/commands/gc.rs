@@ -20,7 +20,7 @@ pub(crate) fn gc(global: &cli::Global, args: &cli::Gc) -> Result<Exit, CliError>
             help: Some("`pipe gc --max-size 0B --even-reachable` removes every result".to_owned()),
         });
     }
-    let store = project::existing_store(global, StoreOptions { read_only: args.dry_run })?;
+    let store = project::existing_store(global, StoreOptions { read_only: args.dry_run, ..project::writing() })?;
     let report = store.gc(&GcPolicy {
         max_bytes: args.max_size,
         max_age: args.max_age,

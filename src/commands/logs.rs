@@ -21,6 +21,10 @@ use crate::{
 
 pub(crate) fn logs(global: &cli::Global, args: &cli::Logs) -> Result<Exit, CliError> {
     let store = project::existing_store(global, project::READ_ONLY)?;
+    if let Some(job) = &args.worker {
+        super::submit::logs_of_workers(&store, Some(job.as_str()).filter(|job| !job.is_empty()))?;
+        return Ok(Exit::Success);
+    }
     let journal = Journal::new(&store);
     let candidates = match &args.run {
         Some(run) => vec![runs::expect(&store, run)?],

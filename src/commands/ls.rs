@@ -96,6 +96,7 @@ fn list_runs(store: &Store, args: &cli::Ls) -> Result<Exit, CliError> {
             RunEnd::Succeeded => "done",
             RunEnd::Failed => "failed",
             RunEnd::Cancelled => "cancelled",
+            RunEnd::Left => "left to others",
         });
         let took = info.summary.as_ref().map_or_else(String::new, |s| seconds(s.seconds));
         table.row([

@@ -22,6 +22,9 @@ mod schema;
 mod show;
 mod show_builtin;
 mod sql;
+mod status;
+mod store;
+mod submit;
 mod target;
 mod trace;
 mod values;
@@ -29,7 +32,7 @@ mod verify;
 mod why;
 
 use crate::{
-    cli::{Command, Global},
+    cli::{Command, Global, StoreCommand},
     error::CliError,
     exit::Exit,
 };
@@ -46,6 +49,10 @@ pub(crate) fn dispatch(global: &Global, command: Command) -> Result<Exit, CliErr
         Command::Doctor(args) => doctor::doctor(global, &args),
         Command::Trace(args) => trace::trace(global, &args),
         Command::Ls(args) => ls::ls(global, &args),
+        Command::Store(StoreCommand::Check(args)) => store::check(global, &args),
+        Command::Submit(args) => submit::submit(global, args),
+        Command::Cancel(args) => submit::cancel(global, &args),
+        Command::Status(args) => status::status(global, args),
         Command::Show(args) => show::show(global, &args),
         Command::Diff(args) => diff::diff(global, &args),
         Command::Sql(args) => sql::sql(global, &args),

@@ -14,7 +14,7 @@ use crate::{
 };
 
 pub(crate) fn verify(global: &cli::Global, args: &cli::Verify) -> Result<Exit, CliError> {
-    let store = project::existing_store(global, StoreOptions { read_only: !args.repair })?;
+    let store = project::existing_store(global, StoreOptions { read_only: !args.repair, ..project::writing() })?;
     let report = store.verify(&VerifyOptions { repair: args.repair })?;
     match args.format {
         Format::Json => output::json(&json!({

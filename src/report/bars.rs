@@ -7,14 +7,14 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use pipe_engine::events::{Event, EventKind};
+use pipe_engine::events::{Event, EventKind, Live, LiveStage};
 
 use super::{
     Reporter,
     lines::{line, problem},
     region::{Line, Region, Size},
     ticker::Ticker,
-    view::{RunView, StageView},
+    view::{RunView, StageView, live_stage},
 };
 use crate::output::{self, broken, clip, clock, color_on_stderr, cut, fold, paint, style, wide};
 
@@ -129,8 +129,33 @@ fn lines(view: &RunView, now: f64, turn: usize, size: Size, color: bool) -> Vec<
         more.add(&format!("  and {} more running", view.running.len() - shown), style::DIM);
         lines.push(more.line());
     }
+    let elsewhere = elsewhere(view);
+    // Of what others do, as much as there is room for; that of this process goes first.
+    let free = room.saturating_sub(lines.len());
+    let told = if elsewhere.len() > free { free.saturating_sub(1) } else { elsewhere.len() };
+    for text in &elsewhere[..told] {
+        lines.push(dim_line(text, size.width, color));
+    }
+    if told < elsewhere.len() && free > 0 {
+        lines.push(dim_line(&format!("  and {} more elsewhere", elsewhere.len() - told), size.width, color));
+    }
     lines.push(run_line(view, now, size.width, color));
     lines
+}
+
+/// What other processes compute, a line for each of their stages.
+fn elsewhere(view: &RunView) -> Vec<String> {
+    let of = |run: &Live| {
+        let at = |stage: &LiveStage| format!("  {}  {}  {}", stage.label, live_stage(stage), run.owner());
+        run.stages.iter().filter(|stage| stage.waits_for.is_none()).map(at).collect::<Vec<_>>()
+    };
+    view.elsewhere.iter().flat_map(of).collect()
+}
+
+fn dim_line(text: &str, width: usize, color: bool) -> Line {
+    let mut pieces = Pieces::new(width, color);
+    pieces.add(text, style::DIM);
+    pieces.line()
 }
 
 /// `⠋ label  ━━━━╸────  620/1,000 rows  733 attempts  eta 40s`: as many words as there is room for, by importance.
@@ -285,6 +310,26 @@ mod tests {
         for width in 1..160 {
             at(width);
         }
+    }
+
+    #[test]
+    fn what_other_processes_compute_is_told_with_where() {
+        let mut view = running("a");
+        let stage = |label: &str, done| LiveStage {
+            label: label.to_owned(),
+            done,
+            total: Some(400),
+            unit: "rows".to_owned(),
+            ..LiveStage::default()
+        };
+        let waits = LiveStage { waits_for: Some("process 1 on here".to_owned()), ..stage("c", 0) };
+        let (place, stages) = (Some("slurm 17_3".to_owned()), vec![stage("b", 120), waits]);
+        view.elsewhere = vec![Live { pid: 9, host: "node3".to_owned(), place, stages, ..Live::default() }];
+        let at = |height| lines(&view, 2.0, 0, Size { width: 80, height }, false);
+        let told = at(24);
+        assert_eq!(told[1].text, "  b  120/400 rows  process 9 on node3 (slurm 17_3)");
+        assert_eq!(told.len(), 3);
+        assert_eq!(at(4).len(), 2, "its own stages come first");
     }
 
     #[test]

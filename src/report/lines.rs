@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use pipe_engine::events::{Event, EventKind, NodeStats, OutputCount};
+use pipe_engine::events::{Event, EventKind, Live, NodeStats, OutputCount};
 
 use super::{Reporter, ticker::Ticker, view::RunView};
 use crate::output::{amounts, color_on_stderr, count, explained, paint, say, seconds, style};
@@ -26,6 +26,8 @@ struct Heard {
     view: RunView,
     /// By label.
     due: HashMap<String, f64>,
+    /// What other processes are known to compute.
+    elsewhere: Vec<String>,
 }
 
 impl Lines {
@@ -58,8 +60,25 @@ impl Heard {
                 said.push(format!("  {}", stage.line(now)));
             }
         }
+        for stage in self.begun_elsewhere() {
+            said.push(format!("  {stage}"));
+        }
         self.due.retain(|label, _| self.view.running.iter().any(|stage| stage.label == *label));
         said
+    }
+}
+
+impl Heard {
+    /// Stages that other processes have begun since this was asked last.
+    fn begun_elsewhere(&mut self) -> Vec<String> {
+        let begun = |run: &Live| {
+            let stages = run.stages.iter().filter(|stage| stage.waits_for.is_none());
+            stages.map(|stage| format!("{}: {} is at it", stage.label, run.owner())).collect::<Vec<_>>()
+        };
+        let all: Vec<String> = self.view.elsewhere.iter().flat_map(begun).collect();
+        let new = all.iter().filter(|stage| !self.elsewhere.contains(stage)).cloned().collect();
+        self.elsewhere = all;
+        new
     }
 }
 

@@ -22,7 +22,7 @@ use crate::{
     output,
 };
 
-pub(crate) use {results::print, summary::Summary, tensorboard::TensorBoard};
+pub(crate) use {results::print, summary::Summary, tensorboard::TensorBoard, view::live_stage};
 
 /// Takes the events of a run in order.
 pub(crate) trait Reporter {

@@ -67,6 +67,7 @@ impl Summary {
             RunEnd::Succeeded => paint("done", style::GOOD, color),
             RunEnd::Failed => paint("failed", style::ERROR, color),
             RunEnd::Cancelled => paint("cancelled", style::WARNING, color),
+            RunEnd::Left => "left to others".to_owned(),
         };
         let saved = match summary.seconds_saved {
             s if s < 0.1 => String::new(),

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
-use pipe_engine::events::{Event, EventKind, Fact, Measure};
+use pipe_engine::events::{Event, EventKind, Fact, Live, LiveStage, Measure};
 
 use super::pace::Pace;
 use crate::output::{clock, count, number};
@@ -17,6 +17,8 @@ pub(super) struct RunView {
     pub failed: usize,
     /// By node, in the order of their beginning.
     pub running: Vec<StageView>,
+    /// What other processes do.
+    pub elsewhere: Vec<Live>,
     /// Whether anything has run.
     pub worked: bool,
     began: Instant,
@@ -57,6 +59,7 @@ impl Default for RunView {
             over: 0,
             failed: 0,
             running: Vec::new(),
+            elsewhere: Vec::new(),
             worked: false,
             began: Instant::now(),
         }
@@ -106,7 +109,11 @@ impl RunView {
             EventKind::Hit { node, .. } | EventKind::Finished { node, .. } | EventKind::Skipped { node, .. } => {
                 self.end(node.id);
             }
-            EventKind::RunFinished { .. } => self.running.clear(),
+            EventKind::Elsewhere { runs } => self.elsewhere.clone_from(runs),
+            EventKind::RunFinished { .. } => {
+                self.running.clear();
+                self.elsewhere.clear();
+            }
             _ => {}
         }
     }
@@ -205,6 +212,18 @@ impl StageView {
         let words: Vec<String> = words.into_iter().map(|word| word.text).collect();
         format!("{}: {}", self.label, words.join(", "))
     }
+}
+
+/// How far another process is with a stage.
+pub(crate) fn live_stage(stage: &LiveStage) -> String {
+    if let Some(on) = &stage.waits_for {
+        return format!("waits for {on}");
+    }
+    if stage.unit.is_empty() {
+        return "at work".to_owned();
+    }
+    let of = stage.total.map_or_else(String::new, |total| format!("/{}", count(total)));
+    format!("{}{of} {}", count(stage.done), stage.unit)
 }
 
 fn counted(fact: &Fact) -> String {

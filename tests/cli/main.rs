@@ -23,11 +23,13 @@ mod programs;
 mod reference;
 mod reruns;
 mod results;
+mod slurm;
 mod sql;
 mod stores_found;
 mod tables;
 mod terminal;
 mod watching;
+mod workers;
 
 #[path = "../support/tools.rs"]
 mod tools;

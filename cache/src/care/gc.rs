@@ -84,6 +84,16 @@ impl Store {
     pub fn gc(&self, policy: &GcPolicy) -> Result<GcReport, StoreError> {
         if !policy.dry_run {
             self.writable("collect garbage in", self.layout().root())?;
+            if !self.layout().locks() && session::live_since_ms(self.layout(), self.own_session().as_deref())?.is_some()
+            {
+                let why = "other processes use it, and without locks nothing keeps what they publish just now; wait \
+                           for them, and remove what dead ones of other machines left below tmp/";
+                return Err(StoreError::misuse(
+                    "collect garbage in the store",
+                    self.layout().root().display().to_string(),
+                    why,
+                ));
+            }
             // So that this process's uses count, and nothing it published is half durable.
             self.flush()?;
         }
@@ -287,7 +297,7 @@ impl Store {
         if !policy.dry_run {
             report.leftovers += claims::sweep(self)?;
             for lease in paths::list(&self.layout().join("leases"))? {
-                report.leftovers += usize::from(lease::remove_if_free(&lease)?);
+                report.leftovers += usize::from(lease::remove_if_free(&lease, self.lease_by())?);
             }
         }
         for path in paths::list(&self.layout().join("quarantine"))? {

@@ -40,13 +40,30 @@ pub(super) const FORMAT: u32 = 1;
 pub struct Layout {
     root: PathBuf,
     dir: PathBuf,
+    /// Whether locks of files are of use here.
+    locks: bool,
 }
 
 impl Layout {
     /// The layout below `root`, which is made absolute.
     pub(crate) fn new(root: &Path) -> Result<Self, StoreError> {
         let root = std::path::absolute(root).at("open the store", root)?;
-        Ok(Self { dir: root.join(format!("v{FORMAT}")), root })
+        Ok(Self { dir: root.join(format!("v{FORMAT}")), root, locks: true })
+    }
+
+    /// The same, without locks.
+    pub(crate) fn without_locks(self) -> Self {
+        Self { locks: false, ..self }
+    }
+
+    /// Whether what is locked on one machine is locked on all. Else whoever has to be alone holds a lease by touch.
+    pub(crate) fn locks(&self) -> bool {
+        self.locks
+    }
+
+    /// Says, where it is, that the store is used without locks, by everybody.
+    pub(crate) fn no_locks(&self) -> PathBuf {
+        self.join("no-locks")
     }
 
     /// Whether a folder holds a store, of whatever format.

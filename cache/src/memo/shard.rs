@@ -39,6 +39,10 @@ impl ShardDir {
         let dir = store.layout().memo(recipe);
         store.writable("open the memo", &dir)?;
         let path = dir.join(LOCK);
+        if !store.layout().locks() {
+            // What says that it is open.
+            store.session()?;
+        }
         loop {
             store.make_dir(&dir)?;
             store.no_directory(&path)?;
@@ -48,7 +52,9 @@ impl ShardDir {
                 Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
                 Err(e) => return Err(StoreError::io("open", &path, e)),
             };
-            lock::shared(&lock).at("lock", &path)?;
+            if store.layout().locks() {
+                lock::shared(&lock).at("lock", &path)?;
+            }
             // gc may have removed it before we had the lock.
             if path.exists() {
                 return Ok(Self { store: store.clone(), dir, _lock: lock, cache: VecDeque::new() });

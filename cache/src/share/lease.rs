@@ -2,24 +2,27 @@
 //!
 //! A lease is a lock on the file `leases/<key>`, which the kernel frees when its owner dies, however it dies.
 //!
-//! On file systems without such locks it is the file `leases/<key>.<token>`, which its owner touches every few seconds.
-//! It is free when its owner is known to be dead, or has not touched it for a while; then the next one takes the lease
-//! with a higher token. Nobody but its owner and its successor removes such a file, and each removes it by its own
-//! name: a process that was stopped, lost its lease meanwhile and goes on cannot remove its successor's. What it
-//! publishes cannot replace what its successor has published either (see [`crate::Publication::commit`]).
+//! Where locks are missing, or end at each machine, it is the file `leases/<key>.<token>` with a count in it, which its
+//! owner raises every few seconds. It is free when its owner is known to be dead, or when somebody who looks again and
+//! again has seen no change for a while, by the clock that he has for spans of time: no clock is compared with
+//! another's, or with the times of files. Then the next one takes the lease with a higher token. Nobody but its owner
+//! and its successor removes such a file, and each removes it by its own name: a process that was stopped, lost its
+//! lease meanwhile and goes on cannot remove its successor's. What it publishes cannot replace what its successor has
+//! published either (see [`crate::Publication::commit`]).
+
+mod touch;
 
 use std::{
     fs::{self, File},
     io::{self, Write},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::mpsc::{self, RecvTimeoutError},
-    thread::JoinHandle,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
 
+use self::touch::{Beat, Beating};
 use super::lock;
 use crate::{
     disk::{paths, stat::Stat},
@@ -28,17 +31,17 @@ use crate::{
     machine::{self, LeaseOwner, Process},
 };
 
-/// Without locks: how often an owner touches its lease, and after how long without a touch it is free.
+/// How leases are held on a file system.
 #[derive(Debug, Clone, Copy)]
-struct Beat {
-    every: Duration,
-    stale: Duration,
+pub(crate) enum By {
+    /// By locks that all machines see.
+    Lock,
+    /// By files that owners touch; free after so long without, if that is given.
+    Touch(Option<Duration>),
 }
 
-const BEAT: Beat = Beat { every: Duration::from_secs(5), stale: Duration::from_secs(30) };
-
 /// What a lease's file says.
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Record {
     #[serde(flatten)]
     owner: Process,
@@ -46,6 +49,9 @@ struct Record {
     /// Grows with every owner of the key.
     #[serde(default)]
     token: u64,
+    /// Without locks: how often the owner has touched it. Others see it grow, and look at no clock but their own.
+    #[serde(default)]
+    beat: u64,
 }
 
 /// The outcome of [`crate::Store::try_lease`].
@@ -73,8 +79,8 @@ pub struct Lease {
 enum Hold {
     /// The kernel's lock.
     Lock(File),
-    /// The thread that touches the file, until the sender is dropped.
-    Heartbeat(Option<(mpsc::Sender<()>, JoinHandle<()>)>),
+    /// Touched as long as this lives.
+    Touch(Beating),
 }
 
 impl Lease {
@@ -92,7 +98,7 @@ impl Lease {
     pub fn is_current(&self) -> bool {
         match &self.hold {
             Hold::Lock(file) => is_at(file, &self.path),
-            Hold::Heartbeat(_) => self.path.exists(),
+            Hold::Touch(beating) => !beating.is_lost() && self.path.exists(),
         }
     }
 }
@@ -103,12 +109,7 @@ impl Drop for Lease {
             // Removed while still held, so that nobody removes a successor's file.
             Hold::Lock(file) if !is_at(file, &self.path) => return,
             Hold::Lock(_) => {}
-            Hold::Heartbeat(thread) => {
-                if let Some((stop, thread)) = thread.take() {
-                    drop(stop);
-                    let _ = thread.join();
-                }
-            }
+            Hold::Touch(beating) => beating.stop(),
         }
         let _ = fs::remove_file(&self.path);
     }
@@ -121,10 +122,13 @@ fn is_at(file: &File, path: &Path) -> bool {
 }
 
 /// Takes the lease of a key, which is kept in that file, if nobody holds it.
-pub(crate) fn try_lease(path: &Path, key: &Digest) -> Result<LeaseAttempt, StoreError> {
-    match take_lock(path, key) {
-        Err(e) if lock::unsupported(&e) => take_by_existence(path, key, BEAT),
-        other => other,
+pub(crate) fn try_lease(path: &Path, key: &Digest, by: By) -> Result<LeaseAttempt, StoreError> {
+    match by {
+        By::Touch(timeout) => touch::take(path, key, Beat::of(timeout)),
+        By::Lock => match take_lock(path, key) {
+            Err(e) if lock::unsupported(&e) => touch::take(path, key, Beat::of(None)),
+            other => other,
+        },
     }
     .at("take the lease", path)
 }
@@ -164,76 +168,17 @@ fn next_token(last: Option<u64>) -> u64 {
     machine::now_ms().max(last.map_or(0, |token| token.saturating_add(1)))
 }
 
-/// Takes a lease that consists in the existence of `<path>.<token>`.
-fn take_by_existence(path: &Path, key: &Digest, beat: Beat) -> io::Result<LeaseAttempt> {
-    let held = |file: &Path| Ok(LeaseAttempt::Held(read(file).map(Record::told)));
-    let before = tokens(path)?;
-    if let Some((file, _)) = before.iter().find(|(file, _)| !is_free(file, beat.stale)) {
-        return held(file);
-    }
-    // Of several who find the last owner gone, one alone makes the file of the next token.
-    let token = next_token(before.iter().map(|(_, token)| *token).max());
-    let ours = name_of(path, token);
-    let mut file = match File::create_new(&ours) {
-        Ok(file) => file,
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return held(&ours),
-        Err(e) => return Err(e),
-    };
-    file.write_all(&Record::this(token))?;
-    // Of those who found none at all, each has made one of its own: who sees another's, gives way. So does one that was
-    // stopped here for so long that its own has been taken over.
-    let now = tokens(path)?;
-    let rival = now.iter().find(|(file, _)| *file != ours && !is_free(file, beat.stale));
-    if rival.is_some() || now.iter().all(|(file, _)| *file != ours) {
-        paths::remove(&ours)?;
-        return Ok(LeaseAttempt::Held(rival.and_then(|(file, _)| read(file)).map(Record::told)));
-    }
-    for (old, _) in before {
-        paths::remove(&old)?;
-    }
-    let (stop, stopped) = mpsc::channel::<()>();
-    let thread = std::thread::spawn(move || {
-        while stopped.recv_timeout(beat.every) == Err(RecvTimeoutError::Timeout) {
-            let _ = file.set_modified(SystemTime::now());
-        }
-    });
-    Ok(LeaseAttempt::Acquired(Lease {
-        key: *key,
-        path: ours,
-        token,
-        hold: Hold::Heartbeat(Some((stop, thread))),
-        found: None,
-    }))
-}
-
-fn name_of(path: &Path, token: u64) -> PathBuf {
-    path.with_extension(format!("{token:020}"))
-}
-
-/// The files of a lease by existence, with their tokens.
-fn tokens(path: &Path) -> io::Result<Vec<(PathBuf, u64)>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(path.parent().unwrap_or(path))? {
-        let file = entry?.path();
-        let token = file.extension().and_then(|e| e.to_str()).and_then(|e| e.parse().ok());
-        if let Some(token) = token.filter(|_| file.with_extension("") == path) {
-            found.push((file, token));
-        }
-    }
-    Ok(found)
-}
-
-/// Whether the owner of a lease by existence is dead, or has not touched it for too long.
-fn is_free(file: &Path, stale: Duration) -> bool {
-    let Ok(touched) = fs::metadata(file).and_then(|meta| meta.modified()) else { return true };
-    let alive = read(file).and_then(|record| record.owner.lives());
-    alive == Some(false) || touched.elapsed().is_ok_and(|age| age > stale)
-}
-
 impl Record {
     fn this(token: u64) -> Vec<u8> {
-        let record = Self { owner: Process::this(), since_ms: machine::now_ms(), token };
-        serde_json::to_vec(&record).expect("plain data serialises to JSON")
+        Self::new(token).encode()
+    }
+
+    fn new(token: u64) -> Self {
+        Self { owner: Process::this(), since_ms: machine::now_ms(), token, beat: 0 }
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("plain data serialises to JSON")
     }
 
     fn told(self) -> LeaseOwner {
@@ -246,28 +191,32 @@ fn read(file: &Path) -> Option<Record> {
 }
 
 /// Who holds a lease.
-pub(crate) fn owner(path: &Path) -> Result<Option<LeaseOwner>, StoreError> {
+pub(crate) fn owner(path: &Path, by: By) -> Result<Option<LeaseOwner>, StoreError> {
     let unknown = || LeaseOwner { pid: 0, host: String::new(), since_ms: 0 };
     let told = |file: &Path| Some(read(file).map_or_else(unknown, Record::told));
-    match lock::open(path) {
-        Ok(file) => match lock::try_exclusive(&file) {
-            Ok(true) => return Ok(None),
-            Ok(false) => return Ok(told(path)),
-            Err(e) if lock::unsupported(&e) => {}
-            Err(e) => return Err(StoreError::io("look at the lease", path, e)),
+    let beat = match by {
+        By::Touch(timeout) => Beat::of(timeout),
+        By::Lock => match lock::open(path) {
+            Ok(file) => match lock::try_exclusive(&file) {
+                Ok(true) => return Ok(None),
+                Ok(false) => return Ok(told(path)),
+                Err(e) if lock::unsupported(&e) => Beat::of(None),
+                Err(e) => return Err(StoreError::io("look at the lease", path, e)),
+            },
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(StoreError::io("open", path, e)),
         },
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-        Err(e) => return Err(StoreError::io("open", path, e)),
-    }
-    let held = tokens(path).at("look at the lease", path)?;
-    Ok(held.iter().find(|(file, _)| !is_free(file, BEAT.stale)).and_then(|(file, _)| told(file)))
+    };
+    let held = touch::held(path, beat).at("look at the lease", path)?;
+    Ok(held.and_then(|file| told(&file)))
 }
 
 /// Removes a lease file that nobody holds (its owner died). Returns whether it did.
-pub(crate) fn remove_if_free(path: &Path) -> Result<bool, StoreError> {
-    let by_existence = path.extension().is_some();
-    let _locked = if by_existence {
-        if !is_free(path, BEAT.stale) {
+pub(crate) fn remove_if_free(path: &Path, by: By) -> Result<bool, StoreError> {
+    let timeout = if let By::Touch(timeout) = by { timeout } else { None };
+    let by_touch = path.extension().is_some();
+    let _locked = if by_touch {
+        if !touch::is_free(path, Beat::of(timeout)) {
             return Ok(false);
         }
         None
@@ -289,97 +238,4 @@ pub(crate) fn remove_if_free(path: &Path) -> Result<bool, StoreError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MS: fn(u64) -> Duration = Duration::from_millis;
-    const FAST: Beat = Beat { every: Duration::from_millis(20), stale: Duration::from_millis(400) };
-
-    fn take(path: &Path) -> Option<Lease> {
-        match take_by_existence(path, &Digest::of_bytes(b""), FAST).unwrap() {
-            LeaseAttempt::Acquired(lease) => Some(lease),
-            LeaseAttempt::Held(_) => None,
-        }
-    }
-
-    /// Of a process of another machine, so that only touching tells whether it lives.
-    fn foreign(path: &Path, token: u64) -> PathBuf {
-        let file = name_of(path, token);
-        fs::write(&file, format!(r#"{{"pid": 1, "host": "another", "since_ms": 0, "token": {token}}}"#)).unwrap();
-        file
-    }
-
-    #[test]
-    fn without_locks_a_lease_is_held_as_long_as_it_is_touched() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("lease");
-        let lease = take(&path).unwrap();
-        std::thread::sleep(MS(600));
-        assert!(take(&path).is_none(), "its heart beats");
-        assert_eq!(read(&lease.path).unwrap().owner, Process::this());
-        drop(lease);
-        assert_eq!(tokens(&path).unwrap(), []);
-    }
-
-    #[test]
-    fn without_locks_a_stale_lease_is_taken_over_and_tokens_grow() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("lease");
-        let last = u64::MAX - 10;
-        let old = foreign(&path, last);
-        assert!(take(&path).is_none());
-        std::thread::sleep(MS(450));
-        let lease = take(&path).unwrap();
-        assert_eq!(lease.token(), last + 1);
-        assert!(lease.is_current() && !old.exists());
-    }
-
-    #[test]
-    fn without_locks_a_dead_owner_is_not_waited_for() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("lease");
-        let mut child = std::process::Command::new("true").spawn().unwrap();
-        let mut record: serde_json::Value = serde_json::from_slice(&Record::this(7)).unwrap();
-        record["pid"] = child.id().into();
-        child.wait().unwrap();
-        fs::write(name_of(&path, 7), record.to_string()).unwrap();
-        assert!(take(&path).unwrap().token() > 7);
-    }
-
-    #[test]
-    fn a_late_owner_leaves_its_successors_lease_alone() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("lease");
-        let late = take(&path).unwrap();
-        // As another process would, once this one has been stopped for long.
-        fs::remove_file(&late.path).unwrap();
-        std::thread::sleep(MS(5));
-        let successor = take(&path).unwrap();
-        assert!(!late.is_current() && successor.is_current());
-        drop(late);
-        assert!(successor.is_current());
-        assert!(take(&path).is_none());
-    }
-
-    #[test]
-    fn with_locks_too_tokens_grow_and_nobody_removes_what_is_not_its_own() {
-        let dir = tempfile::tempdir().unwrap();
-        let key = Digest::of_bytes(b"");
-        let path = dir.path().join(key.to_string());
-        fs::write(&path, Record::this(u64::MAX - 10)).unwrap();
-        let take = || match try_lease(&path, &key).unwrap() {
-            LeaseAttempt::Acquired(lease) => lease,
-            LeaseAttempt::Held(_) => panic!("nobody holds it"),
-        };
-        let first = take();
-        assert_eq!(first.token(), u64::MAX - 9);
-        fs::remove_file(&path).unwrap();
-        let second = take();
-        assert!(!first.is_current() && second.is_current());
-        drop(first);
-        assert!(second.is_current());
-        assert!(!remove_if_free(&path).unwrap());
-        drop(second);
-        assert!(!path.exists());
-    }
-}
+mod tests;

@@ -2,7 +2,10 @@
 
 pub(crate) mod lease;
 pub(crate) mod lock;
+mod mount;
 pub(crate) mod session;
+mod suspect;
 pub(crate) mod sync;
 
 pub use lease::{Lease, LeaseAttempt};
+pub use mount::Mount;

@@ -1,6 +1,7 @@
 //! A session: one process that writes to the store. It owns `tmp/<session>/` and holds a lock on the marker in it, so
 //! that others can tell a live session from the leftovers of a dead one. Other machines may not see that lock, so a
-//! session touches its marker now and then, and one of another machine counts as dead when it has not for a day.
+//! session touches its marker now and then, and one of another machine counts as dead when it has not for a day, and
+//! somebody has seen it untouched over two touches by a clock that nobody can set (`suspect.rs`).
 //!
 //! The marker is durable before anything that the session publishes, and is removed after all of it is. So a marker
 //! from before the last boot says: the machine went down in between. The next process that opens the store then checks
@@ -18,7 +19,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    lock,
+    lock, suspect,
     sync::{SyncJob, Syncer},
 };
 use crate::{
@@ -53,7 +54,7 @@ impl Session {
     pub(crate) fn begin(layout: &Layout, syncer: &Syncer) -> Result<Self, StoreError> {
         let tmp = layout.join("tmp");
         // Until the marker is there: whoever holds this alone knows that a directory without one is nobody's.
-        let _births = births(layout).filter(|file| matches!(lock::shared(file), Ok(true)));
+        let _births = births(layout).filter(|file| layout.locks() && matches!(lock::shared(file), Ok(true)));
         let dir = tempfile::Builder::new().prefix("s").tempdir_in(&tmp).at("create a directory in", &tmp)?.keep();
         let (new, path) = (dir.join("new"), dir.join(MARKER));
         let marker = Marker { process: Process::this(), started_ms: machine::now_ms() };
@@ -98,7 +99,7 @@ fn is_dead(dir: &Path, marker: Option<&Marker>, alone: bool) -> bool {
         // Locks of another machine may not be seen here.
         (_, Ok(true)) if marker.process.host == machine::host_name() => true,
         (Some(true), _) => false,
-        (None, _) => is_old(&dir.join(MARKER)),
+        (None, _) => is_old(&dir.join(MARKER)) && suspect::is_quiet(dir, &dir.join(MARKER)),
     }
 }
 
@@ -131,7 +132,8 @@ fn read_marker(dir: &Path) -> Option<Marker> {
 /// The sessions of processes that died. With `writing`, also of those that died as their session began, which only a
 /// lock can tell from one that is beginning just now.
 pub(crate) fn dead(layout: &Layout, writing: bool) -> Result<Vec<Dead>, StoreError> {
-    let births = if writing { births(layout).filter(|file| matches!(lock::exclusive(file), Ok(true))) } else { None };
+    let births = births(layout).filter(|_| writing && layout.locks());
+    let births = births.filter(|file| matches!(lock::exclusive(file), Ok(true)));
     let mut dead = Vec::new();
     for dir in paths::list(&layout.join("tmp"))? {
         let marker = read_marker(&dir);

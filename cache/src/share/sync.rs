@@ -23,7 +23,7 @@ use crate::error::StoreError;
 /// renames have to wait, so syncing often slows them down.
 const LINGER: Duration = Duration::from_millis(200);
 /// How often the session's marker is touched.
-const TOUCH: Duration = Duration::from_mins(30);
+pub(super) const TOUCH: Duration = Duration::from_mins(30);
 /// Concurrent `fsync`s: the journal commits them together.
 const PARALLEL: usize = 16;
 

@@ -5,6 +5,7 @@ use std::{
     fs::{self, File},
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
@@ -28,7 +29,7 @@ use crate::{
     hash::Digest,
     machine::LeaseOwner,
     share::{
-        LeaseAttempt, lease, lock,
+        LeaseAttempt, Mount, lease, lock,
         session::Session,
         sync::{SyncJob, Syncer},
     },
@@ -39,6 +40,17 @@ use crate::{
 pub struct StoreOptions {
     /// Serve hits, write nothing.
     pub read_only: bool,
+    /// Do without locks of files: the store lies where they are not seen by other machines. Whoever opens it later does
+    /// so, too. What is known to be such a place is found out by itself.
+    pub no_locks: bool,
+    /// Without locks: after how long without a sign of life a lease is free. All that use a store say the same; 30
+    /// seconds if nothing is said.
+    pub lease_timeout: Option<Duration>,
+}
+
+impl StoreOptions {
+    /// For those who only look.
+    pub const READ_ONLY: Self = Self { read_only: true, no_locks: false, lease_timeout: None };
 }
 
 /// What is known of a key.
@@ -82,11 +94,21 @@ struct Inner {
 impl Store {
     /// Opens the store below `root`, making it where it is missing. A read-only one that is missing is empty.
     pub fn open(root: impl AsRef<Path>, options: StoreOptions) -> Result<Self, StoreError> {
-        let layout = Layout::new(root.as_ref())?;
+        let mut layout = Layout::new(root.as_ref())?;
         layout.check_format()?;
         let mut recovered = Vec::new();
         if !options.read_only {
             prepare(&layout)?;
+            let is_known = || Mount::of(layout.root()).is_some_and(|mount| !mount.locks_reach_others());
+            if !layout.no_locks().exists() && (options.no_locks || is_known()) {
+                let path = layout.no_locks();
+                fs::write(&path, NO_LOCKS).at("write", &path)?;
+            }
+        }
+        if options.no_locks || layout.no_locks().exists() {
+            layout = layout.without_locks();
+        }
+        if !options.read_only {
             recovered = recover::recover(&layout)?;
         }
         let index = Index::load(&layout)?;
@@ -190,7 +212,7 @@ impl Store {
         self.no_directory(&path)?;
         let manifest = self.layout().manifest(key);
         let found = Stat::at(&manifest).at("read", &manifest)?;
-        Ok(match lease::try_lease(&path, key)? {
+        Ok(match lease::try_lease(&path, key, self.lease_by())? {
             LeaseAttempt::Acquired(mut lease) => {
                 lease.found = found;
                 LeaseAttempt::Acquired(lease)
@@ -201,7 +223,12 @@ impl Store {
 
     /// Who holds the lease of a key just now, if anybody does. Nothing is taken.
     pub fn lease_owner(&self, key: &Digest) -> Result<Option<LeaseOwner>, StoreError> {
-        lease::owner(&self.layout().lease(key))
+        lease::owner(&self.layout().lease(key), self.lease_by())
+    }
+
+    /// How leases are held here.
+    pub(crate) fn lease_by(&self) -> lease::By {
+        if self.layout().locks() { lease::By::Lock } else { lease::By::Touch(self.inner.options.lease_timeout) }
     }
 
     /// Waits until all that was published is on the disk. Publishing returns when a result survives the death of this
@@ -236,6 +263,9 @@ impl Store {
     /// Held while objects and the manifest that names them are put in place (shared), or removed by gc (exclusive).
     /// `None` where the file system has no locks; then gc falls back on the age of things.
     pub(crate) fn lock(&self, exclusive: bool) -> Result<Option<File>, StoreError> {
+        if !self.layout().locks() {
+            return Ok(None);
+        }
         let path = self.layout().join("lock");
         let file = lock::create(&path).at("open", &path)?;
         let locked = if exclusive { lock::exclusive(&file) } else { lock::shared(&file) };
@@ -291,6 +321,9 @@ impl Store {
         Ok(())
     }
 }
+
+const NO_LOCKS: &str = "Locks of files are not believed in here: they may end at each machine. Remove this file while \
+no process uses the store, if that is no longer so.\n";
 
 const CACHEDIR_TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
 # This directory is a cache of computed results (https://bford.info/cachedir/).\n";

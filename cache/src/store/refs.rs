@@ -9,6 +9,7 @@ use std::{
     fs::{self, File},
     io,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use serde::{Deserialize, Serialize};
@@ -20,11 +21,23 @@ use crate::{
         paths, record_log,
     },
     error::{Damage, IoContext, StoreError, damage},
-    hash::Digest,
-    share::{lock, sync::SyncJob},
+    hash::{Digest, Hasher},
+    share::{Lease, LeaseAttempt, lock, sync::SyncJob},
 };
 
 const FORMAT: u32 = 1;
+/// Without locks: how long another's change of references is waited for, and how often it is asked for.
+const PATIENCE: Duration = Duration::from_mins(2);
+const POLL: Duration = Duration::from_millis(3);
+
+/// What keeps others from changing references.
+#[expect(dead_code, reason = "held, not looked at")]
+enum RefsLock {
+    File(File),
+    Lease(Lease),
+    /// Somebody else holds it and does not let go.
+    Nothing,
+}
 
 /// variant -> stage -> key.
 pub type PipelineRefs = BTreeMap<String, BTreeMap<String, Digest>>;
@@ -169,13 +182,24 @@ impl Store {
         Ok(self.layout().join("refs").join(format!("{pipeline}.{extension}")))
     }
 
-    /// Held by whoever changes references. Without locks, of two runs of one pipeline that end at the same moment the
-    /// last one names its keys.
-    fn lock_refs(&self) -> Result<File, StoreError> {
+    /// Held by whoever changes references. Where nobody can be alone, of two runs of one pipeline that end at the same
+    /// moment the last one names its keys.
+    fn lock_refs(&self) -> Result<RefsLock, StoreError> {
+        if !self.layout().locks() {
+            let key = Hasher::new("pipe.refs.v1").finish();
+            let patience = Instant::now();
+            loop {
+                match self.try_lease(&key)? {
+                    LeaseAttempt::Acquired(lease) => return Ok(RefsLock::Lease(lease)),
+                    LeaseAttempt::Held(_) if patience.elapsed() < PATIENCE => std::thread::sleep(POLL),
+                    LeaseAttempt::Held(_) => return Ok(RefsLock::Nothing),
+                }
+            }
+        }
         let path = self.layout().join("refs/.lock");
         let file = lock::create(&path).at("open", &path)?;
         lock::exclusive(&file).at("lock", &path)?;
-        Ok(file)
+        Ok(RefsLock::File(file))
     }
 
     /// Begins to note references of a pipeline.

@@ -16,7 +16,7 @@ pub(crate) fn open(root: &Path) -> Store {
 }
 
 pub(crate) fn open_read_only(root: &Path) -> Store {
-    Store::open(root, StoreOptions { read_only: true }).unwrap()
+    Store::open(root, StoreOptions::READ_ONLY).unwrap()
 }
 
 /// The key of that number.

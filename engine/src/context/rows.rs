@@ -214,7 +214,7 @@ impl StageContext {
     /// `compute` is given the rows that no run of the same recipe has answered or is answering just now (each distinct
     /// row once) and a sink for their outputs; it is not called when there are none. What others are answering is
     /// waited for, and taken over where they give up: then `compute` is called again. What it emits is kept at once, so
-    /// a killed or cancelled stage resumes where it stopped. Rows that it has not begun ([`RowSink::begin`]) may be left
+    /// a killed or cancelled stage resumes where it stopped. Rows that are not begun ([`RowSink::begin`]) may be left
     /// to another worker meanwhile. An output may depend on its input row, the side inputs and
     /// the parameters, and on nothing else: not on its neighbours, its position or the batch size (I11).
     ///

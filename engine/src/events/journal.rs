@@ -1,9 +1,9 @@
 //! The journal: one append-only file of events per run, `runs/<run>.jsonl` in the store.
 //!
-//! Hits, progress, series, log lines, what other processes do and the table of arms are left out: a run that finds everything done writes two
-//! lines, however large the pipeline. What every stage stands at when a run ends is written once per distinct state, to
-//! `runs/states/<digest>.json`, and named in the last line. A run that was killed lacks its last line, and perhaps the
-//! end of the one before: readers take what is whole.
+//! Hits, progress, series, log lines, what other processes do and the table of arms are left out: a run that finds
+//! everything done writes two lines, however large the pipeline. What every stage stands at when a run ends is written
+//! once per distinct state, to `runs/states/<digest>.json`, and named in the last line. A run that was killed lacks its
+//! last line, and perhaps the end of the one before: readers take what is whole.
 
 use std::{
     collections::BTreeMap,

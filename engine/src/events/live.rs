@@ -1,5 +1,5 @@
-//! What processes do just now: `runs/live/<run>.json`, which every run that lasts writes about itself, so that others can
-//! show it. It is believed as long as its run holds a lease; a dead run's goes with the next who looks.
+//! What processes do just now: `runs/live/<run>.json`, which every run that lasts writes about itself, so that others
+//! can show it. It is believed as long as its run holds a lease; a dead run's goes with the next who looks.
 
 use std::{
     fs, io,

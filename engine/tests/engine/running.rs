@@ -434,7 +434,7 @@ fn journals_tell_what_happened_even_when_cut_short() {
 fn a_read_only_store_serves_hits_and_refuses_the_rest() {
     let mut lab = Lab::new();
     lab.run(CHAIN);
-    let options = pipe_cache::StoreOptions { read_only: true };
+    let options = pipe_cache::StoreOptions::READ_ONLY;
     lab.store = pipe_cache::Store::open(lab.store.layout().root(), options).unwrap();
     assert_eq!(lab.run(CHAIN).summary.outcome, RunEnd::Succeeded);
     let ran = lab.run(&CHAIN.replace("'!'", "'?'"));

@@ -4,6 +4,7 @@ mod foreseen;
 mod next;
 mod shown;
 mod watch;
+mod worker;
 
 use std::mem::ManuallyDrop;
 
@@ -24,8 +25,10 @@ use crate::{
     output::say_whole,
     project,
     report::{Reporter, Summary, TensorBoard, reporter},
-    signals,
+    signals::{self, Insistence},
 };
+
+pub(crate) use self::next::quoted;
 
 pub(crate) fn run(global: &cli::Global, args: cli::Run) -> Result<Exit, CliError> {
     let cancel = CancelToken::new();
@@ -33,12 +36,16 @@ pub(crate) fn run(global: &cli::Global, args: cli::Run) -> Result<Exit, CliError
         tracing::debug!(%error, "programs that leave their parents are not followed");
     }
     if args.watch {
-        signals::cancel_on_signal(cancel.clone());
+        signals::cancel_on_signal(cancel.clone(), Insistence::AnySignal);
         return watch::run(global, args, &cancel);
     }
     // The process ends after it, and its memory goes back as a whole: of ten thousand stages, that is felt.
     let pipeline = ManuallyDrop::new(project::load(&args.pipeline)?);
-    signals::cancel_on_signal(cancel.clone());
+    let how = if args.worker.worker { Insistence::Interrupt } else { Insistence::AnySignal };
+    signals::cancel_on_signal(cancel.clone(), how);
+    if args.worker.worker {
+        return worker::run(global, args, &pipeline, cancel);
+    }
     once(global, args, &pipeline, cancel)
 }
 
@@ -50,10 +57,7 @@ fn once(global: &cli::Global, args: cli::Run, pipeline: &Pipeline, cancel: Cance
         keep_going: args.keep_going,
         results: (!store.read_only()).then_some(results),
         cancel,
-        machine: machine(),
-        arguments: std::env::args().skip(1).map(|argument| redact(&argument).into_owned()).collect(),
-        software: SOFTWARE.to_owned(),
-        ..options(&args.limits)
+        ..told(&args.limits)
     };
     if !args.keep_going {
         foreseen::check(pipeline, &store, &options, args.format)?;
@@ -90,12 +94,23 @@ fn once(global: &cli::Global, args: cli::Run, pipeline: &Pipeline, cancel: Cance
     Ok(match summary.outcome {
         RunEnd::Succeeded => Exit::Success,
         RunEnd::Failed => Exit::StageFailed,
-        RunEnd::Cancelled => Exit::Cancelled,
+        RunEnd::Cancelled | RunEnd::Left => Exit::Cancelled,
     })
 }
 
 /// Name, version and commit of this program.
 const SOFTWARE: &str = concat!("pipe ", env!("CARGO_PKG_VERSION"), env!("PIPE_COMMIT"));
+
+/// What runs and workers have in common: what is kept with results.
+fn told(limits: &cli::Limits) -> RunOptions {
+    RunOptions {
+        machine: machine(),
+        arguments: std::env::args().skip(1).map(|argument| redact(&argument).into_owned()).collect(),
+        software: SOFTWARE.to_owned(),
+        place: worker::place(),
+        ..options(limits)
+    }
+}
 
 /// What `run` and `plan` have in common.
 pub(crate) fn options(limits: &cli::Limits) -> RunOptions {

@@ -33,7 +33,7 @@ pub(super) fn say_commands(global: &cli::Global, store: &Store, pipeline: &Pipel
 }
 
 /// The word as a shell reads it as one.
-pub(super) fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "_@%+=:,./-".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();

@@ -166,6 +166,7 @@ fn made(options: &RunOptions, heard: &Heard) -> Made {
                 RunEnd::Succeeded => "succeeded",
                 RunEnd::Failed => "failed",
                 RunEnd::Cancelled => "cancelled",
+                RunEnd::Left => "left to others",
             }
             .to_owned()
         }),

@@ -125,14 +125,21 @@ impl StageKind for Embed {
         let memo: SchemaRef = Arc::new(Schema::new(vec![field.clone()]));
         let prefix = params.prompts.prefix(cx, &dir, &params.prefix, TextRole::Document)?;
         let table = cx.table(PORT)?;
+        let mut opened = None;
         let mapped = cx.map_rows(&table, &memo, |pending, sink| {
-            let embedder = Embedder::open(&dir, params.pooling).map_err(model_error)?;
+            let embedder = match &mut opened {
+                Some(embedder) => embedder,
+                none => none.insert(Embedder::open(&dir, params.pooling).map_err(model_error)?),
+            };
             for first in (0..pending.len()).step_by(BLOCK) {
                 cx.check_cancelled()?;
-                let range = first..pending.len().min(first + BLOCK);
+                let range = sink.begin_range(first..pending.len().min(first + BLOCK));
+                if range.is_empty() {
+                    break;
+                }
                 let texts = texts(params, &pending.slice(range.clone())?)?;
                 let filled: Vec<String> = texts.iter().flatten().cloned().collect();
-                let mut vectors = vectors(cx, &embedder, &filled, &prefix)?.into_iter();
+                let mut vectors = vectors(cx, embedder, &filled, &prefix)?.into_iter();
                 let mut column = FixedSizeListBuilder::new(Float32Builder::new(), width);
                 for text in &texts {
                     let vector = text.as_ref().and_then(|_| vectors.next());

@@ -13,7 +13,7 @@ use pipe_engine::{
         StageError, StageKind,
     },
 };
-use pipe_lm::generate::SamplingParams;
+use pipe_lm::generate::{Backend, SamplingParams};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -217,7 +217,9 @@ impl StageKind for Respond {
         let template = params.template.load(Purpose::Respond, cx.base_dir())?.with_cancel(cx.cancel_token());
         let writer = Writer { params, cx, template, chooser };
         let sampling = writer.sampling(&all)?;
-        let mapped = cx.map_rows(&table, &schema(), |pending, sink| writer.write(pending, &sampling, sink))?;
+        let mut backend = None;
+        let mapped =
+            cx.map_rows(&table, &schema(), |pending, sink| writer.write(pending, &sampling, sink, &mut backend))?;
         let done = rows::filter(&mapped.batches, &all, &params.filters, &params.sampling.reasoning)?;
         done.unanswered.report(cx, params.sampling.max_refused, "they were dropped")?;
         cx.write_batches("responses", done.kept.schema_ref(), [&done.kept])?;
@@ -271,11 +273,20 @@ impl Writer<'_> {
         Ok(self.params.sampling.params(stop, *self.cx.recipe().as_bytes()))
     }
 
+    fn backend(&self) -> Result<Box<dyn Backend>, StageError> {
+        let params = self.params;
+        let resolved = resolve(self.cx, params.model.as_ref())?;
+        let adapter = self.cx.optional_files("adapter")?;
+        let options = generator_options(params.sampling.slots);
+        resolved.backend(params.weights, adapter.as_deref(), options, params.chat_date)
+    }
+
     fn write(
         &self,
         pending: &PendingRows<'_>,
         sampling: &SamplingParams,
         sink: &RowSink<'_>,
+        backend: &mut Option<Box<dyn Backend>>,
     ) -> Result<(), StageError> {
         let params = self.params;
         let queries = queries(&pending.all()?, params.shown())?;
@@ -295,14 +306,10 @@ impl Writer<'_> {
         if order.is_empty() {
             return Ok(());
         }
-        let resolved = resolve(self.cx, params.model.as_ref())?;
-        let adapter = self.cx.optional_files("adapter")?;
-        let backend = resolved.backend(
-            params.weights,
-            adapter.as_deref(),
-            generator_options(params.sampling.slots),
-            params.chat_date,
-        )?;
+        let backend = match backend {
+            Some(backend) => backend,
+            none => none.insert(self.backend()?),
+        };
         // Neighbours with the same demonstrations and passages share the beginning of their prompts. No answer depends
         // on the order.
         order.sort_by_cached_key(|&i| {
@@ -312,9 +319,9 @@ impl Writer<'_> {
         let ids: Vec<&str> = queries.iter().map(|query| &*query.id).collect();
         let prompt = |i: usize| completions::rendered(self.template.render(&self.context(&queries[i], &chosen[i])));
         let unasked = |i: usize, finished: Finished| sink.emit(&[i], &answers(&[answer(i, finished)])?);
-        let mut requests = completions::requests(order.into_iter(), &ids, prompt, unasked);
-        let backend = &*backend;
-        completions::complete_rows(self.cx, backend, "instructions", &ids, &mut requests, sampling, |rows, done| {
+        let mut requests =
+            completions::requests(order.into_iter().filter(|&row| sink.begin(row)), &ids, prompt, unasked);
+        completions::complete_rows(self.cx, &**backend, "instructions", &ids, &mut requests, sampling, |rows, done| {
             let answered: Vec<Answer> = rows.iter().zip(done).map(|(&row, done)| answer(row, done.into())).collect();
             sink.emit(rows, &answers(&answered)?)
         })

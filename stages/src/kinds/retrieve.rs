@@ -281,16 +281,13 @@ impl StageKind for Retrieve {
         if blank > 0 {
             cx.warn(format!("{blank} of {before} rows of `queries` have an empty query and find nothing"));
         }
+        let mut searched = None;
         let mapped = cx.map_rows(&table, &schema, |pending, sink| {
-            let corpus = match params.method {
-                Method::None => Corpus::default(),
-                _ => Corpus::read(&cx.table("corpus")?)?,
+            let (corpus, index) = match &mut searched {
+                Some(searched) => searched,
+                none => none.insert(corpus_and_index(params, cx)?),
             };
-            if corpus.empty > 0 {
-                cx.counter("passages_empty", corpus.empty as u64);
-                cx.warn(format!("{} rows of `corpus` have no text and were left out", corpus.empty));
-            }
-            search(params, cx, &corpus, &text, &schema, pending, sink)
+            search(params, cx, (corpus, index), &text, &schema, pending, sink)
         })?;
         let mut counts = Yield::new(&OUTCOMES);
         let found =
@@ -328,19 +325,34 @@ fn has_passages(batch: &RecordBatch, row: usize) -> bool {
 /// Rows that are searched and kept at a time.
 const BLOCK: usize = 1024;
 
+fn corpus_and_index(params: &RetrieveParams, cx: &StageContext) -> Result<(Corpus, Index), StageError> {
+    let corpus = match params.method {
+        Method::None => Corpus::default(),
+        _ => Corpus::read(&cx.table("corpus")?)?,
+    };
+    if corpus.empty > 0 {
+        cx.counter("passages_empty", corpus.empty as u64);
+        cx.warn(format!("{} rows of `corpus` have no text and were left out", corpus.empty));
+    }
+    let index = Index::build(params, cx, &corpus)?;
+    Ok((corpus, index))
+}
+
 fn search(
     params: &RetrieveParams,
     cx: &StageContext,
-    corpus: &Corpus,
+    (corpus, index): (&Corpus, &Index),
     text: &QueryText,
     schema: &SchemaRef,
     pending: &PendingRows<'_>,
     sink: &RowSink<'_>,
 ) -> Result<(), StageError> {
-    let index = Index::build(params, cx, corpus)?;
     for first in (0..pending.len()).step_by(BLOCK) {
         cx.check_cancelled()?;
-        let range = first..pending.len().min(first + BLOCK);
+        let range = sink.begin_range(first..pending.len().min(first + BLOCK));
+        if range.is_empty() {
+            break;
+        }
         let batch = pending.slice(range.clone())?;
         // What is wrong with a row of the table was told already.
         let queries: Vec<String> = text.of(&batch, 1)?.into_iter().map(Result::unwrap_or_default).collect();

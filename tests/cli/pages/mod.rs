@@ -46,6 +46,7 @@ pages! {
     caching: "docs/caching.md",
     programs: "docs/programs.md",
     models: "docs/models.md",
+    cluster: "docs/cluster.md",
     other_tools: "docs/other-tools.md",
     studies: "docs/studies.md",
     faq: "docs/faq.md",

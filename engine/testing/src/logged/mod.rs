@@ -59,6 +59,11 @@ pub(crate) struct Params {
 
 /// The kinds, writing down what they do in `journal`.
 pub fn registry(journal: PathBuf) -> Registry {
-    let work = Work { journal, pause: Duration::from_millis(2) };
+    slow_registry(journal, Duration::from_millis(2))
+}
+
+/// The same, each batch taking that long.
+pub fn slow_registry(journal: PathBuf, pause: Duration) -> Registry {
+    let work = Work { journal, pause };
     Registry::default().with(thirds::Thirds(work.clone())).with(answer::Answer(work.clone())).with(mark::Mark(work))
 }

@@ -106,7 +106,10 @@ impl Asker<'_> {
             while failed.lock().is_none()
                 && let Some(start) = next()
             {
-                let rows = start..(start + portion).min(pending.len());
+                let rows = sink.begin_range(start..(start + portion).min(pending.len()));
+                if rows.is_empty() {
+                    continue;
+                }
                 if let Err(error) = self.ask(pending, rows, sink, (number, programs), &failed) {
                     failed.lock().get_or_insert(error);
                 }

@@ -5,7 +5,7 @@ use pipe_engine::{
     context::{PendingRows, RowSink, StageContext, TableInput},
     kind::{InputPort, PortType, Role, StageError},
 };
-use pipe_lm::generate::SamplingParams;
+use pipe_lm::generate::{Backend, SamplingParams};
 
 use super::{answer_schema, params::EvaluateParams};
 use crate::{
@@ -49,7 +49,9 @@ pub(super) fn answers(
     let fewshot = Fewshot::read(cx, &params.fewshot)?;
     let examiner = Examiner { params, cx, template, fewshot };
     let sampling = examiner.sampling(items)?;
-    let answered = cx.map_rows(table, &answer_schema(), |pending, sink| examiner.answer(pending, &sampling, sink))?;
+    let mut backend = None;
+    let answered =
+        cx.map_rows(table, &answer_schema(), |pending, sink| examiner.answer(pending, &sampling, sink, &mut backend))?;
     concat_batches(&answer_schema(), &answered.batches).map_err(|e| StageError::other("join the predictions", e))
 }
 
@@ -90,13 +92,21 @@ impl Examiner<'_> {
         Ok(self.params.sampling.params(stop, *self.cx.recipe().as_bytes()))
     }
 
+    fn backend(&self) -> Result<Box<dyn Backend>, StageError> {
+        let params = self.params;
+        let adapter = self.cx.optional_files("adapter")?;
+        let model = resolve(self.cx, params.model.as_ref())?;
+        let options = generator_options(params.sampling.slots);
+        model.backend(params.weights, adapter.as_deref(), options, params.chat_date)
+    }
+
     fn answer(
         &self,
         pending: &PendingRows<'_>,
         sampling: &SamplingParams,
         sink: &RowSink<'_>,
+        backend: &mut Option<Box<dyn Backend>>,
     ) -> Result<(), StageError> {
-        let params = self.params;
         let rows = self.rows(&pending.all()?)?;
         let unasked = |row: &Row| match row {
             row if row.references.is_empty() => Some(NO_REFERENCE),
@@ -111,19 +121,16 @@ impl Examiner<'_> {
         if order.is_empty() {
             return Ok(());
         }
-        let adapter = self.cx.optional_files("adapter")?;
-        let model = resolve(self.cx, params.model.as_ref())?;
-        let backend = model.backend(
-            params.weights,
-            adapter.as_deref(),
-            generator_options(params.sampling.slots),
-            params.chat_date,
-        )?;
+        let backend = match backend {
+            Some(backend) => backend,
+            none => none.insert(self.backend()?),
+        };
         let ids: Vec<&str> = rows.iter().map(|row| &*row.id).collect();
         let prompt = |row: usize| completions::rendered(self.template.render(&self.context(&rows[row])));
         let unasked = |row: usize, finished: Finished| sink.emit(&[row], &batch(&[finished])?);
-        let mut requests = completions::requests(order.into_iter(), &ids, prompt, unasked);
-        completions::complete_rows(self.cx, &*backend, "items", &ids, &mut requests, sampling, |places, done| {
+        let mut requests =
+            completions::requests(order.into_iter().filter(|&row| sink.begin(row)), &ids, prompt, unasked);
+        completions::complete_rows(self.cx, &**backend, "items", &ids, &mut requests, sampling, |places, done| {
             let finished: Vec<Finished> = done.into_iter().map(Finished::from).collect();
             sink.emit(places, &batch(&finished)?)
         })

@@ -237,7 +237,8 @@ impl<'a> Asker<'a> {
     ) -> Result<(), StageError> {
         let mut collector =
             Collector { cx: self.cx, places, sink, waiting: Vec::new(), handed_over: Instant::now(), failure: None };
-        let result = generator.score(&mut requests.into_iter(), &mut collector);
+        let mut requests = requests.into_iter().filter(|request| sink.begin(places[&request.id]));
+        let result = generator.score(&mut requests, &mut collector);
         // Rows that are done are kept, however the call ended.
         let _ = collector.flush();
         if let Some(error) = collector.failure {
