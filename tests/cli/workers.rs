@@ -170,7 +170,7 @@ fn without_locks_workers_share_a_stage_as_well() {
 }
 
 const CLASSES: &str = "
-pipeline: my study
+pipeline: my-study
 stages:
   rows: { kind: table, params: { path: rows.jsonl } }
   big:
@@ -215,7 +215,7 @@ fn slurm_gets_one_array_for_each_class() {
 #SBATCH --signal=B:USR1@120
 #SBATCH --requeue
 #SBATCH --open-mode=append
-#SBATCH --output=/project/.pipe/v1/logs/workers/slurm-%A_%a.log
+#SBATCH --output=.pipe/v1/logs/workers/slurm-%A_%a.log
 #SBATCH --account=lab
 #SBATCH --qos=long
 
@@ -234,7 +234,7 @@ fi
 exit $code
 "#;
     let (first, second) = text.split_at(text.rfind("#!/bin/bash").unwrap());
-    let command = "/bin/pipe run 'my study.yaml' --store /project/.pipe --worker --jobs=4 --gpus=1 \
+    let command = "/bin/pipe run 'my study.yaml' --store .pipe --worker --jobs=4 --gpus=1 \
                    --memory=40000000000 --class=a100 --max-time=7200s --idle=10m";
     assert_eq!(first, expect.replace("COMMAND", command));
     assert!(second.contains("#SBATCH --array=0-7\n#SBATCH --cpus-per-task=2\n#SBATCH --time=30\n"), "{second}");

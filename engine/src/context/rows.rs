@@ -90,7 +90,9 @@ impl SinkState<'_> {
         let rows = &open[open.len() / 2..];
         match self.memo.give(&rows.iter().map(|&row| digests[row]).collect()) {
             Ok(()) => {
-                rows.iter().for_each(|&row| self.given[row] = true);
+                for &row in rows {
+                    self.given[row] = true;
+                }
                 self.left += rows.len() as u64;
             }
             Err(error) => tracing::debug!(%error, "no rows were given to another worker"),

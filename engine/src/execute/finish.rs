@@ -24,15 +24,18 @@ impl Coordinator<'_> {
         let reason = if self.cancelled { SkipReason::Cancelled } else { SkipReason::RunFailed };
         let worker = self.options.worker.is_some();
         for node in 0..self.nodes.len() as u32 {
-            if self.nodes[node as usize].is_final() {
-            } else if worker {
+            match self.nodes[node as usize].is_final() {
+                true => {}
                 // It is not over: others will do it.
-                self.summary.skipped += usize::from(self.selected.run[node as usize]);
-            } else {
-                self.skip(node, reason.clone());
+                false if worker => self.summary.skipped += usize::from(self.selected.run[node as usize]),
+                false => self.skip(node, reason.clone()),
             }
         }
-        self.summary.outcome = if self.summary.failed > 0 {
+        // Who was told to end has more to do, whatever has failed: another one goes on.
+        let is_told = worker && self.cancelled && !self.elsewhere.left && self.summary.skipped > 0;
+        self.summary.outcome = if is_told {
+            RunEnd::Cancelled
+        } else if self.summary.failed > 0 {
             RunEnd::Failed
         } else if self.elsewhere.left {
             RunEnd::Left
