@@ -149,7 +149,7 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  pipe gc --unreachable --dry-run\n  pipe gc --max-size 20GB")]
     Gc(Gc),
     /// Try out whether a store can be shared where it lies
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Examples:\n  pipe store check")]
     Store(StoreCommand),
     /// Check every byte of the store
     #[command(after_help = "Examples:\n  pipe verify --repair")]
@@ -267,8 +267,8 @@ pub(crate) struct Worker {
     /// fits what is offered (--jobs, --gpus, --memory, --class), help with rows of what others compute, and end when
     /// nothing is left. At SIGTERM, SIGUSR1 or --max-time it ends in good order; with exit code 75 if there is more
     /// to do
-    #[arg(long, conflicts_with_all = ["watch", "force", "log"])]
-    pub worker: bool,
+    #[arg(id = "worker", long = "worker", conflicts_with_all = ["watch", "force", "log"])]
+    pub joins: bool,
     /// Take the stages of these classes (`resources: { class: a100 }`), too
     #[arg(long, value_name = "NAME", value_delimiter = ',', requires = "worker")]
     pub class: Vec<String>,

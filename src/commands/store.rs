@@ -20,7 +20,10 @@ pub(crate) fn check(global: &cli::Global, args: &cli::StoreCheck) -> Result<Exit
         Outcome::Missing => ("missing", style::ERROR),
     };
     if args.format == Format::Json {
-        let told = |check: &pipe_cache::Check| json!({ "what": check.what, "outcome": word(check.outcome).0, "found": check.found });
+        let told = |check: &pipe_cache::Check| {
+            let (outcome, _) = word(check.outcome);
+            json!({ "what": check.what, "outcome": outcome, "found": check.found })
+        };
         output::json(&checks.iter().map(told).collect::<Vec<_>>())?;
     } else {
         let mut table = Table::new(&["=", "what", "found"]);

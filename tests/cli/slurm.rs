@@ -161,7 +161,7 @@ stages:
         )
         .unwrap();
     }
-    let rows: String = (0..rows).map(|n| format!("{{\"n\": {n}}}\n")).collect();
+    let rows = (0..rows).map(|n| format!("{{\"n\": {n}}}\n")).collect::<Vec<_>>().concat();
     TestEnvironment::with(&[("study.yaml", &yaml), ("slow.py", PROGRAM), ("rows.jsonl", &rows)])
 }
 

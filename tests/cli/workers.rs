@@ -38,7 +38,7 @@ for line in sys.stdin:
 const ROWS: usize = 240;
 
 fn slow() -> TestEnvironment {
-    let rows: String = (0..ROWS).map(|n| format!("{{\"n\": {n}}}\n")).collect();
+    let rows = (0..ROWS).map(|n| format!("{{\"n\": {n}}}\n")).collect::<Vec<_>>().concat();
     TestEnvironment::with(&[("slow.yaml", SLOW), ("slow.py", PROGRAM), ("rows.jsonl", &rows)])
 }
 

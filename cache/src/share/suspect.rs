@@ -1,6 +1,6 @@
-//! Sessions of other machines that look dead by the times of files, which clocks decide that may be wrong by a day: such
-//! a one is only suspected, and is dead when it is looked at again, on the same machine since the same boot, after two
-//! touches were due by the time since that boot, and nobody has touched it.
+//! Sessions of other machines that look dead by the times of files, which clocks decide that may be wrong by a day:
+//! such a one is only suspected, and is dead when it is looked at again, on the same machine since the same boot, after
+//! two touches were due by the time since that boot, and nobody has touched it.
 
 use std::{fs, path::Path, time::Duration};
 

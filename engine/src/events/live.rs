@@ -43,10 +43,11 @@ pub struct Live {
 /// A node that such a run is at.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct LiveStage {
-    /// Which; ids are those of the run's own graph.
+    /// Which.
     pub label: String,
+    /// Its number in the run's own graph, for the run itself.
     #[serde(skip)]
-    id: u32,
+    pub id: u32,
     /// Units done, by this process.
     #[serde(default)]
     pub done: u64,

@@ -41,9 +41,9 @@ pub(crate) fn run(global: &cli::Global, args: cli::Run) -> Result<Exit, CliError
     }
     // The process ends after it, and its memory goes back as a whole: of ten thousand stages, that is felt.
     let pipeline = ManuallyDrop::new(project::load(&args.pipeline)?);
-    let how = if args.worker.worker { Insistence::Interrupt } else { Insistence::AnySignal };
+    let how = if args.worker.joins { Insistence::Interrupt } else { Insistence::AnySignal };
     signals::cancel_on_signal(cancel.clone(), how);
-    if args.worker.worker {
+    if args.worker.joins {
         return worker::run(global, args, &pipeline, cancel);
     }
     once(global, args, &pipeline, cancel)

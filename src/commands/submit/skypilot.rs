@@ -13,7 +13,7 @@ pub(super) fn task(plan: &Plan<'_>, class: &WorkerClass) -> String {
     }
     let command = plan.command_of(class);
     let command = command.split_once(' ').map_or("", |(_, arguments)| arguments);
-    let setup = plan.cluster.setup.trim_end().lines().map(|line| format!("  {line}\n")).collect::<String>();
+    let setup = plan.cluster.setup.trim_end().lines().map(|line| format!("  {line}\n")).collect::<Vec<_>>().concat();
     format!(
         "---
 # The project's folder has to be there on every node: mount it, or use a store with a remote.
