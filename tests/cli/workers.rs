@@ -256,7 +256,7 @@ fn kubernetes_and_skypilot_get_the_same_worker() {
     assert!(sky.contains("accelerators: \"A100:1\"") && sky.contains("  pipe run 'my study.yaml'"), "{sky}");
     let wrong = test.pipe(&["submit", "my study.yaml", "--on", "slurm", "--print", "--workers", "h100=1"]);
     assert!(wrong.code == Some(2) && wrong.stderr.contains("the stages want a100, cpu"), "{}", wrong.stderr);
-    test.write("cluster.yaml", "cluster: { acount: lab }\n");
+    test.write("cluster.yaml", "cluster: { accounts_of: lab }\n");
     let wrong = test.pipe(&["submit", "my study.yaml", "--on", "slurm", "--print"]);
-    assert!(wrong.code == Some(2) && wrong.stderr.contains("acount"), "{}", wrong.stderr);
+    assert!(wrong.code == Some(2) && wrong.stderr.contains("accounts_of"), "{}", wrong.stderr);
 }
