@@ -297,7 +297,9 @@ pub(crate) struct Limits {
     /// GPU slots; 0 does not count them
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub gpus: u32,
-    /// Memory that stages may reserve together (`16GB`); 0 does not count it
+    /// Memory that stages may take together (`16GB`): what they say under `resources`, or what their
+    /// models need, estimated; they have fewer rows in flight, and wait for each other, as it wants; 0
+    /// does not count it
     #[arg(long, value_name = "SIZE", default_value = "0", value_parser = bytes)]
     pub memory: u64,
 }
@@ -311,6 +313,9 @@ pub(crate) struct Plan {
     /// List the stages that are done, too
     #[arg(short, long)]
     pub all: bool,
+    /// Memory that there is (`16GB`): stages that take more cannot run; 0 does not count it
+    #[arg(long, value_name = "SIZE", default_value = "0", value_parser = bytes)]
+    pub memory: u64,
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 }

@@ -22,7 +22,7 @@ const FEW_BLOCKED: u64 = 3;
 pub(crate) fn plan(global: &cli::Global, args: cli::Plan) -> Result<Exit, CliError> {
     let pipeline = project::load(&args.pipeline)?;
     let store = project::look_into_store(global, &pipeline.base_dir)?;
-    let limits = cli::Limits { jobs: None, gpus: 0, memory: 0 };
+    let limits = cli::Limits { jobs: None, gpus: 0, memory: args.memory };
     let options = RunOptions { selection: args.select.into(), ..options(&limits) };
     let plan = inspect::plan(&pipeline, &store, &options)?;
     match args.format {
@@ -130,7 +130,11 @@ fn costs(node: &PlanNode) -> Vec<String> {
         Some(of) => format!("{} of {} in the memo", count(there.rows), plural(of, "row")),
         None => format!("{} in the memo", plural(there.rows, "attempt")),
     }));
-    costs.extend(node.place.as_ref().map(|place| format!("[{place}]")));
+    let memory = node.memory.map(|bytes| format!("~{:.1} GB", bytes as f64 / 1e9));
+    let place: Vec<String> = node.place.iter().cloned().chain(memory).collect();
+    if !place.is_empty() {
+        costs.push(format!("[{}]", place.join(", ")));
+    }
     costs
 }
 

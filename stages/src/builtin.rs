@@ -103,7 +103,7 @@ mod tests {
         ("baselines.yaml", 1, "0c79e527526c"),
         ("tuning.yaml", 1, "646599e102fc"),
         ("medquad.yaml", 1, "0e247e3518ea"),
-        ("real_model.yaml", 1, "59178800119b"),
+        ("real_model.yaml", 1, "a553335147f9"),
         ("base_model.yaml", 1, "3bbc9ae63eff"),
         ("scripts/box_seeds.py", 1, "140603e40269"),
         ("models/nano", 1, "b7830538386d"),

@@ -33,7 +33,7 @@ fn rows_that_are_in_the_memo_are_counted_before_a_run() {
     assert_eq!(node(&plan, "answers")["remembered"], Value::Null);
     assert_eq!((&node(&plan, "answers")["rows"], &node(&plan, "answers")["place"]), (&json!(3), &json!("cpu")));
     let text = project.ok(&["plan", "p.yaml"]).stdout;
-    assert!(text.contains("▶ answers  never ran  3 rows  [cpu]"), "{text}");
+    assert!(text.contains("▶ answers  never ran  3 rows  [cpu, ~"), "{text}");
     project.pipe(&["run", "p.yaml", "--keep-going"]);
 
     project.write("rows.jsonl", &questions(5));
@@ -176,4 +176,38 @@ stages:
 ";
     let project = TestEnvironment::with(&[("p.yaml", pipeline)]);
     project.ok(&["run", "p.yaml"]);
+}
+
+#[test]
+fn memory_is_estimated_and_kept_to() {
+    let pipeline = "pipeline: p\nstages:\n  rows: { kind: table, params: { path: rows.jsonl } }\n  answers: { kind: \
+                    respond, inputs: { instructions: rows }, params: { model: MODEL, max_new_tokens: 4, \
+                    filters: { truncated: false } } }\n  adapter: \
+                    { kind: train, inputs: { examples: rows }, params: { model: MODEL, budget: { steps: 1 } } }\n";
+    let pipeline = pipeline.replace("MODEL", &nano());
+    let project = TestEnvironment::with(&[("p.yaml", &pipeline), ("rows.jsonl", &questions(9))]);
+    project.ok(&["run", "p.yaml", "--only", "rows"]);
+    let plan = project.json(&["plan", "p.yaml", "--format", "json"]);
+    let takes = |stage: &str| node(&plan, stage)["memory"].as_u64().unwrap();
+    // Weights of 2.2 million values of four bytes, and the program.
+    assert!(takes("answers") > 70_000_000 && takes("adapter") > takes("answers"), "{plan}");
+    assert_eq!(node(&plan, "rows")["memory"], Value::Null);
+
+    let refused = project.pipe(&["plan", "p.yaml", "--memory", "10MB"]);
+    assert!(refused.stdout.contains("`--memory` allows 10 MB"), "{}", refused.stdout);
+    let refused = project.pipe(&["run", "p.yaml", "--memory", "10MB"]);
+    assert_ne!(refused.code, Some(0));
+    assert!((refused.stdout + &refused.stderr).contains("`--memory` allows 10 MB"));
+    assert!(!project.file("results/p/baseline/answers").exists());
+
+    // Fewer rows in flight make the same answers.
+    project.ok(&["run", "p.yaml", "--only", "answers", "--memory", "100MB"]);
+    let made = || {
+        let shown = project.json(&["show", "answers", "--pipeline", "p", "--format", "json"]);
+        (shown["output"]["rows"].clone(), shown["output"]["digest"].clone())
+    };
+    let tight = made();
+    assert_eq!(tight.0, 9);
+    project.ok(&["run", "p.yaml", "--only", "answers", "--force"]);
+    assert_eq!(made(), tight);
 }

@@ -95,6 +95,7 @@ pub(crate) struct ContextParts {
     /// Whether the sources are still what the key was made of; else which changed.
     pub sources_hold: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
     pub threads: usize,
+    pub memory: Option<u64>,
     pub log_path: PathBuf,
 }
 
@@ -180,6 +181,11 @@ impl StageContext {
     /// which all stages share.
     pub fn threads(&self) -> usize {
         self.parts.threads
+    }
+
+    /// Bytes of memory that the stage was given; `None` where memory is not counted.
+    pub fn memory(&self) -> Option<u64> {
+        self.parts.memory
     }
 
     /// A token that other threads and waiting loops can ask. It also knows the stage's timeout.

@@ -25,12 +25,13 @@ use super::{
     retry,
     slots::Slots,
     state::{NodeState, Phase},
+    wish::Wishes,
     worker::{ComputeJob, Job, RunContext, SourcesJob, Unhashed},
 };
 use crate::{
     context::{StageError, StageMessage},
     events::{EventKind, OutputCount, RunSummary, SkipReason},
-    pipeline::{Node, NodeId, NodeRef, Pipeline, Selected},
+    pipeline::{Node, NodeId, NodeRef, Pipeline, Resources, Selected},
 };
 
 /// Nodes per job that hashes sources.
@@ -68,6 +69,7 @@ pub(super) struct Coordinator<'a> {
     /// Nodes that are to be tried again at some time.
     pub delayed: BinaryHeap<Reverse<(Instant, u32)>>,
     pub slots: Slots,
+    pub wishes: Wishes,
     /// Running nodes that have followed others and want their slots again.
     pub returning: VecDeque<(u32, mpsc::Sender<()>)>,
     /// The first node that did not fit, and how many have overtaken it.
@@ -165,11 +167,17 @@ impl<'a> Coordinator<'a> {
         }
     }
 
+    fn wish(&mut self, node: u32) -> Resources {
+        let spec = self.node(node);
+        self.wishes.of(node, spec, &self.run.hasher, self.options.memory > 0)
+    }
+
     /// Starts ready nodes as far as slots go.
     fn start_ready(&mut self, executor: &mut dyn Executor) {
         // First those that run already: nothing new takes the slots that they wait for.
         while let Some((node, grant)) = self.returning.pop_front() {
-            let Some(held) = self.slots.take(&self.node(node).resources) else {
+            let wish = self.wish(node);
+            let Some(held) = self.slots.take(&wish) else {
                 self.returning.push_front((node, grant));
                 return;
             };
@@ -185,7 +193,8 @@ impl<'a> Coordinator<'a> {
             if self.is_elsewhere(node) {
                 continue;
             }
-            let Some(held) = self.slots.take(&self.node(node).resources) else {
+            let wish = self.wish(node);
+            let Some(held) = self.slots.take(&wish) else {
                 if passed == 0 && self.overtaken.0 != node {
                     self.overtaken = (node, 0);
                 }
@@ -236,6 +245,7 @@ impl<'a> Coordinator<'a> {
             recipe,
             timeout: spec.timeout,
             threads: held.cpu().max(1),
+            memory: held.memory(),
             run: Arc::clone(&self.run),
             messages: self.sender.clone(),
         };

@@ -22,6 +22,7 @@ mod settle;
 mod slots;
 mod stamp;
 mod state;
+mod wish;
 mod worker;
 
 use std::{
@@ -35,7 +36,7 @@ use pipe_cache::{Store, now_ms};
 
 use self::{
     coordinator::Coordinator, elsewhere::Elsewhere, emit::Emitter, message::Message, pool::Threads, slots::Slots,
-    state::NodeState, worker::RunContext,
+    state::NodeState, wish::Wishes, worker::RunContext,
 };
 pub use self::{
     links::{link_path, results_folder},
@@ -133,6 +134,7 @@ pub fn run(
         in_flight: HashMap::new(),
         repairs: HashMap::new(),
         delayed: BinaryHeap::new(),
+        wishes: Wishes::default(),
         slots: Slots::new(options.jobs, options.gpus, options.memory),
         returning: VecDeque::new(),
         overtaken: (u32::MAX, 0),

@@ -18,6 +18,11 @@ impl Held {
     pub(super) fn cpu(self) -> usize {
         self.0[0] as usize
     }
+
+    /// Bytes of memory held; `None` where nothing is counted.
+    pub(super) fn memory(self) -> Option<u64> {
+        Some(self.0[2]).filter(|bytes| *bytes > 0)
+    }
 }
 
 impl Slots {

@@ -118,6 +118,8 @@ pub(super) struct ComputeJob {
     pub recipe: Digest,
     pub timeout: Option<Duration>,
     pub threads: usize,
+    /// Bytes of memory that it may take, where that is counted.
+    pub memory: Option<u64>,
     pub run: Arc<RunContext>,
     pub messages: mpsc::Sender<Message>,
 }
@@ -306,6 +308,7 @@ impl ComputeJob {
             env: Arc::clone(&self.run.env),
             sources_hold: Box::new(move || sources.check()),
             threads: self.threads,
+            memory: self.memory,
             log_path,
         })
     }

@@ -9,7 +9,7 @@ use super::survey::Survey;
 use crate::{
     context::{StageError, causes},
     keys::SourceHasher,
-    kind::{Column, Preview},
+    kind::{Column, Memory, Preview},
     pipeline::{InputEdge, Node, NodeId, NodeInput, Pipeline},
 };
 
@@ -36,6 +36,23 @@ pub(super) fn told(error: &StageError) -> String {
     }
 }
 
+/// What is said of a stage for which there is too little memory.
+fn too_large(memory: Memory, limit: u64) -> Option<String> {
+    let size = |bytes: u64| match bytes as f64 {
+        bytes if bytes < 1e9 => format!("{:.0} MB", bytes / 1e6),
+        bytes => format!("{:.1} GB", bytes / 1e9),
+    };
+    (limit > 0 && memory.least > limit).then(|| {
+        format!(
+            "it takes at least about {} of memory, its model's weights {} of it, and `--memory` allows {} (keep the \
+             weights in another form with `weights`, such as q8_0, or allow more)",
+            size(memory.least),
+            size(memory.weights),
+            size(limit)
+        )
+    })
+}
+
 /// What a node would fail on.
 pub(super) struct Problem {
     pub message: String,
@@ -54,12 +71,22 @@ pub(super) struct Ahead<'a> {
     promised: BTreeMap<NodeId, Vec<Option<Known>>>,
     /// Where the models of those that would run do.
     places: BTreeMap<NodeId, String>,
+    /// What they take of memory.
+    memory: BTreeMap<NodeId, Memory>,
+    /// Bytes of memory that there are; 0 where it is not counted.
+    limit: u64,
     /// How many nodes were asked for.
     asked: usize,
 }
 
 impl<'a> Ahead<'a> {
-    pub(super) fn new(pipeline: &'a Pipeline, store: &'a Store, survey: &'a Survey, hasher: SourceHasher) -> Self {
+    pub(super) fn new(
+        pipeline: &'a Pipeline,
+        store: &'a Store,
+        survey: &'a Survey,
+        hasher: SourceHasher,
+        limit: u64,
+    ) -> Self {
         Self {
             pipeline,
             store,
@@ -68,6 +95,8 @@ impl<'a> Ahead<'a> {
             manifests: BTreeMap::new(),
             promised: BTreeMap::new(),
             places: BTreeMap::new(),
+            memory: BTreeMap::new(),
+            limit,
             asked: 0,
         }
     }
@@ -80,6 +109,11 @@ impl<'a> Ahead<'a> {
     /// Where the model of a node that was asked for runs, in words.
     pub(super) fn place(&self, id: NodeId) -> Option<String> {
         self.places.get(&id).cloned()
+    }
+
+    /// What a node that was asked for takes of memory, in bytes, as its parameters ask for.
+    pub(super) fn memory(&self, id: NodeId) -> Option<u64> {
+        self.memory.get(&id).map(|memory| memory.most)
     }
 
     /// What a node that would run would fail on, as far as that can be told. To be asked of producers before their
@@ -100,6 +134,10 @@ impl<'a> Ahead<'a> {
         let gpus = Some(node.resources.gpu).filter(|gpus| *gpus > 0).map(|gpus| format!("{gpus} gpu"));
         if let Some(place) = gpus.or_else(|| preview.place.clone()) {
             self.places.insert(id, place);
+        }
+        if let Some(memory) = preview.memory {
+            self.memory.insert(id, memory);
+            problem = problem.or_else(|| too_large(memory, self.limit));
         }
         let mut inputs: BTreeMap<&str, Option<Known>> = BTreeMap::new();
         for input in &node.inputs {

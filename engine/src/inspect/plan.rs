@@ -61,6 +61,9 @@ pub struct PlanNode {
     pub remembered: Option<Remembered>,
     /// If it runs: where its model does, `cpu` or the server; or the GPUs that it asks for.
     pub place: Option<String>,
+    /// If it runs: bytes of memory that it takes at most, estimated, where that can be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u64>,
 }
 
 /// What would happen to a node.
@@ -116,7 +119,7 @@ pub fn plan(pipeline: &Pipeline, store: &Store, options: &RunOptions) -> Result<
     let survey = survey(pipeline, store, &options.env, &relevant, &selected.force)?;
     let estimator = Estimator::new(pipeline, &survey, Timings::read(&Journal::new(store))?);
     let hasher = SourceHasher::new(store.clone(), Arc::clone(&options.env));
-    let mut ahead = Ahead::new(pipeline, store, &survey, hasher);
+    let mut ahead = Ahead::new(pipeline, store, &survey, hasher, options.memory);
     let mut memos = Memos::new(pipeline, &survey, store);
     let mut planner = Planner {
         pipeline,
@@ -163,6 +166,7 @@ pub fn plan(pipeline: &Pipeline, store: &Store, options: &RunOptions) -> Result<
             rows: estimator.rows(id).filter(|_| runs),
             remembered,
             place: ahead.place(id).filter(|_| runs),
+            memory: ahead.memory(id).filter(|_| runs),
         });
     }
     plan.unlooked = ahead.unlooked();

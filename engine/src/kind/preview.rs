@@ -5,9 +5,22 @@ use std::collections::BTreeMap;
 /// The columns that arrive at inputs, by input, where all of them are known.
 pub type Arriving = BTreeMap<String, Vec<String>>;
 
+/// What a stage takes of memory, estimated, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memory {
+    /// With as little in flight as can be.
+    pub least: u64,
+    /// As its parameters ask for.
+    pub most: u64,
+    /// The weights of its model, which are in both.
+    pub weights: u64,
+}
+
 /// What is known of a stage before it runs, by looking at the beginning of files.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Preview {
+    /// What it takes of this machine's memory, where that can be told.
+    pub memory: Option<Memory>,
     /// By output: all columns of the table.
     pub columns: BTreeMap<String, Vec<String>>,
     /// By output: what to do where a stage misses a column there, if there is more to say than which there are.

@@ -12,6 +12,7 @@ pub mod embed;
 mod error;
 pub mod export;
 mod folder;
+pub mod footprint;
 pub mod fresh;
 pub mod generate;
 pub mod gguf;

@@ -145,7 +145,12 @@ impl StageKind for Evaluate {
             return Ok(Preview::default());
         }
         let template = Some((&params.template, Purpose::Respond));
-        let asked = Asked { weights: params.weights, chat_date: params.chat_date, template };
+        let asked = Asked {
+            weights: params.weights,
+            chat_date: params.chat_date,
+            template,
+            work: Some(params.sampling.work()),
+        };
         model::preview(params.model.as_ref(), &asked, host)
     }
 

@@ -8,26 +8,28 @@ use pipe_engine::{
 use pipe_lm::{
     adapter::{Merged, load_adapter},
     export::{MAX_SHARD_BYTES, export_hf},
-    gguf::{GgufType, export_gguf, export_gguf_adapter},
+    gguf::{GgufType, export_gguf, export_gguf_adapter, export_gguf_again},
     tokenizer::TokenizerConfig,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    self, Asked, BaseModel, EXPORTED_GGUF, ModelRef, adapter_port, model_error, model_port, resolve_local,
+    self, Asked, BaseModel, EXPORTED_GGUF, ModelRef, Work, adapter_port, model_error, model_port, resolve_local,
 };
 
 /// Writes a model, with an adapter folded into its weights, for other programs: a Hugging Face directory (transformers,
 /// vLLM), or one GGUF file (llama.cpp, Ollama).
 ///
 /// Folding adds `scale * B A` to each weight, in f32, and then rounds to `dtype`. An adapter of QLoRA was trained on
-/// quantised weights and is folded into the unquantised ones.
+/// quantised weights and is folded into the unquantised ones. A model that is a GGUF file becomes another one (`format:
+/// gguf`): the matrices that the adapter changes are expanded and stored in `dtype`, all else stays as it is, byte for
+/// byte.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExportParams {
-    /// The base model: a Hugging Face directory or hub id. Its files enter the key by content. Or connect the input
-    /// `model`.
+    /// The base model: a Hugging Face directory, a hub id or a GGUF file. Its files enter the key by content. Or
+    /// connect the input `model`.
     #[serde(default)]
     #[schemars(extend("x-operational" = true))]
     pub model: Option<ModelRef>,
@@ -153,7 +155,7 @@ impl StageKind for Export {
     }
 
     fn preview(&self, params: &ExportParams, host: &dyn SourceHost) -> Result<Preview, StageError> {
-        model::preview(params.model.as_ref(), &Asked::default(), host)
+        model::preview(params.model.as_ref(), &Asked { work: Some(Work::Reading), ..Asked::default() }, host)
     }
 
     fn run(&self, params: &ExportParams, cx: &mut StageContext) -> Result<(), StageError> {
@@ -161,11 +163,21 @@ impl StageKind for Export {
         if params.adapter == AdapterPart::Separate {
             return separate(cx, &base);
         }
-        // Refuses GGUF files, whose weights are quantised already.
-        let weights = base.weights()?;
         let adapter = cx.optional_files("adapter")?;
         let adapter = adapter.map(|dir| load_adapter(&dir, base.config()).map_err(model_error)).transpose()?;
         let adapter = adapter.as_ref().map(|(_, adapter)| adapter);
+        if let Some(file) = base.gguf()?.filter(|_| params.format == ExportFormat::Gguf) {
+            let adapter = adapter.ok_or_else(|| {
+                StageError::user_help(
+                    format!("{} is a GGUF file already, and no adapter is connected", base.place().display()),
+                    "connect the input `adapter`, or use the file as it is",
+                )
+            })?;
+            let path = cx.output_dir("model")?.join(EXPORTED_GGUF);
+            return export_gguf_again(&path, &file, adapter, params.gguf().map_err(StageError::user)?)
+                .map_err(model_error);
+        }
+        let weights = base.weights()?;
         cx.check_cancelled()?;
         let dir = cx.output_dir("model")?;
         match params.format {

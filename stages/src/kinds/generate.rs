@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use self::{documents::Documents, fold::Fold};
 use crate::{
     model::{
-        self, Asked, ModelRef, WeightForm, completions, generator_options, model_port, resolve,
+        self, Asked, InFlight, ModelRef, WeightForm, completions, model_port, resolve,
         sampling::{Sampling, SamplingDefaults},
     },
     prompts::{
@@ -201,10 +201,15 @@ impl StageKind for Generate {
 
     fn preview(&self, params: &GenerateParams, host: &dyn SourceHost) -> Result<Preview, StageError> {
         if host.connected("documents") {
-            params.template.load_with_documents(host.base_dir())?;
+            params.template.chosen(true).load_with_documents(host.base_dir())?;
         }
         let template = Some((&params.template, Purpose::Generate));
-        let asked = Asked { weights: params.weights, chat_date: params.chat_date, template };
+        let asked = Asked {
+            weights: params.weights,
+            chat_date: params.chat_date,
+            template,
+            work: Some(params.sampling.work()),
+        };
         model::preview(params.model.as_ref(), &asked, host)
     }
 
@@ -216,9 +221,10 @@ impl StageKind for Generate {
             Some(table) => excluded(&table.read()?)?,
             None => Vec::new(),
         };
+        let template = model::template(cx, params.model.as_ref(), &params.template)?;
         let template = match documents {
-            Some(_) => params.template.load_with_documents(cx.base_dir())?,
-            None => params.template.load(Purpose::Generate, cx.base_dir())?,
+            Some(_) => template.load_with_documents(cx.base_dir())?,
+            None => template.load(Purpose::Generate, cx.base_dir())?,
         };
         let template = template.with_cancel(cx.cancel_token());
         let with_inputs = seeds.iter().any(|seed| !seed.input.is_empty());
@@ -334,7 +340,7 @@ impl Writer<'_> {
         let sampling = params.sampling.params(stop, *self.cx.recipe().as_bytes());
         let model = resolve(self.cx, params.model.as_ref())?;
         let backend =
-            model.backend(params.weights, None, generator_options(params.sampling.slots), params.chat_date)?;
+            model.backend(params.weights, None, InFlight::of(self.cx, params.sampling.slots), params.chat_date)?;
         Ok((backend, sampling))
     }
 

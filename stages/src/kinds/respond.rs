@@ -25,7 +25,7 @@ use self::{
 use crate::rows::ports;
 use crate::{
     model::{
-        self, Asked, ModelRef, WeightForm, adapter_port, completions, generator_options, model_port, resolve,
+        self, Asked, InFlight, ModelRef, WeightForm, adapter_port, completions, model_port, resolve,
         sampling::{Sampling, SamplingDefaults},
     },
     prompts::{ChatDate, Demonstration, PromptContext, PromptTemplate, Purpose, TemplateRef, template_variables},
@@ -199,7 +199,12 @@ impl StageKind for Respond {
 
     fn preview(&self, params: &RespondParams, host: &dyn SourceHost) -> Result<Preview, StageError> {
         let template = Some((&params.template, Purpose::Respond));
-        let asked = Asked { weights: params.weights, chat_date: params.chat_date, template };
+        let asked = Asked {
+            weights: params.weights,
+            chat_date: params.chat_date,
+            template,
+            work: Some(params.sampling.work()),
+        };
         model::preview(params.model.as_ref(), &asked, host)
     }
 
@@ -214,7 +219,8 @@ impl StageKind for Respond {
         let chooser =
             Chooser::new(params.demonstration_choice, params.num_demonstrations, &seeds, *cx.recipe().as_bytes());
         chooser.check(cx, &all)?;
-        let template = params.template.load(Purpose::Respond, cx.base_dir())?.with_cancel(cx.cancel_token());
+        let template = model::template(cx, params.model.as_ref(), &params.template)?;
+        let template = template.load(Purpose::Respond, cx.base_dir())?.with_cancel(cx.cancel_token());
         let writer = Writer { params, cx, template, chooser };
         let sampling = writer.sampling(&all)?;
         let mut backend = None;
@@ -277,7 +283,7 @@ impl Writer<'_> {
         let params = self.params;
         let resolved = resolve(self.cx, params.model.as_ref())?;
         let adapter = self.cx.optional_files("adapter")?;
-        let options = generator_options(params.sampling.slots);
+        let options = InFlight::of(self.cx, params.sampling.slots);
         resolved.backend(params.weights, adapter.as_deref(), options, params.chat_date)
     }
 

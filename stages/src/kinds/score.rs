@@ -18,7 +18,7 @@ use pipe_engine::{
 pub use self::params::{OutputType, ScoreParams};
 use self::{items::Items, likelihoods::Likelihoods, scores::Scored};
 use crate::{
-    model::{self, Asked, ModelRef, adapter_port, model_port},
+    model::{self, Asked, ModelRef, Work, adapter_port, model_port},
     prompts::Purpose,
     rows::{fewshot, ports, scores as summed},
 };
@@ -105,7 +105,8 @@ impl StageKind for Score {
 
     fn preview(&self, params: &ScoreParams, host: &dyn SourceHost) -> Result<Preview, StageError> {
         let template = params.is_asked().then_some((&params.template, Purpose::Respond));
-        let asked = Asked { weights: params.weights, chat_date: params.chat_date, template };
+        let work = params.is_asked().then_some(Work::Rows { slots: params.slots, max_new_tokens: 0 });
+        let asked = Asked { weights: params.weights, chat_date: params.chat_date, template, work };
         model::preview(params.model.as_ref(), &asked, host)
     }
 

@@ -28,7 +28,7 @@ use self::{dataset::Examples, params::NEVER};
 use crate::model::training::{Training, check_context, log_table, train_in_stage, training_error};
 use crate::rows::ports;
 use crate::{
-    model::{self, Asked, BaseModel, ModelRef, model_error, model_port, resolve_local},
+    model::{self, Asked, BaseModel, ModelRef, estimate, model_error, model_port, resolve_local},
     prompts::Purpose,
 };
 
@@ -96,12 +96,13 @@ impl StageKind for Train {
 
     fn preview(&self, params: &TrainParams, host: &dyn SourceHost) -> Result<Preview, StageError> {
         let template = Some((&params.template, Purpose::Respond));
-        let preview = model::preview(params.model.as_ref(), &Asked { template, ..Asked::default() }, host)?;
+        let mut preview = model::preview(params.model.as_ref(), &Asked { template, ..Asked::default() }, host)?;
         if let Some(seen) = model::seen(params.model.as_ref(), host)? {
             if params.method == Method::Lora {
                 params.lora.config().targets(&seen.config).map_err(|e| training_error(e.into()))?;
             }
             check_context(params.max_seq_len.unwrap_or(0), seen.config.max_position_embeddings)?;
+            preview.memory = Some(estimate(&seen, params.weights, params.work()));
         }
         Ok(preview)
     }

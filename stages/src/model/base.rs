@@ -15,7 +15,7 @@ use pipe_lm::{
     adapter::load_adapter,
     chat::ChatTemplate,
     config::{DecoderConfig, GenerationDefaults},
-    generate::{Ends, Generator, GeneratorOptions},
+    generate::{Ends, Generator},
     gguf::{Expanded, GgufModel},
     model::{Decoder, Inference, Packing},
     origin::{Folder, LocalModel, files_of},
@@ -24,7 +24,7 @@ use pipe_lm::{
     weights::{Param, Weights},
 };
 
-use super::{WeightForm, model_error, place};
+use super::{InFlight, WeightForm, model_error, place};
 
 /// A model's configuration, tokenizer and weights. The weights are read when they are first needed, and kept for as
 /// long as somebody uses them.
@@ -45,6 +45,8 @@ pub struct Seen {
     pub talks: bool,
     /// What it is.
     pub config: DecoderConfig,
+    /// The size of the file, where it is a GGUF file.
+    pub gguf_bytes: Option<u64>,
 }
 
 /// What stages share of a model's weights in one form.
@@ -84,10 +86,11 @@ fn folder(local: &LocalModel) -> Result<Folder<'_>, StageError> {
     local.folder().ok_or_else(|| {
         StageError::user_help(
             format!(
-                "{} is a GGUF file, whose weights can be run and adapted, but neither trained as a whole nor exported",
+                "{} is a GGUF file, whose weights can be run and adapted, but neither trained as a whole nor written \
+                 for Hugging Face",
                 place(local).display()
             ),
-            "use the model's Hugging Face directory",
+            "use the model's Hugging Face directory, or for an export `format: gguf`",
         )
     })
 }
@@ -132,7 +135,7 @@ impl BaseModel {
             return Ok(Arc::clone(seen));
         }
         let model = Self::read(local)?;
-        let seen = Arc::new(Seen { talks: model.chat.is_some(), config: model.config });
+        let seen = Arc::new(model.seen());
         SOUND.lock().insert(stamp, Arc::clone(&seen));
         Ok(seen)
     }
@@ -166,6 +169,14 @@ impl BaseModel {
             ends,
             forms: Default::default(),
         })
+    }
+
+    fn seen(&self) -> Seen {
+        let gguf_bytes = match &self.local {
+            LocalModel::Gguf(path) => std::fs::metadata(path).ok().map(|meta| meta.len()),
+            _ => None,
+        };
+        Seen { talks: self.chat.is_some(), config: self.config.clone(), gguf_bytes }
     }
 
     /// What config.json says.
@@ -217,6 +228,15 @@ impl BaseModel {
     /// A tensor is missing or of the wrong shape; a GGUF file has none of this form.
     pub fn weights(&self) -> Result<Weights, StageError> {
         Weights::from_dir(self.folder()?, &self.config).map_err(model_error)
+    }
+
+    /// The file, of a model that is one GGUF file.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn gguf(&self) -> Result<Option<GgufModel>, StageError> {
+        let LocalModel::Gguf(path) = &self.local else { return Ok(None) };
+        GgufModel::open(path).map(Some).map_err(model_error)
     }
 
     /// The folder of its files.
@@ -310,7 +330,7 @@ impl BaseModel {
         &self,
         weights: WeightForm,
         adapter: Option<&Path>,
-        options: GeneratorOptions,
+        options: InFlight,
     ) -> Result<Generator, StageError> {
         const NAME: &str = "adapter";
         let inference = match adapter {
@@ -326,6 +346,7 @@ impl BaseModel {
         if let Some(chat) = &self.chat {
             generator = generator.with_chat(Arc::clone(chat));
         }
+        let options = options.options(&self.seen(), weights);
         generator.with_options(options).with_adapter(adapter.map(|_| NAME)).map_err(model_error)
     }
 }

@@ -35,7 +35,7 @@ impl EmbedderRef {
             return Ok(None);
         }
         match ModelRef::parse(&self.0)? {
-            ModelRef::Files(source @ (ModelOrigin::Directory(_) | ModelOrigin::Hub { .. })) => {
+            ModelRef::Files(source @ (ModelOrigin::Directory(_) | ModelOrigin::Hub { gguf: None, .. })) => {
                 Ok(Some(ModelRef::Files(source)))
             }
             other => Err(format!("{other} is no embedding model: it must be a Hugging Face directory")),

@@ -42,6 +42,18 @@ impl WeightForm {
         *self == Self::default()
     }
 
+    /// Bytes of a value of a layer's matrix, and of the embedding and the head.
+    pub(super) fn bytes_per_value(self) -> (f64, f64) {
+        match self {
+            Self::F32 | Self::Dequantized => (4.0, 4.0),
+            Self::Bf16 => (2.0, 2.0),
+            // 32 values and a scale of 16 bits.
+            Self::Q8_0 => (34.0 / 32.0, 34.0 / 32.0),
+            // 64 values of 4 bits, and their scale of 8; the ends keep their type, 16 bits as a rule.
+            Self::Nf4 => (0.5 + 1.0 / 64.0, 2.0),
+        }
+    }
+
     /// Its name in pipeline files.
     pub fn name(self) -> &'static str {
         FORMS.iter().find(|(form, ..)| *form == self).map_or(NONE, |(_, name, _)| name)

@@ -8,6 +8,7 @@ mod base;
 pub(crate) mod completions;
 pub(crate) mod embedder;
 mod error;
+mod footprint;
 mod form;
 mod reference;
 pub(crate) mod sampling;
@@ -27,7 +28,7 @@ use pipe_engine::{
 };
 use pipe_lm::{
     generate::{
-        Backend, GeneratorOptions,
+        Backend,
         endpoint::{ApiKey, Endpoint, EndpointConfig},
     },
     origin::{Carried, HubSettings, LocalModel, ModelOrigin},
@@ -40,6 +41,8 @@ use crate::{
 
 pub use base::{BaseModel, Seen};
 pub use error::{model_error, row_error};
+pub use footprint::InFlight;
+pub(crate) use footprint::{Work, estimate};
 pub use form::WeightForm;
 pub(crate) use reference::NO_PATHS;
 pub use reference::{EndpointRef, ModelRef, encoder, numeric_class};
@@ -75,6 +78,8 @@ pub(crate) struct Asked<'a> {
     pub chat_date: Option<ChatDate>,
     /// The prompt.
     pub template: Option<(&'a TemplateRef, Purpose)>,
+    /// What is done with it.
+    pub work: Option<Work>,
 }
 
 /// What of a model can be told before a run: whether the files of one that lies on this machine are whole and
@@ -90,7 +95,9 @@ pub(crate) fn preview(
     if param.is_some() && host.connected("model") {
         return Err(given_twice());
     }
-    let template = asked.template.map(|(template, purpose)| template.load(purpose, host.base_dir())).transpose()?;
+    let load = |(template, purpose): (&TemplateRef, Purpose)| template.load(purpose, host.base_dir());
+    // What is chosen by the model is chosen so that the model can be asked with it.
+    let template = asked.template.filter(|(template, _)| !template.is_auto()).map(load).transpose()?;
     let source = match param {
         Some(ModelRef::Endpoint(server)) => {
             refuse(&server.endpoint, host.connected("adapter"), asked.weights, asked.chat_date)?;
@@ -101,12 +108,45 @@ pub(crate) fn preview(
         Some(ModelRef::Files(source)) => Some(source),
         None => None,
     };
-    if let Some(seen) = source.map(|source| look(source, host)).transpose()?.flatten()
+    let seen = source.map(|source| look(source, host)).transpose()?.flatten();
+    if let Some(seen) = &seen
         && let Some(template) = template.filter(|template| template.converses() && !seen.talks)
     {
         return Err(template.without_chat());
     }
-    Ok(Preview { place: Some("cpu".to_owned()), ..Preview::default() })
+    let chosen = asked.template.filter(|(template, _)| template.is_auto());
+    let chosen = seen.as_ref().zip(chosen).map(|(seen, (template, _))| template.chosen(seen.talks).0);
+    let place = chosen.map_or_else(|| "cpu".to_owned(), |name| format!("cpu, template {name}"));
+    let memory = seen.zip(asked.work).map(|(seen, work)| estimate(&seen, asked.weights, work));
+    Ok(Preview { place: Some(place), memory, ..Preview::default() })
+}
+
+/// The template of a stage: that of its parameter, or the one that suits its model.
+///
+/// # Errors
+/// It is to be chosen, and the model cannot be found or opened.
+pub(crate) fn template(
+    cx: &StageContext,
+    param: Option<&ModelRef>,
+    template: &TemplateRef,
+) -> Result<TemplateRef, StageError> {
+    if !template.is_auto() {
+        return Ok(template.clone());
+    }
+    let (talks, why) = match param {
+        Some(ModelRef::Endpoint(_)) => (true, "a server renders conversations"),
+        Some(ModelRef::Files(source)) => talks(&fetch(cx, source)?)?,
+        None => talks(&connected(cx.files("model")?))?,
+    };
+    let chosen = template.chosen(talks);
+    // `plan` says it, too; in a run it is one more line for every stage.
+    tracing::info!(stage = cx.label(), template = chosen.0, why, "template chosen");
+    Ok(chosen)
+}
+
+fn talks(local: &LocalModel) -> Result<(bool, &'static str), StageError> {
+    let seen = BaseModel::look(local)?;
+    Ok((seen.talks, if seen.talks { "the model brings a chat template" } else { "the model has no chat template" }))
 }
 
 /// A look at a model whose files lie on this machine; `None` at another.
@@ -305,7 +345,7 @@ impl Resolved {
         &self,
         weights: WeightForm,
         adapter: Option<&Path>,
-        options: GeneratorOptions,
+        options: InFlight,
         chat_date: Option<ChatDate>,
     ) -> Result<Box<dyn Backend>, StageError> {
         let server = match self {
@@ -318,11 +358,6 @@ impl Resolved {
         refuse(&server.config().base_url, adapter.is_some(), weights, chat_date)?;
         Ok(Box::new(server.clone()))
     }
-}
-
-/// How many rows a generator works on at once, from the parameter `slots`.
-pub fn generator_options(slots: usize) -> GeneratorOptions {
-    GeneratorOptions { slots, ..GeneratorOptions::default() }
 }
 
 /// Where the files of an opened model lie.

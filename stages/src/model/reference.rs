@@ -24,8 +24,9 @@ use super::{carried, hub, model_error};
 use crate::builtin;
 
 /// Which model. A text names files or a server: a Hugging Face directory or a `.gguf` file (relative to the file that
-/// names it), `hf:org/name@revision`, `builtin:nano` for the one that this program carries, or
-/// `http://host:port/v1#name` for an OpenAI-compatible server. An object describes a server in detail.
+/// names it), `hf:org/name@revision`, `hf:org/name-GGUF:Q4_K_M` for a GGUF file of the hub, `builtin:nano` for the one
+/// that this program carries, or `http://host:port/v1#name` for an OpenAI-compatible server. An object describes a
+/// server in detail.
 ///
 /// The model's files enter the key by content, a server by the model's name; paths and addresses do not.
 #[derive(Debug, Clone, PartialEq)]
@@ -188,11 +189,15 @@ pub fn encoder() -> Source {
 
 /// What the files are, file by file, so that a changed one can be named.
 fn identity(source: &ModelOrigin, host: &dyn SourceHost, generates: bool) -> Result<Value, StageError> {
-    if let ModelOrigin::Hub { repo, revision } = source {
+    if let ModelOrigin::Hub { repo, revision, gguf } = source {
         let commit = hub(|name| host.env(name)).resolve(repo, revision, &|| host.cancelled());
         let commit = commit.map_err(|e| model_error(OriginError::from(e)))?;
         // Its files may not be here yet, so that it is not known whether they were read otherwise before.
-        return Ok(json!({ "commit": commit, "reading": READING }));
+        let mut value = json!({ "commit": commit, "reading": READING });
+        if let Some(form) = gguf {
+            value["gguf"] = json!(form.to_ascii_lowercase());
+        }
+        return Ok(value);
     }
     let there = |path: &Path| -> Result<(), StageError> {
         let missing = || OriginError::NotThere { path: path.to_owned() };
@@ -231,7 +236,10 @@ impl fmt::Display for ModelRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Files(ModelOrigin::Directory(path) | ModelOrigin::Gguf(path)) => write!(f, "{}", path.display()),
-            Self::Files(ModelOrigin::Hub { repo, revision }) => write!(f, "hf:{repo}@{revision}"),
+            Self::Files(ModelOrigin::Hub { repo, revision, gguf: None }) => write!(f, "hf:{repo}@{revision}"),
+            Self::Files(ModelOrigin::Hub { repo, revision, gguf: Some(form) }) => {
+                write!(f, "hf:{repo}@{revision}:{form}")
+            }
             Self::Files(ModelOrigin::Endpoint { url }) => f.write_str(url),
             Self::Endpoint(e) => write!(f, "{}#{}", e.endpoint, e.model),
         }
@@ -288,7 +296,7 @@ impl JsonSchema for ModelRef {
         let endpoint = generator.subschema_for::<EndpointRef>();
         json_schema!({
             "description": "Which model: a Hugging Face directory or a .gguf file (relative to the file that names \
-                            it), hf:org/name@revision, builtin:nano, \
+                            it), hf:org/name@revision, hf:org/name-GGUF:Q4_K_M, builtin:nano, \
                             http://host:port/v1#name for an OpenAI-compatible server, or an object that describes a \
                             server.",
             "anyOf": [{ "type": "string", "minLength": 1, "x-path": NO_PATHS }, endpoint],

@@ -7,6 +7,7 @@ use pipe_lm::generate::SamplingParams;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Work;
 use crate::rows::reasoning::Reasoning;
 
 /// What a kind does where its pipeline says nothing.
@@ -100,6 +101,11 @@ fn slots() -> usize {
 }
 
 impl<K: SamplingDefaults> Sampling<K> {
+    /// What it asks of memory.
+    pub(crate) fn work(&self) -> Work {
+        Work::Rows { slots: self.slots, max_new_tokens: self.max_new_tokens }
+    }
+
     /// What a backend is told. `seed` is the recipe's digest, of which the parameter of that name is a part.
     pub fn params(&self, stop: Vec<String>, seed: [u8; 32]) -> SamplingParams {
         SamplingParams {

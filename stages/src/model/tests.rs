@@ -28,7 +28,7 @@ fn open(dir: &Path) -> Arc<BaseModel> {
 }
 
 fn complete(model: &BaseModel, adapter: Option<&Path>) -> String {
-    let generator = model.generator(WeightForm::F32, adapter, generator_options(2)).unwrap();
+    let generator = model.generator(WeightForm::F32, adapter, InFlight { slots: 2, memory: None }).unwrap();
     let params = SamplingParams { temperature: 1.0, max_new_tokens: 12, ignore_eos: true, ..SamplingParams::default() };
     let mut text = String::new();
     let mut rows = std::iter::once(Request::text("r", "Instruction: item 7\nOutput:"));
@@ -90,7 +90,7 @@ fn an_adapter_lies_over_the_base_and_leaves_it_alone() {
     assert_ne!(before, complete(&model, Some(place.path())));
     assert_eq!(before, complete(&model, None));
     let empty = tempfile::tempdir().unwrap();
-    let error = model.generator(WeightForm::F32, Some(empty.path()), generator_options(1)).unwrap_err();
+    let error = model.generator(WeightForm::F32, Some(empty.path()), InFlight { slots: 1, memory: None }).unwrap_err();
     assert!(error.to_string().contains("adapter_config.json"), "{error}");
 }
 

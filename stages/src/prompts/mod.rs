@@ -35,11 +35,11 @@ pub enum Purpose {
 }
 
 /// Which prompt template: `plain`, `alpaca`, `chat` (needs a model with a chat template, or a server), `qa` (questions
-/// and answers to continue, for small models), or a minijinja file relative to the file that names it. Its text is part
-/// of the key.
+/// and answers to continue, for small models), `auto` (`chat` for a server and for a model that brings a chat template,
+/// `plain` for any other), or a minijinja file relative to the file that names it. Its text is part of the key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
-#[schemars(extend("x-path" = BUILT_IN.map(|(name, ..)| name)))]
+#[schemars(extend("x-path" = NO_PATHS))]
 pub struct TemplateRef(pub String);
 
 /// The date that a model's chat template may print.
@@ -89,6 +89,12 @@ const BUILT_IN: [(&str, &str, &str); 4] = [
     ("qa", include_str!("qa/generate.jinja"), include_str!("qa/respond.jinja")),
 ];
 
+/// Chosen by what the model brings.
+const AUTO: &str = "auto";
+
+/// What is no path.
+const NO_PATHS: [&str; 5] = ["plain", "alpaca", "chat", "qa", AUTO];
+
 /// What the same sets have for generation that shows documents. Which of the two texts is meant is known from the
 /// inputs alone, which keys are made of, too; so these are not part of a stage's sources, and a test holds them to
 /// `generate`'s versions.
@@ -100,6 +106,20 @@ const WITH_DOCUMENTS: [(&str, &str); 4] = [
 ];
 
 impl TemplateRef {
+    /// Whether it is to be chosen by what the model brings.
+    pub(crate) fn is_auto(&self) -> bool {
+        self.0 == AUTO
+    }
+
+    /// Itself, or what is chosen for a model that has a chat template (`talks`), or has none.
+    pub(crate) fn chosen(&self, talks: bool) -> Self {
+        match (self.is_auto(), talks) {
+            (false, _) => self.clone(),
+            (true, true) => Self("chat".to_owned()),
+            (true, false) => Self::default(),
+        }
+    }
+
     fn built_in(&self, purpose: Purpose) -> Option<&'static str> {
         let (_, generate, respond) = BUILT_IN.iter().find(|(name, ..)| *name == self.0)?;
         Some(match purpose {
@@ -111,6 +131,13 @@ impl TemplateRef {
     /// What of the template enters the key: its text, not its name. The parameter itself is operational.
     pub fn source(&self, purpose: Purpose) -> Source {
         let label = "template".to_owned();
+        if self.is_auto() {
+            // Which of the two it is depends on the model, which is a part of the key, too.
+            let both = [self.chosen(false), self.chosen(true)];
+            let texts = both.iter().filter_map(|template| template.built_in(purpose));
+            let digests: Vec<_> = texts.map(|text| blake3::hash(text.as_bytes()).to_hex().to_string()).collect();
+            return Source::Value { label, value: json!(digests) };
+        }
         match self.built_in(purpose) {
             Some(text) => Source::Value { label, value: json!(blake3::hash(text.as_bytes()).to_hex().as_str()) },
             None => Source::Text { label, path: (&*self.0).into() },
@@ -120,7 +147,7 @@ impl TemplateRef {
     /// What is wrong with a template that is a file, as far as it can be told without a row. A file that cannot be read
     /// is told when keys are made.
     pub fn problems(&self, purpose: Purpose, folder: &Path) -> Vec<ParamProblem> {
-        if BUILT_IN.iter().any(|(name, ..)| *name == self.0) {
+        if NO_PATHS.contains(&&*self.0) {
             return Vec::new();
         }
         let Some(text) = read_small(&folder.join(&self.0)) else { return Vec::new() };
@@ -166,7 +193,7 @@ impl TemplateRef {
             let read = std::fs::read_to_string(&path).map_err(|e| {
                 StageError::user_help(
                     format!("failed to read the template {}: {e}", path.display()),
-                    "`template` is plain, alpaca, chat, qa, or the path of a file relative to the one that names it",
+                    "`template` is auto, plain, alpaca, chat, qa, or the path of a file relative to the one that names it",
                 )
             });
             read?.into()

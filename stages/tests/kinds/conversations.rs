@@ -74,6 +74,38 @@ fn the_loss_falls_on_every_turn_of_the_assistant() {
     assert!(warnings.iter().any(|w| w.contains("2 of 3 rows of `examples` have no instruction")), "{warnings:?}");
 }
 
+/// What is made with `auto` is what is made with the template that it stands for, but for the draws.
+#[test]
+fn the_template_is_chosen_by_what_the_model_brings() {
+    let stages = |template: &str| {
+        let more = format!(", template: {template}");
+        training("t", "rows.jsonl", &more)
+            + &format!(
+                "  e:
+    kind: evaluate
+    inputs: {{ items: t_rows }}
+    params: {{ model: base, template: {template}, max_new_tokens: 4, temperature: 0 }}\n"
+            )
+    };
+    for (brings, stands_for, other) in [(Some(CHATML), "chat", "plain"), (None, "plain", "alpaca")] {
+        let lab = lab(brings);
+        // The words of the chat prompt are many for its tokenizer.
+        let config = lab.path("base").join("config.json");
+        let mut text: Value = serde_json::from_str(&fs::read_to_string(&config).unwrap()).unwrap();
+        text["max_position_embeddings"] = json!(512);
+        fs::write(&config, text.to_string()).unwrap();
+        let row = |i: usize| json!({ "id": i, "instruction": format!("Say {i}."), "output": format!("{i}, then.") });
+        lab.jsonl("rows.jsonl", (0..4).map(row));
+        let made = |template: &str| {
+            assert_eq!(lab.run_stages(&stages(template)).failures(), [""; 0], "{template}");
+            (lab.digest("t.log"), lab.digest("e.predictions"))
+        };
+        let automatic = made("auto");
+        assert_eq!(automatic, made(stands_for), "{stands_for}");
+        assert_ne!(automatic.0, made(other).0, "{other}");
+    }
+}
+
 #[test]
 fn a_model_without_a_chat_template_is_told_from_one() {
     let lab = lab(None);

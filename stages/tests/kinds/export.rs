@@ -63,6 +63,32 @@ fn an_adapter_is_trained_on_the_blocks_of_a_gguf_file() {
 }
 
 #[test]
+fn an_adapter_is_folded_into_a_gguf_file() {
+    let lab = questions();
+    let train = TRAIN.replace("model: base,", "");
+    let stages = with(TRAIN)
+        + "  blocks: { kind: export, params: { model: base, format: gguf, dtype: q8_0 } }\n"
+        + &format!("  own: {{ kind: train, inputs: {{ examples: rows, model: blocks }}, params: {train} }}\n")
+        + "  whole: { kind: export, inputs: { model: blocks, adapter: own }, params: { format: gguf, dtype: float32 } }
+  beside: { kind: evaluate, inputs: { items: exam, model: blocks, adapter: own }, params: { max_new_tokens: 8 } }
+  within: { kind: evaluate, inputs: { items: exam, model: whole }, params: { max_new_tokens: 8 } }
+  without: { kind: evaluate, inputs: { items: exam, model: blocks }, params: { max_new_tokens: 8 } }
+";
+    assert_eq!(lab.run_stages(&stages).failures(), [""; 0]);
+    let answers = |stage: &str| -> Vec<String> {
+        lab.rows(&format!("{stage}.predictions")).iter().map(|row| row["prediction"].to_string()).collect()
+    };
+    assert_eq!(answers("within"), answers("beside"));
+    assert_ne!(answers("within"), answers("without"));
+    let no = |inputs: &str, params: &str| {
+        let stage = format!("  no: {{ kind: export, inputs: {{ model: blocks{inputs} }}, params: {{ {params} }} }}\n");
+        lab.run_stages(&(stages.clone() + &stage)).failure()
+    };
+    assert!(no("", "format: gguf").contains("is a GGUF file already"));
+    assert!(no(", adapter: own", "").contains("nor written for Hugging Face"));
+}
+
+#[test]
 fn an_adapter_is_written_as_llama_cpp_reads_it() {
     let lab = questions();
     let separate = "  apart: { kind: export, inputs: { adapter: train }, params: { model: base, format: gguf, adapter: \

@@ -10,7 +10,7 @@ use candle_core::{DType, Device, Tensor};
 
 use crate::{
     config::DecoderConfig,
-    model::Adapter,
+    model::{Adapter, LoraWeights},
     weights::{LayerParam, Param, TensorSet, Weights, WeightsError},
 };
 
@@ -49,12 +49,7 @@ impl<'a> Merged<'a> {
         let Param::Layer(layer, LayerParam::Weight(linear)) = param else { return Ok(weight) };
         let module = linear.path(self.config.family, layer);
         let Some(lora) = self.adapter.and_then(|a| a.modules.get(&module)) else { return Ok(weight) };
-        let f32_on_cpu = |t: &Tensor| t.to_device(&Device::Cpu)?.to_dtype(DType::F32);
-        let fold = || {
-            let update = f32_on_cpu(&lora.b)?.matmul(&f32_on_cpu(&lora.a)?)?;
-            weight + update.affine(f64::from(lora.scale), 0.0)?
-        };
-        fold().map_err(|source| WeightsError::Tensor { name: module, source })
+        folded(weight, lora).map_err(|source| WeightsError::Tensor { name: module, source })
     }
 
     fn params(&self) -> Vec<(String, Param)> {
@@ -62,6 +57,13 @@ impl<'a> Merged<'a> {
         named.sort();
         named
     }
+}
+
+/// `weight + scale * B A`, for a weight in f32 on the CPU.
+pub(crate) fn folded(weight: Tensor, lora: &LoraWeights) -> candle_core::Result<Tensor> {
+    let f32_on_cpu = |t: &Tensor| t.to_device(&Device::Cpu)?.to_dtype(DType::F32);
+    let update = f32_on_cpu(&lora.b)?.matmul(&f32_on_cpu(&lora.a)?)?;
+    weight + update.affine(f64::from(lora.scale), 0.0)?
 }
 
 impl TensorSet for Merged<'_> {

@@ -15,6 +15,7 @@ use candle_core::{DType, Device, Tensor};
 
 pub use config::{AdapterConfig, TargetModules};
 pub use merge::Merged;
+pub(crate) use merge::folded;
 
 use crate::{
     config::DecoderConfig,

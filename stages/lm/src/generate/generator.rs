@@ -155,11 +155,13 @@ impl Generator {
         row.prompt.saturating_add(params.max_new_tokens).min(self.model.context())
     }
 
-    /// Slots and capacity for rows that need `need` positions, within the memory allowed.
+    /// Slots and capacity for rows that need `need` positions, within the memory allowed. Those that come may be twice
+    /// as long before a session has to end for them.
     fn room(&self, need: usize) -> (usize, usize) {
         let positions = self.options.max_cache_bytes / self.model.bytes_per_position().max(1);
         let slots = self.options.slots.min(positions / need).max(1);
-        (slots, (positions / slots).clamp(need, self.model.context().max(need)))
+        let roomy = need.saturating_mul(2).max(256).min(positions / slots);
+        (slots, roomy.clamp(need, self.model.context().max(need)))
     }
 
     /// Chooses a row's next token, and says whether it ended the row.

@@ -1,7 +1,7 @@
 //! An opened GGUF file.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     fs::File,
     path::{Path, PathBuf},
     sync::Arc,
@@ -11,7 +11,7 @@ use candle_core::{
     DType, Device, Tensor,
     quantized::{
         QTensor,
-        gguf_file::{Content, TensorInfo},
+        gguf_file::{Content, TensorInfo, Value},
     },
 };
 
@@ -163,11 +163,33 @@ impl GgufModel {
         Metadata { path: &self.path, pairs: &self.content.metadata }
     }
 
+    /// The metadata as they are.
+    pub(super) fn pairs(&self) -> &HashMap<String, Value> {
+        &self.content.metadata
+    }
+
+    /// All tensors, in the order in which the file has them.
+    pub(super) fn tensors(&self) -> impl Iterator<Item = (&String, &TensorInfo)> {
+        let mut tensors: Vec<_> = self.content.tensor_infos.iter().collect();
+        tensors.sort_by_key(|(_, info)| info.offset);
+        tensors.into_iter()
+    }
+
+    /// A tensor as the file has it.
+    pub(super) fn bytes(&self, name: &str) -> Result<Vec<u8>, WeightsError> {
+        let error = |source| WeightsError::Tensor { name: name.to_owned(), source };
+        Ok(self.tensor(name)?.data().map_err(error)?.into_owned())
+    }
+
     fn stored(&self, param: Param) -> Result<QTensor, WeightsError> {
-        let name = names::name(param);
+        self.tensor(&names::name(param))
+    }
+
+    fn tensor(&self, name: &str) -> Result<QTensor, WeightsError> {
         let io = |source| WeightsError::Io { action: "open", path: self.path.clone(), source };
         let mut file = File::open(&self.path).map_err(io)?;
-        self.content.tensor(&mut file, &name, &Device::Cpu).map_err(|source| WeightsError::Tensor { name, source })
+        let error = |source| WeightsError::Tensor { name: name.to_owned(), source };
+        self.content.tensor(&mut file, name, &Device::Cpu).map_err(error)
     }
 
     fn order(&self, param: Param) -> RowOrder {

@@ -10,6 +10,7 @@ mod file;
 mod meta;
 mod metadata;
 mod names;
+mod refold;
 mod tensors;
 mod tokenizer_read;
 mod tokenizer_write;
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 
 pub use adapter::export_gguf_adapter;
 pub use file::{Expanded, GgufModel};
+pub use refold::export_gguf_again;
 pub use write::{GgufType, export_gguf};
 
 /// Why a GGUF file could not be used or written.

@@ -63,7 +63,7 @@ fn expand(dtype: GgmlDType, bytes: &[u8], out: &mut [f32]) {
         GgmlDType::Q4_1 => blocks::<k_quants::BlockQ4_1>(bytes, out),
         GgmlDType::Q5_0 => blocks::<k_quants::BlockQ5_0>(bytes, out),
         GgmlDType::Q5_1 => blocks::<k_quants::BlockQ5_1>(bytes, out),
-        GgmlDType::Q8_0 => blocks::<k_quants::BlockQ8_0>(bytes, out),
+        GgmlDType::Q8_0 => crate::quant::expand_q8_0(bytes, out),
         GgmlDType::Q8_1 => blocks::<k_quants::BlockQ8_1>(bytes, out),
         GgmlDType::Q2K => blocks::<k_quants::BlockQ2K>(bytes, out),
         GgmlDType::Q3K => blocks::<k_quants::BlockQ3K>(bytes, out),

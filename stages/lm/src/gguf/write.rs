@@ -8,7 +8,10 @@ use std::{
     path::Path,
 };
 
-use candle_core::quantized::{GgmlDType, QTensor};
+use candle_core::{
+    Tensor,
+    quantized::{GgmlDType, QTensor, gguf_file::Value},
+};
 
 use super::{GgufError, config::yarn_attention, meta::Meta, names, tokenizer_write};
 use crate::{
@@ -31,7 +34,45 @@ pub enum GgufType {
 }
 
 const ALIGNMENT: usize = 32;
-const Q_TYPES: [(GgmlDType, u32); 3] = [(GgmlDType::F32, 0), (GgmlDType::F16, 1), (GgmlDType::Q8_0, 8)];
+
+/// llama.cpp's number of a type of tensors.
+fn type_code(dtype: GgmlDType) -> u32 {
+    match dtype {
+        GgmlDType::F32 => 0,
+        GgmlDType::F16 => 1,
+        GgmlDType::Q4_0 => 2,
+        GgmlDType::Q4_1 => 3,
+        GgmlDType::Q5_0 => 6,
+        GgmlDType::Q5_1 => 7,
+        GgmlDType::Q8_0 => 8,
+        GgmlDType::Q8_1 => 9,
+        GgmlDType::Q2K => 10,
+        GgmlDType::Q3K => 11,
+        GgmlDType::Q4K => 12,
+        GgmlDType::Q5K => 13,
+        GgmlDType::Q6K => 14,
+        GgmlDType::Q8K => 15,
+        GgmlDType::BF16 => 30,
+    }
+}
+
+/// llama.cpp's number of a type of files: all f32, mostly f16, mostly Q8_0.
+pub(super) fn file_type(stored: GgufType) -> u32 {
+    match stored {
+        GgufType::F32 => 0,
+        GgufType::F16 => 1,
+        GgufType::Q8_0 => 7,
+    }
+}
+
+/// The type of a tensor of this shape.
+pub(super) fn matrix_type(stored: GgufType, shape: &[usize]) -> GgmlDType {
+    match (stored, shape) {
+        (GgufType::F32, _) | (_, [_]) => GgmlDType::F32,
+        (GgufType::Q8_0, [_, columns]) if columns % 32 == 0 => GgmlDType::Q8_0,
+        _ => GgmlDType::F16,
+    }
+}
 
 /// Writes a model, with its adapter folded in, and its tokenizer as one GGUF file that llama.cpp runs. `ends` are all
 /// tokens that end a text. The file appears under its name only when it is complete.
@@ -55,11 +96,7 @@ pub fn export_gguf(
         .into_iter()
         .map(|param| {
             let shape = param.shape(config);
-            let dtype = match (stored, shape.as_slice()) {
-                (GgufType::F32, _) | (_, [_]) => GgmlDType::F32,
-                (GgufType::Q8_0, [_, columns]) if columns % 32 == 0 => GgmlDType::Q8_0,
-                _ => GgmlDType::F16,
-            };
+            let dtype = matrix_type(stored, &shape);
             (names::name(param), shape, dtype, Some(param))
         })
         .collect();
@@ -85,19 +122,26 @@ pub fn export_gguf(
 }
 
 fn encode(model: &Merged<'_>, param: Param, dtype: GgmlDType) -> Result<Vec<u8>, GgufError> {
-    let name = names::name(param);
-    let head_dim = model.config().head_dim;
-    let tensor = model.load_f32(param)?;
-    let encode = || {
-        let tensor = if names::is_interleaved(model.config().family, param) {
-            let order = names::stored_order(tensor.dims()[0], head_dim);
-            tensor.index_select(&candle_core::Tensor::new(order, tensor.device())?, 0)?
-        } else {
-            tensor
-        };
-        Ok(QTensor::quantize(&tensor, dtype)?.data()?.into_owned())
+    let bytes = encoded(&model.load_f32(param)?, model.config(), param, dtype);
+    bytes.map_err(|source| WeightsError::Tensor { name: names::name(param), source }.into())
+}
+
+/// A parameter in the order of Hugging Face as the file holds it.
+pub(super) fn encoded(
+    tensor: &Tensor,
+    config: &DecoderConfig,
+    param: Param,
+    dtype: GgmlDType,
+) -> candle_core::Result<Vec<u8>> {
+    let ordered;
+    let tensor = if names::is_interleaved(config.family, param) {
+        let order = names::stored_order(tensor.dims()[0], config.head_dim);
+        ordered = tensor.index_select(&Tensor::new(order, tensor.device())?, 0)?;
+        &ordered
+    } else {
+        tensor
     };
-    encode().map_err(|source| WeightsError::Tensor { name, source }.into())
+    Ok(QTensor::quantize(tensor, dtype)?.data()?.into_owned())
 }
 
 /// `general.*` and the architecture's own keys.
@@ -121,16 +165,10 @@ fn describe(config: &DecoderConfig, stored: GgufType) -> Result<Vec<(String, Met
     if (config.softmax_scale - usual_scale).abs() > 1e-9 || config.clip_qkv.is_some() {
         return Err(unsupported("its attention is scaled or clipped".into()));
     }
-    // llama.cpp's file types: all f32, mostly f16, mostly Q8_0.
-    let file_type = match stored {
-        GgufType::F32 => 0,
-        GgufType::F16 => 1,
-        GgufType::Q8_0 => 7,
-    };
     let count = |n: usize| Meta::Count(n as u32);
     let mut entries = vec![
         ("general.architecture".to_owned(), Meta::Text(architecture.into())),
-        ("general.file_type".to_owned(), Meta::Count(file_type)),
+        ("general.file_type".to_owned(), Meta::Count(file_type(stored))),
         ("general.quantization_version".to_owned(), Meta::Count(2)),
     ];
     let mut add = |tail: &str, entry| entries.push((format!("{architecture}.{tail}"), entry));
@@ -253,8 +291,7 @@ impl<W: Write> Counted<W> {
             for size in shape.iter().rev() {
                 self.u64(*size)?;
             }
-            let code = Q_TYPES.iter().find(|(known, _)| *known == dtype).map(|(_, code)| *code);
-            self.u32(code.expect("exports use these types only"))?;
+            self.u32(type_code(dtype))?;
             self.u64(offset)?;
             let count: usize = shape.iter().product();
             offset = (offset + count / dtype.block_size() * dtype.type_size()).next_multiple_of(ALIGNMENT);
@@ -299,6 +336,52 @@ impl<W: Write> Counted<W> {
                 self.u64(kinds.len())?;
                 kinds.iter().try_for_each(|k| self.bytes(&k.to_le_bytes()))
             }
+            Meta::Stored(value) => {
+                self.u32(value_code(value))?;
+                self.value(value)
+            }
         }
+    }
+
+    fn value(&mut self, value: &Value) -> std::io::Result<()> {
+        match value {
+            Value::U8(n) => self.bytes(&[*n]),
+            Value::I8(n) => self.bytes(&n.to_le_bytes()),
+            Value::U16(n) => self.bytes(&n.to_le_bytes()),
+            Value::I16(n) => self.bytes(&n.to_le_bytes()),
+            Value::U32(n) => self.bytes(&n.to_le_bytes()),
+            Value::I32(n) => self.bytes(&n.to_le_bytes()),
+            Value::U64(n) => self.bytes(&n.to_le_bytes()),
+            Value::I64(n) => self.bytes(&n.to_le_bytes()),
+            Value::F32(x) => self.bytes(&x.to_le_bytes()),
+            Value::F64(x) => self.bytes(&x.to_le_bytes()),
+            Value::Bool(flag) => self.bytes(&[u8::from(*flag)]),
+            Value::String(text) => self.text(text),
+            Value::Array(items) => {
+                // An empty list has lost its type.
+                self.u32(items.first().map_or(8, value_code))?;
+                self.u64(items.len())?;
+                items.iter().try_for_each(|item| self.value(item))
+            }
+        }
+    }
+}
+
+/// GGUF's number of a type of values.
+fn value_code(value: &Value) -> u32 {
+    match value {
+        Value::U8(_) => 0,
+        Value::I8(_) => 1,
+        Value::U16(_) => 2,
+        Value::I16(_) => 3,
+        Value::U32(_) => 4,
+        Value::I32(_) => 5,
+        Value::F32(_) => 6,
+        Value::Bool(_) => 7,
+        Value::String(_) => 8,
+        Value::Array(_) => 9,
+        Value::U64(_) => 10,
+        Value::I64(_) => 11,
+        Value::F64(_) => 12,
     }
 }

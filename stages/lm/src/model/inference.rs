@@ -122,8 +122,7 @@ impl Inference {
 
     /// Bytes of keys and values per position of a slot.
     pub fn bytes_per_position(&self) -> usize {
-        let c = &self.config;
-        2 * c.num_layers() * c.num_key_value_heads * c.head_dim * size_of::<f32>()
+        crate::footprint::cache_bytes_per_token(&self.config) as usize
     }
 
     /// Room for `slots` sequences of up to `capacity` tokens each.

@@ -8,6 +8,7 @@
 use super::{
     AttentionSpec, Crew,
     math::{self, exp, mla, simd},
+    pages::Pages,
     scratch,
 };
 
@@ -16,16 +17,16 @@ use super::{
 const BLOCK: usize = 16;
 
 /// Keys and values of one layer: `slots` rows (one per sequence in flight) of up to `capacity` positions.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct KvCache {
     n_kv_heads: usize,
     head_dim: usize,
     /// A multiple of [`BLOCK`].
     capacity: usize,
     /// `[slots, n_kv_heads, capacity / BLOCK, head_dim, BLOCK]`
-    keys: Vec<f32>,
+    keys: Pages,
     /// `[slots, n_kv_heads, capacity, head_dim]`
-    values: Vec<f32>,
+    values: Pages,
 }
 
 /// New tokens of one slot: rows of the packed batch, in order, at positions `start..start + len`.
@@ -44,7 +45,7 @@ impl KvCache {
     pub fn new(n_kv_heads: usize, head_dim: usize, slots: usize, capacity: usize) -> Self {
         let capacity = capacity.next_multiple_of(BLOCK);
         let size = slots * n_kv_heads * capacity * head_dim;
-        Self { n_kv_heads, head_dim, capacity, keys: vec![0.0; size], values: vec![0.0; size] }
+        Self { n_kv_heads, head_dim, capacity, keys: Pages::zeroed(size), values: Pages::zeroed(size) }
     }
 
     /// Where the keys and the values of a head begin.

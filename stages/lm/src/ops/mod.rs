@@ -20,6 +20,7 @@ mod linear;
 mod lora;
 pub(crate) mod math;
 mod norm;
+mod pages;
 mod rope;
 mod scratch;
 pub mod slices;

@@ -1,8 +1,8 @@
 //! Where a model comes from, and which of its files decide what it computes.
 //!
-//! An origin is written as one text: a directory, a `.gguf` file, `hf:org/name@revision`, or the address of an
-//! inference server. What the model is, is the content of its files: a copied or renamed directory is the same model,
-//! and a file changed in place is another.
+//! An origin is written as one text: a directory, a `.gguf` file, `hf:org/name@revision`, `hf:org/name-GGUF:Q4_K_M` for
+//! one GGUF file of a repository, or the address of an inference server. What the model is, is the content of its files:
+//! a copied or renamed directory is the same model, and a file changed in place is another.
 
 mod check;
 pub(crate) mod files;
@@ -33,6 +33,8 @@ pub enum ModelOrigin {
         repo: String,
         /// Branch, tag or commit.
         revision: String,
+        /// Which of its GGUF files, by the form that its name ends on; without, its safetensors.
+        gguf: Option<String>,
     },
     /// An OpenAI-compatible server, by the URL in front of `/completions`.
     Endpoint {
@@ -56,17 +58,29 @@ impl ModelOrigin {
             return Ok(Self::Endpoint { url: text.trim_end_matches('/').to_owned() });
         }
         if let Some(id) = text.strip_prefix("hf:") {
-            let (repo, revision) = id.split_once('@').unwrap_or((id, "main"));
+            // `name@revision:FORM`, and `name:FORM@revision`.
+            let (id, gguf) = match id.split_once(':') {
+                Some((id, rest)) => match rest.split_once('@') {
+                    Some((form, revision)) if !id.contains('@') => (format!("{id}@{revision}"), Some(form)),
+                    _ => (id.to_owned(), Some(rest)),
+                },
+                None => (id.to_owned(), None),
+            };
+            let (repo, revision) = id.split_once('@').unwrap_or((&id, "main"));
             let part = |s: &str| {
                 !s.is_empty()
                     && !s.starts_with('.')
                     && s.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
             };
             let named = repo.split_once('/').is_some_and(|(org, name)| part(org) && part(name));
-            if !named || revision.is_empty() || revision.split('/').any(|s| !part(s)) {
+            if !named || revision.split('/').any(|s| !part(s)) || gguf.is_some_and(|form| !part(form)) {
                 return Err(OriginError::HubId { text: text.to_owned() });
             }
-            return Ok(Self::Hub { repo: repo.to_owned(), revision: revision.to_owned() });
+            return Ok(Self::Hub {
+                repo: repo.to_owned(),
+                revision: revision.to_owned(),
+                gguf: gguf.map(str::to_owned),
+            });
         }
         if text.is_empty() {
             return Err(OriginError::Empty);
@@ -96,7 +110,10 @@ impl ModelOrigin {
             Self::Directory(path) if path.is_dir() => Ok(LocalModel::Directory { path: path.clone(), commit: None }),
             Self::Gguf(path) if path.is_file() => Ok(LocalModel::Gguf(path.clone())),
             Self::Directory(path) | Self::Gguf(path) => Err(OriginError::NotThere { path: path.clone() }),
-            Self::Hub { repo, revision } => {
+            Self::Hub { repo, revision, gguf: Some(form) } => {
+                Ok(LocalModel::Gguf(hub.fetch_gguf(repo, revision, form, stop)?))
+            }
+            Self::Hub { repo, revision, gguf: None } => {
                 let HubModel { path, commit } = hub.fetch(repo, revision, stop)?;
                 Ok(LocalModel::Directory { path, commit: Some(commit) })
             }
@@ -174,7 +191,10 @@ pub enum OriginError {
         url: String,
     },
     /// `hf:` with something else than a repository behind it.
-    #[error("read the model `{text}`: it is not of the form hf:org/name or hf:org/name@revision")]
+    #[error(
+        "read the model `{text}`: it is not of the form hf:org/name, hf:org/name@revision or \
+             hf:org/name-GGUF:Q4_K_M"
+    )]
     HubId {
         /// The text.
         text: String,

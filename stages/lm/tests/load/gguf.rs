@@ -7,8 +7,8 @@ use candle_core::{DType, Device};
 use pipe_lm::{
     adapter::Merged,
     config::{Activation, DecoderConfig, Position, Rope, RopeScaling},
-    gguf::{GgufModel, GgufType, export_gguf},
-    model::{Decoder, PackedBatch},
+    gguf::{GgufModel, GgufType, export_gguf, export_gguf_again},
+    model::{Adapter, Decoder, LoraWeights, PackedBatch},
     tokenizer::Tokenizer,
     weights::{LayerParam, Linear, Param, Weights},
 };
@@ -159,6 +159,41 @@ fn our_exports_are_the_same_model_again() {
             assert_eq!(ours, theirs, "{checkpoint}: {text:?}");
             assert_eq!(again.decode(&ours, true).unwrap(), tokenizer.decode(&theirs, true).unwrap());
         }
+    }
+}
+
+/// Tensors of every type, one of them changed: what is not changed is the same bytes, and the whole computes what the
+/// blocks compute with the adapter beside them.
+#[test]
+fn an_adapter_is_folded_into_a_file_of_blocks() {
+    let (base, expected) = mixed();
+    let config = base.config();
+    let module = Linear::Q.path(config.family, 0);
+    let [out, inner] = Linear::Q.shape(config);
+    let values = |rows: usize, columns: usize| {
+        let values: Vec<f32> = (0..rows * columns).map(|i| ((i * 37 % 101) as f32 - 50.0) / 500.0).collect();
+        candle_core::Tensor::from_vec(values, (rows, columns), &Device::Cpu).unwrap()
+    };
+    let lora = LoraWeights { a: values(4, inner), b: values(out, 4), scale: 2.0, dropout: 0.0 };
+    let adapter = Adapter { modules: [(module, lora)].into() };
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("again.gguf");
+    export_gguf_again(&path, &base, &adapter, GgufType::F32).unwrap();
+    let again = GgufModel::open(&path).unwrap();
+    let mut beside = build(&base);
+    let plain = logits(&beside, &expected.prompt);
+    beside.add_adapter("x", &adapter).unwrap();
+    beside.set_adapter(Some("x")).unwrap();
+    let (within, beside) = (logits(&build(&again), &expected.prompt), logits(&beside, &expected.prompt));
+    assert!(distance(&within, &beside) < 1e-4, "{}", distance(&within, &beside));
+    assert!(distance(&plain, &beside) > 1e-2, "the adapter does something");
+    let text = expected.texts.iter().map(|text| text.text.clone()).collect::<String>();
+    let ids = |model: &GgufModel| model.tokenizer().unwrap().encode(&text, true).unwrap();
+    assert_eq!((ids(&again), again.chat_template().unwrap()), (ids(&base), base.chat_template().unwrap()));
+    for param in Param::all(config) {
+        let values = |model: &GgufModel| model.load(param).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let changed = param == Param::Layer(0, LayerParam::Weight(Linear::Q));
+        assert_eq!(values(&again) != values(&base), changed, "{param:?}");
     }
 }
 

@@ -18,19 +18,38 @@ pub(crate) const GO_ON: fn() -> bool = || false;
 
 #[test]
 fn origins_are_told_apart_by_how_they_are_written() {
-    let hub = |repo: &str, revision: &str| ModelOrigin::Hub { repo: repo.into(), revision: revision.into() };
+    let hub =
+        |repo: &str, revision: &str| ModelOrigin::Hub { repo: repo.into(), revision: revision.into(), gguf: None };
+    let form = |revision: &str, form: &str| ModelOrigin::Hub {
+        repo: "org/name-GGUF".into(),
+        revision: revision.into(),
+        gguf: Some(form.into()),
+    };
     let cases = [
         ("models/nano", ModelOrigin::Directory("models/nano".into())),
         ("a/b.GGUF", ModelOrigin::Gguf("a/b.GGUF".into())),
         ("hf:org/name", hub("org/name", "main")),
         ("hf:org/name@v1.0", hub("org/name", "v1.0")),
         ("hf:org/name@refs/pr/3", hub("org/name", "refs/pr/3")),
+        ("hf:org/name-GGUF:Q4_K_M", form("main", "Q4_K_M")),
+        ("hf:org/name-GGUF@v1:Q4_K_M", form("v1", "Q4_K_M")),
+        ("hf:org/name-GGUF:Q4_K_M@v1", form("v1", "Q4_K_M")),
         ("http://localhost:8000/v1/", ModelOrigin::Endpoint { url: "http://localhost:8000/v1".into() }),
     ];
     for (text, expect) in cases {
         assert_eq!(ModelOrigin::parse(text).unwrap(), expect, "{text}");
     }
-    for text in ["hf:name", "hf:org/", "hf:org/na me", "hf:../x", "hf:org/name@", "hf:org/name@../../x", "hf:a/b/c"] {
+    for text in [
+        "hf:name",
+        "hf:org/",
+        "hf:org/na me",
+        "hf:../x",
+        "hf:org/name@",
+        "hf:org/name@../../x",
+        "hf:a/b/c",
+        "hf:a/b:",
+        "hf:a/b:../x",
+    ] {
         assert!(matches!(ModelOrigin::parse(text), Err(OriginError::HubId { .. })), "{text}");
     }
     assert!(matches!(ModelOrigin::parse(" "), Err(OriginError::Empty)));
@@ -287,6 +306,36 @@ fn a_model_is_downloaded_once_and_pinned_to_its_commit() {
     let offline = HubSettings { offline: true, ..hub.settings() };
     assert_eq!(source.fetch(&offline, &GO_ON).unwrap(), local);
     assert_eq!(hub.requests(), Vec::<String>::new());
+}
+
+#[test]
+fn a_gguf_file_is_taken_by_its_form() {
+    let file = |text: &str| text.as_bytes().to_vec();
+    let names = ["m-Q4_K_M.gguf", "m-IQ4_K_M.gguf", "m-Q8_0.gguf", "README.md"];
+    let hub = FakeHub::with_files(names.map(|name| (name.to_owned(), file(name))).into());
+    let source = ModelOrigin::parse("hf:org/name:q4_k_m").unwrap();
+    let local = source.fetch(&hub.settings(), &GO_ON).unwrap();
+    let LocalModel::Gguf(path) = &local else { panic!("{local:?}") };
+    assert_eq!(fs::read(path).unwrap(), b"m-Q4_K_M.gguf");
+    assert!(!hub.requests().iter().any(|asked| asked.contains("IQ4") || asked.contains("Q8_0")), "one file");
+    let offline = HubSettings { offline: true, ..hub.settings() };
+    assert_eq!(source.fetch(&offline, &GO_ON).unwrap(), local);
+    // As Python leaves it: no listing.
+    fs::remove_dir_all(hub.cache.path().join("models--org--name/listings")).unwrap();
+    assert_eq!(source.fetch(&offline, &GO_ON).unwrap(), local);
+    assert_eq!(hub.requests(), Vec::<String>::new());
+
+    let told = |text: &str| {
+        let error = ModelOrigin::parse(text).unwrap().fetch(&hub.settings(), &GO_ON).unwrap_err();
+        let OriginError::Hub(error) = error else { panic!("{error}") };
+        hub.message(&error)
+    };
+    let files = "its GGUF files are m-IQ4_K_M.gguf, m-Q4_K_M.gguf, m-Q8_0.gguf";
+    assert_eq!(
+        told("hf:org/name:Q2_K"),
+        format!("use hf:org/name@main:Q2_K: that does not name one GGUF file; {files}")
+    );
+    assert!(told("hf:org/name").contains(&format!("hf:org/name:Q4_K_M ({files})")), "{}", told("hf:org/name"));
 }
 
 #[test]

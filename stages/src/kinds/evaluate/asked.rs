@@ -9,7 +9,7 @@ use pipe_lm::generate::{Backend, SamplingParams};
 
 use super::{answer_schema, params::EvaluateParams};
 use crate::{
-    model::{adapter_port, completions, generator_options, model_port, resolve},
+    model::{self, InFlight, adapter_port, completions, model_port, resolve},
     prompts::{PromptContext, PromptTemplate, Purpose},
     rows::{
         columns::lasting_ids,
@@ -45,7 +45,8 @@ pub(super) fn answers(
     if params.passages.open_book {
         check_passages(cx, rows, "items")?;
     }
-    let template = params.template.load(Purpose::Respond, cx.base_dir())?.with_cancel(cx.cancel_token());
+    let template = model::template(cx, params.model.as_ref(), &params.template)?;
+    let template = template.load(Purpose::Respond, cx.base_dir())?.with_cancel(cx.cancel_token());
     let fewshot = Fewshot::read(cx, &params.fewshot)?;
     let examiner = Examiner { params, cx, template, fewshot };
     let sampling = examiner.sampling(items)?;
@@ -96,7 +97,7 @@ impl Examiner<'_> {
         let params = self.params;
         let adapter = self.cx.optional_files("adapter")?;
         let model = resolve(self.cx, params.model.as_ref())?;
-        let options = generator_options(params.sampling.slots);
+        let options = InFlight::of(self.cx, params.sampling.slots);
         model.backend(params.weights, adapter.as_deref(), options, params.chat_date)
     }
 

@@ -19,7 +19,7 @@ use super::{
     params::ScoreParams,
 };
 use crate::{
-    model::{self, completions, generator_options, row_error},
+    model::{self, InFlight, completions, row_error},
     prompts::{PromptContext, PromptTemplate, Purpose},
     rows::{
         completed::{NO_INSTRUCTION, NO_REFERENCE, NOT_FINITE, REFUSED, TOO_LONG, UNRENDERED, finish_name},
@@ -160,7 +160,8 @@ impl<'a> Asker<'a> {
         if !params.is_asked() {
             return Ok(Self { params, cx, asked: None });
         }
-        let template = params.template.load(Purpose::Respond, cx.base_dir())?.with_cancel(cx.cancel_token());
+        let template = model::template(cx, params.model.as_ref(), &params.template)?;
+        let template = template.load(Purpose::Respond, cx.base_dir())?.with_cancel(cx.cancel_token());
         let fewshot = Fewshot::read(cx, &params.fewshot)?;
         Ok(Self { params, cx, asked: Some((template, fewshot)) })
     }
@@ -188,7 +189,7 @@ impl<'a> Asker<'a> {
         let adapter = cx.optional_files("adapter")?;
         let base = model::resolve_local(cx, params.model.as_ref())?;
         let generator = base
-            .generator(params.weights, adapter.as_deref(), generator_options(params.slots))?
+            .generator(params.weights, adapter.as_deref(), InFlight::of(cx, params.slots))?
             .with_chat_date(params.chat_date.unwrap_or_default().0);
         // What is of like length is read together.
         requests.sort_by_key(|request| std::cmp::Reverse(length(request)));

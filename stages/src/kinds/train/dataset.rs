@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::params::TrainParams;
 use crate::{
     model::{
-        BaseModel, model_error,
+        self, BaseModel, model_error,
         training::{check_context, left_over, training_error},
     },
     prompts::{FAILED_AT_MOST, PromptContext, PromptTemplate, Purpose},
@@ -48,8 +48,7 @@ impl Examples {
         if cx.optional_table("seeds")?.is_some() {
             rows.extend(read(params, cx, "seeds")?);
         }
-        let template = params
-            .template
+        let template = model::template(cx, params.model.as_ref(), &params.template)?
             .load(Purpose::Respond, cx.base_dir())?
             .with_cancel(cx.cancel_token())
             .with_chat_date(params.chat_date);

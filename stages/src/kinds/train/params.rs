@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::batch::BatchParams;
 use crate::model::training::config_problem;
 use crate::{
-    model::{ModelRef, WeightForm},
+    model::{ModelRef, WeightForm, Work},
     prompts::{ChatDate, Purpose, TemplateRef, template_variables},
     rows::open_book::OpenBook,
 };
@@ -258,6 +258,16 @@ fn untrainable(model: &ModelRef, method: Method) -> Option<&'static str> {
 }
 
 impl TrainParams {
+    /// What it asks of memory.
+    pub(super) fn work(&self) -> Work {
+        Work::Training {
+            rows: self.batch.parts().unwrap_or_default().0,
+            tokens: self.max_seq_len,
+            checkpointing: self.gradient_checkpointing,
+            rank: (self.method == Method::Lora).then_some(self.lora.r),
+        }
+    }
+
     pub(super) fn config(&self) -> TrainConfig {
         let [beta1, beta2] = self.betas;
         let adamw = AdamWConfig { beta1, beta2, eps: self.adam_epsilon, weight_decay: self.weight_decay };

@@ -33,6 +33,11 @@ const MC: usize = 96;
 const PACK_BYTES: usize = 8 << 20;
 /// With no more rows than this, B is read where it is: packing would cost more than the product.
 const UNPACKED_ROWS: usize = 24;
+/// With no more rows than this, an encoded B is expanded by the thread that multiplies with it, a few panels at a time,
+/// which stay in its cache; with more, once for all blocks of rows.
+const FUSED_ROWS: usize = MC;
+/// Bytes of B that are expanded at a time then: within L2, beside the rows of A.
+const FUSED_BYTES: usize = 256 << 10;
 /// Products below this number of multiply-adds are not worth waking another thread.
 const PARALLEL_FROM: usize = 1 << 18;
 
@@ -220,6 +225,22 @@ impl Product<'_> {
             if store == Store::Overwrite {
                 c.fill(0.0);
             }
+            return;
+        }
+        if let Rhs::TilesTransposed(_) = b
+            && m <= FUSED_ROWS
+        {
+            let job = Job::new((m, n, k), a, c, skip, Crew::Alone);
+            let most = WIDE[0].min(FUSED_BYTES / (4 * NR * k)).max(1);
+            let crew = if m * n * k < PARALLEL_FROM { Crew::Alone } else { crew };
+            crew.each(panels(n).div_ceil(most), |part| {
+                let group = part * most..panels(n).min((part + 1) * most);
+                scratch::with(group.len() * NR * k, |packed| {
+                    pack_panels(&b, n, k, 0..k, group.clone(), Crew::Alone, packed);
+                    // SAFETY: `packed` holds the panels `group` over all of k, and no other part writes their columns.
+                    unsafe { job.run(0..k, group, Panels::packed(packed, k), store) };
+                });
+            });
             return;
         }
         let job = Job::new((m, n, k), a, c, skip, crew);

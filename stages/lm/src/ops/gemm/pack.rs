@@ -34,6 +34,9 @@ pub(crate) fn pack_panels(
         }
         Rhs::TilesTransposed(w) => {
             for (p, panel) in out.chunks_exact_mut(size).enumerate() {
+                if range == (0..k) && w.expand_panel(first + p, panel) {
+                    continue;
+                }
                 let rows = (first + p) * NR..n.min((first + p + 1) * NR);
                 scratch::with(rows.len() * k, |rows_f32| {
                     w.read_rows(rows.clone(), rows_f32);

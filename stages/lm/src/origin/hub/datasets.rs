@@ -95,7 +95,7 @@ impl HubSettings {
 
 impl Fetch<'_> {
     /// A file that is in the cache, or is brought there.
-    fn had(&self, commit: &str, name: &str) -> Result<PathBuf, HubError> {
+    pub(super) fn had(&self, commit: &str, name: &str) -> Result<PathBuf, HubError> {
         if self.settings.offline && !self.snapshot(commit).join(name).exists() {
             return Err(HubError::Offline { id: self.id(), cache: self.settings.cache.clone() });
         }
@@ -103,7 +103,7 @@ impl Fetch<'_> {
     }
 
     /// The names of all files of a commit; kept beside them, for a commit does not change.
-    fn listing(&self, commit: &str) -> Result<BTreeSet<String>, HubError> {
+    pub(super) fn listing(&self, commit: &str) -> Result<BTreeSet<String>, HubError> {
         let kept = self.folder().join("listings").join(format!("{commit}.json"));
         let read = |path: &Path| serde_json::from_str(&fs::read_to_string(path).ok()?).ok();
         if let Some(names) = read(&kept) {

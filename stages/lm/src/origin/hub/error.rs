@@ -50,6 +50,39 @@ pub enum HubError {
         /// Repository and revision.
         id: String,
     },
+    /// A repository with GGUF files alone.
+    #[error(
+        "use hf:{id}: it has no safetensors; name one of its GGUF files by its form, as in hf:{repo}:Q4_K_M ({there})"
+    )]
+    OnlyGguf {
+        /// Repository and revision.
+        id: String,
+        /// The repository.
+        repo: String,
+        /// The files that it has.
+        there: String,
+    },
+    /// No GGUF file of a form, or several.
+    #[error("use hf:{id}:{form}: that does not name one GGUF file; {there}")]
+    GgufForm {
+        /// Repository and revision.
+        id: String,
+        /// The form.
+        form: String,
+        /// The files that it has.
+        there: String,
+    },
+    /// A GGUF file in several parts.
+    #[error(
+        "use hf:{id}:{form}: it is cut into parts, which are not read; name another form, or join them with \
+             llama-gguf-split --merge and name the file"
+    )]
+    GgufParts {
+        /// Repository and revision.
+        id: String,
+        /// The form.
+        form: String,
+    },
     /// An index that cannot be read or lists files that the repository lacks.
     #[error("use hf:{id}: its model.safetensors.index.json does not fit its files")]
     Index {

@@ -9,6 +9,7 @@ mod address;
 mod client;
 mod datasets;
 mod error;
+mod gguf;
 mod kind;
 mod waiting;
 
@@ -120,6 +121,9 @@ impl HubSettings {
         }
         let description = fetch.describe()?;
         let (commit, listed) = (description.sha.clone(), description.files());
+        if !listed.contains(SINGLE) && !listed.contains(INDEX) && listed.iter().any(|name| name.ends_with(".gguf")) {
+            return Err(HubError::OnlyGguf { id: fetch.id(), repo: repo.to_owned(), there: gguf::names(&listed) });
+        }
         let wanted = |name: &&String| COMPANIONS.contains(&name.as_str()) || is_module_file(name);
         for name in listed.iter().filter(wanted) {
             fetch.download(&commit, name)?;
