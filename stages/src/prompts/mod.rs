@@ -193,7 +193,8 @@ impl TemplateRef {
             let read = std::fs::read_to_string(&path).map_err(|e| {
                 StageError::user_help(
                     format!("failed to read the template {}: {e}", path.display()),
-                    "`template` is auto, plain, alpaca, chat, qa, or the path of a file relative to the one that names it",
+                    "`template` is auto, plain, alpaca, chat, qa, or the path of a file relative to the one that \
+                     names it",
                 )
             });
             read?.into()

@@ -21,8 +21,8 @@ pub trait WeightTile: Send + Sync {
     /// Writes `rows` as f32, row-major, into `out` of `rows.len() * in_features` elements.
     fn read_rows(&self, rows: Range<usize>, out: &mut [f32]);
 
-    /// Expands the `panel`-th [`PackedWeight::ROWS`] rows into `out`, column by column, rows beyond the last being zero;
-    /// `false` where the matrix is not kept so that this is quicker than reading rows.
+    /// Expands the `panel`-th [`PackedWeight::ROWS`] rows into `out`, column by column, rows beyond the last being
+    /// zero; `false` where the matrix is not kept so that this is quicker than reading rows.
     fn expand_panel(&self, _panel: usize, _out: &mut [f32]) -> bool {
         false
     }

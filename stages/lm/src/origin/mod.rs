@@ -1,8 +1,8 @@
 //! Where a model comes from, and which of its files decide what it computes.
 //!
-//! An origin is written as one text: a directory, a `.gguf` file, `hf:org/name@revision`, `hf:org/name-GGUF:Q4_K_M` for
-//! one GGUF file of a repository, or the address of an inference server. What the model is, is the content of its files:
-//! a copied or renamed directory is the same model, and a file changed in place is another.
+//! An origin is written as one text: a directory, a `.gguf` file, `hf:org/name@revision`, `hf:org/name-GGUF:Q4_K_M`
+//! for one GGUF file of a repository, or the address of an inference server. What the model is, is the content of its
+//! files: a copied or renamed directory is the same model, and a file changed in place is another.
 
 mod check;
 pub(crate) mod files;
