@@ -44,17 +44,15 @@ pub fn generation_bytes(config: &DecoderConfig, tokens: u64, rows: u64) -> u64 {
 /// inputs and one layer's.
 pub fn training_bytes(config: &DecoderConfig, tokens: u64, checkpointing: bool) -> u64 {
     let (layers, hidden) = (config.num_layers() as u64, config.hidden_size as u64);
-    let per_token = match checkpointing {
-        true => layers * hidden + floats_per_layer(config),
-        false => layers * floats_per_layer(config),
-    };
+    let per_token =
+        if checkpointing { layers * hidden + floats_per_layer(config) } else { layers * floats_per_layer(config) };
     tokens * per_token * 4
 }
 
 /// Values of the matrices A and B of rank `rank` at all linear layers.
 pub fn adapter_values(config: &DecoderConfig, rank: u64) -> u64 {
     let pair = |linear: Linear| linear.shape(config).iter().sum::<usize>() as u64;
-    config.num_layers() as u64 * rank * Linear::of(config).into_iter().map(pair).sum::<u64>()
+    config.num_layers() as u64 * rank * Linear::of(config).map(pair).sum::<u64>()
 }
 
 #[cfg(test)]

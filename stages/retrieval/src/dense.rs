@@ -167,7 +167,6 @@ fn by_component(rows: &[f32], dimension: usize, width: usize) -> Vec<f32> {
 /// The inner products of a panel's passages with a group of queries.
 fn products(panel: &[f32], queries: &[f32]) -> [[f32; PANEL]; QUERIES] {
     #[inline(always)]
-    #[expect(clippy::needless_range_loop, reason = "see below")]
     fn body(panel: &[f32], queries: &[f32]) -> [[f32; PANEL]; QUERIES] {
         let mut sums = [[0.0_f32; PANEL]; QUERIES];
         let (passages, queries) = (panel.as_chunks::<PANEL>().0, queries.as_chunks::<QUERIES>().0);

@@ -26,13 +26,11 @@ pub(crate) enum Work {
 
 /// Bytes of a model's weights in memory.
 fn weights(seen: &Seen, form: WeightForm) -> u64 {
-    match (form, seen.gguf_bytes) {
-        (WeightForm::F32, Some(file)) => file,
-        _ => {
-            let (matrix, ends) = form.bytes_per_value();
-            weight_bytes(&seen.config, matrix, ends)
-        }
+    if let (WeightForm::F32, Some(file)) = (form, seen.gguf_bytes) {
+        return file;
     }
+    let (matrix, ends) = form.bytes_per_value();
+    weight_bytes(&seen.config, matrix, ends)
 }
 
 /// What a stage takes. The least is what is known, with one row in flight; the most supposes rows of 256 tokens where

@@ -9,7 +9,7 @@ use std::{
     path::Path,
 };
 
-use candle_core::quantized::{GgmlDType, gguf_file::Value};
+use candle_core::quantized::gguf_file::Value;
 
 use super::{
     GgufError, GgufType,
@@ -31,17 +31,17 @@ use crate::{
 pub fn export_gguf_again(path: &Path, base: &GgufModel, adapter: &Adapter, stored: GgufType) -> Result<(), GgufError> {
     let config = base.config();
     let changed = |name: &str| -> Option<(Param, &LoraWeights)> {
-        (0..config.num_layers())
-            .flat_map(|layer| Linear::of(config).into_iter().map(move |linear| (layer, linear)))
-            .find_map(|(layer, linear)| {
+        (0..config.num_layers()).flat_map(|layer| Linear::of(config).map(move |linear| (layer, linear))).find_map(
+            |(layer, linear)| {
                 let param = Param::Layer(layer, LayerParam::Weight(linear));
                 if names::name(param) != name {
                     return None;
                 }
                 adapter.modules.get(&linear.path(config.family, layer)).map(|lora| (param, lora))
-            })
+            },
+        )
     };
-    let tensors: Vec<(String, Vec<usize>, GgmlDType, Option<(Param, &LoraWeights)>)> = base
+    let tensors: Vec<_> = base
         .tensors()
         .map(|(name, info)| {
             let (shape, changed) = (info.shape.dims().to_vec(), changed(name));

@@ -25,20 +25,15 @@ impl HubSettings {
         let commit = fetch.resolve()?;
         // A cache that Python filled has no listing: then what is there is all that is known.
         let there = in_folder(&fetch.snapshot(&commit));
-        let chosen = match choose(&there, form) {
-            Choice::One(name) => name.to_owned(),
-            _ => {
-                let listed = fetch.listing(&commit)?;
-                match choose(&listed, form) {
-                    Choice::One(name) => name.to_owned(),
-                    Choice::Parts => return Err(HubError::GgufParts { id: fetch.id(), form: form.to_owned() }),
-                    Choice::None | Choice::Several => {
-                        return Err(HubError::GgufForm {
-                            id: fetch.id(),
-                            form: form.to_owned(),
-                            there: names(&listed),
-                        });
-                    }
+        let chosen = if let Choice::One(name) = choose(&there, form) {
+            name.to_owned()
+        } else {
+            let listed = fetch.listing(&commit)?;
+            match choose(&listed, form) {
+                Choice::One(name) => name.to_owned(),
+                Choice::Parts => return Err(HubError::GgufParts { id: fetch.id(), form: form.to_owned() }),
+                Choice::None | Choice::Several => {
+                    return Err(HubError::GgufForm { id: fetch.id(), form: form.to_owned(), there: names(&listed) });
                 }
             }
         };
@@ -88,6 +83,11 @@ fn part_of(stem: &str) -> Option<&str> {
     let (front, count) = stem.rsplit_once("-of-")?;
     let (front, index) = front.rsplit_once('-')?;
     (number(count) && number(index)).then_some(front)
+}
+
+/// Whether a repository has a GGUF file.
+pub(super) fn has_any(listed: &BTreeSet<String>) -> bool {
+    listed.iter().any(|name| stem(name).is_some())
 }
 
 /// The GGUF files of a repository, for people.

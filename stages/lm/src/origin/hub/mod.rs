@@ -121,7 +121,7 @@ impl HubSettings {
         }
         let description = fetch.describe()?;
         let (commit, listed) = (description.sha.clone(), description.files());
-        if !listed.contains(SINGLE) && !listed.contains(INDEX) && listed.iter().any(|name| name.ends_with(".gguf")) {
+        if !listed.contains(SINGLE) && !listed.contains(INDEX) && gguf::has_any(&listed) {
             return Err(HubError::OnlyGguf { id: fetch.id(), repo: repo.to_owned(), there: gguf::names(&listed) });
         }
         let wanted = |name: &&String| COMPANIONS.contains(&name.as_str()) || is_module_file(name);
