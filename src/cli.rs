@@ -14,7 +14,9 @@ use pipe_engine::{
 
 pub(crate) use self::{
     results::{Compare, Doctor, Results, ResultsFormat, Trace},
-    store::{Dag, Diff, Gc, Logs, Ls, Show, Status, StoreCheck, StoreCommand, Verify},
+    store::{
+        Dag, Diff, Gc, Logs, Ls, Pull, Push, Remote, RemoteQuestion, Show, Status, StoreCheck, StoreCommand, Verify,
+    },
     submit::{Cancel, Scheduler, Submit},
 };
 use crate::{complete, exit};
@@ -36,7 +38,8 @@ pub(crate) struct Cli {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
-    /// Where results are kept [default: `.pipe` in the project's root: the nearest folder above with `.pipe` or `.git`]
+    /// Where results are kept [default: `.pipe` in the project's root: the nearest folder above with `.pipe`,
+    /// `pipe.toml` or `.git`]
     #[arg(long, value_name = "DIR", env = "PIPE_STORE", hide_env_values = true, global = true)]
     pub store: Option<PathBuf>,
     /// Say more on stderr: -v what happens, -vv details, -vvv everything
@@ -146,11 +149,21 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  pipe logs scores@n=40")]
     Logs(Logs),
     /// Remove results that are no longer needed
-    #[command(after_help = "Examples:\n  pipe gc --unreachable --dry-run\n  pipe gc --max-size 20GB")]
+    #[command(after_help = "Examples:\n  pipe gc --unreachable --dry-run\n  pipe gc --max-size 20GB\n  \
+        pipe gc --remote --max-age 90d")]
     Gc(Gc),
     /// Try out whether a store can be shared where it lies
     #[command(subcommand, after_help = "Examples:\n  pipe store check")]
     Store(StoreCommand),
+    /// Send results to the remote that it does not have
+    #[command(after_help = "Examples:\n  pipe push\n  pipe push scores n=40")]
+    Push(Push),
+    /// Fetch results of a pipeline from the remote, and compute nothing
+    #[command(after_help = "Examples:\n  pipe pull study.yaml\n  pipe pull study.yaml --until scores --variant n=40")]
+    Pull(Pull),
+    /// Ask the remote what it can do
+    #[command(after_help = "Examples:\n  pipe remote check\n  PIPE_REMOTE=s3://bucket/prefix pipe remote check")]
+    Remote(Remote),
     /// Check every byte of the store
     #[command(after_help = "Examples:\n  pipe verify --repair")]
     Verify(Verify),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use pipe_cache::StoreError;
+use pipe_cache::{RemoteError, StoreError};
 use pipe_engine::{
     context::causes,
     diag::{Diagnostics, one_of},
@@ -84,6 +84,12 @@ impl From<SelectError> for CliError {
                 Self::Usage { message, help }
             }
         }
+    }
+}
+
+impl From<RemoteError> for CliError {
+    fn from(error: RemoteError) -> Self {
+        Self::Usage { message: error.problem, help: Some(error.help) }
     }
 }
 

@@ -13,6 +13,7 @@ mod markdown;
 mod output;
 mod project;
 mod report;
+mod settings;
 mod signals;
 mod trace;
 

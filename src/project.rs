@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use pipe_cache::{Store, StoreError, StoreOptions};
+use pipe_cache::{Remote, Store, StoreError, StoreOptions};
 use pipe_engine::{
     diag::{list_names, plain},
     pipeline::Pipeline,
@@ -19,6 +19,7 @@ use crate::{
     diagnostics,
     error::CliError,
     output,
+    settings::{self, Settings},
 };
 
 /// The store's name in the project's root.
@@ -54,7 +55,8 @@ fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// The nearest folder from `start` upwards that has a store or is a repository's root; `start` itself if there is none.
+/// The nearest folder from `start` upwards that has a store or settings, or is a repository's root; `start` itself if
+/// there is none.
 /// A folder that is called as a store and is none is passed over, and, with `tell`, told of.
 fn root(start: &Path, tell: bool) -> PathBuf {
     let start = absolute(start);
@@ -63,7 +65,7 @@ fn root(start: &Path, tell: bool) -> PathBuf {
         if tell && store.is_dir() && !may_be_store(&store) && *dir != start {
             output::warning(format_args!("{} is not a store, and is passed over", store.display()));
         }
-        may_be_store(&store) || dir.join(".git").exists()
+        may_be_store(&store) || dir.join(settings::FILE).is_file() || dir.join(".git").exists()
     };
     start.ancestors().find(marked).unwrap_or(&start).to_owned()
 }
@@ -209,6 +211,11 @@ pub(crate) fn is_found_here(store: &Store) -> bool {
     let here = std::env::var_os("PIPE_STORE").map_or_else(|| root(Path::new("."), false).join(STORE), PathBuf::from);
     let canonical = |path: &Path| path.canonicalize().ok();
     canonical(&here).is_some() && canonical(&here) == canonical(store.layout().root())
+}
+
+/// The remote of a pipeline's project, if it has one.
+pub(crate) fn remote(folder: &Path, env: &BTreeMap<String, String>) -> Result<Option<Remote>, CliError> {
+    Settings::load(&root(folder, false))?.remote(env)
 }
 
 /// What commands open the store with that only read it.

@@ -17,6 +17,7 @@ mod error;
 mod hash;
 mod machine;
 mod memo;
+mod remote;
 mod share;
 mod store;
 
@@ -29,6 +30,10 @@ pub use error::{Damage, StoreError};
 pub use hash::{Digest, Hasher, ParseDigestError, TableDigest, row_digests};
 pub use machine::{LeaseOwner, host_name, now_ms};
 pub use memo::{AttemptClaim, Changes, Lead, RowClaim, RowMemo, StreamMemo};
+pub use remote::{
+    Ability, Access, CheckStep, CollectPolicy, Collected, Pushed, Remote, RemoteCounts, RemoteError, RemoteMode,
+    RemoteOptions, Secret,
+};
 pub use share::{Lease, LeaseAttempt, Mount};
 pub use store::{
     ContentDigest, Lookup, PipelineRefs, Publication, RefEntry, RefLog, RefsChange, ResultLink, Store, StoreOptions,

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
-use super::{DagFormat, Format, PipelineArgs, bytes, duration};
-use crate::complete;
+use super::{DagFormat, Format, PipelineArgs, SelectArgs, bytes, duration};
+use crate::{commands::remote, complete};
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Ls {
@@ -116,9 +116,54 @@ pub(crate) struct Gc {
     /// Let --max-size and --max-age remove also what pipelines stand at
     #[arg(long)]
     pub even_reachable: bool,
+    /// Collect the remote instead: mark what no result there needs, and results pushed longer ago than --max-age, and
+    /// remove what was marked for --grace and still is of no use
+    #[arg(long)]
+    pub remote: bool,
+    /// How long something on the remote is marked before it is removed
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = remote::GRACE, requires = "remote")]
+    pub grace: Duration,
     /// Only say what would be removed
     #[arg(long)]
     pub dry_run: bool,
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// What is asked of the remote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RemoteQuestion {
+    /// What it can do: write, read, list, remove, write only what is new; each tried, under the prefix in use
+    Check,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Remote {
+    #[arg(value_enum)]
+    pub what: RemoteQuestion,
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Push {
+    /// Stages, variants, or `stage@variant`; all when left out
+    #[arg(value_name = "STAGE|VARIANT", add = complete::results())]
+    pub targets: Vec<String>,
+    /// The pipeline; all when left out
+    #[arg(long, value_name = "NAME", add = complete::pipelines())]
+    pub pipeline: Option<String>,
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Pull {
+    #[command(flatten)]
+    pub pipeline: PipelineArgs,
+    #[command(flatten)]
+    pub select: SelectArgs,
+    /// `json` prints one event per line
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 }

@@ -15,6 +15,7 @@ mod kinds;
 mod logs;
 mod ls;
 mod plan;
+pub(crate) mod remote;
 mod results;
 mod run;
 mod runs;
@@ -59,6 +60,9 @@ pub(crate) fn dispatch(global: &Global, command: Command) -> Result<Exit, CliErr
         Command::ExportSamples(args) => export_samples::export(global, &args),
         Command::Dag(args) => dag::dag(&args),
         Command::Logs(args) => logs::logs(global, &args),
+        Command::Push(args) => remote::push(global, &args),
+        Command::Pull(args) => remote::pull(global, args),
+        Command::Remote(args) => remote::remote(&args),
         Command::Gc(args) => gc::gc(global, &args),
         Command::Verify(args) => verify::verify(global, &args),
         Command::Schema => schema::schema(),

@@ -24,6 +24,7 @@ pub(crate) fn plan(global: &cli::Global, args: cli::Plan) -> Result<Exit, CliErr
     let store = project::look_into_store(global, &pipeline.base_dir)?;
     let limits = cli::Limits { jobs: None, gpus: 0, memory: args.memory };
     let options = RunOptions { selection: args.select.into(), ..options(&limits) };
+    let options = RunOptions { remote: project::remote(&pipeline.base_dir, &options.env)?, ..options };
     let plan = inspect::plan(&pipeline, &store, &options)?;
     match args.format {
         Format::Json => output::json(&plan)?,
@@ -108,7 +109,11 @@ fn write(plan: &Plan, all: bool, variants: usize, out: &mut impl Write) -> Resul
             plural(unknown, "stage")
         ),
     };
-    writeln!(out, "{runs} to run, {pending} pending, {hits} done{stuck}{estimate}")?;
+    let elsewhere = match number(|a| matches!(a, Action::Hit { remote: true, .. })) {
+        0 => String::new(),
+        n => format!(" ({n} on the remote)"),
+    };
+    writeln!(out, "{runs} to run, {pending} pending, {hits} done{elsewhere}{stuck}{estimate}")?;
     if plan.unlooked > 0 {
         let stages = plural(plan.unlooked as u64, "stage");
         writeln!(out, "not looked into: the files of {stages}; what is wrong with them shows when they run")?;
@@ -140,7 +145,10 @@ fn costs(node: &PlanNode) -> Vec<String> {
 
 fn words(node: &PlanNode, color: bool) -> (String, String) {
     match &node.action {
-        Action::Hit { key } => (paint("✓", style::GOOD, color), format!("done ({})", key.short())),
+        Action::Hit { key, remote: false } => (paint("✓", style::GOOD, color), format!("done ({})", key.short())),
+        Action::Hit { key, remote: true } => {
+            (paint("✓", style::GOOD, color), format!("done, on the remote ({})", key.short()))
+        }
         Action::Run { reasons, .. } => (paint("▶", style::NEW, color), reasons.join("; ")),
         Action::Pending { on } => {
             let on: Vec<String> = on.iter().map(|label| format!("`{label}`")).collect();

@@ -1,11 +1,12 @@
 //! The last words of a run.
 
+use pipe_cache::RemoteCounts;
 use pipe_engine::{
     events::{Arm, Event, EventKind, RunEnd, RunSummary, SkipReason},
     pipeline::{NodeId, Pipeline},
 };
 
-use crate::output::{color_on_stderr, count, paint, say, seconds, style};
+use crate::output::{bytes, color_on_stderr, count, paint, plural, say, seconds, style};
 
 /// Gathers what the last words need.
 #[derive(Default)]
@@ -78,12 +79,30 @@ impl Summary {
         if let Some(rows) = rows(summary) {
             say(format_args!("  {rows}"));
         }
+        if let Some(remote) = summary.remote.as_ref().and_then(remote) {
+            say(format_args!("  remote: {remote}"));
+        }
         for (label, names) in [("failed", &self.failed), ("skipped", &self.not_selected)] {
             if names.len() > 1 || (label == "skipped" && !names.is_empty()) {
                 say(format_args!("  {label}: {}", listed(names)));
             }
         }
     }
+}
+
+/// What came from the remote and went there; nothing where nothing did.
+fn remote(counts: &RemoteCounts) -> Option<String> {
+    let mut parts = Vec::new();
+    let came = (counts.pulled, counts.segments_pulled, "pulled", counts.bytes_pulled);
+    let went = (counts.pushed, counts.segments_pushed, "pushed", counts.bytes_pushed);
+    for (results, segments, verb, moved) in [came, went] {
+        let rows = (segments > 0).then(|| plural(segments, "pack") + " of rows");
+        let what: Vec<String> = (results > 0).then(|| count(results)).into_iter().chain(rows).collect();
+        parts.extend((!what.is_empty()).then(|| format!("{} {verb} ({})", what.join(" and "), bytes(moved))));
+    }
+    parts.extend((counts.failures > 0).then(|| plural(counts.failures, "failure")));
+    parts.extend((counts.unpushed > 0).then(|| format!("{} not pushed", count(counts.unpushed))));
+    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 /// What became of the rows that stages work on one by one, where not all were computed by the stage that needed them.

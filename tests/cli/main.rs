@@ -21,6 +21,7 @@ mod pages;
 mod plans;
 mod programs;
 mod reference;
+mod remote;
 mod reruns;
 mod results;
 mod slurm;

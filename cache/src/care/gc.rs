@@ -33,6 +33,9 @@ use crate::{
     store::{Store, index::Index, manifests_since},
 };
 
+/// A large file that nobody has written to for so long is not on its way here any more.
+const UNFINISHED: Duration = Duration::from_hours(24);
+
 /// What may go. The default removes only what no run can use again: leftovers of dead processes, orphaned objects,
 /// quarantine.
 #[derive(Debug, Clone, Default)]
@@ -298,6 +301,15 @@ impl Store {
             report.leftovers += claims::sweep(self)?;
             for lease in paths::list(&self.layout().join("leases"))? {
                 report.leftovers += usize::from(lease::remove_if_free(&lease, self.lease_by())?);
+            }
+        }
+        // Large files that were not fetched to their ends: who fetches one writes to it all the time.
+        for path in paths::list(&self.layout().join("parts"))? {
+            let since = modified_ms(&path);
+            if machine::now_ms().saturating_sub(since) > UNFINISHED.as_millis() as u64 {
+                let bytes = remove(&path, policy, &mut report.freed_bytes)?;
+                report.leftovers += 1;
+                report.removed.push(useless(Removable::Leftover, path, bytes, since));
             }
         }
         for path in paths::list(&self.layout().join("quarantine"))? {

@@ -14,6 +14,8 @@
 //!     claims/<board>-<worker>    rows that a live worker is computing (`memo/claims.rs`)
 //!     refs/<pipeline>.json       variant -> stage -> key; beside it `.log`, what a run has changed since
 //!     sources                    a checksummed log of (path, stat) -> digest
+//!     parts/<digest>             a large file on its way here from a remote, as far as it has come
+//!     remote/<id>/<recipe>.json  which shards of a memo a remote has
 //!     tmp/<session>/             what a live process is writing; its `session` file is locked while it lives
 //!     births                     locked, shared, by a process while its session begins
 //!     quarantine/                damaged things, moved out of the way
@@ -144,6 +146,17 @@ impl Layout {
     /// Where the shards of a recipe lie.
     pub(crate) fn memo(&self, recipe: &Digest) -> PathBuf {
         self.dir.join(format!("memo/{recipe}"))
+    }
+
+    /// Where a large file is put together that comes from a remote.
+    pub(crate) fn parts(&self, digest: &Digest) -> PathBuf {
+        self.dir.join(format!("parts/{digest}"))
+    }
+
+    /// Where it is noted which shards of a memo a remote has; without a recipe, the folder of all such notes.
+    pub(crate) fn remote_notes(&self, recipe: Option<(&str, &Digest)>) -> PathBuf {
+        let all = self.dir.join("remote");
+        recipe.map_or_else(|| all.clone(), |(remote, recipe)| all.join(remote).join(format!("{recipe}.json")))
     }
 
     /// Where stages may keep their logs.

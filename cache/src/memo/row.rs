@@ -293,7 +293,7 @@ impl RowMemo {
             written.push(self.write_merged(&schema, &mut pieces)?);
         }
         let gone: Vec<_> = old.into_iter().filter(|path| !written.contains(path)).collect();
-        self.shards.remove(&gone)?;
+        self.shards.merged(&gone, &written)?;
         self.load()
     }
 

@@ -17,6 +17,7 @@ use crate::{
     disk::{ReadOptions, TableReader, object, open_parquet, paths, write_whole},
     error::{Damage, IoContext, StoreError, damage},
     hash::{Digest, hash_file, wrong_digest},
+    remote,
     share::{lock, sync::SyncJob},
     store::{Store, with_parents},
 };
@@ -115,6 +116,14 @@ impl ShardDir {
         with_parents(&mut job.first, &path);
         self.store.submit_sync(job);
         Ok(path)
+    }
+
+    /// Says that the rows of `old` shards are in `new` ones now, and removes the old.
+    pub(crate) fn merged(&mut self, old: &[PathBuf], new: &[PathBuf]) -> Result<(), StoreError> {
+        if let Some(recipe) = paths::digest_name(&self.dir) {
+            remote::merged(self.store.layout(), &recipe, old, new);
+        }
+        self.remove(old)
     }
 
     /// Removes shards whose rows are in another one now. Who is reading one just now looks for its rows in the others.

@@ -225,7 +225,8 @@ impl StreamMemo {
         let merged = self.write(&span, &rows)?;
         let old = self.shards.list("")?;
         let covered = |p: &PathBuf| *p != merged && span_of(p).is_some_and(|s| s.end <= span.end);
-        self.shards.remove(&old.into_iter().filter(covered).collect::<Vec<_>>())?;
+        let gone: Vec<_> = old.into_iter().filter(covered).collect();
+        self.shards.merged(&gone, &[merged])?;
         self.load()
     }
 }

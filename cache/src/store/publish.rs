@@ -140,9 +140,34 @@ impl Publication {
     pub fn commit(mut self, provenance: Provenance) -> Result<Arc<Entry>, StoreError> {
         let key = *self.lease.key();
         let outputs = self.collect()?;
-        let manifest = Manifest { format: MANIFEST_FORMAT, key, outputs, provenance };
+        self.publish(&Manifest { format: MANIFEST_FORMAT, key, outputs, provenance })
+    }
+
+    /// Where the object of output number `index` is put by who has it from elsewhere.
+    pub(crate) fn received(&self, index: usize) -> PathBuf {
+        self.scratch.0.join(index.to_string())
+    }
+
+    /// [`Publication::commit`] of a result that was computed elsewhere, whose tables have been verified: files are
+    /// hashed here. `Ok(Err(..))` says which output is not what the manifest says.
+    pub(crate) fn adopt(mut self, manifest: &Manifest) -> Result<Result<Arc<Entry>, String>, StoreError> {
+        for (index, output) in manifest.outputs.iter().enumerate() {
+            let path = self.received(index);
+            if output.artifact.kind == ArtifactKind::Files && path.is_dir() {
+                let (listing, stamp) = object::seal_files(&path).at("read the files of", &path)?;
+                if listing.artifact() != output.artifact || listing.files != output.files {
+                    return Ok(Err(format!("the files of `{}` are not those of its listing", output.port)));
+                }
+                self.stamps.insert(output.artifact.object, stamp);
+            }
+        }
+        self.publish(manifest).map(Ok)
+    }
+
+    fn publish(self, manifest: &Manifest) -> Result<Arc<Entry>, StoreError> {
+        let key = manifest.key;
         let temp = self.scratch.0.join("manifest");
-        fs::write(&temp, checked_json::encode(&manifest)).at("write", &temp)?;
+        fs::write(&temp, checked_json::encode(manifest)).at("write", &temp)?;
         object::write_protect(&temp).at("write", &temp)?;
 
         let lock = self.store.lock(false)?;
@@ -243,7 +268,8 @@ impl Publication {
         let path = layout.artifact(artifact);
         let files = artifact.kind == ArtifactKind::Files;
         self.store.make_dir(path.parent().unwrap_or(&path))?;
-        if !files {
+        // What is here already is not fetched from elsewhere.
+        if !files && paths::is_there(from) {
             object::write_protect(from).at("write", from)?;
         }
         loop {

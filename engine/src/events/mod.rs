@@ -13,7 +13,7 @@ mod timings;
 use std::{collections::BTreeMap, path::PathBuf};
 
 use indexmap::IndexMap;
-use pipe_cache::{ArtifactKind, Digest};
+use pipe_cache::{ArtifactKind, Digest, RemoteCounts};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
@@ -226,6 +226,8 @@ pub enum SkipReason {
     RunFailed,
     /// The run was cancelled.
     Cancelled,
+    /// Nothing is computed, and neither the store nor the remote has its result, or that of a stage that it needs.
+    NotOnRemote,
 }
 
 /// What was run, so that a run can be told from others of the same pipeline.
@@ -334,4 +336,7 @@ pub struct RunSummary {
     /// Rows and attempts that those nodes left to others that computed them just then.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub rows_waited: u64,
+    /// What came from the remote and went there, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote: Option<RemoteCounts>,
 }

@@ -22,6 +22,7 @@ use super::{
     message::{Failure, JobEnd, Message},
     options::RunOptions,
     pool::Executor,
+    remote::Asking,
     retry,
     slots::Slots,
     state::{NodeState, Phase},
@@ -60,6 +61,8 @@ pub(super) struct Coordinator<'a> {
     pub keyable: VecDeque<u32>,
     /// Nodes whose sources are to be hashed.
     pub unhashed: Vec<Unhashed>,
+    /// Nodes that the remote is asked for, or is to be asked for.
+    pub asking: Asking,
     /// Nodes that wait for slots, in the order of the graph.
     pub ready: BTreeSet<u32>,
     /// Key -> nodes of the same key that wait for the one which is ready or running.
@@ -97,11 +100,12 @@ impl<'a> Coordinator<'a> {
                 self.settle(node);
             }
             self.start_hashing(executor);
+            self.start_asking(executor);
             self.start_ready(executor);
             if !self.keyable.is_empty() {
                 continue;
             }
-            let idle = self.running == 0 && self.hashing == 0;
+            let idle = self.running == 0 && self.hashing == 0 && self.asking.under_way == 0;
             if idle && (self.delayed.is_empty() || self.stopping || self.cancelled) {
                 break;
             }
@@ -290,6 +294,7 @@ impl<'a> Coordinator<'a> {
                     self.sources_known(node, records);
                 }
             }
+            Message::Asked { node, entry } => self.asked(node, entry),
             Message::Done { node, end } => self.job_done(node, *end),
             Message::Cancel => self.cancelled = true,
         }
@@ -330,6 +335,7 @@ impl<'a> Coordinator<'a> {
                     stats,
                     log,
                 });
+                self.push(node, (!uncached).then_some(key), recipe);
                 self.done(node, &entry);
                 self.note_refs();
                 self.link_result(node);
@@ -361,6 +367,7 @@ impl<'a> Coordinator<'a> {
 
     fn job_failed(&mut self, node: u32, failure: Failure) {
         let Failure { error, damaged, cancelled, log } = failure;
+        self.push_rows(node);
         if cancelled {
             self.skip(node, SkipReason::Cancelled);
             return;

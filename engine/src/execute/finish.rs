@@ -60,6 +60,7 @@ impl Coordinator<'_> {
         if !worker {
             self.tell_arms();
         }
+        self.finish_pushing();
         self.summary.seconds = self.emitter.elapsed();
         self.emitter.emit(EventKind::RunFinished { summary: self.summary.clone(), state });
         Ok(self.summary)

@@ -23,6 +23,8 @@ pub(super) enum Message {
     SeatWanted { node: u32, grant: mpsc::Sender<()> },
     /// Sources were hashed.
     Sources { records: Vec<(u32, Result<Vec<SourceRecord>, SourceError>)> },
+    /// The remote was asked for the result of a node.
+    Asked { node: u32, entry: Option<Arc<Entry>> },
     /// A computation ended.
     Done { node: u32, end: Box<JobEnd> },
     /// The run is to be cancelled.

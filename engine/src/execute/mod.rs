@@ -15,6 +15,7 @@ mod message;
 mod options;
 mod over;
 mod pool;
+mod remote;
 mod rest;
 mod retry;
 mod seat;
@@ -130,6 +131,7 @@ pub fn run(
         unnoted: Vec::new(),
         keyable,
         unhashed: Vec::new(),
+        asking: remote::Asking::default(),
         ready: std::collections::BTreeSet::new(),
         in_flight: HashMap::new(),
         repairs: HashMap::new(),
@@ -156,6 +158,7 @@ pub fn run(
             rows_computed: 0,
             rows_reused: 0,
             rows_waited: 0,
+            remote: None,
         },
         seconds_paid: HashMap::new(),
     };

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pipe_cache::StoreError;
+use pipe_cache::{Remote, StoreError};
 use serde_json::Value;
 
 use crate::{
@@ -35,6 +35,10 @@ pub struct RunOptions {
     pub place: Option<String>,
     /// The folder below which `<pipeline>/<variant>/<stage>` links are kept; none are made when `None`.
     pub results: Option<PathBuf>,
+    /// Where results come from that the store lacks, and where new ones go.
+    pub remote: Option<Remote>,
+    /// Compute nothing: only what the remote has is fetched.
+    pub pull_only: bool,
     /// The environment that stages may ask for.
     pub env: Arc<BTreeMap<String, String>>,
     /// Cancels the run.
@@ -59,6 +63,8 @@ impl Default for RunOptions {
             worker: None,
             place: None,
             results: None,
+            remote: None,
+            pull_only: false,
             env: Arc::default(),
             cancel: CancelToken::new(),
             arguments: Vec::new(),

@@ -65,7 +65,8 @@ impl Coordinator<'_> {
     }
 
     /// The node's result is not in the store: run it, or wait for who runs the same key, if it is selected.
-    fn missing(&mut self, node: u32, missing: Missing) {
+    pub(super) fn missing(&mut self, node: u32, missing: Missing) {
+        let Some(missing) = self.ask_remote(node, missing) else { return };
         let Missing { key, recipe, record, obstacle } = missing;
         let warning = match obstacle {
             Some(Obstacle::Damaged(message)) => {
@@ -82,6 +83,10 @@ impl Coordinator<'_> {
             // Not asked for, and not there: whoever needs it is skipped.
             self.state(node).phase = Phase::Over;
             return self.skip_consumers(node, &SkipReason::UpstreamNotSelected { upstream: self.name(node).label });
+        }
+        if self.options.pull_only {
+            self.skip(node, SkipReason::NotOnRemote);
+            return self.skip_consumers(node, &SkipReason::NotOnRemote);
         }
         if self.run.store.read_only() {
             let error = StageError::user_help(

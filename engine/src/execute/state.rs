@@ -16,6 +16,8 @@ pub(super) enum Phase {
     Blocked,
     /// Its sources are being hashed.
     Hashing,
+    /// The remote is being asked for its result.
+    Asking,
     /// Ready to run: waits for slots.
     Ready,
     /// Waits for another node or process that computes the same key, for its next attempt, or for a repair upstream.
@@ -39,6 +41,8 @@ pub(super) struct NodeState {
     pub announced: bool,
     /// The store was asked for its result.
     pub looked_at: bool,
+    /// The remote was asked for its result.
+    pub asked: bool,
     /// The summary counts it as a hit.
     pub hit: bool,
     /// Attempts begun.
@@ -75,6 +79,7 @@ impl NodeState {
             entry: None,
             announced: false,
             looked_at: false,
+            asked: false,
             hit: false,
             attempts: 0,
             repaired: false,

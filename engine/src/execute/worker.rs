@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use super::{
     message::{Failure, JobEnd, Message},
+    remote::AskJob,
     seat::NodeSeat,
 };
 use crate::{
@@ -30,6 +31,8 @@ use crate::{
 pub(super) enum Job {
     /// Hash the sources of some nodes.
     Sources(SourcesJob),
+    /// Ask the remote for a result.
+    Ask(AskJob),
     /// Compute a key.
     Compute(Box<ComputeJob>),
 }
@@ -54,6 +57,10 @@ impl Job {
                 let hash = |u: Unhashed| (u.node, job.hasher.records(&u.folder, u.sources));
                 let records = job.nodes.into_iter().map(hash).collect();
                 Report { message: Message::Sources { records }, messages: job.messages }
+            }
+            Self::Ask(job) => {
+                let messages = job.messages.clone();
+                Report { message: job.run(), messages }
             }
             Self::Compute(job) => {
                 let node = job.node;

@@ -9,7 +9,7 @@ use super::{
     ahead::{Ahead, told},
     estimate::Estimator,
     memo::{Memos, Remembered},
-    survey::survey,
+    survey::survey_beyond,
     why::{History, Verdict, explain},
 };
 use crate::{
@@ -74,6 +74,9 @@ pub enum Action {
     Hit {
         /// Its key.
         key: Digest,
+        /// Whether it is on the remote, and a run would fetch it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        remote: bool,
     },
     /// It would run.
     Run {
@@ -116,7 +119,8 @@ pub struct StageSharing {
 pub fn plan(pipeline: &Pipeline, store: &Store, options: &RunOptions) -> Result<Plan, RunError> {
     let selected = options.selection.resolve(pipeline)?;
     let relevant = pipeline.upstream(selected.nodes());
-    let survey = survey(pipeline, store, &options.env, &relevant, &selected.force)?;
+    let remote = options.remote.as_ref();
+    let survey = survey_beyond(pipeline, store, remote, &options.env, &relevant, &selected.force)?;
     let estimator = Estimator::new(pipeline, &survey, Timings::read(&Journal::new(store))?);
     let hasher = SourceHasher::new(store.clone(), Arc::clone(&options.env));
     let mut ahead = Ahead::new(pipeline, store, &survey, hasher, options.memory);
@@ -137,7 +141,8 @@ pub fn plan(pipeline: &Pipeline, store: &Store, options: &RunOptions) -> Result<
     };
     for id in pipeline.graph.node_indices().filter(|id| relevant[id.index()]) {
         let standing = &survey.nodes[id.index()];
-        let mut action = planner.action(id, standing, selected.run[id.index()])?;
+        let elsewhere = survey.elsewhere[id.index()];
+        let mut action = planner.action(id, standing, selected.run[id.index()], elsewhere)?;
         let mut of_files = matches!(action, Action::Error { .. });
         if matches!(action, Action::Run { .. } | Action::Pending { .. })
             && let Some(problem) = ahead.problem(id)?
@@ -189,9 +194,9 @@ impl Planner<'_> {
         (0..id.index()).any(|at| upstream[at] && runs(at))
     }
 
-    fn action(&mut self, id: NodeId, standing: &Standing, selected: bool) -> Result<Action, RunError> {
+    fn action(&mut self, id: NodeId, standing: &Standing, selected: bool, remote: bool) -> Result<Action, RunError> {
         Ok(match standing {
-            Standing::Hit(entry) => Action::Hit { key: entry.key },
+            Standing::Hit(entry) => Action::Hit { key: entry.key, remote },
             _ if !selected => Action::NotSelected,
             Standing::Unreadable(error) => Action::Error { message: told(error) },
             Standing::Pending { on, .. } => {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use pipe_cache::{Entry, Store, StoreError};
+use pipe_cache::{Digest, Entry, Remote, Store, StoreError};
 
 use crate::{
     keys::{SourceHasher, Standing, View},
@@ -11,8 +11,10 @@ use crate::{
 
 /// All nodes of a pipeline, seen against a store.
 pub struct Survey {
-    /// By node index.
+    /// By node index. A result that the remote has counts as a hit.
     pub nodes: Vec<Standing>,
+    /// Which of the hits are on the remote and not in the store, by node index.
+    pub elsewhere: Vec<bool>,
 }
 
 impl Survey {
@@ -34,14 +36,65 @@ pub fn survey(
     wanted: &[bool],
     forced: &[bool],
 ) -> Result<Survey, StoreError> {
+    survey_beyond(pipeline, store, None, env, wanted, forced)
+}
+
+/// [`survey`], which asks the remote of what the store lacks: of all that is known to be missing at once, and again of
+/// what is known by then.
+pub(crate) fn survey_beyond(
+    pipeline: &Pipeline,
+    store: &Store,
+    remote: Option<&Remote>,
+    env: &Arc<BTreeMap<String, String>>,
+    wanted: &[bool],
+    forced: &[bool],
+) -> Result<Survey, StoreError> {
     let hasher = SourceHasher::new(store.clone(), Arc::clone(env));
-    let mut survey = Survey { nodes: vec![Standing::Unseen; pipeline.graph.node_count()] };
-    for id in pipeline.graph.node_indices().filter(|id| wanted[id.index()]) {
-        let sources = hasher.of_node(&pipeline.graph[id]);
-        let entry = |id: NodeId| survey.entry(id).map(|entry| &**entry);
-        let standing =
-            View { pipeline, store, entry: &entry, failed: &|_| false }.stand(id, sources, forced[id.index()])?;
-        survey.nodes[id.index()] = standing;
+    let count = pipeline.graph.node_count();
+    let mut survey = Survey { nodes: vec![Standing::Unseen; count], elsewhere: vec![false; count] };
+    survey.look(pipeline, store, &hasher, wanted, forced)?;
+    let Some(remote) = remote.filter(|remote| remote.pulls()) else { return Ok(survey) };
+    let mut asked = vec![false; count];
+    loop {
+        let key = |(n, standing): (usize, &Standing)| match standing {
+            Standing::Missing(missing) if !forced[n] && !asked[n] => Some((n, missing.key?)),
+            _ => None,
+        };
+        let questions: Vec<(usize, Digest)> = survey.nodes.iter().enumerate().filter_map(key).collect();
+        let keys: Vec<Digest> = questions.iter().map(|(_, key)| *key).collect();
+        let found = remote.records(&keys);
+        for ((n, _), manifest) in questions.iter().zip(&found) {
+            asked[*n] = true;
+            if let Some(manifest) = manifest {
+                survey.nodes[*n] = Standing::Hit(Arc::new(manifest.entry()));
+                survey.elsewhere[*n] = true;
+            }
+        }
+        if found.iter().all(Option::is_none) {
+            return Ok(survey);
+        }
+        let pending = |n: usize| matches!(survey.nodes[n], Standing::Pending { .. });
+        let wanted: Vec<bool> = (0..count).map(|n| wanted[n] && pending(n)).collect();
+        survey.look(pipeline, store, &hasher, &wanted, forced)?;
     }
-    Ok(survey)
+}
+
+impl Survey {
+    fn look(
+        &mut self,
+        pipeline: &Pipeline,
+        store: &Store,
+        hasher: &SourceHasher,
+        wanted: &[bool],
+        forced: &[bool],
+    ) -> Result<(), StoreError> {
+        for id in pipeline.graph.node_indices().filter(|id| wanted[id.index()]) {
+            let sources = hasher.of_node(&pipeline.graph[id]);
+            let entry = |id: NodeId| self.entry(id).map(|entry| &**entry);
+            let view = View { pipeline, store, entry: &entry, failed: &|_| false };
+            let standing = view.stand(id, sources, forced[id.index()])?;
+            self.nodes[id.index()] = standing;
+        }
+        Ok(())
+    }
 }

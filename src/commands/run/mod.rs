@@ -59,6 +59,7 @@ fn once(global: &cli::Global, args: cli::Run, pipeline: &Pipeline, cancel: Cance
         cancel,
         ..told(&args.limits)
     };
+    let options = RunOptions { remote: project::remote(&pipeline.base_dir, &options.env)?, ..options };
     if !args.keep_going {
         foreseen::check(pipeline, &store, &options, args.format)?;
     }

@@ -48,6 +48,7 @@ impl Heard {
                         format!("it needs `{upstream}`, which was not selected and has no result")
                     }
                     SkipReason::RunFailed => "another stage failed before it began".to_owned(),
+                    SkipReason::NotOnRemote => "neither the store nor the remote has it".to_owned(),
                     SkipReason::Cancelled => "the run was cancelled before it began".to_owned(),
                 };
                 self.skipped.insert(node.id, why);

@@ -44,6 +44,7 @@ pages! {
     results: "docs/results.md",
     evaluation: "docs/evaluation.md",
     caching: "docs/caching.md",
+    remote: "docs/remote.md",
     programs: "docs/programs.md",
     models: "docs/models.md",
     cluster: "docs/cluster.md",

@@ -1,0 +1,123 @@
+//! `file://`: a folder, as on a disk that several machines mount.
+
+use std::{
+    fs::{self, File},
+    io::{self, Seek, SeekFrom},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+    time::UNIX_EPOCH,
+};
+
+use super::{
+    fault::Fault,
+    transport::{Answer, Content, Listed, Transport},
+};
+use crate::disk::paths;
+
+/// A folder whose files are the objects.
+pub(super) struct Folder {
+    root: PathBuf,
+    /// For names of files that are being written.
+    next: AtomicU64,
+}
+
+/// Where files lie until they are whole.
+const UNFINISHED: &str = "tmp";
+
+impl Folder {
+    pub(super) fn new(root: PathBuf) -> Self {
+        Self { root, next: AtomicU64::new(0) }
+    }
+
+    fn write(&self, name: &str, content: &Content<'_>, only_new: bool) -> io::Result<bool> {
+        let path = self.root.join(name);
+        if only_new && path.exists() {
+            return Ok(false);
+        }
+        let unfinished = self.root.join(UNFINISHED);
+        fs::create_dir_all(&unfinished)?;
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let temp = unfinished.join(format!("{}-{}-{number}", crate::machine::host_name(), std::process::id()));
+        let written = || {
+            io::copy(&mut content.reader()?, &mut File::create(&temp)?)?;
+            if only_new { paths::place(&temp, &path) } else { paths::rename(&temp, &path).map(|()| true) }
+        };
+        let outcome = written();
+        if !matches!(outcome, Ok(true)) {
+            let _ = fs::remove_file(&temp);
+        }
+        outcome
+    }
+}
+
+/// What a failure of the file system says to who asked.
+fn failed(error: &io::Error) -> Fault {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Fault::Refused { status: 403 },
+        _ => Fault::broken(error),
+    }
+}
+
+fn found<T>(outcome: io::Result<T>) -> Result<Option<T>, Fault> {
+    match outcome {
+        Ok(value) => Ok(Some(value)),
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(e) => Err(failed(&e)),
+    }
+}
+
+impl Transport for Folder {
+    fn head(&self, name: &str) -> Result<Option<u64>, Fault> {
+        Ok(found(fs::metadata(self.root.join(name)))?.map(|meta| meta.len()))
+    }
+
+    fn get(&self, name: &str, from: u64) -> Result<Option<Answer>, Fault> {
+        let Some(mut file) = found(File::open(self.root.join(name)))? else { return Ok(None) };
+        file.seek(SeekFrom::Start(from)).map_err(|e| failed(&e))?;
+        Ok(Some(Answer { from, body: Box::new(file) }))
+    }
+
+    fn put(&self, name: &str, content: &Content<'_>, only_new: bool) -> Result<bool, Fault> {
+        self.write(name, content, only_new).map_err(|e| failed(&e))
+    }
+
+    fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Listed>, Fault> {
+        // Prefixes of ours end in `/`: they are folders.
+        let mut all = Vec::new();
+        walk(&self.root.join(prefix), prefix.trim_end_matches('/'), &mut all).map_err(|e| failed(&e))?;
+        all.retain(|listed| after.is_none_or(|after| listed.name.as_str() > after));
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(all)
+    }
+
+    fn delete(&self, names: &[String]) -> Result<(), Fault> {
+        for name in names {
+            found(fs::remove_file(self.root.join(name)))?;
+        }
+        Ok(())
+    }
+}
+
+fn walk(dir: &Path, name: &str, all: &mut Vec<Listed>) -> io::Result<()> {
+    let entries = match fs::read_dir(dir) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let Ok(file) = entry.file_name().into_string() else { continue };
+        let name = if name.is_empty() { file } else { format!("{name}/{file}") };
+        let meta = match entry.metadata() {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            meta => meta?,
+        };
+        if meta.is_dir() {
+            walk(&entry.path(), &name, all)?;
+        } else {
+            let written = meta.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+            let written_ms = written.map_or(0, |since| since.as_millis() as u64);
+            all.push(Listed { name, bytes: meta.len(), written_ms });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,199 @@
+//! HTTP as remotes need it: one request at a time, nothing followed or repeated behind our back, and no server may be
+//! slower than a crawl.
+
+use std::{
+    io::{self, Read},
+    time::{Duration, Instant},
+};
+
+use ureq::{
+    Agent, Body, SendBody,
+    http::{Request, Response},
+};
+
+use super::{
+    fault::{Fault, without_query},
+    transport::{Answer, Content},
+};
+
+/// Slower than so many bytes a second, and it counts as silence.
+const CRAWL: u64 = 16 << 10;
+/// What is read of the body of a refusal.
+const MOST_SAID: u64 = 4 << 10;
+/// Requests under way at once, or a few less.
+const CONNECTIONS: usize = 24;
+
+pub(super) struct Http {
+    agent: Agent,
+    timeout: Duration,
+}
+
+/// A header of a request.
+pub(super) type Header<'a> = (&'a str, &'a str);
+
+impl Http {
+    pub(super) fn new(timeout: Duration, redirects: u32) -> Self {
+        let agent = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(redirects)
+            .max_redirects_will_error(false)
+            .timeout_connect(Some(timeout.min(Duration::from_secs(10))))
+            .timeout_recv_response(Some(timeout))
+            .timeout_per_read(Some(timeout))
+            .timeout_per_write(Some(timeout))
+            .max_idle_connections(CONNECTIONS)
+            .max_idle_connections_per_host(CONNECTIONS)
+            .build()
+            .into();
+        Self { agent, timeout }
+    }
+
+    /// Makes a request.
+    pub(super) fn send(
+        &self,
+        method: &str,
+        url: &str,
+        headers: &[Header<'_>],
+        content: Option<&Content<'_>>,
+    ) -> Result<Response<Body>, Fault> {
+        let mut request = Request::builder().method(method).uri(url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let unusable = |_| Fault::Broken("the address, or a header, cannot be used".to_owned());
+        let Some(content) = content else {
+            return self.agent.run(request.body(()).map_err(unusable)?).map_err(|e| fault(&e));
+        };
+        let mut reader = content.reader().map_err(|e| Fault::broken(&e))?;
+        let request = request.header("content-length", content.len());
+        let request = request.body(SendBody::from_reader(&mut reader)).map_err(unusable)?;
+        let most = self.timeout + Duration::from_secs(content.len() / CRAWL);
+        let request = self.agent.configure_request(request).timeout_send_body(Some(most)).build();
+        self.agent.run(request).map_err(|e| fault(&e))
+    }
+
+    /// The size of an object, asked with `HEAD`.
+    pub(super) fn head(&self, url: &str, headers: &[Header<'_>]) -> Result<Option<u64>, Fault> {
+        let response = self.send("HEAD", url, headers, None)?;
+        match response.status().as_u16() {
+            200..300 => Ok(Some(number(&response, "content-length").unwrap_or(0))),
+            404 | 410 => Ok(None),
+            _ => Err(refusal(response)),
+        }
+    }
+
+    /// An object from byte `from` on.
+    pub(super) fn get(&self, url: &str, headers: &[Header<'_>], from: u64) -> Result<Option<Answer>, Fault> {
+        let range = format!("bytes={from}-");
+        let mut headers = headers.to_vec();
+        headers.extend((from > 0).then_some(("range", range.as_str())));
+        let response = self.send("GET", url, &headers, None)?;
+        let from = match response.status().as_u16() {
+            206 => begins_at(&response).ok_or_else(|| Fault::Damaged("it does not say which part it is".to_owned()))?,
+            200..300 => 0,
+            404 | 410 => {
+                // A bucket that is not there is no miss.
+                return match refusal(response) {
+                    Fault::Status { status, detail } if detail == "NoSuchBucket" => {
+                        Err(Fault::Status { status, detail })
+                    }
+                    _ => Ok(None),
+                };
+            }
+            _ => return Err(refusal(response)),
+        };
+        let body = response.into_body().into_reader();
+        let body = Paced { body, begun: Instant::now(), bytes: 0, patience: self.timeout };
+        Ok(Some(Answer { from, body: Box::new(body) }))
+    }
+
+    /// Writes an object; `false` when there is one, and it is to stay.
+    pub(super) fn put(
+        &self,
+        url: &str,
+        headers: &[Header<'_>],
+        content: &Content<'_>,
+        only_new: bool,
+    ) -> Result<bool, Fault> {
+        let mut headers = headers.to_vec();
+        headers.push(("content-type", "application/octet-stream"));
+        headers.extend(only_new.then_some(("if-none-match", "*")));
+        let response = self.send("PUT", url, &headers, Some(content))?;
+        match response.status().as_u16() {
+            200..300 => drain(response).map(|()| true),
+            412 if only_new => Ok(false),
+            _ => Err(refusal(response)),
+        }
+    }
+}
+
+/// A small answer as a text.
+pub(super) fn text(response: Response<Body>, most: u64) -> Result<String, Fault> {
+    let mut bytes = Vec::new();
+    response.into_body().into_reader().take(most).read_to_end(&mut bytes).map_err(|e| Fault::broken(&e))?;
+    String::from_utf8(bytes).map_err(|_| Fault::Damaged("it is no text".to_owned()))
+}
+
+/// Reads the little that is left, so that the connection can be used again.
+pub(super) fn drain(response: Response<Body>) -> Result<(), Fault> {
+    let mut rest = response.into_body().into_reader().take(MOST_SAID);
+    io::copy(&mut rest, &mut io::sink()).map(drop).map_err(|e| Fault::broken(&e))
+}
+
+/// What a status that was not hoped for means.
+pub(super) fn refusal(response: Response<Body>) -> Fault {
+    let status = response.status().as_u16();
+    if matches!(status, 401 | 403) {
+        return Fault::Refused { status };
+    }
+    let region = response.headers().get("x-amz-bucket-region").and_then(|value| value.to_str().ok());
+    let region = region.filter(|_| (300..500).contains(&status)).map(|r| format!("the bucket is in region {r}"));
+    let detail = region.unwrap_or_else(|| code(&text(response, MOST_SAID).unwrap_or_default()));
+    Fault::Status { status, detail }
+}
+
+/// The code of an error of S3.
+fn code(body: &str) -> String {
+    let code = body.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>"));
+    let plain = |code: &&str| code.len() < 60 && code.chars().all(|c| c.is_ascii_alphanumeric());
+    code.map(|(code, _)| code).filter(plain).unwrap_or_default().to_owned()
+}
+
+fn number(response: &Response<Body>, name: &str) -> Option<u64> {
+    response.headers().get(name)?.to_str().ok()?.trim().parse().ok()
+}
+
+/// `Content-Range: bytes 10-19/20`.
+fn begins_at(response: &Response<Body>) -> Option<u64> {
+    let range = response.headers().get("content-range")?.to_str().ok()?;
+    range.trim().strip_prefix("bytes")?.trim().split_once('-')?.0.parse().ok()
+}
+
+fn fault(error: &ureq::Error) -> Fault {
+    match error {
+        ureq::Error::Timeout(_) => Fault::Silent,
+        ureq::Error::Io(e) => Fault::broken(e),
+        ureq::Error::HostNotFound => Fault::Broken("there is no such host".to_owned()),
+        ureq::Error::BadUri(_) => Fault::Broken("the address cannot be used".to_owned()),
+        other => Fault::Broken(without_query(&other.to_string())),
+    }
+}
+
+/// A body that may not crawl.
+struct Paced<R> {
+    body: R,
+    begun: Instant,
+    bytes: u64,
+    patience: Duration,
+}
+
+impl<R: Read> Read for Paced<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.body.read(buffer)?;
+        self.bytes += n as u64;
+        if n > 0 && self.begun.elapsed() > self.patience + Duration::from_secs(self.bytes / CRAWL) {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        Ok(n)
+    }
+}

@@ -1,0 +1,181 @@
+//! Asking a remote: again where that may help, not at all once it has failed too often. What failed is counted, and
+//! told once.
+
+use std::{
+    collections::HashSet,
+    io::Read,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+
+use super::{
+    fault::{ENOUGH, Fault},
+    transport::Transport,
+};
+
+/// How often a request is made that may succeed when it is made again.
+const ATTEMPTS: u32 = 3;
+/// The pause before the second attempt; before the third it is four times as long.
+const PAUSE: Duration = Duration::from_millis(50);
+/// Warnings beyond this many are only counted.
+const TOLD: usize = 5;
+
+/// A transport, and how it fares.
+pub(crate) struct Line {
+    transport: Box<dyn Transport>,
+    state: Mutex<State>,
+    /// Of [`Way::Read`], of [`Way::Write`].
+    left_alone: [AtomicBool; 2],
+    cancelled: AtomicBool,
+}
+
+/// What is asked of a remote: one that may be read and not written is still of use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    Read,
+    Write,
+}
+
+/// What requests are called that write.
+const WRITE: &str = "write";
+
+#[derive(Default)]
+struct State {
+    requests: u64,
+    failures: u64,
+    /// The weight of failures since something last went well, of reading and of writing.
+    weight: [u32; 2],
+    warnings: Vec<String>,
+    told: HashSet<String>,
+    /// Objects that turned out damaged: they are to be written anew.
+    damaged: HashSet<String>,
+}
+
+impl Line {
+    pub(super) fn new(transport: Box<dyn Transport>) -> Self {
+        Self { transport, state: Mutex::default(), left_alone: Default::default(), cancelled: AtomicBool::new(false) }
+    }
+
+    /// Makes a request, up to three times. `what` and `name` complete "failed to ... ...". A failure is counted, and
+    /// told of in a warning.
+    pub(super) fn ask<T>(
+        &self,
+        what: &'static str,
+        name: &str,
+        mut request: impl FnMut(&dyn Transport) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let way = if what == WRITE { Way::Write } else { Way::Read };
+        let mut attempt = 1;
+        let fault = loop {
+            if self.is_left_alone(way) {
+                return Err(Fault::LeftAlone);
+            }
+            if self.cancelled.load(Ordering::Relaxed) {
+                return Err(Fault::Cancelled);
+            }
+            self.state.lock().requests += 1;
+            match request(&*self.transport) {
+                Ok(value) => {
+                    self.state.lock().weight[way as usize] = 0;
+                    return Ok(value);
+                }
+                Err(fault) if fault.may_pass() && attempt < ATTEMPTS => {
+                    tracing::debug!(what, name, attempt, %fault, "asking again");
+                    std::thread::sleep(PAUSE * 4_u32.pow(attempt - 1));
+                    attempt += 1;
+                }
+                Err(fault) => break fault,
+            }
+        };
+        let mut state = self.state.lock();
+        state.failures += 1;
+        state.weight[way as usize] += fault.weight();
+        if matches!(fault, Fault::Damaged(_)) {
+            state.damaged.insert(name.to_owned());
+        }
+        state.warn(format!("failed to {what} {name}: {fault}"), fault.to_string());
+        if state.weight[way as usize] >= ENOUGH && !self.left_alone[way as usize].swap(true, Ordering::Relaxed) {
+            state.warnings.push(format!(
+                "the remote has failed too often, and is left alone: nothing more {}, and the run goes on \
+                 (`pipe remote check` says what the remote can do)",
+                if way == Way::Write { "goes there" } else { "comes from there" },
+            ));
+        }
+        drop(state);
+        Err(fault)
+    }
+
+    /// A whole object of at most `most` bytes; `None` where there is none.
+    pub(super) fn small(&self, what: &'static str, name: &str, most: u64) -> Result<Option<Vec<u8>>, Fault> {
+        self.ask(what, name, |transport| {
+            let Some(answer) = transport.get(name, 0)? else { return Ok(None) };
+            let mut bytes = Vec::new();
+            answer.body.take(most + 1).read_to_end(&mut bytes).map_err(|e| Fault::broken(&e))?;
+            if bytes.len() as u64 > most {
+                return Err(Fault::Damaged(format!("it has more than {most} bytes")));
+            }
+            Ok(Some(bytes))
+        })
+    }
+
+    /// The transport itself, for who counts nothing.
+    pub(super) fn transport(&self) -> &dyn Transport {
+        &*self.transport
+    }
+
+    /// Counts a failure that is not one of a single request.
+    pub(super) fn failed(&self, message: String, fault: &Fault) {
+        let mut state = self.state.lock();
+        state.failures += 1;
+        state.warn(message, fault.to_string());
+    }
+
+    /// A warning that is told once for all of its kind.
+    pub(super) fn warn(&self, message: String, kind: &str) {
+        self.state.lock().warn(message, kind.to_owned());
+    }
+
+    /// Notes that an object must be written anew.
+    pub(super) fn note_damaged(&self, name: String) {
+        self.state.lock().damaged.insert(name);
+    }
+
+    /// Whether an object must be written anew, whatever the remote says of it.
+    pub(super) fn is_damaged(&self, name: &str) -> bool {
+        self.state.lock().damaged.contains(name)
+    }
+
+    pub(super) fn mended(&self, name: &str) {
+        self.state.lock().damaged.remove(name);
+    }
+
+    pub(super) fn is_left_alone(&self, way: Way) -> bool {
+        self.left_alone[way as usize].load(Ordering::Relaxed)
+    }
+
+    /// From here on, every request is refused.
+    pub(super) fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    /// Requests made, and failures.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        let state = self.state.lock();
+        (state.requests, state.failures)
+    }
+
+    pub(super) fn take_warnings(&self) -> Vec<String> {
+        std::mem::take(&mut self.state.lock().warnings)
+    }
+}
+
+impl State {
+    fn warn(&mut self, message: String, kind: String) {
+        tracing::debug!(message, "remote");
+        if self.told.len() < TOLD && self.told.insert(kind) {
+            self.warnings.push(message);
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Two machines and a remote between them: what one has computed the other fetches.
+
+use std::path::PathBuf;
+
+use crate::TestEnvironment;
+
+const STUDY: &str = r#"
+pipeline: p
+vars: { n: 4 }
+ablate: { n: [1, 2, 3] }
+stages:
+  pool: { kind: table, params: { path: "data/*.jsonl", id: id } }
+  seeds: { kind: seed_subset, inputs: { pool: pool }, params: { count: "${n}" } }
+  upper:
+    kind: command
+    inputs: { seeds: seeds }
+    params:
+      argv: [sh, upper.sh, "{inputs.seeds}", "{outputs.rows}"]
+      input_format: jsonl
+      sources: [upper.sh]
+      outputs: { rows: { format: jsonl, columns: { id: int, output: string } } }
+"#;
+
+/// A machine: a folder with the study, and a store of its own.
+fn machine(settings: &str) -> TestEnvironment {
+    let rows: String = (0..6).map(|i| format!("{{\"id\": {i}, \"output\": \"answer {i}\"}}\n")).collect();
+    TestEnvironment::with(&[
+        ("p.yaml", STUDY),
+        ("data/a.jsonl", &rows),
+        ("upper.sh", "sed 's/answer/ANSWER/' \"$1\" > \"$2\"\n"),
+        ("pipe.toml", settings),
+    ])
+}
+
+fn shared(folder: &tempfile::TempDir) -> String {
+    format!("remote = \"file://{}\"\n", folder.path().display())
+}
+
+/// The bytes of all results that are linked, by name.
+fn results(machine: &TestEnvironment) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut all = Vec::new();
+    for variant in ["baseline", "n=1", "n=2", "n=3"] {
+        for stage in ["pool", "seeds", "upper"] {
+            let name = PathBuf::from(format!("results/p/{variant}/{stage}.parquet"));
+            all.push((name.clone(), std::fs::read(machine.file(name.to_str().unwrap())).unwrap()));
+        }
+    }
+    all
+}
+
+#[test]
+fn a_second_machine_computes_nothing_of_a_study_of_four_arms() {
+    let remote = tempfile::tempdir().unwrap();
+    let (first, second) = (machine(&shared(&remote)), machine(&shared(&remote)));
+    let outcome = first.ok(&["run", "p.yaml"]);
+    assert!(outcome.stderr.contains("remote: 9 pushed"), "{}", outcome.stderr);
+
+    let plan = second.ok(&["plan", "p.yaml"]);
+    assert!(plan.stdout.contains("0 to run, 0 pending, 9 done (9 on the remote)"), "{}", plan.stdout);
+    let outcome = second.ok(&["run", "p.yaml"]);
+    assert!(outcome.stderr.contains("0 ran, 9 reused"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("remote: 9 pulled"), "{}", outcome.stderr);
+    assert_eq!(results(&first), results(&second));
+    assert!(second.ok(&["verify"]).stdout.contains("all sound"));
+
+    // Once more, the remote is not needed: nothing came from it, and nothing went.
+    let outcome = second.ok(&["run", "p.yaml"]);
+    assert!(!outcome.stderr.contains("remote:"), "{}", outcome.stderr);
+}
+
+#[test]
+fn the_remote_is_part_of_no_key_and_may_be_turned_off() {
+    let remote = tempfile::tempdir().unwrap();
+    let machine = machine("");
+    machine.ok(&["run", "p.yaml"]);
+    machine.write("pipe.toml", &shared(&remote));
+    assert!(machine.ok(&["run", "p.yaml"]).stderr.contains("0 ran, 9 reused"));
+    assert_eq!(std::fs::read_dir(remote.path()).unwrap().count(), 0, "what was here is pushed when asked for");
+    let pushed = machine.ok(&["push"]);
+    assert!(pushed.stdout.contains("9 results pushed"), "{}", pushed.stdout);
+    let pushed = machine.ok(&["push", "upper", "seeds@n=2"]);
+    assert!(pushed.stdout.contains("0 results pushed") && pushed.stdout.contains("5 there already"));
+    assert_eq!(machine.pipe(&["push", "nothing"]).code, Some(6));
+
+    let off = crate::remote::machine(&shared(&remote));
+    let outcome = off.outcome(off.command(&["run", "p.yaml"]).env("PIPE_REMOTE", "off").output().unwrap());
+    assert!(outcome.stderr.contains("9 ran, 0 reused"), "{}", outcome.stderr);
+}
+
+#[test]
+fn pull_fetches_and_computes_nothing() {
+    let remote = tempfile::tempdir().unwrap();
+    let (first, second) = (machine(&shared(&remote)), machine(&shared(&remote)));
+    first.ok(&["run", "p.yaml", "--variant", "n=2"]);
+    let outcome = second.pipe(&["pull", "p.yaml"]);
+    assert!(outcome.stderr.contains("0 ran, 3 reused"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("6 not on the remote"), "{}", outcome.stderr);
+    assert!(second.ok(&["pull", "p.yaml", "--variant", "n=2"]).stderr.contains("0 ran, 3 reused"));
+    assert!(second.ok(&["show", "upper@n=2"]).stdout.contains("ANSWER"));
+}
+
+#[test]
+fn a_remote_that_fails_costs_a_warning_and_not_the_run() {
+    let remote = tempfile::tempdir().unwrap();
+    // A file stands where the remote's folder should be.
+    let place = remote.path().join("file");
+    std::fs::write(&place, "").unwrap();
+    let machine = machine(&format!("[remote]\nurl = \"file://{}\"\nmode = \"both\"\n", place.display()));
+    let outcome = machine.ok(&["run", "p.yaml"]);
+    assert!(outcome.stderr.contains("9 ran, 0 reused"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("9 not pushed"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("failed to write v1/cas/"), "{}", outcome.stderr);
+    let check = machine.pipe(&["remote", "check"]);
+    assert!(check.stdout.contains("✗ write:"), "{}", check.stdout);
+    assert_eq!(check.code, Some(4), "{}", check.stderr);
+}
+
+#[test]
+fn a_remote_is_checked_and_collected() {
+    let remote = tempfile::tempdir().unwrap();
+    let machine = machine(&shared(&remote));
+    let check = machine.ok(&["remote", "check"]);
+    assert_eq!(check.stdout.matches('✓').count(), 7, "{}", check.stdout);
+    machine.ok(&["run", "p.yaml"]);
+    let collected = machine.ok(&["gc", "--remote", "--max-age", "1s", "--grace", "1s"]);
+    assert!(collected.stdout.contains("marked 0"), "what pipelines stand at here stays: {}", collected.stdout);
+    assert!(machine.pipe(&["gc", "--remote", "--unreachable"]).stderr.contains("--max-age"));
+}
+
+#[test]
+fn mistakes_in_settings_are_told_where_they_are() {
+    for (settings, said) in [
+        ("remote = 3\n", "an address, or a table"),
+        ("\nremote = [\n", "line"),
+        ("remotes = \"x\"\n", "there is no setting `remotes`"),
+        ("[remote]\nurl = \"file:///x\"\nmod = \"pull\"\n", "a remote has no `mod`"),
+        ("[remote]\nurl = \"file:///x\"\nmode = \"down\"\n", "mode is not `down`"),
+        ("[remote]\nmode = \"pull\"\n", "`remote` has no `url`"),
+        ("remote = \"gopher://x\"\n", "no known kind"),
+        ("remote = \"https://me:secret@host/x\"\n", "a user or a password"),
+    ] {
+        let outcome = machine(settings).pipe(&["run", "p.yaml"]);
+        assert!(outcome.stderr.contains(said), "{settings}: {}", outcome.stderr);
+        assert!(!outcome.stderr.contains("me:secret"), "{}", outcome.stderr);
+        assert_ne!(outcome.code, Some(0));
+    }
+}
