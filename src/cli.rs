@@ -38,8 +38,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
-    /// Where results are kept [default: `.pipe` in the project's root: the nearest folder above with `.pipe`,
-    /// `pipe.toml` or `.git`]
+    /// Where results are kept [default: `.pipe` in the project's root: the nearest folder above with `.pipe` or `.git`]
     #[arg(long, value_name = "DIR", env = "PIPE_STORE", hide_env_values = true, global = true)]
     pub store: Option<PathBuf>,
     /// Say more on stderr: -v what happens, -vv details, -vvv everything

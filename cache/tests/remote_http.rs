@@ -3,10 +3,7 @@
 mod common;
 mod servers;
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use common::{hit, key, open, publish, publish_files, read, rows, schema};
 use pipe_cache::{Ability, Access, CollectPolicy, Digest, Lookup, Remote, RemoteOptions, Secret, Store, VerifyOptions};
@@ -137,15 +134,13 @@ fn studies(rounds: u64) {
     let proxy = FaultProxy::start(&server.address, 15, None);
     let recipe = Digest::of_bytes(b"recipe");
     let (mut pulled, mut computed, mut failures) = (0, 0, 0);
-    static ROUND: AtomicU64 = AtomicU64::new(0);
     for round in 0..rounds {
         proxy.seed(round);
-        let number = ROUND.fetch_add(1, Ordering::SeqCst);
         let dir = tempfile::tempdir().unwrap();
         let store = open(dir.path());
         let remote = Remote::open(&at(&proxy.address)).unwrap();
         // Every third study is a new one; the others find what the ones before have left.
-        let study = number / 3;
+        let study = round / 3;
         for part in 0..3_u64 {
             let key = key(study * 10 + part);
             let (from, to) = ((study % 50) as i64, (study % 50) as i64 + 20 + part as i64);

@@ -133,7 +133,7 @@ pub(crate) struct Gc {
 /// What is asked of the remote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum RemoteQuestion {
-    /// What it can do: write, read, list, remove, write only what is new; each tried, under the prefix in use
+    /// What it can do, each thing tried under the prefix in use
     Check,
 }
 
