@@ -106,7 +106,9 @@ fn two_machines_that_publish_a_key_at_once_leave_one_record_and_no_error() {
         for (store, remote) in stores.iter().zip(&remotes) {
             remote.submit(store, &key(round), false);
         }
-        remotes.iter().for_each(|remote| remote.wait(&|| false));
+        for remote in &remotes {
+            remote.wait(&|| false);
+        }
         let counts: Vec<_> = remotes.iter().map(Remote::counts).collect();
         assert_eq!(counts.iter().map(|c| c.pushed).sum::<u64>(), 1, "{counts:?}");
         assert_eq!(counts.iter().map(|c| c.there).sum::<u64>(), 2, "{counts:?}");
@@ -137,26 +139,25 @@ fn a_flipped_bit_anywhere_on_the_remote_is_never_served_and_is_mended_by_who_com
                 _ => {}
             }
             if change == "gone" {
-                fs::remove_file(&path).unwrap()
+                fs::remove_file(&path).unwrap();
             } else {
-                fs::write(&path, bytes).unwrap()
+                fs::write(&path, bytes).unwrap();
             }
             let b = place.store(&format!("b{number}{change}"));
             let remote = remote(&place.folder());
             for n in [1, 2] {
-                match remote.pull(&b, &key(n)) {
-                    Some(entry) => assert_eq!(entry.outputs, hit(&a, &key(n)).outputs),
-                    // What one does who finds nothing: compute it, publish it, and push it.
-                    None => {
-                        assert_eq!(b.lookup(&key(n)).unwrap(), Lookup::Miss);
-                        if n == 1 {
-                            publish(&b, &key(1), &rows(0, 500));
-                        } else {
-                            publish_files(&b, &key(2), &[("one", "some text")]);
-                        }
-                        push(&remote, &b, n);
-                    }
+                if let Some(entry) = remote.pull(&b, &key(n)) {
+                    assert_eq!(entry.outputs, hit(&a, &key(n)).outputs);
+                    continue;
                 }
+                // What one does who finds nothing: compute it, publish it, and push it.
+                assert_eq!(b.lookup(&key(n)).unwrap(), Lookup::Miss);
+                if n == 1 {
+                    publish(&b, &key(1), &rows(0, 500));
+                } else {
+                    publish_files(&b, &key(2), &[("one", "some text")]);
+                }
+                push(&remote, &b, n);
             }
             let record_is_gone = change == "gone" && path.to_string_lossy().contains("/ac/");
             assert_eq!(remote.take_warnings().is_empty(), record_is_gone, "{change} {}", path.display());
@@ -302,7 +303,7 @@ fn a_folder_that_cannot_be_written_costs_warnings_and_is_left_alone_at_last() {
 fn a_large_file_goes_in_parts_and_goes_on_where_it_was() {
     let place = Place::new();
     let (a, b) = (place.store("a"), place.store("b"));
-    let text: String = (0..4_500_000).map(|n| format!("{n:015}\n")).collect();
+    let text = "fifteen letters\n".repeat(4_500_000);
     let artifact = publish_files(&a, &key(1), &[("large", &text)]);
     let first = remote(&place.folder());
     push(&first, &a, 1);

@@ -17,7 +17,9 @@ fn at(address: &str) -> RemoteOptions {
 }
 
 fn push(remote: &Remote, store: &Store, keys: &[u64]) {
-    keys.iter().for_each(|n| remote.submit(store, &key(*n), false));
+    for n in keys {
+        remote.submit(store, &key(*n), false);
+    }
     remote.wait(&|| false);
 }
 
@@ -129,6 +131,7 @@ fn addresses_with_passwords_are_refused_and_not_repeated() {
 
 /// Studies of three results and a memo, on a store of their own, through a proxy that harms 15 of 100 requests. What a
 /// store serves is what was computed, and nothing fails, however many requests do.
+#[expect(clippy::print_stdout, reason = "the figures of a run by hand")]
 fn studies(rounds: u64) {
     let server = FileServer::start(None);
     let proxy = FaultProxy::start(&server.address, 15, None);
@@ -148,14 +151,13 @@ fn studies(rounds: u64) {
                 2 => publish_files(&store, &key, &[("a", &format!("study {study}")), ("b/c", "text")]),
                 _ => publish(&store, &key, &rows(from, to)),
             };
-            match remote.pull(&store, &key) {
-                Some(_) => pulled += 1,
-                None => {
-                    assert_eq!(store.lookup(&key).unwrap(), Lookup::Miss);
-                    compute();
-                    computed += 1;
-                    remote.submit(&store, &key, false);
-                }
+            if remote.pull(&store, &key).is_some() {
+                pulled += 1;
+            } else {
+                assert_eq!(store.lookup(&key).unwrap(), Lookup::Miss);
+                compute();
+                computed += 1;
+                remote.submit(&store, &key, false);
             }
             let artifact = hit(&store, &key).outputs[0].1;
             if part == 2 {

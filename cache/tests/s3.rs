@@ -48,7 +48,8 @@ sys.stdin.read()
         Self { child, address: address.expect("moto starts") }
     }
 
-    fn remote(&self, address: &str, prefix: &str) -> Remote {
+    /// The bucket, as it is reached at an address.
+    fn remote(address: &str, prefix: &str) -> Remote {
         Remote::open(&RemoteOptions {
             endpoint: Some(format!("http://{address}")),
             timeout: Duration::from_secs(20),
@@ -77,12 +78,12 @@ fn a_bucket_keeps_results_parts_and_rows() {
     let moto = Moto::start();
     let dir = tempfile::tempdir().unwrap();
     let (a, b) = (open(&dir.path().join("a")), open(&dir.path().join("b")));
-    let remote = moto.remote(&moto.address, "lab/one");
+    let remote = Moto::remote(&moto.address, "lab/one");
     for step in remote.check() {
         assert!(step.tried && step.problem.is_none(), "{step:?}");
     }
     let table = publish(&a, &key(1), &rows(0, 3_000));
-    let text: String = (0..4_500_000).map(|n| format!("{n:015}\n")).collect();
+    let text = "fifteen letters\n".repeat(4_500_000);
     let large = publish_files(&a, &key(2), &[("large", &text), ("sub/small", "s")]);
     let recipe = Digest::of_bytes(b"recipe");
     let digests: Vec<Digest> = (0..100_000).map(key).collect();
@@ -101,7 +102,7 @@ fn a_bucket_keeps_results_parts_and_rows() {
     assert_eq!((remote.counts().failures, remote.counts().pushed), (0, 2), "{:?}", remote.take_warnings());
 
     // Another machine.
-    let other = moto.remote(&moto.address, "lab/one");
+    let other = Moto::remote(&moto.address, "lab/one");
     assert_eq!(other.pull(&b, &key(1)).unwrap().outputs[0].1, table);
     assert_eq!(other.pull(&b, &key(2)).unwrap().outputs[0].1, large);
     let before = other.counts().requests;
@@ -111,7 +112,7 @@ fn a_bucket_keeps_results_parts_and_rows() {
     assert!(sent + asked < 10, "100,000 rows went in {sent} requests and came in {asked}");
     assert_eq!(std::fs::read_to_string(b.artifact_path(&large).unwrap().join("large")).unwrap(), text);
     // Another prefix is another remote.
-    assert!(moto.remote(&moto.address, "lab").pull(&b, &key(9)).is_none());
+    assert!(Moto::remote(&moto.address, "lab").pull(&b, &key(9)).is_none());
     assert_eq!(other.counts().failures, 0);
 }
 
@@ -125,14 +126,18 @@ fn two_machines_that_publish_a_key_at_once_leave_one_record_in_the_bucket() {
         for store in &stores {
             publish(store, &key(n), &rows(0, 30));
         }
-        let remotes: Vec<Remote> = stores.iter().map(|_| moto.remote(&moto.address, "p")).collect();
-        remotes.iter().zip(&stores).for_each(|(remote, store)| remote.submit(store, &key(n), false));
-        remotes.iter().for_each(|remote| remote.wait(&|| false));
+        let remotes: Vec<Remote> = stores.iter().map(|_| Moto::remote(&moto.address, "p")).collect();
+        for (remote, store) in remotes.iter().zip(&stores) {
+            remote.submit(store, &key(n), false);
+        }
+        for remote in &remotes {
+            remote.wait(&|| false);
+        }
         let sum = |count: fn(&pipe_cache::RemoteCounts) -> u64| remotes.iter().map(|r| count(&r.counts())).sum::<u64>();
         // moto looks for an object and writes it in two steps: two may come through it, where S3 lets one.
         assert_eq!((sum(|c| c.pushed) + sum(|c| c.there), sum(|c| c.failures)), (3, 0));
         // Whoever comes later finds it there.
-        let later = moto.remote(&moto.address, "p");
+        let later = Moto::remote(&moto.address, "p");
         push(&later, &stores[0], n);
         assert_eq!((later.counts().pushed, later.counts().there, later.counts().failures), (0, 1, 0));
         let reader = open(&dir.path().join(format!("reader {n}")));
@@ -146,7 +151,7 @@ fn a_bucket_is_collected_in_two_phases() {
     let moto = Moto::start();
     let dir = tempfile::tempdir().unwrap();
     let (a, b) = (open(&dir.path().join("a")), open(&dir.path().join("b")));
-    let remote = moto.remote(&moto.address, "p");
+    let remote = Moto::remote(&moto.address, "p");
     for n in 0..3 {
         publish(&a, &key(n), &rows(n as i64, n as i64 + 30));
         push(&remote, &a, n);
@@ -170,7 +175,7 @@ fn a_bucket_is_collected_in_two_phases() {
     remote.wait(&|| false);
     let second = remote.collect(&policy).unwrap();
     assert_eq!((second.marked, second.removed), (0, 2), "{second:?}");
-    let fresh = moto.remote(&moto.address, "p");
+    let fresh = Moto::remote(&moto.address, "p");
     let c = open(&dir.path().join("c"));
     assert!(fresh.pull(&c, &key(0)).is_none());
     assert!(fresh.pull(&c, &key(1)).is_some() && fresh.pull(&c, &key(2)).is_some());
@@ -185,7 +190,7 @@ fn a_bucket_behind_a_bad_network_serves_no_wrong_byte() {
     let dir = tempfile::tempdir().unwrap();
     for round in 0..30_u64 {
         proxy.seed(round);
-        let remote = moto.remote(&proxy.address, "p");
+        let remote = Moto::remote(&proxy.address, "p");
         let store = open(&dir.path().join(round.to_string()));
         let n = round / 3;
         if remote.pull(&store, &key(n)).is_none() {
@@ -196,7 +201,7 @@ fn a_bucket_behind_a_bad_network_serves_no_wrong_byte() {
     }
     assert!(proxy.harmed() > 10);
     let refused = FaultProxy::start(&moto.address, 0, Some(Harm::Status(403)));
-    let remote = moto.remote(&refused.address, "p");
+    let remote = Moto::remote(&refused.address, "p");
     let store = open(&dir.path().join("refused"));
     assert!(remote.pull(&store, &key(0)).is_none());
     let warnings = remote.take_warnings();

@@ -37,7 +37,7 @@ struct Parts {
     format: u32,
     digest: Digest,
     bytes: u64,
-    parts: Vec<Blob>,
+    members: Vec<Blob>,
 }
 
 /// Writes a file's bytes to `to`, which is not there yet. `Ok(false)` when the remote lacks any of it.
@@ -92,7 +92,7 @@ impl Incoming<'_> {
                 return Err(Fault::Damaged("another part of it was sent than was asked for".to_owned()));
             }
         }
-        self.file.seek(SeekFrom::Start(self.at + self.have)).map_err(|e| self.local(e))?;
+        self.file.seek(SeekFrom::Start(self.at + self.have)).map_err(local)?;
         let mut buffer = vec![0; 128 << 10];
         loop {
             let n = match body.read(&mut buffer) {
@@ -104,7 +104,7 @@ impl Incoming<'_> {
             if self.have + n as u64 > self.blob.bytes {
                 return Err(self.damaged("it is longer than it should be"));
             }
-            self.file.write_all(&buffer[..n]).map_err(|e| self.local(e))?;
+            self.file.write_all(&buffer[..n]).map_err(local)?;
             self.hasher.update(&buffer[..n]);
             self.have += n as u64;
         }
@@ -126,10 +126,10 @@ impl Incoming<'_> {
         self.start_over();
         Fault::Damaged(why.to_owned())
     }
+}
 
-    fn local(&self, e: io::Error) -> Fault {
-        Fault::Local(crate::error::StoreError::io("write", Path::new("an object of the remote"), e))
-    }
+fn local(e: io::Error) -> Fault {
+    Fault::Local(crate::error::StoreError::io("write", Path::new("an object of the remote"), e))
 }
 
 /// A large file is put together in `parts/`, where it is found again by who goes on after a cut, or another process.
@@ -194,7 +194,7 @@ fn digest_of(file: &mut File, range: Range<u64>, whole: &mut blake3::Hasher) -> 
 /// The objects that a list of parts names; none where it cannot be read.
 pub(super) fn names_of_parts(line: &Line, list: &str) -> Result<Vec<String>, Fault> {
     let Some(bytes) = line.small("read", list, MOST_PARTS)? else { return Ok(Vec::new()) };
-    let parts = checked_json::decode::<Parts>(&bytes, PARTS_FORMAT).map_or_else(|_| Vec::new(), |list| list.parts);
+    let parts = checked_json::decode::<Parts>(&bytes, PARTS_FORMAT).map_or_else(|_| Vec::new(), |list| list.members);
     Ok(parts.iter().map(|part| names::blob(&part.digest)).collect())
 }
 
@@ -205,18 +205,16 @@ fn list_of_parts(line: &Line, blob: &Blob) -> Result<Option<Vec<Blob>>, Fault> {
     let parts = parts.filter(|p| p.digest == blob.digest && p.bytes == blob.bytes);
     // A part of no bytes, or larger than a part, was written by nobody of us.
     let sound = |parts: &Parts| {
-        parts.parts.iter().all(|part| (1..=PART).contains(&part.bytes))
-            && parts.parts.iter().map(|part| part.bytes).sum::<u64>() == blob.bytes
+        parts.members.iter().all(|part| (1..=PART).contains(&part.bytes))
+            && parts.members.iter().map(|part| part.bytes).sum::<u64>() == blob.bytes
     };
-    match parts.filter(sound) {
-        Some(parts) => Ok(Some(parts.parts)),
-        None => {
-            let fault = Fault::Damaged("it is no list of this file's parts".to_owned());
-            line.note_damaged(name.clone());
-            line.failed(format!("failed to read {name}: {fault}"), &fault);
-            Err(fault)
-        }
+    if let Some(parts) = parts.filter(sound) {
+        return Ok(Some(parts.members));
     }
+    let fault = Fault::Damaged("it is no list of this file's parts".to_owned());
+    line.note_damaged(name.clone());
+    line.failed(format!("failed to read {name}: {fault}"), &fault);
+    Err(fault)
 }
 
 /// Writes a verified file to the remote, unless it has it. Returns how many bytes went.
@@ -230,7 +228,7 @@ pub(super) fn send(line: &Line, blob: &Blob, path: &Path, overwrite: bool) -> Re
     }
     let mut file = File::open(path).at("open", path)?;
     let (mut sent, mut at) = (0, 0);
-    let mut parts = Parts { format: PARTS_FORMAT, digest: blob.digest, bytes: blob.bytes, parts: Vec::new() };
+    let mut parts = Parts { format: PARTS_FORMAT, digest: blob.digest, bytes: blob.bytes, members: Vec::new() };
     let mut whole = blake3::Hasher::new();
     while at < blob.bytes {
         let end = (at + PART).min(blob.bytes);
@@ -239,7 +237,7 @@ pub(super) fn send(line: &Line, blob: &Blob, path: &Path, overwrite: bool) -> Re
         };
         let part = Blob { digest, bytes: end - at };
         sent += send_object(line, &part, &Content::File(path, at..end), overwrite)?;
-        parts.parts.push(part);
+        parts.members.push(part);
         at = end;
     }
     line.ask("write", &name, |t| t.put(&name, &Content::Bytes(&checked_json::encode(&parts)), false))?;

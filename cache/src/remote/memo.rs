@@ -62,7 +62,7 @@ impl Remote {
         let mut left: Vec<PathBuf> = shards.into_iter().filter(|s| !notes.shards.contains(&notes::name(s))).collect();
         left.reverse();
         let mut sent = 0;
-        while let Some(packed) = pack(recipe, &mut left)? {
+        while let Some(packed) = pack(recipe, &mut left) {
             loop {
                 if notes.next > MOST_SEGMENTS {
                     return Ok(sent);
@@ -132,7 +132,7 @@ struct Packed {
 }
 
 /// Takes sound shards from the end of `left`, up to a full segment.
-fn pack(recipe: &Digest, left: &mut Vec<PathBuf>) -> Result<Option<Packed>, StoreError> {
+fn pack(recipe: &Digest, left: &mut Vec<PathBuf>) -> Option<Packed> {
     let (mut shards, mut bytes) = (Vec::new(), 0);
     while bytes < segment::FULL
         && let Some(path) = left.pop()
@@ -152,7 +152,7 @@ fn pack(recipe: &Digest, left: &mut Vec<PathBuf>) -> Result<Option<Packed>, Stor
         }
     }
     let names = shards.iter().map(|(name, _)| name.clone()).collect();
-    Ok((!shards.is_empty()).then(|| Packed { names, bytes: segment::pack(recipe, &shards) }))
+    (!shards.is_empty()).then(|| Packed { names, bytes: segment::pack(recipe, &shards) })
 }
 
 /// Puts shards into a memo, each after a look at its bytes; returns how many are damaged.

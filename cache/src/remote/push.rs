@@ -37,7 +37,9 @@ impl Remote {
     pub fn submit_all(&self, store: &Store, keys: &[Digest]) -> usize {
         let known = self.all_known(keys);
         let new: Vec<&Digest> = keys.iter().zip(known).filter(|(_, known)| !known).map(|(key, _)| key).collect();
-        new.iter().for_each(|key| self.submit(store, key, false));
+        for key in &new {
+            self.submit(store, key, false);
+        }
         self.count(|counts| counts.there += (keys.len() - new.len()) as u64);
         new.len()
     }

@@ -33,7 +33,9 @@ pub(super) fn pack(recipe: &Digest, shards: &[(String, Vec<u8>)]) -> Vec<u8> {
     let members = shards.iter().map(|(name, bytes)| Member { name: name.clone(), bytes: bytes.len() as u64 });
     let contents = checked_json::encode(&Contents { format: FORMAT, recipe: *recipe, shards: members.collect() });
     let mut out = [MAGIC, &(contents.len() as u32).to_le_bytes(), &contents].concat();
-    shards.iter().for_each(|(_, bytes)| out.extend_from_slice(bytes));
+    for (_, bytes) in shards {
+        out.extend_from_slice(bytes);
+    }
     out
 }
 

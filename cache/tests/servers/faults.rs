@@ -154,9 +154,9 @@ fn relay(mut client: TcpStream, target: &str, harm: Harm) -> std::io::Result<()>
         Harm::Truncate if length > 1 => {
             answer.truncate(body + length / 2);
             let head = String::from_utf8_lossy(&answer[..body]).into_owned();
-            let shorter = head.lines().map(|line| match line.to_ascii_lowercase().starts_with("content-length") {
-                true => format!("content-length: {}", length / 2),
-                false => line.to_owned(),
+            let shorter = head.lines().map(|line| {
+                let is_length = line.to_ascii_lowercase().starts_with("content-length");
+                if is_length { format!("content-length: {}", length / 2) } else { line.to_owned() }
             });
             let head = shorter.collect::<Vec<_>>().join("\r\n");
             answer.splice(..body, head.trim_end().bytes().chain(*b"\r\n\r\n"));
