@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use pipe_cache::{Ability, CheckStep, CollectPolicy, Digest, Remote, RemoteCounts, Store, StoreOptions};
+use pipe_cache::{Ability, CheckStep, CollectPolicy, Digest, Remote, RemoteCounts, Store};
 use pipe_engine::{
     context::CancelToken,
     events::RunEnd,
@@ -97,7 +97,7 @@ fn as_json(step: &CheckStep) -> serde_json::Value {
 pub(crate) fn push(global: &cli::Global, args: &cli::Push) -> Result<Exit, CliError> {
     let cancel = CancelToken::new();
     signals::cancel_on_signal(cancel.clone());
-    let store = project::existing_store(global, StoreOptions { read_only: true })?;
+    let store = project::existing_store(global, project::READ_ONLY)?;
     let remote = remote_of_store(&store)?;
     if !remote.pushes() {
         return Err(CliError::Usage {
