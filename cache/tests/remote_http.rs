@@ -189,7 +189,7 @@ fn studies(rounds: u64) {
         assert!(store.verify(&VerifyOptions::default()).unwrap().is_sound());
     }
     println!(
-        "{rounds} studies: {pulled} results pulled, {computed} computed, {} requests harmed, {failures} failed for good",
+        "{rounds} studies: {pulled} results pulled, {computed} computed, {} requests harmed, {failures} failed",
         proxy.harmed()
     );
     assert!(proxy.harmed() > rounds as usize / 2);

@@ -96,7 +96,7 @@ fn as_json(step: &CheckStep) -> serde_json::Value {
 
 pub(crate) fn push(global: &cli::Global, args: &cli::Push) -> Result<Exit, CliError> {
     let cancel = CancelToken::new();
-    signals::cancel_on_signal(cancel.clone());
+    signals::cancel_on_signal(cancel.clone(), signals::Insistence::AnySignal);
     let store = project::existing_store(global, project::READ_ONLY)?;
     let remote = remote_of_store(&store)?;
     if !remote.pushes() {
@@ -164,7 +164,7 @@ fn wanted(store: &Store, args: &cli::Push) -> Result<Vec<Digest>, CliError> {
 
 pub(crate) fn pull(global: &cli::Global, args: cli::Pull) -> Result<Exit, CliError> {
     let cancel = CancelToken::new();
-    signals::cancel_on_signal(cancel.clone());
+    signals::cancel_on_signal(cancel.clone(), signals::Insistence::AnySignal);
     let pipeline = project::load(&args.pipeline)?;
     let remote = remote_of(&pipeline.base_dir)?;
     if !remote.pulls() {
