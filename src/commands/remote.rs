@@ -199,7 +199,7 @@ pub(crate) fn pull(global: &cli::Global, args: cli::Pull) -> Result<Exit, CliErr
     store.flush()?;
     Ok(match summary.outcome {
         RunEnd::Succeeded => Exit::Success,
-        RunEnd::Failed => Exit::StageFailed,
+        RunEnd::Failed | RunEnd::Left => Exit::StageFailed,
         RunEnd::Cancelled => Exit::Cancelled,
     })
 }

@@ -1,4 +1,4 @@
-//! `pipe.toml`, at the project's root: where things are kept, and where else they may come from. None of it enters a key.
+//! `pipe.toml`, at the project's root: where things are kept, and where else they may come from. It enters no key.
 //!
 //! ```toml
 //! remote = "s3://bucket/prefix"
