@@ -84,9 +84,8 @@ mod tests {
     use super::base64;
 
     #[test]
-    fn base64_is_that_of_rfc_4648() {
-        let vectors =
-            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("fooba", "Zm9vYmE=")];
+    fn base64_is_padded() {
+        let vectors = [("", ""), ("M", "TQ=="), ("Ma", "TWE="), ("Man", "TWFu"), ("me:pass", "bWU6cGFzcw==")];
         assert!(vectors.iter().all(|(plain, coded)| base64(plain.as_bytes()) == *coded));
     }
 }
