@@ -111,7 +111,9 @@ pub(crate) fn push(global: &cli::Global, args: &cli::Push) -> Result<Exit, CliEr
         recipes.extend(store.manifest(key)?.and_then(|manifest| manifest.provenance.recipe));
     }
     remote.submit_all(&store, &keys);
-    recipes.iter().for_each(|recipe| remote.submit_memo(&store, recipe));
+    for recipe in &recipes {
+        remote.submit_memo(&store, recipe);
+    }
     remote.wait(&|| cancel.is_cancelled());
     remote.take_warnings().iter().for_each(output::warning);
     let counts = remote.counts();

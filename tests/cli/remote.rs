@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use serde_json::json;
+
 use crate::TestEnvironment;
 
 const STUDY: &str = r#"
@@ -23,7 +25,8 @@ stages:
 
 /// A machine: a folder with the study, and a store of its own.
 fn machine(settings: &str) -> TestEnvironment {
-    let rows: String = (0..6).map(|i| format!("{{\"id\": {i}, \"output\": \"answer {i}\"}}\n")).collect();
+    let row = |i: usize| json!({ "id": i, "output": format!("answer {i}") }).to_string() + "\n";
+    let rows: String = (0..6).map(row).collect();
     TestEnvironment::with(&[
         ("p.yaml", STUDY),
         ("data/a.jsonl", &rows),
