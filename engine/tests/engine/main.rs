@@ -6,5 +6,6 @@ mod golden;
 mod incremental;
 mod kept;
 mod mutations;
+mod remote;
 mod running;
 mod sharing;
