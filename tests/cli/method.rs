@@ -260,7 +260,13 @@ fn every_shipped_pipeline_makes_sense() {
         };
         let done = if let Some(brought) = brought {
             let model = format!("model={ROOT}/pipelines/models/nano");
-            let without = plan(&["--set", &model]);
+            // A small one in place of that of the hub.
+            let embedder = format!("embedder={ROOT}/stages/lm/tests/golden/bert");
+            let without = if name == "real_model.yaml" {
+                plan(&["--set", &model, "--set", &embedder])
+            } else {
+                plan(&["--set", &model])
+            };
             assert_eq!(without.code, Some(1));
             assert!(without.stdout.contains("`path` names a file that does not exist"), "{}", without.stdout);
             let brought = brought.map(|(variable, file, text)| {
@@ -269,7 +275,8 @@ fn every_shipped_pipeline_makes_sense() {
             });
             let set: Vec<&str> = brought.iter().flat_map(|set| ["--set", set.as_str()]).collect();
             // The embedded model's context is shorter than what the file is written for, and `plan` would say so.
-            let short: &[&str] = if name == "medquad.yaml" { &["--set", "max_seq_len=512"] } else { &[] };
+            let short: &[&str] =
+                if name == "medquad.yaml" { &["--set", "max_seq_len=512"] } else { &["--set", embedder.as_str()] };
             plan(&[&["--set", model.as_str()], short, &*set].concat())
         } else {
             plan(&[])
