@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pipe_cache::{Remote, RemoteMode, RemoteOptions};
+use pipe_cache::{Remote, RemoteOptions};
 use pipe_engine::{
     events::{EventKind, RunEnd, SkipReason},
     inspect::{Action, plan},
@@ -22,15 +22,15 @@ stages:
   last: { kind: upper, inputs: { in: each } }
 ";
 
-fn remote(folder: &Path, mode: RemoteMode) -> Option<Remote> {
-    let options = RemoteOptions { mode, ..RemoteOptions::new(format!("file://{}", folder.display())) };
-    Some(Remote::open(&options).unwrap())
+fn remote(folder: &Path) -> Remote {
+    let options = RemoteOptions::new(format!("file://{}", folder.display()));
+    Remote::open(&options).unwrap()
 }
 
 /// A machine of its own, with that remote.
 fn machine(folder: &Path) -> Lab {
     let mut lab = Lab::new();
-    lab.options.remote = remote(folder, RemoteMode::Both);
+    lab.options.remote = Some(remote(folder));
     lab
 }
 
@@ -119,7 +119,7 @@ fn a_damaged_result_here_is_mended_from_the_remote() {
     lab.run(ARMS);
     pipe_testing::damage(&lab.object("each"));
     lab.reopen();
-    lab.options.remote = remote(folder.path(), RemoteMode::Both);
+    lab.options.remote = Some(remote(folder.path()));
     lab.options.selection = Selection {
         force: vec!["last@baseline".to_owned()],
         variants: vec!["baseline".to_owned()],
