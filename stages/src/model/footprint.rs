@@ -40,7 +40,11 @@ pub(crate) fn estimate(seen: &Seen, form: WeightForm, work: Work) -> Memory {
     let weights = weights(seen, form);
     let beside = |bytes: u64| PROGRAM + weights + bytes;
     match work {
-        Work::Reading => Memory { least: PROGRAM, most: PROGRAM + (weights / 8), weights },
+        // A matrix at a time, in f32, and what it becomes: the largest is the embedding.
+        Work::Reading => {
+            let largest = 8 * (config.vocab_size * config.hidden_size) as u64;
+            Memory { least: PROGRAM + largest, most: PROGRAM + largest, weights: 0 }
+        }
         Work::Rows { slots, max_new_tokens } => {
             let options = GeneratorOptions::default();
             let rows = |slots: u64| {

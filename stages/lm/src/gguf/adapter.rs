@@ -1,22 +1,24 @@
 //! LoRA adapters as llama.cpp and Ollama read them: what llama.cpp's `convert_lora_to_gguf.py` writes.
 
-use std::{
-    io::{BufWriter, Write},
-    path::Path,
-};
+use std::path::Path;
 
 use candle_core::{Tensor, quantized::GgmlDType};
 
-use super::{GgufError, meta::Meta, names, write::Counted};
+use super::{
+    GgufError,
+    layout::{Planned, write_file},
+    meta::Meta,
+    names,
+};
 use crate::{
     adapter::AdapterConfig,
     config::DecoderConfig,
     model::{Adapter, LoraWeights},
-    weights::{LayerParam, Linear, Param, WeightsError, temporary_beside},
+    weights::{LayerParam, Linear, Param, WeightsError},
 };
 
-/// A matrix of the file: its name, shape and values.
-type Matrix = (String, Vec<usize>, Vec<f32>);
+/// A matrix of the file, with its values.
+type Matrix = Planned<Vec<f32>>;
 
 /// Writes an adapter of a model of configuration `model` as a GGUF file, its matrices in f32: `NAME.lora_a [r, in]` and
 /// `NAME.lora_b [out, r]` for each module. The file appears under its name only when it is complete.
@@ -49,19 +51,9 @@ pub fn export_gguf_adapter(
             }
         }
     }
-    let io = |source| GgufError::Io { action: "write", path: path.to_owned(), source };
-    let temporary = temporary_beside(path).map_err(io)?;
-    let mut out = Counted::new(BufWriter::new(temporary.as_file()));
-    let tensors = matrices.iter().map(|(name, shape, _)| (&**name, &**shape, GgmlDType::F32));
-    out.header(&entries, tensors).map_err(io)?;
-    for (_, _, values) in &matrices {
-        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        out.bytes(&bytes).and_then(|()| out.pad()).map_err(io)?;
-    }
-    out.into_inner().flush().map_err(io)?;
-    temporary.as_file().sync_all().map_err(io)?;
-    temporary.persist(path).map_err(|e| io(e.error))?;
-    Ok(())
+    write_file(path, &entries, &matrices, |matrix| {
+        Ok(matrix.from.iter().flat_map(|value| value.to_le_bytes()).collect())
+    })
 }
 
 /// A and B of one module. llama.cpp scales all modules by alpha over their rank; what a module is scaled by otherwise
@@ -81,10 +73,13 @@ fn pair(
     } else {
         b
     };
-    let values = |tensor: &Tensor| tensor.flatten_all()?.to_vec1::<f32>();
-    let name = names::name(param);
-    Ok([
-        (format!("{name}.lora_a"), weights.a.dims().to_vec(), values(&weights.a)?),
-        (format!("{name}.lora_b"), b.dims().to_vec(), values(&b)?),
-    ])
+    let matrix = |letter: &str, tensor: &Tensor| -> candle_core::Result<Matrix> {
+        Ok(Planned {
+            name: format!("{}.lora_{letter}", names::name(param)),
+            shape: tensor.dims().to_vec(),
+            dtype: GgmlDType::F32,
+            from: tensor.flatten_all()?.to_vec1()?,
+        })
+    };
+    Ok([matrix("a", &weights.a)?, matrix("b", &b)?])
 }

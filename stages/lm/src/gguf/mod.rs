@@ -7,6 +7,7 @@
 mod adapter;
 mod config;
 mod file;
+mod layout;
 mod meta;
 mod metadata;
 mod names;

@@ -4,24 +4,22 @@
 //! other matrices. The changed ones are expanded, `scale * B A` is added in f32 to what the adapter was trained on, and
 //! the sum is stored in the type asked for (llama.cpp's `export-lora` does the same, with f16).
 
-use std::{
-    io::{BufWriter, Write},
-    path::Path,
-};
+use std::{collections::BTreeMap, path::Path};
 
 use candle_core::quantized::gguf_file::Value;
 
 use super::{
     GgufError, GgufType,
     file::GgufModel,
+    layout::{Planned, write_file},
     meta::Meta,
     names,
-    write::{Counted, encoded, file_type, matrix_type},
+    write::{encoded, file_type, matrix_type},
 };
 use crate::{
     adapter::folded,
     model::{Adapter, LoraWeights},
-    weights::{LayerParam, Linear, Param, WeightsError, temporary_beside},
+    weights::{LayerParam, Linear, Param, WeightsError},
 };
 
 /// Writes the GGUF file `base` with `adapter` folded in. The file appears under its name only when it is complete.
@@ -30,45 +28,31 @@ use crate::{
 /// The file cannot be read or written, or the adapter does not fit.
 pub fn export_gguf_again(path: &Path, base: &GgufModel, adapter: &Adapter, stored: GgufType) -> Result<(), GgufError> {
     let config = base.config();
-    let changed = |name: &str| -> Option<(Param, &LoraWeights)> {
-        (0..config.num_layers()).flat_map(|layer| Linear::of(config).map(move |linear| (layer, linear))).find_map(
-            |(layer, linear)| {
-                let param = Param::Layer(layer, LayerParam::Weight(linear));
-                if names::name(param) != name {
-                    return None;
-                }
-                adapter.modules.get(&linear.path(config.family, layer)).map(|lora| (param, lora))
-            },
-        )
-    };
+    let layers = 0..config.num_layers();
+    let linears = layers.flat_map(|layer| Linear::of(config).map(move |linear| (layer, linear)));
+    let changed: BTreeMap<String, (Param, &LoraWeights)> = linears
+        .filter_map(|(layer, linear)| {
+            let param = Param::Layer(layer, LayerParam::Weight(linear));
+            let lora = adapter.modules.get(&linear.path(config.family, layer))?;
+            Some((names::name(param), (param, lora)))
+        })
+        .collect();
     let tensors: Vec<_> = base
         .tensors()
         .map(|(name, info)| {
-            let (shape, changed) = (info.shape.dims().to_vec(), changed(name));
-            let dtype = if changed.is_some() { matrix_type(stored, &shape) } else { info.ggml_dtype };
-            (name.clone(), shape, dtype, changed)
+            let (shape, from) = (info.shape.dims().to_vec(), changed.get(name));
+            let dtype = if from.is_some() { matrix_type(stored, &shape) } else { info.ggml_dtype };
+            Planned { name: name.clone(), shape, dtype, from }
         })
         .collect();
-    let io = |source| GgufError::Io { action: "write", path: path.to_owned(), source };
-    let temporary = temporary_beside(path).map_err(io)?;
-    let mut out = Counted::new(BufWriter::new(temporary.as_file()));
-    let headed = tensors.iter().map(|(name, shape, dtype, _)| (&**name, &**shape, *dtype));
-    out.header(&entries(base, stored), headed).map_err(io)?;
-    for (name, _, dtype, changed) in &tensors {
-        let bytes = match changed {
-            Some((param, lora)) => {
-                let error = |source| WeightsError::Tensor { name: name.clone(), source };
-                let sum = folded(base.load(*param)?, lora).map_err(error)?;
-                encoded(&sum, config, *param, *dtype).map_err(error)?
-            }
-            None => base.bytes(name)?,
-        };
-        out.bytes(&bytes).and_then(|()| out.pad()).map_err(io)?;
-    }
-    out.into_inner().flush().map_err(io)?;
-    temporary.as_file().sync_all().map_err(io)?;
-    temporary.persist(path).map_err(|e| io(e.error))?;
-    Ok(())
+    write_file(path, &entries(base, stored), &tensors, |tensor| match tensor.from {
+        Some((param, lora)) => {
+            let error = |source| WeightsError::Tensor { name: tensor.name.clone(), source };
+            let sum = folded(base.load(*param)?, lora).map_err(error)?;
+            Ok(encoded(&sum, config, *param, tensor.dtype).map_err(error)?)
+        }
+        None => Ok(base.bytes(&tensor.name)?),
+    })
 }
 
 /// The metadata of the base, in a fixed order, the architecture first.

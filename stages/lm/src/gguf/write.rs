@@ -1,24 +1,24 @@
-//! Writing GGUF version 3, one tensor in memory at a time.
-//!
-//! Layout: magic, version, counts; the metadata; name, shape (fastest dimension first), type and offset of each tensor;
-//! then, aligned to 32 bytes, the tensors, each aligned again.
+//! A model as a GGUF file.
 
-use std::{
-    io::{BufWriter, Write},
-    path::Path,
-};
+use std::path::Path;
 
 use candle_core::{
     Tensor,
-    quantized::{GgmlDType, QTensor, gguf_file::Value},
+    quantized::{GgmlDType, QTensor},
 };
 
-use super::{GgufError, config::yarn_attention, meta::Meta, names, tokenizer_write};
+use super::{
+    GgufError,
+    config::yarn_attention,
+    layout::{Planned, write_file},
+    meta::Meta,
+    names, tokenizer_write,
+};
 use crate::{
     adapter::Merged,
     config::{Activation, DecoderConfig, Position, RopeScaling},
     tokenizer::Tokenizer,
-    weights::{Param, WeightsError, temporary_beside},
+    weights::{Param, WeightsError},
 };
 
 /// How the matrices of an export are stored. Norms and biases are always f32.
@@ -31,29 +31,6 @@ pub enum GgufType {
     /// 8-bit integers in blocks of 32 with an f16 scale; matrices whose rows are not a multiple of 32 are stored as
     /// f16.
     Q8_0,
-}
-
-const ALIGNMENT: usize = 32;
-
-/// llama.cpp's number of a type of tensors.
-fn type_code(dtype: GgmlDType) -> u32 {
-    match dtype {
-        GgmlDType::F32 => 0,
-        GgmlDType::F16 => 1,
-        GgmlDType::Q4_0 => 2,
-        GgmlDType::Q4_1 => 3,
-        GgmlDType::Q5_0 => 6,
-        GgmlDType::Q5_1 => 7,
-        GgmlDType::Q8_0 => 8,
-        GgmlDType::Q8_1 => 9,
-        GgmlDType::Q2K => 10,
-        GgmlDType::Q3K => 11,
-        GgmlDType::Q4K => 12,
-        GgmlDType::Q5K => 13,
-        GgmlDType::Q6K => 14,
-        GgmlDType::Q8K => 15,
-        GgmlDType::BF16 => 30,
-    }
 }
 
 /// llama.cpp's number of a type of files: all f32, mostly f16, mostly Q8_0.
@@ -92,33 +69,22 @@ pub fn export_gguf(
     entries.extend(tokenizer_write::entries(tokenizer, config.vocab_size, ends)?);
     entries.extend(chat_template.map(|t| ("tokenizer.chat_template".to_owned(), Meta::Text(t.to_owned()))));
     let factors = rope_factors(config);
-    let mut tensors: Vec<(String, Vec<usize>, GgmlDType, Option<Param>)> = Param::all(config)
+    let mut tensors: Vec<Planned<Option<Param>>> = Param::all(config)
         .into_iter()
         .map(|param| {
             let shape = param.shape(config);
             let dtype = matrix_type(stored, &shape);
-            (names::name(param), shape, dtype, Some(param))
+            Planned { name: names::name(param), shape, dtype, from: Some(param) }
         })
         .collect();
-    tensors.extend(factors.as_ref().map(|f| ("rope_freqs.weight".to_owned(), vec![f.len()], GgmlDType::F32, None)));
-
-    let io = |source| GgufError::Io { action: "write", path: path.to_owned(), source };
-    let temporary = temporary_beside(path).map_err(io)?;
-    let mut out = Counted::new(BufWriter::new(temporary.as_file()));
-    let headed = tensors.iter().map(|(name, shape, dtype, _)| (&**name, &**shape, *dtype));
-    out.header(&entries, headed).map_err(io)?;
-    for (name, _, dtype, param) in &tensors {
-        let bytes = match param {
-            Some(param) => encode(model, *param, *dtype)?,
-            None => factors.iter().flatten().flat_map(|f| f.to_le_bytes()).collect(),
-        };
-        tracing::trace!(name, bytes = bytes.len(), "tensor written");
-        out.bytes(&bytes).and_then(|()| out.pad()).map_err(io)?;
-    }
-    out.into_inner().flush().map_err(io)?;
-    temporary.as_file().sync_all().map_err(io)?;
-    temporary.persist(path).map_err(|e| io(e.error))?;
-    Ok(())
+    let dtype = GgmlDType::F32;
+    let of_factors =
+        |f: &Vec<f32>| Planned { name: "rope_freqs.weight".into(), shape: vec![f.len()], dtype, from: None };
+    tensors.extend(factors.as_ref().map(of_factors));
+    write_file(path, &entries, &tensors, |tensor| match tensor.from {
+        Some(param) => encode(model, param, tensor.dtype),
+        None => Ok(factors.iter().flatten().flat_map(|f| f.to_le_bytes()).collect()),
+    })
 }
 
 fn encode(model: &Merged<'_>, param: Param, dtype: GgmlDType) -> Result<Vec<u8>, GgufError> {
@@ -231,157 +197,4 @@ fn rope_factors(config: &DecoderConfig) -> Option<Vec<f32>> {
     let (plain, _) = plain.inverse_frequencies(config.head_dim, 1);
     let (scaled, _) = rope.inverse_frequencies(config.head_dim, 1);
     Some(plain.into_iter().zip(scaled).map(|(plain, scaled)| plain / scaled).collect())
-}
-
-/// A writer that knows its position, for alignment.
-pub(super) struct Counted<W> {
-    out: W,
-    written: usize,
-}
-
-impl<W: Write> Counted<W> {
-    pub(super) fn new(out: W) -> Self {
-        Self { out, written: 0 }
-    }
-
-    pub(super) fn into_inner(self) -> W {
-        self.out
-    }
-
-    pub(super) fn bytes(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        self.written += bytes.len();
-        self.out.write_all(bytes)
-    }
-
-    fn u32(&mut self, n: u32) -> std::io::Result<()> {
-        self.bytes(&n.to_le_bytes())
-    }
-
-    fn u64(&mut self, n: usize) -> std::io::Result<()> {
-        self.bytes(&(n as u64).to_le_bytes())
-    }
-
-    fn text(&mut self, text: &str) -> std::io::Result<()> {
-        self.u64(text.len())?;
-        self.bytes(text.as_bytes())
-    }
-
-    pub(super) fn pad(&mut self) -> std::io::Result<()> {
-        self.bytes(&vec![0; self.written.next_multiple_of(ALIGNMENT) - self.written])
-    }
-
-    /// Metadata, and of each tensor its name, shape and type, in the order in which they follow.
-    pub(super) fn header<'t>(
-        &mut self,
-        entries: &[(String, Meta)],
-        tensors: impl ExactSizeIterator<Item = (&'t str, &'t [usize], GgmlDType)>,
-    ) -> std::io::Result<()> {
-        self.bytes(b"GGUF")?;
-        self.u32(3)?;
-        self.u64(tensors.len())?;
-        self.u64(entries.len())?;
-        for (key, entry) in entries {
-            self.text(key)?;
-            self.entry(entry)?;
-        }
-        let mut offset: usize = 0;
-        for (name, shape, dtype) in tensors {
-            self.text(name)?;
-            self.u32(shape.len() as u32)?;
-            for size in shape.iter().rev() {
-                self.u64(*size)?;
-            }
-            self.u32(type_code(dtype))?;
-            self.u64(offset)?;
-            let count: usize = shape.iter().product();
-            offset = (offset + count / dtype.block_size() * dtype.type_size()).next_multiple_of(ALIGNMENT);
-        }
-        self.pad()
-    }
-
-    fn entry(&mut self, entry: &Meta) -> std::io::Result<()> {
-        const ARRAY: u32 = 9;
-        match entry {
-            Meta::Count(n) => {
-                self.u32(4)?;
-                self.u32(*n)
-            }
-            Meta::Number(x) => {
-                self.u32(6)?;
-                self.bytes(&x.to_le_bytes())
-            }
-            Meta::Flag(flag) => {
-                self.u32(7)?;
-                self.bytes(&[u8::from(*flag)])
-            }
-            Meta::Text(text) => {
-                self.u32(8)?;
-                self.text(text)
-            }
-            Meta::Texts(texts) => {
-                self.u32(ARRAY)?;
-                self.u32(8)?;
-                self.u64(texts.len())?;
-                texts.iter().try_for_each(|t| self.text(t))
-            }
-            Meta::Numbers(numbers) => {
-                self.u32(ARRAY)?;
-                self.u32(6)?;
-                self.u64(numbers.len())?;
-                numbers.iter().try_for_each(|x| self.bytes(&x.to_le_bytes()))
-            }
-            Meta::Kinds(kinds) => {
-                self.u32(ARRAY)?;
-                self.u32(5)?;
-                self.u64(kinds.len())?;
-                kinds.iter().try_for_each(|k| self.bytes(&k.to_le_bytes()))
-            }
-            Meta::Stored(value) => {
-                self.u32(value_code(value))?;
-                self.value(value)
-            }
-        }
-    }
-
-    fn value(&mut self, value: &Value) -> std::io::Result<()> {
-        match value {
-            Value::U8(n) => self.bytes(&[*n]),
-            Value::I8(n) => self.bytes(&n.to_le_bytes()),
-            Value::U16(n) => self.bytes(&n.to_le_bytes()),
-            Value::I16(n) => self.bytes(&n.to_le_bytes()),
-            Value::U32(n) => self.bytes(&n.to_le_bytes()),
-            Value::I32(n) => self.bytes(&n.to_le_bytes()),
-            Value::U64(n) => self.bytes(&n.to_le_bytes()),
-            Value::I64(n) => self.bytes(&n.to_le_bytes()),
-            Value::F32(x) => self.bytes(&x.to_le_bytes()),
-            Value::F64(x) => self.bytes(&x.to_le_bytes()),
-            Value::Bool(flag) => self.bytes(&[u8::from(*flag)]),
-            Value::String(text) => self.text(text),
-            Value::Array(items) => {
-                // An empty list has lost its type.
-                self.u32(items.first().map_or(8, value_code))?;
-                self.u64(items.len())?;
-                items.iter().try_for_each(|item| self.value(item))
-            }
-        }
-    }
-}
-
-/// GGUF's number of a type of values.
-fn value_code(value: &Value) -> u32 {
-    match value {
-        Value::U8(_) => 0,
-        Value::I8(_) => 1,
-        Value::U16(_) => 2,
-        Value::I16(_) => 3,
-        Value::U32(_) => 4,
-        Value::I32(_) => 5,
-        Value::F32(_) => 6,
-        Value::Bool(_) => 7,
-        Value::String(_) => 8,
-        Value::Array(_) => 9,
-        Value::U64(_) => 10,
-        Value::I64(_) => 11,
-        Value::F64(_) => 12,
-    }
 }
