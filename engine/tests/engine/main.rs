@@ -1,6 +1,7 @@
 //! The executor on small kinds and a real store.
 
 mod arms;
+mod at_once;
 mod explain;
 mod golden;
 mod incremental;

@@ -4,7 +4,6 @@
 use std::{
     fs,
     sync::atomic::Ordering,
-    thread,
     time::{Duration, Instant},
 };
 
@@ -156,93 +155,6 @@ fn a_run_cancelled_before_it_begins_does_nothing() {
     let ran = lab.run(&branches("nothing"));
     assert_eq!(ran.summary.outcome, RunEnd::Cancelled);
     assert_eq!(ran.stages, NONE);
-}
-
-#[test]
-fn slots_bound_what_runs_at_once() {
-    let stages = |extra: &str| -> String {
-        let stage = |i| format!("  g{i}: {{ kind: gate, params: {{ id: {i}, millis: 15 }}{extra} }}\n");
-        format!("pipeline: p\nstages:\n{}", (0..6).map(stage).collect::<String>())
-    };
-    let check = |extra: &str, options: RunOptions, most: usize| {
-        let mut lab = Lab::new();
-        lab.options = options;
-        assert_eq!(lab.run(&stages(extra)).summary.ran, 6);
-        assert_eq!(lab.probe.most_running.load(Ordering::SeqCst), most, "{extra}");
-    };
-    let options = |jobs| RunOptions { jobs, gpus: 1, memory: 3 << 30, ..RunOptions::default() };
-    check("", options(1), 1);
-    check("", options(3), 3);
-    check(", resources: { cpu: 2 }", options(4), 2);
-    check(", resources: { gpu: 1 }", options(4), 1);
-    check(", resources: { memory: 2GiB }", options(4), 1);
-    check(", resources: { cpu: 64 }", options(4), 1);
-}
-
-#[test]
-fn equal_keys_are_computed_once() {
-    let lab = Lab::new();
-    // `x` and `y` are different stages that yield the same rows; what stands on them has equal keys.
-    let ran = lab.run(
-        "
-pipeline: p
-stages:
-  x: { kind: lines, params: { lines: [a] } }
-  y: { kind: lines, params: { lines: [''], suffix: a } }
-  u: { kind: upper, inputs: { in: x } }
-  v: { kind: upper, inputs: { in: y } }
-",
-    );
-    assert_eq!(ran.summary.outcome, RunEnd::Succeeded);
-    assert_eq!(ran.stages.len(), 3, "{:?}", ran.stages);
-    assert_eq!((ran.summary.ran, ran.summary.hits), (3, 1));
-    assert_eq!(lab.key("baseline", "u"), lab.key("baseline", "v"));
-}
-
-#[test]
-fn variants_share_what_they_have_in_common() {
-    let lab = Lab::new();
-    let ran = lab.run(
-        "
-pipeline: p
-vars: { mark: a }
-ablate: { mark: [a, b, c] }
-stages:
-  pool: { kind: lines, params: { lines: [x, y] } }
-  loud: { kind: upper, inputs: { in: pool }, params: { mark: '${mark}' } }
-  all:  { kind: concat, inputs: { a: 'loud[*]' } }
-",
-    );
-    assert_eq!(ran.summary.ran, 5, "{:?}", ran.stages);
-    let rows = lab.texts("all");
-    assert_eq!(rows.len(), 6);
-    assert!(rows.iter().any(|row| *row == "Xb|mark=b|mark=b|b"), "{rows:?}");
-}
-
-#[test]
-fn two_runs_at_once_compute_each_key_once() {
-    let lab = Lab::new();
-    let stage = |i| {
-        format!(
-            "  g{i}: {{ kind: gate, params: {{ id: {i}, millis: 5 }} }}\n  u{i}: {{ kind: upper, inputs: {{ in: g{i} \
-             }} }}\n"
-        )
-    };
-    let yaml = format!("pipeline: p\nstages:\n{}", (0..8).map(stage).collect::<String>());
-    let pipeline = lab.pipeline(&yaml);
-    let summaries: Vec<_> = thread::scope(|scope| {
-        let start = || {
-            // A store of its own, as another process would have.
-            let store =
-                pipe_cache::Store::open(lab.store.layout().root(), pipe_cache::StoreOptions::default()).unwrap();
-            run(&pipeline, &store, &lab.options, &mut |_| {}).unwrap()
-        };
-        let threads: Vec<_> = (0..4).map(|_| scope.spawn(start)).collect();
-        threads.into_iter().map(|t| t.join().unwrap()).collect()
-    });
-    assert!(summaries.iter().all(|s| s.outcome == RunEnd::Succeeded), "{summaries:?}");
-    assert_eq!(summaries.iter().map(|s| s.ran).sum::<usize>(), 16);
-    assert!(lab.probe.take().iter().all(|stage| !stage.contains(" x")), "nothing ran twice");
 }
 
 const CHAIN: &str = "

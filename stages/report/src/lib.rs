@@ -19,12 +19,14 @@ mod data;
 mod json;
 mod page;
 mod section;
+mod stages;
 mod svg;
 mod table;
 mod tables;
 mod text;
 
 pub use data::*;
+pub use stages::*;
 
 /// A page that could not be made: a fault of this crate, not of the data.
 #[derive(Debug)]

@@ -105,7 +105,7 @@ fn reading(world: &World, rng: &mut Rng) -> Vec<Segment> {
     let mut styles: Vec<(Form, usize)> = forms
         .iter()
         .copied()
-        .zip(rng.sample(&(0..crate::lexicon::STYLES.len()).collect::<Vec<_>>(), forms.len()))
+        .zip(rng.sample(&(0..crate::phrases::STYLES.len()).collect::<Vec<_>>(), forms.len()))
         .collect();
     // A few documents answer wrongly, in part or throughout: there the model learns that demonstrations may be noise.
     let noise = match rng.below(100) {
@@ -141,7 +141,7 @@ fn reading(world: &World, rng: &mut Rng) -> Vec<Segment> {
             // A form without a demonstration: usually answered in a style that was shown.
             let form = rng.pick(&Form::all(town));
             if !styles.iter().any(|(f, _)| *f == form) {
-                let style = if rng.chance(0.8) { rng.pick(&styles).1 } else { rng.below(crate::lexicon::STYLES.len()) };
+                let style = if rng.chance(0.8) { rng.pick(&styles).1 } else { rng.below(crate::phrases::STYLES.len()) };
                 styles.push((form, style));
             }
             form
@@ -175,7 +175,7 @@ fn answer(world: &World, rng: &mut Rng, task: &Task, entity: &Entity, style: usi
     let other = world.throw_away(rng, kind);
     let form = rng.pick(&Form::all(false));
     let task = Task::draw(rng, kind, form);
-    styled(&task.value(&other), rng.below(crate::lexicon::STYLES.len()))
+    styled(&task.value(&other), rng.below(crate::phrases::STYLES.len()))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 mod documents;
 mod exam;
 mod lexicon;
+mod phrases;
 mod rng;
 mod task;
 mod text;

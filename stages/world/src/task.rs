@@ -3,7 +3,7 @@
 use pipe_random::Random;
 
 use crate::{
-    lexicon::{
+    phrases::{
         CHOICE_FRAMES, FILL_FRAMES, GENRE_FRAMES, GENRES, HELD_OUT_GENRE_FRAMES, HELD_OUT_PLAIN_FRAMES, PAIR_FRAMES,
         PLAIN_FRAMES, STYLES, SUMMARY_FRAMES,
     },

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use pipe_lm::origin::{HubDataset, HubError, HubSettings, Wanted, WebCache, WebError};
 
 use crate::{
-    origin::{COMMIT, FakeHub, GO_ON},
+    hub::{COMMIT, FakeHub, GO_ON},
     support::chain,
 };
 

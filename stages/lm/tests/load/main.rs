@@ -7,6 +7,7 @@ mod config;
 mod data;
 mod elsewhere;
 mod gguf;
+mod hub;
 mod origin;
 mod peers;
 mod stories;
