@@ -3,6 +3,7 @@
 
 use pipe_engine::{
     diag::one_of,
+    kind::StageError,
     spec::{BUILTIN, Builtin, Builtins, Content, NotBuiltin},
 };
 use pipe_lm::origin::Carried;
@@ -52,6 +53,7 @@ pub static BUILTINS: Builtins = Builtins(&[
     file!("real_model.yaml", 1, "the method on a real small model, beside what else could be done"),
     file!("base_model.yaml", 1, "how the embedded model was made"),
     file!("scripts/box_seeds.py", 1, "makes seeds for medquad.yaml"),
+    file!("trainers/peft_trainer.py", 1, "trains adapters with transformers and PEFT, for `engine` of `train`"),
     folder!(
         "models/nano",
         1,
@@ -76,6 +78,28 @@ pub fn model(name: &str) -> Result<Carried, NotBuiltin> {
             message: format!("the built-in file `{}` is no model", found.name),
             help: Some(format!("the built-in model is `{BUILTIN}nano`")),
         }),
+    }
+}
+
+/// The built-in file of a name, with or without `builtin:` and its folder: its whole name, and its bytes.
+///
+/// # Errors
+/// There is none, it is of another revision, or it is a folder.
+pub fn file(name: &str) -> Result<(&'static str, &'static [u8]), NotBuiltin> {
+    let found = BUILTINS.find(name)?;
+    match found.content {
+        Content::File(bytes) => Ok((found.name, bytes)),
+        Content::Folder(_) => {
+            Err(NotBuiltin { message: format!("the built-in `{}` is a folder", found.name), help: None })
+        }
+    }
+}
+
+/// As stages fail.
+pub(crate) fn told(error: NotBuiltin) -> StageError {
+    match error.help {
+        Some(help) => StageError::user_help(error.message, help),
+        None => StageError::user(error.message),
     }
 }
 

@@ -250,7 +250,8 @@ pub(super) const NAMES: &[Synonym] = &[
     ),
     absent(
         &["device", "device_map", "no_cuda", "use_cpu", "use_mps_device", "n_gpu", "max_memory"],
-        "a stage computes on the cores that it is given (`--jobs`, `resources: { cpu: N }`)",
+        "a stage computes on the cores that it is given (`--jobs`, `resources: { cpu: N }`); a program trains on a GPU \
+         (`engine: { program: [python3, \"builtin:peft_trainer.py\"] }`)",
     ),
     absent(
         &[

@@ -13,15 +13,15 @@ use pipe_engine::{
     diag::one_of,
     kind::{
         Arriving, Column, Highlight, Increment, InputPort, OutputPort, ParamProblem, PortType, Ports, Preview, Source,
-        SourceHost, StageError, StageKind, written,
+        SourceHost, StageError, StageKind,
     },
 };
 
-use self::{
-    params::Rows,
-    program::{Attendance, Paths},
+use self::{params::Rows, program::Paths};
+use crate::{
+    programs::calls::{self, Attendance},
+    rows::{ports, scores as summed},
 };
-use crate::rows::{ports, scores as summed};
 
 pub use self::params::{CommandParams, InputFormat, InputFormats, OutputFormat, OutputSpec};
 
@@ -91,20 +91,12 @@ impl StageKind for Command {
     }
 
     fn sources(&self, params: &CommandParams) -> Result<Vec<Source>, StageError> {
-        let files = params.sources.iter().map(|path| {
-            let label = written(path).to_owned();
-            if label.contains(['*', '?', '[']) {
-                Source::Glob { label, pattern: path.clone(), names: true }
-            } else {
-                Source::Path { label, path: path.into() }
-            }
-        });
-        Ok(files.chain(params.env.iter().map(|name| Source::Env { name: name.clone() })).collect())
+        Ok(calls::sources(&params.sources, &params.env).collect())
     }
 
     fn preview(&self, params: &CommandParams, host: &dyn SourceHost) -> Result<Preview, StageError> {
         if let Some(name) = params.argv.first().filter(|name| program::placeholders(name).next().is_none()) {
-            program::find(name, host.base_dir(), host.env("PATH"))?;
+            calls::find(name, host.base_dir(), host.env("PATH"))?;
         }
         Ok(Preview::default())
     }
@@ -135,7 +127,7 @@ impl StageKind for Command {
         program::warn_of_undeclared(params, cx);
         // Whatever they write there may still become an output.
         let written = paths.outputs.values().cloned().chain([workdir]).collect();
-        program::execute(&mut program, cx, written, &Attendance::default())?;
+        calls::execute(&mut program, cx, written, &Attendance::default())?;
         let mut scored = scores::Scored::new(params);
         for (number, (name, spec)) in params.outputs.iter().enumerate() {
             let scored = (number == 0).then_some(&mut scored);

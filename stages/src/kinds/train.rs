@@ -2,6 +2,7 @@
 
 mod batch;
 mod dataset;
+mod external;
 mod params;
 
 use std::path::Path;
@@ -18,11 +19,12 @@ use pipe_lm::{
     adapter::{AdapterConfig, Merged, TargetModules, load_adapter, save_adapter},
     export::{MAX_SHARD_BYTES, export_hf},
     model::Decoder,
-    train::{Evaluation, attach_lora, continue_lora},
+    train::{Evaluation, TrainLog, attach_lora, continue_lora},
     weights::Weights,
 };
 
 pub use self::batch::BatchParams;
+pub use self::external::Engine;
 pub use self::params::{EarlyStopping, Keep, LoraParams, Method, TargetNames, TrainParams};
 use self::{dataset::Examples, params::NEVER};
 use crate::model::training::{Training, check_context, log_table, train_in_stage, training_error};
@@ -82,7 +84,14 @@ impl StageKind for Train {
     }
 
     fn sources(&self, params: &TrainParams) -> Result<Vec<Source>, StageError> {
-        let mut sources = ModelRef::sources(params.model.as_ref());
+        let mut sources = match &params.engine {
+            None => ModelRef::sources(params.model.as_ref()),
+            // What a program computes is of its class, not of this machine's.
+            Some(engine) => {
+                let model = params.model.as_ref().map(ModelRef::source);
+                model.into_iter().chain(engine.key_sources()).collect()
+            }
+        };
         sources.push(params.template.source(Purpose::Respond));
         Ok(sources)
     }
@@ -102,7 +111,12 @@ impl StageKind for Train {
                 params.lora.config().targets(&seen.config).map_err(|e| training_error(e.into()))?;
             }
             check_context(params.max_seq_len.unwrap_or(0), seen.config.max_position_embeddings)?;
-            preview.memory = Some(estimate(&seen, params.weights, params.work()));
+            // What a program takes, and of which device, nobody knows but itself.
+            preview.memory = params.engine.is_none().then(|| estimate(&seen, params.weights, params.work()));
+        }
+        if let Some(engine) = &params.engine {
+            engine.look(host)?;
+            preview.place = Some(format!("program {}", engine.name(host.base_dir())));
         }
         Ok(preview)
     }
@@ -111,6 +125,11 @@ impl StageKind for Train {
         let base = resolve_local(cx, params.model.as_ref())?;
         let examples = Examples::read(params, cx, &base)?;
         cx.check_cancelled()?;
+        if let Some(engine) = &params.engine {
+            let earlier = cx.optional_files("adapter")?;
+            let log = external::train(engine, params, cx, &base, &examples, earlier.as_deref())?;
+            return write_log(cx, &log);
+        }
         let mut adapter = params.lora.config();
         let decoder = match (params.method, cx.optional_files("adapter")?) {
             (Method::Lora, None) => {
@@ -149,10 +168,14 @@ impl StageKind for Train {
             }
             Method::Full => save_model(cx, &base, &decoder)?,
         }
-        let log = log_table(&log)?;
-        cx.write_batches("log", log.schema_ref(), [&log])?;
-        Ok(())
+        write_log(cx, &log)
     }
+}
+
+fn write_log(cx: &StageContext, log: &TrainLog) -> Result<(), StageError> {
+    let log = log_table(log)?;
+    cx.write_batches("log", log.schema_ref(), [&log])?;
+    Ok(())
 }
 
 /// A Hugging Face directory with the trained weights in f32 and the base's tokenizer and configuration.

@@ -247,6 +247,24 @@ impl BaseModel {
         folder(&self.local)
     }
 
+    /// Where its files lie for other programs: a folder, or one GGUF file. Those that this program carries are written to
+    /// `copy`.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub fn files(&self, copy: &Path) -> Result<PathBuf, StageError> {
+        let LocalModel::Carried(carried) = &self.local else {
+            let place = self.place();
+            return std::path::absolute(&place).map_err(|e| StageError::other(format!("find {}", place.display()), e));
+        };
+        let failed = |e| StageError::other(format!("write {}", copy.display()), e);
+        std::fs::create_dir_all(copy).map_err(failed)?;
+        for (name, bytes) in carried.files {
+            std::fs::write(copy.join(name), bytes).map_err(failed)?;
+        }
+        Ok(copy.to_owned())
+    }
+
     fn form(&self, weights: WeightForm) -> &Form {
         &self.forms[weights as usize]
     }

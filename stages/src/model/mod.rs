@@ -44,8 +44,8 @@ pub use error::{model_error, row_error};
 pub use footprint::InFlight;
 pub(crate) use footprint::{Work, estimate};
 pub use form::WeightForm;
-pub(crate) use reference::NO_PATHS;
 pub use reference::{EndpointRef, ModelRef, encoder, numeric_class};
+pub(crate) use reference::{NO_PATHS, NUMERIC_CLASS};
 
 /// The name of the file that the kind `export` writes.
 pub(crate) const EXPORTED_GGUF: &str = "model.gguf";
@@ -310,10 +310,7 @@ fn carried(source: &ModelOrigin, folder: &Path) -> Result<Option<Carried>, Stage
     if !is_builtin(&path) {
         return Ok(None);
     }
-    builtin::model(&path.to_string_lossy()).map(Some).map_err(|error| match error.help {
-        Some(help) => StageError::user_help(error.message, help),
-        None => StageError::user(error.message),
-    })
+    builtin::model(&path.to_string_lossy()).map(Some).map_err(builtin::told)
 }
 
 fn hub<'a>(env: impl Fn(&str) -> Option<&'a str>) -> HubSettings {

@@ -174,11 +174,15 @@ impl ModelRef {
     }
 }
 
+/// What the class of a result's numbers stands under in a key: how they were computed, where it is not the usual way.
+/// It is another for kernels without fused multiplication, and for programs of others.
+pub(crate) const NUMERIC_CLASS: &str = "numeric class";
+
 /// The numeric class of this machine, where it is not the usual one: results differ from those of other machines in the
 /// last bits.
 pub fn numeric_class() -> Option<Source> {
     let class = pipe_lm::ops::numeric_class()?;
-    Some(Source::Value { label: "numeric class".to_owned(), value: json!(class) })
+    Some(Source::Value { label: NUMERIC_CLASS.to_owned(), value: json!(class) })
 }
 
 /// How embedding models are computed. Vectors made by other kernels differ in their last bits: what else a stage makes

@@ -119,29 +119,35 @@ pub(crate) fn train_in_stage(
         cx.check_cancelled()?;
         return Err(StageError::contract("a training stopped although nobody asked for it"));
     }
-    if outcome.log.steps.iter().all(|step| step.learning_rate == 0.0 || step.grad_norm == 0.0) {
-        let why = if outcome.log.steps.iter().all(|step| step.learning_rate == 0.0) {
+    leave_counts(cx, &outcome.log, outcome.best_step);
+    Ok(outcome.log)
+}
+
+/// Leaves with the result what a training came to, and says what people should know of it.
+pub(crate) fn leave_counts(cx: &StageContext, log: &TrainLog, best_step: Option<u64>) {
+    if log.steps.iter().all(|step| step.learning_rate == 0.0 || step.grad_norm == 0.0) {
+        let why = if log.steps.iter().all(|step| step.learning_rate == 0.0) {
             "the learning rate was 0 at every step; a warmup begins with 0, so that the budget must be longer than it"
         } else {
             "no gradient came through"
         };
         cx.warn(format!("nothing was learned, and the weights are those of the start: {why}"));
     }
-    if let Some(step) = outcome.best_step {
+    if let Some(step) = best_step {
         cx.counter("best_step", step);
-        cx.note(format!("the weights are those of step {step}, of {}", outcome.log.steps.len()));
+        cx.note(format!("the weights are those of step {step}, of {}", log.steps.len()));
     }
-    let sum = |value: fn(&StepRecord) -> u64| outcome.log.steps.iter().map(value).sum();
-    cx.counter("examples", training.data.report().rows as u64);
-    cx.counter("steps", outcome.log.steps.len() as u64);
+    let sum = |value: fn(&StepRecord) -> u64| log.steps.iter().map(value).sum();
+    cx.counter("examples", log.data.rows as u64);
+    cx.counter("steps", log.steps.len() as u64);
     cx.counter("tokens_trained", sum(|s| s.tokens));
     cx.counter("target_tokens_trained", sum(|s| s.target_tokens));
-    Ok(outcome.log)
 }
 
 /// Reports progress, and stops a training that is to be cancelled.
-struct Watch<'a> {
-    cx: &'a StageContext,
+pub(crate) struct Watch<'a> {
+    /// Of the stage.
+    pub cx: &'a StageContext,
 }
 
 impl Observer for Watch<'_> {

@@ -6,6 +6,7 @@
 //! A program ends with this process, whatever ended this one: orderly by the stage's token, and by a signal at the
 //! death of its parent on Linux.
 
+pub(crate) mod calls;
 #[cfg_attr(not(target_os = "linux"), path = "leftovers_group.rs")]
 mod leftovers;
 

@@ -4,6 +4,7 @@ mod conversations;
 #[path = "../../../tests/support/data.rs"]
 mod data;
 mod export;
+mod external;
 mod generate;
 mod models;
 mod outcomes;

@@ -47,6 +47,7 @@ pages! {
     remote: "docs/remote.md",
     programs: "docs/programs.md",
     models: "docs/models.md",
+    trainers: "docs/trainers.md",
     cluster: "docs/cluster.md",
     other_tools: "docs/other-tools.md",
     studies: "docs/studies.md",

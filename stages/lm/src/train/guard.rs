@@ -41,7 +41,10 @@ const LEAST_FALL: f64 = 1e-3;
 
 /// Fails if the mean loss of the last `window` steps is not at least 0.1% below that of the first `window`. Looks once
 /// per window, when two of them are over.
-pub(super) fn check_falling(losses: &[f64], window: u64) -> Result<(), TrainError> {
+///
+/// # Errors
+/// The loss does not fall.
+pub fn check_falling(losses: &[f64], window: u64) -> Result<(), TrainError> {
     let n = window as usize;
     if losses.len() < 2 * n || !losses.len().is_multiple_of(n) {
         return Ok(());

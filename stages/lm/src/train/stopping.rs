@@ -27,12 +27,12 @@ impl Stopping {
     }
 
     /// Whether the training has ended, after these evaluations.
-    pub(super) fn is_enough(self, evals: &[EvalRecord]) -> bool {
+    pub fn is_enough(self, evals: &[EvalRecord]) -> bool {
         self.patience.is_some_and(|patience| self.best(evals).is_some_and(|(_, since)| since >= patience))
     }
 
     /// The step whose weights a training ends with, where the best are kept.
-    pub(super) fn best_step(self, evals: &[EvalRecord]) -> Option<u64> {
+    pub fn best_step(self, evals: &[EvalRecord]) -> Option<u64> {
         self.best(evals).filter(|_| self.keep_best).map(|(record, _)| record.step)
     }
 

@@ -30,10 +30,11 @@ use self::answers::Answers;
 use super::{
     handover,
     params::{CommandParams, OutputSpec},
-    program::{self, Attendance, Paths},
+    program::{self, Paths},
     scores::Scored,
 };
 use crate::{
+    programs::calls::{self, Attendance},
     rows::yields::Yield,
     tabular::{Columns, arrow_schema, not_finite},
 };
@@ -154,7 +155,7 @@ impl Asker<'_> {
             };
             let given_up = || talk.over.load(Ordering::Relaxed) || failed.lock().is_some();
             let attendance = Attendance { started: Some(&started), given_up: Some(&given_up) };
-            program::execute(&mut program, self.cx, vec![scratch], &attendance)
+            calls::execute(&mut program, self.cx, vec![scratch], &attendance)
         });
         talk.outcome(ended)?;
         answers.finish()

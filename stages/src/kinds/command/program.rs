@@ -1,39 +1,17 @@
-//! The program: how it is called, and how its end is waited for.
+//! The program: how it is called.
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
-    io::Write,
-    os::unix::fs::FileExt,
+    fs,
     path::{Path, PathBuf},
-    process::{Child, Command as Program, Stdio},
+    process::Command as Program,
 };
 
-use pipe_engine::{context::StageContext, diag, keys, kind::StageError};
+use pipe_engine::{context::StageContext, keys, kind::StageError};
 
 use super::params::CommandParams;
-use crate::programs;
+use crate::programs::calls;
 
-/// Passed on if they are set: without them common programs do not start, or write elsewhere.
-const BASIC_ENV: [&str; 12] = [
-    "PATH",
-    "HOME",
-    "USER",
-    "LOGNAME",
-    "SHELL",
-    "LANG",
-    "LC_ALL",
-    "LC_CTYPE",
-    "TZ",
-    "TMPDIR",
-    "LD_LIBRARY_PATH",
-    "VIRTUAL_ENV",
-];
-/// Where programs are looked for if the environment does not say it.
-const USUAL_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
-/// Lines of the log that an error shows.
-const TAIL_LINES: usize = 12;
-const TAIL_BYTES: u64 = 8 << 10;
 /// A folder of the program's own, for what it writes besides answers.
 pub(super) const SCRATCH: &str = "PIPE_SCRATCH";
 
@@ -44,15 +22,6 @@ pub(super) struct Paths {
     pub outputs: BTreeMap<String, PathBuf>,
     /// A folder of its own, where that has a name.
     pub scratch: Option<PathBuf>,
-}
-
-/// Who talks with the program while it runs.
-#[derive(Default)]
-pub(super) struct Attendance<'a> {
-    /// Told when it has been started, to take its pipes.
-    pub started: Option<&'a dyn Fn(&mut Child)>,
-    /// Whether nobody wants its work any more.
-    pub given_up: Option<&'a dyn Fn() -> bool>,
 }
 
 /// The program with its arguments, folder, environment and log.
@@ -66,25 +35,14 @@ pub(super) fn program(
         Some(script) => ["sh", "-e", "-c", script].map(str::to_owned).to_vec(),
         None => params.argv.iter().map(|argument| fill(argument, paths)).collect::<Result<_, _>>()?,
     };
-    let mut program = Program::new(find(&argv[0], cx.base_dir(), cx.env("PATH"))?);
-    program.args(&argv[1..]).current_dir(cx.base_dir()).env_clear();
-    for name in BASIC_ENV.into_iter().chain(params.env.iter().chain(&params.pass_env).map(String::as_str)) {
-        if let Some(value) = cx.env(name) {
-            program.env(name, value);
-        }
-    }
-    program.env("PIPE_THREADS", threads.to_string());
+    let mut program = calls::program(&argv, cx, params.env.iter().chain(&params.pass_env).map(String::as_str))?;
+    program.env(calls::THREADS, threads.to_string());
     for (prefix, group) in [("PIPE_INPUT_", &paths.inputs), ("PIPE_OUTPUT_", &paths.outputs)] {
         for (name, path) in group {
             program.env(format!("{prefix}{}", name.replace('-', "_")), path);
         }
     }
     program.envs(paths.scratch.iter().map(|folder| (SCRATCH, folder)));
-    let log = |e| StageError::other("hand the log to the program", e);
-    program
-        .stdin(Stdio::null())
-        .stdout(cx.log()?.try_clone().map_err(log)?)
-        .stderr(cx.log()?.try_clone().map_err(log)?);
     Ok(program)
 }
 
@@ -112,71 +70,10 @@ fn is_declared(file: &str, sources: &[String], base_dir: &Path) -> bool {
 
 /// Whether programs find something of ours under that name.
 pub(super) fn is_ours(variable: &str) -> bool {
-    variable == "PIPE_THREADS"
+    variable == calls::THREADS
         || variable == SCRATCH
         || variable.starts_with("PIPE_INPUT_")
         || variable.starts_with("PIPE_OUTPUT_")
-}
-
-/// Runs the program to the end of its work.
-pub(super) fn execute(
-    program: &mut Program,
-    cx: &StageContext,
-    outputs: Vec<PathBuf>,
-    attendance: &Attendance<'_>,
-) -> Result<(), StageError> {
-    let mut log = cx.log()?;
-    writeln!(log, "$ {}", shown(program)).map_err(|e| StageError::other("write to the stage's log", e))?;
-    let start = log.metadata().map_or(0, |m| m.len());
-    let scene = programs::Scene {
-        outputs,
-        patience: programs::Patience::default(),
-        warn: &|message| cx.warn(message),
-        started: attendance.started.unwrap_or(&|_| ()),
-        given_up: attendance.given_up.unwrap_or(&|| false),
-    };
-    let end = programs::run(program, &scene, cx.cancel_token()).map_err(|e| match e.kind() {
-        std::io::ErrorKind::PermissionDenied => StageError::user_help(
-            format!("failed to start {}: {e}", shown(program)),
-            "make the file executable (`chmod +x`)",
-        ),
-        _ => StageError::other(format!("start {}", shown(program)), e),
-    })?;
-    cx.check_cancelled()?;
-    let status = match end {
-        programs::End::Done(status) if status.success() => return Ok(()),
-        programs::End::Done(status) => status,
-        programs::End::Unfinished(what) => {
-            let help = "let the command wait for what it starts (in a shell script: `wait`), or end it";
-            return Err(StageError::user_help(what, help));
-        }
-    };
-    let tail = tail(log, start);
-    let message = if tail.is_empty() {
-        format!("the program said nothing of it; {status}")
-    } else {
-        format!("{status}; it printed:\n{tail}")
-    };
-    Err(StageError::transient(message))
-}
-
-fn shown(program: &Program) -> String {
-    let words = std::iter::once(program.get_program()).chain(program.get_args());
-    diag::redact(&words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")).into_owned()
-}
-
-/// The last lines that the program printed.
-fn tail(log: &File, start: u64) -> String {
-    let end = log.metadata().map_or(start, |m| m.len());
-    let from = start.max(end.saturating_sub(TAIL_BYTES));
-    let mut bytes = vec![0; (end - from) as usize];
-    if log.read_exact_at(&mut bytes, from).is_err() {
-        return String::new();
-    }
-    let text = String::from_utf8_lossy(&bytes);
-    // The rest of a line that was cut is left out.
-    let lines: Vec<&str> = text.lines().skip(usize::from(from > start)).collect();
-    lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
 }
 
 pub(super) fn is_name(name: &str) -> bool {
@@ -213,22 +110,6 @@ fn fill(argument: &str, paths: &Paths) -> Result<String, StageError> {
         filled = filled.replace(whole, path);
     }
     Ok(filled)
-}
-
-/// The program's file: as given when it has a `/` (relative to the stage's folder), otherwise from PATH.
-pub(super) fn find(name: &str, base_dir: &Path, path: Option<&str>) -> Result<PathBuf, StageError> {
-    let path = path.unwrap_or(USUAL_PATH);
-    if name.contains('/') {
-        let file = base_dir.join(name);
-        return if file.is_file() {
-            Ok(file)
-        } else {
-            Err(StageError::user(format!("there is no program {}", file.display())))
-        };
-    }
-    std::env::split_paths(path).map(|dir| dir.join(name)).find(|file| file.is_file()).ok_or_else(|| {
-        StageError::user_help(format!("there is no program `{name}` in PATH ({path})"), "install it, or give its path")
-    })
 }
 
 #[cfg(test)]

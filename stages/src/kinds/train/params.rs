@@ -8,7 +8,7 @@ use pipe_lm::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::batch::BatchParams;
+use super::{batch::BatchParams, external::Engine};
 use crate::model::training::config_problem;
 use crate::{
     model::{ModelRef, WeightForm, Work},
@@ -34,6 +34,10 @@ pub(super) const ALL_LINEAR: &str = "all-linear";
 /// left out, counted and said. The output `adapter` is a directory in PEFT's layout (with `method: full`, `model` is a
 /// Hugging Face directory); `log` has one row per optimizer step.
 ///
+/// `engine` names a program that trains in place of the built-in trainer, on a GPU: with transformers and PEFT (it is
+/// there: `builtin:peft_trainer.py`), or one of yours. It is given the same rows in the same order, and its adapter is
+/// checked.
+///
 /// Defaults follow QLoRA's reference (Dettmers et al. 2023, arXiv:2305.14314, artidoro/qlora), except that nothing is
 /// quantised unless asked for, and 3 epochs. A killed training goes on from its last checkpoint to the same bytes.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -58,6 +62,11 @@ pub struct TrainParams {
     /// The passages that the prompt shows.
     #[serde(flatten)]
     pub passages: OpenBook,
+    /// A program that trains in place of the built-in trainer: on a GPU, with libraries of its own. What it is given and
+    /// leaves is the same; the key has its content and versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-operational" = true, "x-folder" = true))]
+    pub engine: Option<Engine>,
     /// What is trained.
     #[serde(default)]
     pub method: Method,
@@ -318,6 +327,10 @@ impl TrainParams {
                 "give a Hugging Face directory or hub id; another model can still write the instructions and answers";
             problem("/model", &format!("{what} cannot be trained"), help);
         }
+        if self.engine.is_some() && self.method == Method::Full {
+            let help = "leave `engine` out, or use `method: lora`";
+            problem("/engine", "a program of yours trains adapters, and the whole model is to be trained", help);
+        }
         if self.warmup_ratio.is_some() && self.warmup_steps.is_some() {
             problem("/warmup_steps", "the warmup is given twice", "give `warmup_ratio` or `warmup_steps`");
         }
@@ -343,6 +356,7 @@ impl TrainParams {
         if self.betas.iter().any(|beta| !(0.0..1.0).contains(beta)) {
             problem("/betas", "a decay rate lies between 0 and 1, 1 excluded", "[0.9, 0.999] is usual");
         }
+        problems.extend(self.engine.iter().flat_map(Engine::problems));
         match self.batch.parts() {
             Ok(_) => problems.extend(config_problem(&self.config(), |name| name)),
             Err(problem) => problems.push(problem),
