@@ -154,7 +154,7 @@ fn a_forced_run_forgets_once_and_shares_what_it_computes() {
 fn who_follows_leaves_its_slots_to_others() {
     let lab = lab(2);
     lab.probe.open_gate();
-    let yaml = numbers(&[("long", "count: 60, pace: { row: 10 }"), ("short", "count: 50, pace: { wait: 5 }")])
+    let yaml = numbers(&[("long", "count: 60, pace: { row: 10 }"), ("short", "count: 50, pace: { wait: 150 }")])
         + "  z: { kind: gate, params: { id: 1 } }\n";
     let ran = lab.run(&yaml);
     assert_eq!(ran.summary.outcome, RunEnd::Succeeded, "{:?}", ran.failures());
