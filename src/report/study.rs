@@ -1,5 +1,6 @@
 //! Arms held against each other, as a table.
 
+use indexmap::IndexMap;
 use pipe_report::{Comparison, Effect, LeftOut};
 use pipe_stages::results::{FOLDED, Score, Study, StudyArm};
 
@@ -126,12 +127,21 @@ pub(crate) fn legend(study: &Study) -> Vec<String> {
     if let Some(why) = not_compared.as_ref().filter(|_| arms.len() > 1) {
         lines.push(format!("not compared: {why}"));
     }
+    lines.extend(left_out(comparison));
+    if *tasks_left_out {
+        lines.push("so many arms and tasks are not compared by task: a stage `compare` does".to_owned());
+    }
+    lines
+}
+
+/// What could not be compared: a line for each arm and reason, with the draws.
+fn left_out(comparison: &Comparison) -> Vec<String> {
     // Arms that are one by several names are told in the report.
     let is_told =
         |of: &&LeftOut| of.items > 0 || of.draw.is_some() || of.metric.is_some() || !of.why.starts_with(FOLDED);
+    let mut draws: IndexMap<(String, String), Vec<&str>> = IndexMap::new();
     for left_out in comparison.left_out.iter().filter(is_told) {
-        let draw = left_out.draw.as_ref().map(|draw| format!(" in {draw}")).unwrap_or_default();
-        let metric = left_out.metric.as_ref().map(|metric| format!("{metric} of ")).unwrap_or_default();
+        let what = left_out.metric.as_ref().map_or_else(String::new, |metric| format!("{metric} of ")) + &left_out.arm;
         let items = match left_out.items {
             0 => String::new(),
             n => format!(
@@ -141,12 +151,14 @@ pub(crate) fn legend(study: &Study) -> Vec<String> {
                 if n > left_out.ids.len() { ", .." } else { "" }
             ),
         };
-        lines.push(format!("left out: {metric}{}{draw}: {}{items}", left_out.arm, left_out.why));
+        draws.entry((what, format!("{}{items}", left_out.why))).or_default().extend(left_out.draw.as_deref());
     }
-    if *tasks_left_out {
-        lines.push("so many arms and tasks are not compared by task: a stage `compare` does".to_owned());
-    }
-    lines
+    let line = |((what, why), draws): ((String, String), Vec<&str>)| match draws.len() {
+        0 => format!("left out: {what}: {why}"),
+        n if n > 1 && n == comparison.draws.len() => format!("left out: {what} in all draws: {why}"),
+        _ => format!("left out: {what} in {}: {why}", draws.join(", ")),
+    };
+    draws.into_iter().map(line).collect()
 }
 
 /// The columns that any of the arms has something in.

@@ -1,17 +1,23 @@
 //! New tokens per second of batched generation.
 //!
-//!     cargo bench -p pipe-lm --bench generate -- MODEL_DIR [rows [new_tokens [prompt_tokens [repeats]]]]
+//!     cargo bench -p pipe-lm --bench generate -- MODEL [rows [new_tokens [prompt_tokens [repeats]]]]
 //!
-//! Prints one line of JSON per repeat. `benches/peers/generate.py` runs this and `transformers` in turns on one
-//! checkpoint.
+//! MODEL is a folder of a checkpoint, or a GGUF file. Prints one line of JSON per repeat. `benches/peers/generate.py` and
+//! `engines.py` run this and its peers in turns.
 #![expect(clippy::print_stdout, reason = "a benchmark reports")]
 
-use std::{ops::ControlFlow, path::PathBuf, sync::Arc, time::Instant};
+use std::{
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
+};
 
 use candle_core::{DType, Device};
 use pipe_lm::{
     config::DecoderConfig,
     generate::{Backend, Completion, Generator, Prompt, Request, SamplingParams},
+    gguf::GgufModel,
     model::{Decoder, Inference},
     tokenizer::{SpecialTokens, Tokenizer},
     weights::Weights,
@@ -20,13 +26,11 @@ use pipe_lm::{
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     // Test runners start benchmarks too, without a model.
-    let Some(dir) = arguments.first().map(PathBuf::from).filter(|dir| dir.is_dir()) else { return };
+    let Some(model) = arguments.first().map(PathBuf::from).filter(|model| model.exists()) else { return };
     let number = |i: usize, default: usize| arguments.get(i).map_or(default, |a| a.parse().unwrap());
     let (rows, new, prompt, repeats) = (number(1, 64), number(2, 128), number(3, 16), number(4, 3));
 
-    let config = DecoderConfig::from_dir(&dir).unwrap();
-    let weights = Weights::from_dir(&dir, &config).unwrap();
-    let decoder = Decoder::load(&config, &weights, &Device::Cpu, DType::F32).unwrap();
+    let (config, decoder) = load(&model);
     let inference = Arc::new(Inference::new(&decoder).unwrap());
     drop(decoder);
     let generator = Generator::new(inference, Arc::new(tokenizer(config.vocab_size)), &[]);
@@ -53,6 +57,19 @@ fn main() {
             println!("{{\"temperature\": {temperature}, \"seconds\": {seconds:.4}, \"tokens_per_second\": {rate:.0}}}");
         }
     }
+}
+
+fn load(model: &Path) -> (DecoderConfig, Decoder) {
+    if model.is_file() {
+        let gguf = GgufModel::open(model).unwrap();
+        let config = gguf.config().clone();
+        let decoder = Decoder::build(&config, &mut &gguf, &Device::Cpu, DType::F32).unwrap();
+        return (config, decoder);
+    }
+    let config = DecoderConfig::from_dir(model).unwrap();
+    let weights = Weights::from_dir(model, &config).unwrap();
+    let decoder = Decoder::load(&config, &weights, &Device::Cpu, DType::F32).unwrap();
+    (config, decoder)
 }
 
 /// One word per id: random checkpoints have no tokenizer, and generation ends in decoding.
