@@ -64,7 +64,7 @@ fn training(folder: &Path, observer: &mut dyn Observer) -> (String, Option<u64>)
     };
     let checkpoints = Checkpoints { dir: folder.join("checkpoints"), every: 1, keep: 2 };
     let around = Surroundings {
-        evaluation: Some(Evaluation { data: &held_out, every: 7, stopping: Stopping::default() }),
+        evaluation: Some(Evaluation { data: &held_out, every: 7, stopping: Stopping::default(), judge: None }),
         checkpoints: Some(&checkpoints),
         base_identity: "tiny",
     };

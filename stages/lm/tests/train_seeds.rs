@@ -52,7 +52,7 @@ fn specialise(dir: &Path, quantized: bool) -> TrainLog {
         stall_window: Some(8),
         ..TrainConfig::default()
     };
-    let evaluation = Some(Evaluation { data: &held_out, every: 8, stopping: Stopping::default() });
+    let evaluation = Some(Evaluation { data: &held_out, every: 8, stopping: Stopping::default(), judge: None });
     train(&model, &data, &training, Surroundings { evaluation, ..Surroundings::default() }, &mut ()).unwrap().log
 }
 

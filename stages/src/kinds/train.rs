@@ -1,5 +1,6 @@
 //! `train`: an adapter, or a whole model, from instructions with answers.
 
+mod answers;
 mod batch;
 mod dataset;
 mod external;
@@ -11,26 +12,27 @@ use candle_core::DType;
 use pipe_engine::{
     context::StageContext,
     kind::{
-        Highlight, InputPort, OutputPort, ParamProblem, PortType, Ports, Preview, Role, Source, SourceHost, StageError,
-        StageKind,
+        Column, Highlight, InputPort, OutputPort, ParamProblem, PortType, Ports, Preview, Role, Source, SourceHost,
+        StageError, StageKind,
     },
 };
 use pipe_lm::{
     adapter::{AdapterConfig, Merged, TargetModules, load_adapter, save_adapter},
     export::{MAX_SHARD_BYTES, export_hf},
     model::Decoder,
-    train::{Evaluation, TrainLog, attach_lora, continue_lora},
+    train::{Evaluation, Judge, TrainLog, attach_lora, continue_lora},
     weights::Weights,
 };
 
+pub use self::answers::EvalAnswers;
 pub use self::batch::BatchParams;
 pub use self::external::Engine;
 pub use self::params::{EarlyStopping, Keep, LoraParams, Method, TargetNames, TrainParams};
 use self::{dataset::Examples, params::NEVER};
-use crate::model::training::{Training, check_context, log_table, train_in_stage, training_error};
+use crate::model::training::{EVAL_SCORE, Training, check_context, log_table, train_in_stage, training_error};
 use crate::rows::ports;
 use crate::{
-    model::{self, Asked, BaseModel, ModelRef, estimate, model_error, model_port, resolve_local},
+    model::{self, Asked, BaseModel, InFlight, ModelRef, estimate, model_error, model_port, resolve_local},
     prompts::Purpose,
 };
 
@@ -59,11 +61,16 @@ impl StageKind for Train {
                 OutputPort::new("model", PortType::Files).about("The whole model, as a Hugging Face directory.")
             }
         };
+        let log = ports::training_log();
+        let log = match &params.eval_answers {
+            Some(_) => log.gives([Column::number(EVAL_SCORE, "What the answers to held-out rows were worth.")]),
+            None => log,
+        };
         Ports {
             inputs: vec![
                 examples("examples", true, "The rows that are trained on.").role(Role::Seeds),
                 examples("seeds", false, "Further rows that are trained on, written by people.").role(Role::Seeds),
-                examples("evaluation", false, "Rows that the loss is measured on, and that are not trained on."),
+                examples("evaluation", false, "Rows that are measured on the way, and not trained on."),
                 InputPort::new("adapter", PortType::Files, false).about(
                     "An adapter in PEFT's layout to go on from: its rank, scale and modules are kept, whatever `lora` \
                      says but for its dropout.",
@@ -71,7 +78,7 @@ impl StageKind for Train {
                 model_port(params.model.as_ref()),
             ],
             open_inputs: false,
-            outputs: vec![trained, ports::training_log()],
+            outputs: vec![trained, log],
         }
     }
 
@@ -153,9 +160,28 @@ impl StageKind for Train {
             }
         };
         let every = params.eval_steps.unwrap_or(NEVER);
+        let answered = || -> Result<f64, StageError> {
+            let Some((exam, answers)) = examples.exam.as_ref().zip(params.eval_answers.as_ref()) else {
+                return Err(StageError::contract("nobody is to be examined"));
+            };
+            let options = InFlight::of(cx, answers.slots);
+            let model = match params.method {
+                Method::Lora => {
+                    let now = decoder.adapter(ADAPTER).map_err(model_error)?;
+                    base.generator_with(params.weights, &now, options)?
+                }
+                Method::Full => base.generator_of(&decoder, options)?,
+            };
+            exam.score(cx, &model)
+        };
+        let score = || answered().map_err(Into::into);
+        // All that the score depends on, besides the held-out rows.
+        let identity = params.eval_answers.as_ref().map(|answers| format!("{answers:?}"));
+        let judge = examples.exam.as_ref().zip(identity.as_deref()).map(|(_, name)| Judge { name, score: &score });
+        let stopping = params.stopping();
         let training = Training {
             data: &examples.training,
-            evaluation: examples.held_out.as_ref().map(|data| Evaluation { data, every, stopping: params.stopping() }),
+            evaluation: examples.held_out.as_ref().map(|data| Evaluation { data, every, stopping, judge }),
             base_identity: "",
             checkpoint_steps: params.checkpoint_steps,
         };

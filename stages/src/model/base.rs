@@ -17,7 +17,7 @@ use pipe_lm::{
     config::{DecoderConfig, GenerationDefaults},
     generate::{Ends, Generator},
     gguf::{Expanded, GgufModel},
-    model::{Decoder, Inference, Packing},
+    model::{Adapter, Decoder, Inference, Packing},
     origin::{Folder, LocalModel, files_of},
     quant::{Quantized, Rounded},
     tokenizer::Tokenizer,
@@ -350,21 +350,52 @@ impl BaseModel {
         adapter: Option<&Path>,
         options: InFlight,
     ) -> Result<Generator, StageError> {
-        const NAME: &str = "adapter";
-        let inference = match adapter {
-            None => self.inference(weights)?,
+        match adapter {
+            None => self.asked(self.inference(weights)?, None, weights, options),
             Some(dir) => {
                 let (_, adapter) = load_adapter(dir, &self.config).map_err(model_error)?;
-                let mut decoder = Decoder::clone(&*self.decoder(weights)?);
-                decoder.add_adapter(NAME, &adapter).map_err(model_error)?;
-                Arc::new(Inference::new(&decoder).map_err(model_error)?)
+                self.generator_with(weights, &adapter, options)
             }
-        };
+        }
+    }
+
+    /// A generator of the base with an adapter as it is now.
+    ///
+    /// # Errors
+    /// The weights cannot be read; the adapter does not fit.
+    pub fn generator_with(
+        &self,
+        weights: WeightForm,
+        adapter: &Adapter,
+        options: InFlight,
+    ) -> Result<Generator, StageError> {
+        const NAME: &str = "adapter";
+        let mut decoder = Decoder::clone(&*self.decoder(weights)?);
+        decoder.add_adapter(NAME, adapter).map_err(model_error)?;
+        self.asked(Arc::new(Inference::new(&decoder).map_err(model_error)?), Some(NAME), weights, options)
+    }
+
+    /// A generator of a decoder of this base's shape, as its weights are now.
+    ///
+    /// # Errors
+    /// It cannot be prepared.
+    pub fn generator_of(&self, decoder: &Decoder, options: InFlight) -> Result<Generator, StageError> {
+        let inference = Arc::new(Inference::new(decoder).map_err(model_error)?);
+        self.asked(inference, None, WeightForm::F32, options)
+    }
+
+    fn asked(
+        &self,
+        inference: Arc<Inference>,
+        adapter: Option<&str>,
+        weights: WeightForm,
+        options: InFlight,
+    ) -> Result<Generator, StageError> {
         let mut generator = Generator::new(inference, Arc::clone(&self.tokenizer), &self.ends.ids);
         if let Some(chat) = &self.chat {
             generator = generator.with_chat(Arc::clone(chat));
         }
         let options = options.options(&self.seen(), weights);
-        generator.with_options(options).with_adapter(adapter.map(|_| NAME)).map_err(model_error)
+        generator.with_options(options).with_adapter(adapter).map_err(model_error)
     }
 }

@@ -154,6 +154,10 @@ impl Observer for Watch<'_> {
     fn on_eval(&mut self, record: &EvalRecord) {
         self.cx.fact("held-out loss", Measure::Value, record.loss);
         self.cx.series(record.step, &[("eval/loss", record.loss)]);
+        if let Some(score) = record.score {
+            self.cx.fact("held-out score", Measure::Value, score);
+            self.cx.series(record.step, &[("eval/score", score)]);
+        }
     }
 
     fn on_step(&mut self, progress: Progress<'_>) -> ControlFlow<()> {
@@ -174,6 +178,13 @@ impl Observer for Watch<'_> {
 
 /// Sorts failures into those of rows and parameters, with advice, and the rest.
 pub(crate) fn training_error(error: TrainError) -> StageError {
+    let error = match error {
+        // A mistake of the stage's own.
+        TrainError::Judge(source) => {
+            return source.downcast().map_or_else(|e| StageError::other("score held-out rows", e), |stage| *stage);
+        }
+        error => error,
+    };
     let help = match &error {
         TrainError::BadExample { .. } | TrainError::NoTarget { .. } => "repair the row or leave it out",
         TrainError::NoExamples { .. } => "connect rows, or raise `max_seq_len`",
@@ -187,33 +198,43 @@ pub(crate) fn training_error(error: TrainError) -> StageError {
         | TrainError::NoGradientFlow { .. }
         | TrainError::CheckpointMismatch { .. }
         | TrainError::Checkpoint { .. }
+        | TrainError::Judge(_)
         | TrainError::Model(_)
         | TrainError::Tensor(_) => return StageError::other("train", error),
     };
     StageError::user_help(error.to_string(), help)
 }
 
-/// The log as a table: one row per optimizer step. `eval_loss` is null where nothing was evaluated.
+/// The column of scores in a log.
+pub(crate) const EVAL_SCORE: &str = "eval_score";
+
+/// The log as a table: one row per optimizer step. `eval_loss` is null where nothing was evaluated, and [`EVAL_SCORE`]
+/// there where anything was scored.
 pub(crate) fn log_table(log: &TrainLog) -> Result<RecordBatch, StageError> {
-    let evals: BTreeMap<u64, f64> = log.evals.iter().map(|e| (e.step, e.loss)).collect();
+    let of_steps = |value: fn(&EvalRecord) -> Option<f64>| -> ArrayRef {
+        let evals: BTreeMap<u64, f64> = log.evals.iter().filter_map(|e| Some((e.step, value(e)?))).collect();
+        Arc::new(log.steps.iter().map(|s| evals.get(&s.step).copied()).collect::<Float64Array>())
+    };
     let counts =
         |value: fn(&StepRecord) -> u64| -> ArrayRef { Arc::new(log.steps.iter().map(value).collect::<UInt64Array>()) };
     let numbers = |value: fn(&StepRecord) -> f64| -> ArrayRef {
         Arc::new(log.steps.iter().map(|s| Some(value(s))).collect::<Float64Array>())
     };
-    let eval: ArrayRef = Arc::new(log.steps.iter().map(|s| evals.get(&s.step).copied()).collect::<Float64Array>());
-    let columns = [
+    let mut columns = vec![
         ("step", counts(|s| s.step)),
         ("epoch", numbers(|s| s.epoch)),
         ("loss", numbers(|s| s.loss)),
-        ("eval_loss", eval),
+        ("eval_loss", of_steps(|e| Some(e.loss))),
         ("learning_rate", numbers(|s| s.learning_rate)),
         ("grad_norm", numbers(|s| s.grad_norm)),
         ("tokens", counts(|s| s.tokens)),
         ("target_tokens", counts(|s| s.target_tokens)),
     ];
-    let fields: Vec<Field> =
-        columns.iter().map(|(name, c)| Field::new(*name, c.data_type().clone(), *name == "eval_loss")).collect();
+    if log.evals.iter().any(|e| e.score.is_some()) {
+        columns.push((EVAL_SCORE, of_steps(|e| e.score)));
+    }
+    let field = |(name, c): &(&str, ArrayRef)| Field::new(*name, c.data_type().clone(), name.starts_with("eval_"));
+    let fields: Vec<Field> = columns.iter().map(field).collect();
     let columns = columns.into_iter().map(|(_, c)| c).collect();
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
         .map_err(|e| StageError::other("put the training log into a table", e))

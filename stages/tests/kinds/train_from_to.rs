@@ -41,6 +41,47 @@ fn held_out_rows_end_a_training_and_choose_its_weights() {
 }
 
 #[test]
+fn held_out_rows_are_answered_as_in_an_exam() {
+    let lab = questions();
+    let stages = |params: &str| {
+        with(&TRAIN.replace("seed: 3", &format!("seed: 3, {params}")))
+            .replace("inputs: { examples: rows }", "inputs: { examples: rows, evaluation: exam }")
+    };
+    let answered = "eval_answers: { max_new_tokens: 8 }";
+    assert_eq!(lab.run_stages(&stages(&format!("eval_steps: 4, {answered}"))).failures(), [""; 0]);
+    let last = lab.digest("train.adapter");
+    let scores = |lab: &pipe_testing::Lab| -> Vec<f64> {
+        lab.rows("train.log").iter().filter_map(|row| row["eval_score"].as_f64()).collect()
+    };
+    let all = scores(&lab);
+    let exam = numbers(&lab.table("after.scores"), "token_f1")[0];
+    assert_eq!((all.len(), all.last()), (60 / 4, Some(&exam)), "as the stage `evaluate` scores the same adapter");
+
+    // It decides in place of the loss: the first of the highest, however far the loss falls afterwards.
+    let best = lab.run_stages(&stages(&format!("eval_steps: 4, keep: best, {answered}")));
+    assert_eq!(best.failures(), [""; 0]);
+    let highest = all.iter().copied().fold(f64::MIN, f64::max);
+    let step = 4 * (1 + all.iter().position(|score| *score == highest).unwrap());
+    assert_eq!(best.stats("train").counters["best_step"], step as u64);
+    assert_eq!(numbers(&lab.table("after.scores"), "token_f1"), [highest]);
+    let losses: Vec<f64> = lab.rows("train.log").iter().filter_map(|row| row["eval_loss"].as_f64()).collect();
+    let lowest = losses.iter().copied().fold(f64::MAX, f64::min);
+    assert!(losses[step / 4 - 1] > lowest, "the loss would have chosen another: {losses:?} {all:?}");
+
+    // Without it nothing is another than before; of all weights likewise.
+    assert_eq!(lab.run_stages(&stages("eval_steps: 4")).failures(), [""; 0]);
+    assert_eq!((lab.digest("train.adapter"), scores(&lab).len()), (last, 0));
+    let full = format!("method: full, {answered}").replace(" 8 ", " 2, rows: 3 ");
+    let whole = stages(&full).replace("budget: { epochs: 30 }", "budget: { steps: 2 }").replace(", adapter: train", "");
+    assert_eq!(lab.run_stages(&whole).failures(), [""; 0]);
+    assert_eq!(scores(&lab).len(), 1);
+
+    let missing = lab.run_stages(&with(&TRAIN.replace("seed: 3", &format!("seed: 3, {answered}")))).failure();
+    assert!(missing.contains("there are none"), "{missing}");
+    assert!(lab.problems(&stages("eval_answers: { rows: 0 }")).contains("nothing would be answered"));
+}
+
+#[test]
 fn a_training_goes_on_from_an_adapter() {
     let lab = questions();
     let short = TRAIN.replace("epochs: 30", "epochs: 10");

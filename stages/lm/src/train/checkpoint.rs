@@ -50,6 +50,8 @@ const FORMAT: u32 = 1;
 
 /// Beginning of the names of the best weights in a checkpoint.
 const BEST: &str = "best/";
+/// Of evaluations, where there is a judge.
+const SCORES: &str = "log/scores";
 
 /// Beginning of the names of checkpoints that are being written.
 const STAGING: &str = ".writing-";
@@ -174,6 +176,10 @@ fn serialize(params: &Params, optimizer: &Optimizer, log: &TrainLog, best: &Best
     let evals = log.evals.iter().flat_map(|e| [e.step as f64, e.loss]).flat_map(f64::to_le_bytes).collect();
     tensors.push(("log/steps".to_owned(), Dtype::F64, steps));
     tensors.push(("log/evals".to_owned(), Dtype::F64, evals));
+    let scores: Vec<u8> = log.evals.iter().filter_map(|e| e.score).flat_map(f64::to_le_bytes).collect();
+    if !scores.is_empty() {
+        tensors.push((SCORES.to_owned(), Dtype::F64, scores));
+    }
     let views = tensors.iter().map(|(name, dtype, bytes)| {
         let width = if *dtype == Dtype::F64 { 8 } else { 4 };
         let view = TensorView::new(*dtype, vec![bytes.len() / width], bytes).expect("whole values");
@@ -227,7 +233,11 @@ fn restore(
     };
     log.steps = numbers("log/steps")?.as_chunks::<7>().0.iter().map(|row| StepRecord::from_row(*row)).collect();
     let evals = numbers("log/evals")?;
-    log.evals = evals.as_chunks::<2>().0.iter().map(|&[step, loss]| EvalRecord { step: step as u64, loss }).collect();
+    let scores = if tensors.tensor(SCORES).is_ok() { numbers(SCORES)? } else { Vec::new() };
+    let records = evals.as_chunks::<2>().0.iter().enumerate();
+    log.evals = records
+        .map(|(i, &[step, loss])| EvalRecord { step: step as u64, loss, score: scores.get(i).copied() })
+        .collect();
     let mut best = Best::default();
     for (name, var) in params {
         let name = format!("{BEST}{name}");

@@ -49,6 +49,9 @@ pub enum TrainError {
         /// The accepted range.
         must: &'static str,
     },
+    /// The model could not be scored on the way.
+    #[error("score the model while it is trained")]
+    Judge(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The loss is NaN or infinite.
     #[error(
         "the loss is {loss} at step {step}, first in row {row} (`{id}`); lower the learning rate or inspect the row"

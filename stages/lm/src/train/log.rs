@@ -44,6 +44,9 @@ pub struct EvalRecord {
     pub step: u64,
     /// Weighted mean loss per unmasked token, in nats.
     pub loss: f64,
+    /// What a [`Judge`](super::Judge) made of the model; more is better.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<f64>,
 }
 
 /// The reproducible record of a training.

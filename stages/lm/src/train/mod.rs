@@ -35,7 +35,7 @@ pub use log::{EvalRecord, Observer, Progress, StepRecord, TrainLog};
 pub use lora::{attach_lora, continue_lora, fresh_lora};
 pub use optim::{AdamWConfig, MuonConfig, Optimizer, OptimizerConfig};
 pub use rng::Stream;
-pub use run::{Evaluation, Surroundings, Trained, evaluate, train};
+pub use run::{Evaluation, Judge, Surroundings, Trained, evaluate, train};
 pub use schedule::{Scheduler, Warmup};
 pub use stopping::Stopping;
 

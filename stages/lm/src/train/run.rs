@@ -17,6 +17,23 @@ pub struct Evaluation<'a> {
     pub every: u64,
     /// What follows from them.
     pub stopping: Stopping,
+    /// Who scores the model besides.
+    pub judge: Option<Judge<'a>>,
+}
+
+/// Scores a model while it is trained, by what it answers, say.
+#[derive(Clone, Copy)]
+pub struct Judge<'a> {
+    /// What is measured; in the log, and in the identity of checkpoints.
+    pub name: &'a str,
+    /// The score of the parameters as they are; more is better. It must depend on nothing else.
+    pub score: &'a (dyn Fn() -> Result<f64, Box<dyn std::error::Error + Send + Sync>> + Sync),
+}
+
+impl std::fmt::Debug for Judge<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Judge").field(&self.name).finish()
+    }
 }
 
 /// What surrounds a training without changing what is learned.
@@ -276,7 +293,8 @@ impl<'a, M: Trainable + ?Sized> Loop<'a, M> {
             && (done == self.total_steps || done.is_multiple_of(evaluation.every.max(1)))
         {
             let loss = evaluate(self.model, evaluation.data, self.config.micro_batch_size)?;
-            let record = EvalRecord { step: done, loss };
+            let score = evaluation.judge.map(|judge| (judge.score)()).transpose().map_err(TrainError::Judge)?;
+            let record = EvalRecord { step: done, loss, score };
             observer.on_eval(&record);
             self.log.evals.push(record);
             if self.stopping.best_step(&self.log.evals) == Some(done) {
@@ -292,10 +310,10 @@ impl<'a, M: Trainable + ?Sized> Loop<'a, M> {
         for (name, var) in &self.params {
             model.update(format!("\n{name} {:?}", var.dims()).as_bytes());
         }
-        let eval = self
-            .around
-            .evaluation
-            .map(|e| format!("{} every {}{}", e.data.digest().to_hex(), e.every, e.stopping.identity()));
+        let eval = self.around.evaluation.map(|e| {
+            let judge = e.judge.map(|judge| format!(", {}", judge.name)).unwrap_or_default();
+            format!("{} every {}{}{judge}", e.data.digest().to_hex(), e.every, e.stopping.identity())
+        });
         // What changes no byte of the result does not keep a training from being resumed.
         let config = TrainConfig { gradient_checkpointing: false, stall_window: None, ..self.config.clone() };
         Identity {

@@ -5,11 +5,11 @@ use super::{EvalRecord, Params, TrainError, host};
 /// How held-out rows decide. Evaluations are counted, not steps.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Stopping {
-    /// Whether the training ends with the weights of its lowest held-out loss, and not with its last.
+    /// Whether the training ends with the weights of its lowest held-out loss (or highest score), and not with its last.
     pub keep_best: bool,
     /// End after so many evaluations in succession that were no better than the best before them; `None` never does.
     pub patience: Option<u64>,
-    /// By how much the loss, in nats, must fall to count as better.
+    /// By how much the loss, in nats, must fall (or the score rise) to count as better.
     pub min_delta: f64,
 }
 
@@ -19,11 +19,20 @@ impl Stopping {
         let mut best: Option<(EvalRecord, u64)> = None;
         for &record in evals {
             best = match best {
-                Some((lowest, since)) if record.loss >= lowest.loss - self.min_delta => Some((lowest, since + 1)),
+                Some((best, since)) if !self.is_better(&record, &best) => Some((best, since + 1)),
                 _ => Some((record, 0)),
             };
         }
         best
+    }
+
+    /// By score where there are scores, else by loss.
+    fn is_better(self, record: &EvalRecord, best: &EvalRecord) -> bool {
+        let is_no_better = match (record.score, best.score) {
+            (Some(score), Some(highest)) => score <= highest + self.min_delta,
+            _ => record.loss >= best.loss - self.min_delta,
+        };
+        !is_no_better
     }
 
     /// Whether the training has ended, after these evaluations.
@@ -71,7 +80,19 @@ mod tests {
     use super::*;
 
     fn evals(losses: &[f64]) -> Vec<EvalRecord> {
-        losses.iter().zip(1..).map(|(&loss, step)| EvalRecord { step: 10 * step, loss }).collect()
+        losses.iter().zip(1..).map(|(&loss, step)| EvalRecord { step: 10 * step, loss, score: None }).collect()
+    }
+
+    #[test]
+    fn scores_go_before_losses() {
+        let mut evals = evals(&[3.0, 2.0, 1.0]);
+        for (record, score) in evals.iter_mut().zip([0.1, 0.3, 0.3]) {
+            record.score = Some(score);
+        }
+        let stopping = Stopping { keep_best: true, patience: Some(1), min_delta: 0.0 };
+        assert_eq!((stopping.best_step(&evals), stopping.is_enough(&evals)), (Some(20), true));
+        let wants_more = Stopping { min_delta: 0.25, ..stopping };
+        assert_eq!(wants_more.best_step(&evals), Some(10));
     }
 
     #[test]

@@ -69,7 +69,7 @@ fn bytes(model: &dyn Trainable) -> Vec<u32> {
 
 fn run(model: &Decoder, config: &TrainConfig, checkpoints: Option<&Checkpoints>, stop_at: u64) -> Trained {
     let (data, held_out) = (rows(31, 1), rows(5, 2));
-    let evaluation = Some(Evaluation { data: &held_out, every: 4, stopping: Stopping::default() });
+    let evaluation = Some(Evaluation { data: &held_out, every: 4, stopping: Stopping::default(), judge: None });
     let around = Surroundings { evaluation, checkpoints, base_identity: "tiny" };
     train(model, &data, config, around, &mut StopAt(stop_at)).unwrap()
 }
@@ -183,7 +183,7 @@ fn a_checkpoint_of_another_training_is_refused() {
     run(&model(&lora()), &config(), Some(&checkpoints), 4);
     let check = |r, config: &TrainConfig, data: &Dataset, what: &str| {
         let held_out = rows(5, 2);
-        let evaluation = Some(Evaluation { data: &held_out, every: 4, stopping: Stopping::default() });
+        let evaluation = Some(Evaluation { data: &held_out, every: 4, stopping: Stopping::default(), judge: None });
         let around = Surroundings { evaluation, checkpoints: Some(&checkpoints), base_identity: "tiny" };
         let error = train(&model(&AdapterConfig { r, ..lora() }), data, config, around, &mut ()).unwrap_err();
         assert!(matches!(&error, TrainError::CheckpointMismatch { what: w, .. } if w == what), "{error}");

@@ -14,7 +14,7 @@ fn overfitting() -> TrainConfig {
 
 fn run(model: &Decoder, stopping: Stopping, checkpoints: Option<&Checkpoints>, stop_at: u64) -> Trained {
     let (data, held_out) = (rows(6, 1), rows(5, 2));
-    let evaluation = Some(Evaluation { data: &held_out, every: 3, stopping });
+    let evaluation = Some(Evaluation { data: &held_out, every: 3, stopping, judge: None });
     let around = Surroundings { evaluation, checkpoints, base_identity: "tiny" };
     train(model, &data, &overfitting(), around, &mut StopAt(stop_at)).unwrap()
 }

@@ -8,7 +8,7 @@ use pipe_lm::{
 use pipe_random::Random;
 use rayon::prelude::*;
 
-use super::params::TrainParams;
+use super::{answers::Exam, params::TrainParams};
 use crate::{
     model::{
         self, BaseModel, model_error,
@@ -25,6 +25,8 @@ use crate::{
 pub(super) struct Examples {
     pub training: Dataset,
     pub held_out: Option<Dataset>,
+    /// What is answered on the way, where anything is.
+    pub exam: Option<Exam>,
 }
 
 impl Examples {
@@ -60,14 +62,21 @@ impl Examples {
         if report.dropped > 0 {
             cx.warn(format!("{} of {} rows are longer than max_seq_len and were left out", report.dropped, rows.len()));
         }
+        let exam = match &params.eval_answers {
+            Some(answers) if !held_out.is_empty() => {
+                Some(Exam::new(answers, &held_out, &template, |row| encoder.context(row))?)
+            }
+            _ => None,
+        };
         let held_out = encoder.held_out(&held_out, cx)?;
         if params.needs_held_out() && held_out.is_none() {
             return Err(StageError::user_help(
-                "held-out rows are to decide when the training ends, or with which weights, and there are none",
+                "held-out rows are to be answered, to decide when the training ends, or with which weights, and there \
+                 are none",
                 "connect the input `evaluation`, or set a share apart with `eval_fraction: 0.1`",
             ));
         }
-        Ok(Self { training, held_out })
+        Ok(Self { training, held_out, exam })
     }
 }
 
@@ -161,17 +170,21 @@ impl Encoder<'_> {
         Ok(Some(data))
     }
 
-    fn example(&self, row: &Row) -> Result<Example, StageError> {
-        if !row.messages.is_empty() {
-            return self.conversation(row);
-        }
-        let context = PromptContext {
+    fn context<'a>(&'a self, row: &'a Row) -> PromptContext<'a> {
+        PromptContext {
             domain: &self.params.domain,
             passages: &row.passages,
             instruction: Some(&row.instruction),
             input: &row.input,
             ..PromptContext::default()
-        };
+        }
+    }
+
+    fn example(&self, row: &Row) -> Result<Example, StageError> {
+        if !row.messages.is_empty() {
+            return self.conversation(row);
+        }
+        let context = self.context(row);
         let chat = self.base.chat().map(|chat| &**chat);
         let text = self.template.training_text(&context, &row.references[0], chat)?;
         let tokenizer: &Tokenizer = self.base.tokenizer();

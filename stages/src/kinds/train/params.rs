@@ -8,7 +8,7 @@ use pipe_lm::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{batch::BatchParams, external::Engine};
+use super::{answers::EvalAnswers, batch::BatchParams, external::Engine};
 use crate::model::training::config_problem;
 use crate::{
     model::{ModelRef, WeightForm, Work},
@@ -129,6 +129,10 @@ pub struct TrainParams {
     /// Optimizer steps between measurements on held-out rows; only at the end if left out.
     #[serde(default)]
     pub eval_steps: Option<u64>,
+    /// Have the model answer held-out rows at each measurement, too, and score the answers: that score then decides in
+    /// place of the loss (`early_stopping`, `keep: best`), and the log has it as `eval_score`. `{}` is token F1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eval_answers: Option<EvalAnswers>,
     /// End before the budget is used up, when the loss on held-out rows falls no more. Needs `eval_steps`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub early_stopping: Option<EarlyStopping>,
@@ -187,7 +191,7 @@ pub struct EarlyStopping {
     /// End after so many evaluations in succession that were no better than the best before them.
     #[schemars(range(min = 1))]
     pub patience: u64,
-    /// By how much the loss must fall to count as better, in nats per token.
+    /// By how much the loss must fall to count as better, in nats per token; with `eval_answers`, the score rise.
     #[schemars(range(min = 0.0))]
     pub min_delta: f64,
 }
@@ -205,7 +209,8 @@ pub enum Keep {
     /// Those of the last step.
     #[default]
     Last,
-    /// Those of the evaluation with the lowest loss on held-out rows. Needs `eval_steps`.
+    /// Those of the evaluation with the lowest loss on held-out rows, or with the highest score where these are
+    /// answered (`eval_answers`). Needs `eval_steps`.
     Best,
 }
 
@@ -301,8 +306,13 @@ impl TrainParams {
         }
     }
 
-    /// Whether held-out rows decide when the training ends, and with which weights.
+    /// Whether there must be held-out rows.
     pub(super) fn needs_held_out(&self) -> bool {
+        self.decides() || self.eval_answers.is_some()
+    }
+
+    /// Whether held-out rows decide when the training ends, or with which weights.
+    fn decides(&self) -> bool {
         self.early_stopping.is_some() || self.keep == Keep::Best
     }
 
@@ -331,6 +341,13 @@ impl TrainParams {
             let help = "leave `engine` out, or use `method: lora`";
             problem("/engine", "a program of yours trains adapters, and the whole model is to be trained", help);
         }
+        if self.engine.is_some() && self.eval_answers.is_some() {
+            let help = "leave it out: the program measures the loss; a stage `evaluate` scores its adapter";
+            problem("/eval_answers", "a program of yours trains, and the model that answers is not here", help);
+        }
+        if self.eval_answers.as_ref().is_some_and(|answers| answers.max_new_tokens == 0 || answers.rows == Some(0)) {
+            problem("/eval_answers", "nothing would be answered", "give at least one row and one token");
+        }
         if self.warmup_ratio.is_some() && self.warmup_steps.is_some() {
             problem("/warmup_steps", "the warmup is given twice", "give `warmup_ratio` or `warmup_steps`");
         }
@@ -346,7 +363,7 @@ impl TrainParams {
         if self.eval_steps == Some(0) {
             problem("/eval_steps", "the number of steps is 0", "leave it out to measure at the end only");
         }
-        if self.needs_held_out() && self.eval_steps.is_none() {
+        if self.decides() && self.eval_steps.is_none() {
             let (pointer, what) = match &self.early_stopping {
                 Some(_) => ("/early_stopping", "nothing is measured before the end, so that nothing can end it"),
                 None => ("/keep", "nothing is measured before the end, so that the best is the last"),

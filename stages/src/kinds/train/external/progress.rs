@@ -265,7 +265,7 @@ impl Heard {
                 return Err(wrong(format!("`eval_loss` is {loss}"), "lower `learning_rate`"));
             }
             self.evals.retain(|eval| eval.step < step);
-            self.evals.push(EvalRecord { step, loss });
+            self.evals.push(EvalRecord { step, loss, score: None });
             if line.loss.is_none() {
                 return Ok(None);
             }
@@ -330,7 +330,7 @@ mod tests {
         let heard = hear(&[], &["loading", "{not json}", r#"{"own": 1}"#, ONE, TWO, EVAL]).unwrap();
         let steps: Vec<_> = heard.steps.iter().map(|s| (s.step, s.loss, s.learning_rate, s.tokens)).collect();
         assert_eq!(steps, [(1, 2.5, 0.5, 10), (2, 2.0, 0.25, 10)]);
-        assert_eq!(heard.evals, [EvalRecord { step: 2, loss: 2.25 }]);
+        assert_eq!(heard.evals, [EvalRecord { step: 2, loss: 2.25, score: None }]);
     }
 
     #[test]
@@ -340,7 +340,7 @@ mod tests {
         let heard = hear(&[], &[ONE, TWO, EVAL, three, r#"{"resumed": 1}"#, again]).unwrap();
         assert_eq!(heard.steps.iter().map(|s| s.loss).collect::<Vec<_>>(), [2.5, 1.0]);
         assert_eq!(heard.evals, []);
-        assert_eq!(hear(&[], &[ONE, TWO, three]).unwrap().evals, [EvalRecord { step: 3, loss: 3.0 }]);
+        assert_eq!(hear(&[], &[ONE, TWO, three]).unwrap().evals, [EvalRecord { step: 3, loss: 3.0, score: None }]);
     }
 
     #[test]
