@@ -204,7 +204,7 @@ pub(crate) struct PipelineArgs {
 
 /// Which stages.
 #[derive(Debug, Clone, Default, Args)]
-pub(crate) struct SelectArgs {
+pub(crate) struct ChoiceArgs {
     /// Run only these stages (`stage` or `stage@variant`)
     #[arg(long, value_name = "STAGE", value_delimiter = ',', add = complete::stages())]
     pub only: Vec<String>,
@@ -217,6 +217,13 @@ pub(crate) struct SelectArgs {
     /// Run only the stages of these variants
     #[arg(long, value_name = "VARIANT", add = complete::variants())]
     pub variant: Vec<String>,
+}
+
+/// Which stages, and which of them in any case.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct SelectArgs {
+    #[command(flatten)]
+    pub choice: ChoiceArgs,
     /// Run these stages even if they are done; without a name, all selected ones
     #[arg(
         long,
@@ -233,7 +240,14 @@ impl From<SelectArgs> for Selection {
     fn from(args: SelectArgs) -> Self {
         let force_all = args.force.as_ref().is_some_and(Vec::is_empty);
         let force = args.force.unwrap_or_default();
-        Self { only: args.only, from: args.from, until: args.until, variants: args.variant, force, force_all }
+        Self { force, force_all, ..args.choice.into() }
+    }
+}
+
+impl From<ChoiceArgs> for Selection {
+    fn from(args: ChoiceArgs) -> Self {
+        let ChoiceArgs { only, from, until, variant } = args;
+        Self { only, from, until, variants: variant, ..Self::default() }
     }
 }
 

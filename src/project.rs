@@ -172,11 +172,15 @@ pub(crate) fn from_here(path: &Path) -> String {
 /// Opens the store for a pipeline in `folder`, making it where it is missing. One that may not be written to serves
 /// what it has.
 pub(crate) fn open_store(global: &Global, folder: &Path) -> Result<Store, CliError> {
-    let path = store_of_pipeline(global, folder)?;
-    match Store::open(&path, writing()) {
+    open_as_far_as_may_be(&store_of_pipeline(global, folder)?, "results are reused, and none can be added")
+}
+
+/// Opens a store to write to it, or, where that may not be, to read it; then people are told what comes of that.
+fn open_as_far_as_may_be(path: &Path, so: &str) -> Result<Store, CliError> {
+    match Store::open(path, writing()) {
         Err(StoreError::ReadOnly { .. }) => {
-            output::warning(format_args!("{} is read-only: results are reused, and none can be added", path.display()));
-            Ok(Store::open(&path, READ_ONLY)?)
+            output::warning(format_args!("{} is read-only: {so}", path.display()));
+            Ok(Store::open(path, READ_ONLY)?)
         }
         opened => Ok(opened?),
     }
@@ -204,6 +208,12 @@ pub(crate) fn store_to_check(global: &Global) -> Result<PathBuf, CliError> {
 /// Opens the store of a command that names no pipeline, which must be there.
 pub(crate) fn existing_store(global: &Global, options: StoreOptions) -> Result<Store, CliError> {
     Ok(Store::open(store_from_here(global.store.clone(), !global.quiet)?, options)?)
+}
+
+/// The same for one that takes notes there, and can do without.
+pub(crate) fn existing_store_to_note(global: &Global) -> Result<Store, CliError> {
+    let path = store_from_here(global.store.clone(), !global.quiet)?;
+    open_as_far_as_may_be(&path, "what is sent is not noted, and looked for again the next time")
 }
 
 /// Whether commands that are given here and name no store find this one.

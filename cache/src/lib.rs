@@ -31,8 +31,8 @@ pub use hash::{Digest, Hasher, ParseDigestError, TableDigest, row_digests};
 pub use machine::{LeaseOwner, host_name, now_ms};
 pub use memo::{AttemptClaim, Changes, Lead, RowClaim, RowMemo, StreamMemo};
 pub use remote::{
-    Ability, Access, CheckStep, CollectPolicy, Collected, Pushed, Remote, RemoteCounts, RemoteError, RemoteMode,
-    RemoteOptions, Secret,
+    Ability, Access, CheckStep, CollectPolicy, Collected, Remote, RemoteCounts, RemoteError, RemoteMode, RemoteOptions,
+    Secret,
 };
 pub use share::{Lease, LeaseAttempt, Mount};
 pub use store::{

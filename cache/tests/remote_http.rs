@@ -3,13 +3,17 @@
 mod common;
 mod servers;
 
-use std::time::{Duration, Instant};
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::TcpListener,
+    time::{Duration, Instant},
+};
 
 use common::{hit, key, open, publish, publish_files, read, rows, schema};
 use pipe_cache::{Ability, Access, CollectPolicy, Digest, Lookup, Remote, RemoteOptions, Secret, Store, VerifyOptions};
 use servers::{
     faults::{FaultProxy, Harm},
-    files::FileServer,
+    files::{FileServer, Habit},
 };
 
 fn at(address: &str) -> RemoteOptions {
@@ -25,7 +29,7 @@ fn push(remote: &Remote, store: &Store, keys: &[u64]) {
 
 #[test]
 fn results_and_rows_come_through_a_web_server() {
-    let server = FileServer::start(None);
+    let server = FileServer::start(Habit::None);
     let dir = tempfile::tempdir().unwrap();
     let (a, b) = (open(&dir.path().join("a")), open(&dir.path().join("b")));
     let table = publish(&a, &key(1), &rows(0, 3_000));
@@ -51,7 +55,7 @@ fn results_and_rows_come_through_a_web_server() {
 
 #[test]
 fn many_keys_are_asked_for_at_once_and_pushed_only_where_they_lack() {
-    let server = FileServer::start(None);
+    let server = FileServer::start(Habit::None);
     let dir = tempfile::tempdir().unwrap();
     let a = open(&dir.path().join("a"));
     for n in 0..40 {
@@ -71,7 +75,7 @@ fn many_keys_are_asked_for_at_once_and_pushed_only_where_they_lack() {
 
 #[test]
 fn a_refusal_is_no_miss_in_silence() {
-    let server = FileServer::start(Some("open sesame"));
+    let server = FileServer::start(Habit::Asks("open sesame"));
     let dir = tempfile::tempdir().unwrap();
     let a = open(&dir.path().join("a"));
     publish(&a, &key(1), &rows(0, 3));
@@ -92,7 +96,7 @@ fn a_refusal_is_no_miss_in_silence() {
 
 #[test]
 fn a_server_that_says_nothing_is_given_up_on() {
-    let server = FileServer::start(None);
+    let server = FileServer::start(Habit::None);
     let proxy = FaultProxy::start(&server.address, 0, Some(Harm::Hang));
     let dir = tempfile::tempdir().unwrap();
     let a = open(&dir.path().join("a"));
@@ -107,7 +111,7 @@ fn a_server_that_says_nothing_is_given_up_on() {
 
 #[test]
 fn what_a_server_can_do_is_said_one_by_one() {
-    let server = FileServer::start(None);
+    let server = FileServer::start(Habit::None);
     let remote = Remote::open(&at(&server.address)).unwrap();
     for step in remote.check() {
         let can = step.ability != Ability::List;
@@ -121,9 +125,130 @@ fn what_a_server_can_do_is_said_one_by_one() {
 }
 
 #[test]
+fn what_a_server_lacks_is_said_of_what_needs_it() {
+    for (habit, ability, needed, said) in [
+        (Habit::NoSizes, Ability::Read, true, "HEAD"),
+        (Habit::Replaces, Ability::WriteNew, false, "replaces"),
+        (Habit::NoConditions, Ability::WriteNew, true, "501"),
+    ] {
+        let server = FileServer::start(habit);
+        let steps = Remote::open(&at(&server.address)).unwrap().check();
+        let step = steps.into_iter().find(|step| step.ability == ability).unwrap();
+        assert_eq!(step.needed, needed, "{step:?}");
+        assert!(step.problem.unwrap().contains(said));
+    }
+}
+
+#[test]
+fn a_server_that_replaces_what_is_there_loses_no_rows() {
+    let server = FileServer::start(Habit::Replaces);
+    let dir = tempfile::tempdir().unwrap();
+    let recipe = Digest::of_bytes(b"recipe");
+    for n in 0..3_u64 {
+        let store = open(&dir.path().join(n.to_string()));
+        let mut memo = store.row_memo(&recipe, schema()).unwrap();
+        memo.insert(&[key(n)], &[1], &rows(n as i64, n as i64 + 1)).unwrap();
+        memo.flush().unwrap();
+        drop(memo);
+        let remote = Remote::open(&at(&server.address)).unwrap();
+        remote.submit_memo(&store, &recipe);
+        remote.wait(&|| false);
+        assert_eq!((remote.counts().segments_pushed, remote.counts().failures), (1, 0));
+    }
+    let reader = open(&dir.path().join("reader"));
+    Remote::open(&at(&server.address)).unwrap().pull_memo(&reader, &recipe);
+    assert_eq!(reader.row_memo(&recipe, schema()).unwrap().len(), 3);
+}
+
+#[test]
+fn what_is_read_may_lie_elsewhere_and_another_host_is_not_told_who_we_are() {
+    let behind = FileServer::start(Habit::None);
+    // The same machine under another name.
+    let elsewhere = behind.address.replace("127.0.0.1", "localhost");
+    let front = FileServer::start(Habit::SendsTo(Box::leak(elsewhere.into_boxed_str())));
+    let dir = tempfile::tempdir().unwrap();
+    let (a, b) = (open(&dir.path().join("a")), open(&dir.path().join("b")));
+    publish(&a, &key(1), &rows(0, 30));
+    push(&Remote::open(&at(&behind.address)).unwrap(), &a, &[1]);
+    let access = Access::Bearer(Secret::new("open sesame"));
+    let remote = Remote::open(&RemoteOptions { access, ..at(&front.address) }).unwrap();
+    assert!(remote.pull(&b, &key(1)).is_some(), "{:?}", remote.take_warnings());
+    publish(&b, &key(2), &rows(0, 9));
+    let before = behind.files.lock().unwrap().len();
+    push(&remote, &b, &[2]);
+    assert_eq!((remote.counts().pushed, remote.counts().unpushed), (0, 1));
+    assert!(remote.take_warnings().iter().any(|warning| warning.contains("307")));
+    assert_eq!(behind.files.lock().unwrap().len(), before);
+    assert!(front.told.lock().unwrap().iter().any(|told| told == "GET Bearer open sesame"));
+    assert_eq!(*behind.told.lock().unwrap(), [""; 0]);
+}
+
+/// A server that has this one record, and sends everything else a byte at a time.
+fn crawling(record: Vec<u8>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut line = String::new();
+            BufReader::new(&stream).read_line(&mut line).unwrap();
+            if line.contains("/ac/") {
+                let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", record.len());
+                stream.write_all(&[head.as_bytes(), &record].concat()).unwrap();
+                continue;
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n").unwrap();
+            while stream.write_all(b"x").is_ok() {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+    });
+    address
+}
+
+#[test]
+fn what_nobody_wants_any_more_is_broken_off_between_two_buffers() {
+    let server = FileServer::start(Habit::None);
+    let dir = tempfile::tempdir().unwrap();
+    let (a, b) = (open(&dir.path().join("a")), open(&dir.path().join("b")));
+    publish(&a, &key(1), &rows(0, 3_000));
+    push(&Remote::open(&at(&server.address)).unwrap(), &a, &[1]);
+    let files = server.files.lock().unwrap();
+    let record = files.iter().find(|(name, _)| name.contains("/ac/")).unwrap().1.clone();
+    drop(files);
+    let options = RemoteOptions { timeout: Duration::from_secs(60), ..at(&crawling(record)) };
+    let remote = Remote::open(&options).unwrap();
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        scope.spawn(|| assert!(remote.pull(&b, &key(1)).is_none()));
+        std::thread::sleep(Duration::from_millis(300));
+        remote.cancel();
+    });
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    // Nothing of it is the remote's fault, and nothing more is asked.
+    assert_eq!((remote.counts().failures, remote.take_warnings().len()), (0, 0));
+    let requests = remote.counts().requests;
+    assert_eq!(remote.submit_all(&a, &[key(1)]), 1);
+    remote.wait(&|| false);
+    assert_eq!((remote.counts().requests, remote.counts().unpushed), (requests, 1));
+}
+
+#[test]
 fn addresses_with_passwords_are_refused_and_not_repeated() {
-    let error = Remote::open(&RemoteOptions::new("https://me:hunter2@host/x")).err().unwrap();
-    assert!(!format!("{} {}", error.problem, error.help).contains("hunter2"));
+    let endpoint =
+        |endpoint: &str| RemoteOptions { endpoint: Some(endpoint.to_owned()), ..RemoteOptions::new("s3://b/p") };
+    for options in [
+        RemoteOptions::new("https://me:hunter2@host/x"),
+        RemoteOptions::new("me:hunter2@host/x"),
+        RemoteOptions::new("host/me:hunter2@x"),
+        RemoteOptions::new("https://me:hunter2@host?x"),
+        RemoteOptions::new("gopher://host/x?token=hunter2"),
+        endpoint("https://me:hunter2@host"),
+        endpoint("me:hunter2@host"),
+    ] {
+        let error = Remote::open(&options).err().unwrap();
+        let said = format!("{} {}", error.problem, error.help);
+        assert!(!said.contains("hunter2"), "{said}");
+    }
     for wrong in ["ftp://x/y", "file://relative", "s3://", "bucket"] {
         assert!(Remote::open(&RemoteOptions::new(wrong)).is_err(), "{wrong}");
     }
@@ -133,7 +258,7 @@ fn addresses_with_passwords_are_refused_and_not_repeated() {
 /// store serves is what was computed, and nothing fails, however many requests do.
 #[expect(clippy::print_stdout, reason = "the figures of a run by hand")]
 fn studies(rounds: u64) {
-    let server = FileServer::start(None);
+    let server = FileServer::start(Habit::None);
     let proxy = FaultProxy::start(&server.address, 15, None);
     let recipe = Digest::of_bytes(b"recipe");
     let (mut pulled, mut computed, mut failures) = (0, 0, 0);

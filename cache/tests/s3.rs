@@ -1,70 +1,28 @@
 //! A remote that is a bucket, against a server of S3 that nobody here wrote: moto, from Python's package index.
 
 mod common;
+#[path = "../../tests/support/moto.rs"]
+mod moto;
 mod servers;
 #[path = "../../tests/support/tools.rs"]
 mod tools;
 
-use std::{
-    collections::HashSet,
-    io::{BufRead, BufReader},
-    process::{Child, Stdio},
-    time::Duration,
-};
+use std::{collections::HashSet, time::Duration};
 
 use common::{hit, key, open, publish, publish_files, read, rows, schema};
+use moto::Moto;
 use pipe_cache::{Access, CollectPolicy, Digest, Remote, RemoteOptions, Secret, Store};
 use servers::faults::{FaultProxy, Harm};
 
-/// A server of S3 with a bucket `studies`, which ends with the value.
-struct Moto {
-    child: Child,
-    address: String,
-}
-
-impl Moto {
-    fn start() -> Self {
-        const SERVER: &str = "\
-import sys, boto3
-from moto.server import ThreadedMotoServer
-server = ThreadedMotoServer('127.0.0.1', 0)
-server.start()
-host, port = server.get_host_and_port()
-client = boto3.client('s3', endpoint_url=f'http://{host}:{port}', region_name='us-east-1',
-    aws_access_key_id='k', aws_secret_access_key='s')
-client.create_bucket(Bucket='studies')
-print(f'ready {host}:{port}', flush=True)
-sys.stdin.read()
-";
-        let mut child = tools::python()
-            .args(["-c", SERVER])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut said = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-        let address = said.find_map(|line| line.strip_prefix("ready ").map(str::to_owned));
-        Self { child, address: address.expect("moto starts") }
-    }
-
-    /// The bucket, as it is reached at an address.
-    fn remote(address: &str, prefix: &str) -> Remote {
-        Remote::open(&RemoteOptions {
-            endpoint: Some(format!("http://{address}")),
-            timeout: Duration::from_secs(20),
-            access: Access::Aws { key: "k".to_owned(), secret: Secret::new("s"), token: None },
-            ..RemoteOptions::new(format!("s3://studies/{prefix}"))
-        })
-        .unwrap()
-    }
-}
-
-impl Drop for Moto {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// The bucket, as it is reached at an address.
+fn remote_at(address: &str, prefix: &str) -> Remote {
+    Remote::open(&RemoteOptions {
+        endpoint: Some(format!("http://{address}")),
+        timeout: Duration::from_secs(20),
+        access: Access::Aws { key: "k".to_owned(), secret: Secret::new("s"), token: None },
+        ..RemoteOptions::new(format!("s3://studies/{prefix}"))
+    })
+    .unwrap()
 }
 
 fn push(remote: &Remote, store: &Store, n: u64) {
@@ -78,7 +36,7 @@ fn a_bucket_keeps_results_parts_and_rows() {
     let moto = Moto::start();
     let dir = tempfile::tempdir().unwrap();
     let (a, b) = (open(&dir.path().join("a")), open(&dir.path().join("b")));
-    let remote = Moto::remote(&moto.address, "lab/one");
+    let remote = remote_at(&moto.address, "lab/one");
     for step in remote.check() {
         assert!(step.tried && step.problem.is_none(), "{step:?}");
     }
@@ -102,7 +60,7 @@ fn a_bucket_keeps_results_parts_and_rows() {
     assert_eq!((remote.counts().failures, remote.counts().pushed), (0, 2), "{:?}", remote.take_warnings());
 
     // Another machine.
-    let other = Moto::remote(&moto.address, "lab/one");
+    let other = remote_at(&moto.address, "lab/one");
     assert_eq!(other.pull(&b, &key(1)).unwrap().outputs[0].1, table);
     assert_eq!(other.pull(&b, &key(2)).unwrap().outputs[0].1, large);
     let before = other.counts().requests;
@@ -112,7 +70,7 @@ fn a_bucket_keeps_results_parts_and_rows() {
     assert!(sent + asked < 10, "100,000 rows went in {sent} requests and came in {asked}");
     assert_eq!(std::fs::read_to_string(b.artifact_path(&large).unwrap().join("large")).unwrap(), text);
     // Another prefix is another remote.
-    assert!(Moto::remote(&moto.address, "lab").pull(&b, &key(9)).is_none());
+    assert!(remote_at(&moto.address, "lab").pull(&b, &key(9)).is_none());
     assert_eq!(other.counts().failures, 0);
 }
 
@@ -126,7 +84,7 @@ fn two_machines_that_publish_a_key_at_once_leave_one_record_in_the_bucket() {
         for store in &stores {
             publish(store, &key(n), &rows(0, 30));
         }
-        let remotes: Vec<Remote> = stores.iter().map(|_| Moto::remote(&moto.address, "p")).collect();
+        let remotes: Vec<Remote> = stores.iter().map(|_| remote_at(&moto.address, "p")).collect();
         for (remote, store) in remotes.iter().zip(&stores) {
             remote.submit(store, &key(n), false);
         }
@@ -137,7 +95,7 @@ fn two_machines_that_publish_a_key_at_once_leave_one_record_in_the_bucket() {
         // moto looks for an object and writes it in two steps: two may come through it, where S3 lets one.
         assert_eq!((sum(|c| c.pushed) + sum(|c| c.there), sum(|c| c.failures)), (3, 0));
         // Whoever comes later finds it there.
-        let later = Moto::remote(&moto.address, "p");
+        let later = remote_at(&moto.address, "p");
         push(&later, &stores[0], n);
         assert_eq!((later.counts().pushed, later.counts().there, later.counts().failures), (0, 1, 0));
         let reader = open(&dir.path().join(format!("reader {n}")));
@@ -151,7 +109,7 @@ fn a_bucket_is_collected_in_two_phases() {
     let moto = Moto::start();
     let dir = tempfile::tempdir().unwrap();
     let (a, b) = (open(&dir.path().join("a")), open(&dir.path().join("b")));
-    let remote = Moto::remote(&moto.address, "p");
+    let remote = remote_at(&moto.address, "p");
     for n in 0..3 {
         publish(&a, &key(n), &rows(n as i64, n as i64 + 30));
         push(&remote, &a, n);
@@ -175,7 +133,7 @@ fn a_bucket_is_collected_in_two_phases() {
     remote.wait(&|| false);
     let second = remote.collect(&policy).unwrap();
     assert_eq!((second.marked, second.removed), (0, 2), "{second:?}");
-    let fresh = Moto::remote(&moto.address, "p");
+    let fresh = remote_at(&moto.address, "p");
     let c = open(&dir.path().join("c"));
     assert!(fresh.pull(&c, &key(0)).is_none());
     assert!(fresh.pull(&c, &key(1)).is_some() && fresh.pull(&c, &key(2)).is_some());
@@ -190,7 +148,7 @@ fn a_bucket_behind_a_bad_network_serves_no_wrong_byte() {
     let dir = tempfile::tempdir().unwrap();
     for round in 0..30_u64 {
         proxy.seed(round);
-        let remote = Moto::remote(&proxy.address, "p");
+        let remote = remote_at(&proxy.address, "p");
         let store = open(&dir.path().join(round.to_string()));
         let n = round / 3;
         if remote.pull(&store, &key(n)).is_none() {
@@ -201,7 +159,7 @@ fn a_bucket_behind_a_bad_network_serves_no_wrong_byte() {
     }
     assert!(proxy.harmed() > 10);
     let refused = FaultProxy::start(&moto.address, 0, Some(Harm::Status(403)));
-    let remote = Moto::remote(&refused.address, "p");
+    let remote = remote_at(&refused.address, "p");
     let store = open(&dir.path().join("refused"));
     assert!(remote.pull(&store, &key(0)).is_none());
     let warnings = remote.take_warnings();

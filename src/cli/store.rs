@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{DagFormat, Format, PipelineArgs, SelectArgs, bytes, duration};
+use super::{ChoiceArgs, DagFormat, Format, PipelineArgs, bytes, duration};
 use crate::{commands::remote, complete};
 
 #[derive(Debug, Clone, Args)]
@@ -123,7 +123,7 @@ pub(crate) struct Gc {
     /// How long something on the remote is marked before it is removed
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = remote::GRACE, requires = "remote")]
     pub grace: Duration,
-    /// Only say what would be removed
+    /// Only say what would be removed, and on a remote what would be marked
     #[arg(long)]
     pub dry_run: bool,
     #[arg(long, value_enum, default_value_t)]
@@ -162,7 +162,7 @@ pub(crate) struct Pull {
     #[command(flatten)]
     pub pipeline: PipelineArgs,
     #[command(flatten)]
-    pub select: SelectArgs,
+    pub select: ChoiceArgs,
     /// `json` prints one event per line
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,

@@ -22,7 +22,7 @@ pub(crate) fn gc(global: &cli::Global, args: &cli::Gc) -> Result<Exit, CliError>
     }
     let store = project::existing_store(global, StoreOptions { read_only: args.dry_run, ..project::writing() })?;
     if args.remote {
-        return super::remote::gc(&store, args);
+        return super::remote::gc(global, &store, args);
     }
     let report = store.gc(&GcPolicy {
         max_bytes: args.max_size,

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use pipe_cache::Remote;
 use pipe_engine::{
     execute::RunOptions,
     inspect::{self, Action, Plan, PlanNode},
@@ -26,6 +27,7 @@ pub(crate) fn plan(global: &cli::Global, args: cli::Plan) -> Result<Exit, CliErr
     let options = RunOptions { selection: args.select.into(), ..options(&limits) };
     let options = RunOptions { remote: project::remote(&pipeline.base_dir, &options.env)?, ..options };
     let plan = inspect::plan(&pipeline, &store, &options)?;
+    options.remote.iter().flat_map(Remote::take_warnings).for_each(output::warning);
     match args.format {
         Format::Json => output::json(&plan)?,
         Format::Text => {

@@ -36,9 +36,24 @@ fn remote_of(folder: &Path) -> Result<Remote, CliError> {
     })
 }
 
-/// The remote of a store's project.
-fn remote_of_store(store: &Store) -> Result<Remote, CliError> {
-    remote_of(store.layout().root().parent().unwrap_or(Path::new(".")))
+/// The remote of the project that a command is about: where a store is named, that of the folder it is named in; else
+/// that of the store that was found. Where one of them says nothing, the other does.
+fn remote_of_project(global: &cli::Global, store: &Store) -> Result<Remote, CliError> {
+    let here = Path::new(".");
+    let beside = store.layout().root().parent().unwrap_or(here);
+    let (first, second) = if global.store.is_some() { (here, beside) } else { (beside, here) };
+    match project::remote(first, &project::environment())? {
+        Some(remote) => Ok(remote),
+        None => remote_of(second),
+    }
+}
+
+/// Its mode forbids to change what is there.
+fn only_pulled(so: &str) -> CliError {
+    CliError::Usage {
+        message: format!("this remote is only pulled from: {so}"),
+        help: Some("its mode is `pull` (`mode` in pipe.toml, or PIPE_REMOTE_MODE)".to_owned()),
+    }
 }
 
 pub(crate) fn remote(args: &cli::Remote) -> Result<Exit, CliError> {
@@ -97,14 +112,14 @@ fn as_json(step: &CheckStep) -> serde_json::Value {
 pub(crate) fn push(global: &cli::Global, args: &cli::Push) -> Result<Exit, CliError> {
     let cancel = CancelToken::new();
     signals::cancel_on_signal(cancel.clone(), signals::Insistence::AnySignal);
-    let store = project::existing_store(global, project::READ_ONLY)?;
-    let remote = remote_of_store(&store)?;
+    // It takes note of what the remote has, and takes in rows that stand where its own are to go.
+    let store = project::existing_store_to_note(global)?;
+    let remote = remote_of_project(global, &store)?;
     if !remote.pushes() {
-        return Err(CliError::Usage {
-            message: "this remote is only pulled from".to_owned(),
-            help: Some("its mode is `pull` (`mode` in pipe.toml, or PIPE_REMOTE_MODE)".to_owned()),
-        });
+        return Err(only_pulled("nothing goes there"));
     }
+    let cancelled = remote.clone();
+    cancel.on_cancel(move || cancelled.cancel());
     let keys = wanted(&store, args)?;
     let mut recipes = BTreeSet::new();
     for key in &keys {
@@ -207,18 +222,21 @@ pub(crate) fn pull(global: &cli::Global, args: cli::Pull) -> Result<Exit, CliErr
 }
 
 /// `pipe gc --remote`.
-pub(crate) fn gc(store: &Store, args: &cli::Gc) -> Result<Exit, CliError> {
+pub(crate) fn gc(global: &cli::Global, store: &Store, args: &cli::Gc) -> Result<Exit, CliError> {
     if args.max_size.is_some() || args.unreachable || args.even_reachable {
         return Err(CliError::Usage {
             message: "--remote goes with --max-age and --grace alone".to_owned(),
             help: Some("how large a remote is, and who stands at what there, is not known".to_owned()),
         });
     }
+    let remote = remote_of_project(global, store)?;
+    if !remote.pushes() {
+        return Err(only_pulled("nothing is removed there"));
+    }
     let mut keep = HashSet::new();
     for pipeline in store.pipelines()? {
         keep.extend(store.refs(&pipeline)?.into_values().flat_map(std::collections::BTreeMap::into_values));
     }
-    let remote = remote_of_store(store)?;
     let policy = CollectPolicy { max_age: args.max_age, grace: args.grace, keep, dry_run: args.dry_run };
     let collected = remote.collect(&policy)?;
     remote.take_warnings().iter().for_each(output::warning);

@@ -133,6 +133,7 @@ pub(crate) fn line(event: &EventKind) -> Option<String> {
         }
         EventKind::Waiting { node, on, .. } => format!("… {} waits for {on}", node.label),
         EventKind::Log { node, line } => format!("  {}: {line}", node.label),
+        EventKind::Pushing { on_the_way } => format!("… {} on the way to the remote", count(*on_the_way as u64)),
         _ => return None,
     })
 }

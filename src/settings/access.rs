@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use pipe_cache::{Access, Secret};
+use pipe_engine::diag::one_of;
 
 use super::Environment;
 use crate::error::CliError;
@@ -34,8 +35,9 @@ pub(super) fn web(env: &Environment) -> Access {
 pub(super) fn bucket(env: &Environment, named: Option<&str>) -> Result<Bucket, CliError> {
     let get = |name: &str| env.get(name).map(String::as_str).filter(|value| !value.is_empty());
     let profile = named.or(get("AWS_PROFILE")).or(get("AWS_DEFAULT_PROFILE"));
-    let said = profile_of(env, profile.unwrap_or("default"));
-    let of_profile = |name: &str| said.as_ref().and_then(|said| said.get(name)).filter(|value| !value.is_empty());
+    let profiles = profiles(env);
+    let said = profiles.get(profile.unwrap_or("default"));
+    let of_profile = |name: &str| said.and_then(|said| said.get(name)).filter(|value| !value.is_empty());
     let first = |names: &[&str], setting: &str| {
         names.iter().find_map(|name| get(name)).map(str::to_owned).or_else(|| of_profile(setting).cloned())
     };
@@ -59,43 +61,52 @@ pub(super) fn bucket(env: &Environment, named: Option<&str>) -> Result<Bucket, C
             } else {
                 format!("there is no AWS profile `{profile}`")
             },
-            help: known.then(|| {
-                format!("`eval \"$(aws configure export-credentials --profile {profile} --format env)\"` gives one")
-            }),
+            help: if known {
+                Some(format!(
+                    "`eval \"$(aws configure export-credentials --profile {profile} --format env)\"` gives one"
+                ))
+            } else {
+                let known = one_of(profile, "there are", profiles.keys().map(String::as_str));
+                known.or_else(|| {
+                    Some(
+                        "~/.aws/config and ~/.aws/credentials have none; set AWS_ACCESS_KEY_ID and \
+                          AWS_SECRET_ACCESS_KEY, or write one with `aws configure`"
+                            .to_owned(),
+                    )
+                })
+            },
         });
     }
     Ok(Bucket { access: access.unwrap_or_default(), region, endpoint })
 }
 
-/// What both files say of a profile.
-fn profile_of(env: &Environment, profile: &str) -> Option<BTreeMap<String, String>> {
+/// What both files say of profiles, by name.
+fn profiles(env: &Environment) -> BTreeMap<String, BTreeMap<String, String>> {
     let file = |variable: &str, name: &str| {
         let home = || env.get("HOME").map(|home| PathBuf::from(home).join(".aws").join(name));
         let path = env.get(variable).map(PathBuf::from).or_else(home)?;
         std::fs::read_to_string(path).ok()
     };
-    let mut said = None;
-    // Of two files that say it, `credentials` counts.
-    let files = [
-        (file("AWS_CONFIG_FILE", "config"), format!("profile {profile}")),
-        (file("AWS_SHARED_CREDENTIALS_FILE", "credentials"), profile.to_owned()),
-    ];
-    for (text, header) in files {
-        let mut inside = false;
+    let mut profiles = BTreeMap::<String, BTreeMap<String, String>>::new();
+    // Of two files that say it, `credentials` counts; in `config` they are called `profile lab`.
+    let files =
+        [(file("AWS_CONFIG_FILE", "config"), "profile "), (file("AWS_SHARED_CREDENTIALS_FILE", "credentials"), "")];
+    for (text, before) in files {
+        let mut inside: Option<&mut BTreeMap<String, String>> = None;
         for line in text.as_deref().unwrap_or_default().lines() {
             let line = line.trim();
-            if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.split(']').next()) {
-                let name = name.split_whitespace().collect::<Vec<_>>().join(" ");
-                inside = name == header || (profile == "default" && name == "default");
-                if inside {
-                    said.get_or_insert_with(BTreeMap::new);
-                }
-            } else if let (true, Some((name, value)), false) = (inside, line.split_once('='), line.starts_with('#')) {
-                said.get_or_insert_with(BTreeMap::new).insert(name.trim().to_owned(), value.trim().to_owned());
+            if let Some(header) = line.strip_prefix('[').and_then(|rest| rest.split(']').next()) {
+                let header = header.split_whitespace().collect::<Vec<_>>().join(" ");
+                let name = if header == "default" { Some("default") } else { header.strip_prefix(before) };
+                inside = name.map(|name| profiles.entry(name.to_owned()).or_default());
+            } else if let (Some(said), Some((name, value)), false) =
+                (&mut inside, line.split_once('='), line.starts_with('#'))
+            {
+                said.insert(name.trim().to_owned(), value.trim().to_owned());
             }
         }
     }
-    said
+    profiles
 }
 
 #[cfg(test)]
@@ -145,9 +156,16 @@ mod tests {
         let region = bucket(&with(&[("AWS_REGION", "us-east-2")]), None).unwrap();
         assert_eq!(region.region.as_deref(), Some("us-east-2"));
         assert_eq!(bucket(&environment(&[]), None).unwrap(), Bucket::default());
-        for (profile, said) in [("sso", "no access key"), ("nobody", "no AWS profile")] {
-            let error = bucket(&with(&[]), Some(profile)).unwrap_err().to_string();
-            assert!(error.contains(said), "{error}");
+        for (env, profile, said, helped) in [
+            (with(&[]), "sso", "no access key", "export-credentials --profile sso"),
+            (with(&[]), "labs", "no AWS profile", "`lab`"),
+            (environment(&[]), "lab", "no AWS profile", "AWS_ACCESS_KEY_ID"),
+        ] {
+            let CliError::Usage { message, help } = bucket(&env, Some(profile)).unwrap_err() else {
+                panic!("{profile}")
+            };
+            assert!(message.contains(said), "{message}");
+            assert!(help.as_ref().is_some_and(|help| help.contains(helped)), "{help:?}");
         }
         // Nothing shows a secret.
         assert!(!format!("{lab:?}").contains("secret-l") && !format!("{lab:?}").contains("token-l"));

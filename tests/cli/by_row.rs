@@ -36,11 +36,12 @@ const ROWS: &str = r#"{"id": "r1", "text": "one", "size": 10000000000000001, "ta
 {"id": "r4", "text": "", "size": null, "task": "x"}
 "#;
 
-fn project() -> TestEnvironment {
+pub(crate) fn project() -> TestEnvironment {
     TestEnvironment::with(&[("p.yaml", PIPELINE), ("count.py", COUNT), ("rows.jsonl", ROWS)])
 }
 
-fn asked(project: &TestEnvironment) -> Vec<String> {
+/// The rows that the program was asked about since this was called last.
+pub(crate) fn asked(project: &TestEnvironment) -> Vec<String> {
     let asked = std::fs::read_to_string(project.file("asked")).unwrap_or_default();
     let _ = std::fs::remove_file(project.file("asked"));
     let mut asked: Vec<String> = asked.lines().map(str::to_owned).collect();

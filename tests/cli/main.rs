@@ -32,6 +32,8 @@ mod terminal;
 mod watching;
 mod workers;
 
+#[path = "../support/moto.rs"]
+mod moto;
 #[path = "../support/tools.rs"]
 mod tools;
 

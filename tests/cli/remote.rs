@@ -2,37 +2,13 @@
 
 use std::path::PathBuf;
 
-use serde_json::json;
-
-use crate::TestEnvironment;
-
-const STUDY: &str = r#"
-pipeline: p
-vars: { n: 4 }
-ablate: { n: [1, 2, 3] }
-stages:
-  pool: { kind: table, params: { path: "data/*.jsonl", id: id } }
-  seeds: { kind: seed_subset, inputs: { pool: pool }, params: { count: "${n}" } }
-  upper:
-    kind: command
-    inputs: { seeds: seeds }
-    params:
-      argv: [sh, upper.sh, "{inputs.seeds}", "{outputs.rows}"]
-      input_format: jsonl
-      sources: [upper.sh]
-      outputs: { rows: { format: jsonl, columns: { id: int, output: string } } }
-"#;
+use crate::{TestEnvironment, by_row, moto::Moto, reruns};
 
 /// A machine: a folder with the study, and a store of its own.
 fn machine(settings: &str) -> TestEnvironment {
-    let row = |i: usize| json!({ "id": i, "output": format!("answer {i}") }).to_string() + "\n";
-    let rows: String = (0..6).map(row).collect();
-    TestEnvironment::with(&[
-        ("p.yaml", STUDY),
-        ("data/a.jsonl", &rows),
-        ("upper.sh", "sed 's/answer/ANSWER/' \"$1\" > \"$2\"\n"),
-        ("pipe.toml", settings),
-    ])
+    let machine = reruns::study("1, 2, 3");
+    machine.write("pipe.toml", settings);
+    machine
 }
 
 fn shared(folder: &tempfile::TempDir) -> String {
@@ -100,6 +76,87 @@ fn pull_fetches_and_computes_nothing() {
     assert!(outcome.stderr.contains("6 not on the remote"), "{}", outcome.stderr);
     assert!(second.ok(&["pull", "p.yaml", "--variant", "n=2"]).stderr.contains("0 ran, 3 reused"));
     assert!(second.ok(&["show", "upper@n=2"]).stdout.contains("ANSWER"));
+}
+
+#[test]
+fn the_remote_is_that_of_the_project_and_its_mode_is_kept_to() {
+    let remote = tempfile::tempdir().unwrap();
+    let machine = machine(&shared(&remote));
+    let elsewhere = tempfile::tempdir().unwrap();
+    let store = elsewhere.path().join("store");
+    let store = store.to_str().unwrap();
+    let run = machine
+        .outcome(machine.command(&["run", "p.yaml", "--store", store]).env("PIPE_REMOTE", "off").output().unwrap());
+    assert!(run.stderr.contains("9 ran"), "{}", run.stderr);
+    let pushed = machine.ok(&["push", "--store", store]);
+    assert!(pushed.stdout.contains("9 results pushed"), "{}", pushed.stdout);
+    assert!(machine.ok(&["gc", "--remote", "--store", store]).stdout.contains("marked 0"));
+    for command in [&["push", "--store", store][..], &["gc", "--remote", "--store", store]] {
+        let refused = machine.outcome(machine.command(command).env("PIPE_REMOTE_MODE", "pull").output().unwrap());
+        assert!(refused.stderr.contains("only pulled from") && refused.code == Some(2), "{}", refused.stderr);
+    }
+    // What is fetched is never computed, in any case.
+    let forced = machine.pipe(&["pull", "p.yaml", "--force"]);
+    assert!(forced.stderr.contains("unexpected argument '--force'"), "{}", forced.stderr);
+}
+
+#[test]
+fn rows_are_pushed_beside_those_that_somebody_else_has_pushed() {
+    let remote = tempfile::tempdir().unwrap();
+    let [first, second, third] = [(); 3].map(|()| by_row::project());
+    let write = |project: &TestEnvironment, ids: &[&str]| {
+        let row = |id: &&str| format!("{{\"id\": \"{id}\", \"text\": \"of {id}\"}}\n");
+        project.write("rows.jsonl", &ids.iter().map(row).collect::<String>());
+    };
+    write(&first, &["a", "b"]);
+    first.ok(&["run", "p.yaml"]);
+    write(&second, &["c"]);
+    second.write("pipe.toml", &shared(&remote));
+    second.ok(&["run", "p.yaml"]);
+    first.write("pipe.toml", &shared(&remote));
+    let pushed = first.ok(&["push"]);
+    assert!(pushed.stdout.contains("1 pack of rows"), "{}", pushed.stdout);
+    assert!(!pushed.stdout.contains("NOT PUSHED"), "{}", pushed.stdout);
+    // It is noted: nothing goes twice.
+    assert!(!first.ok(&["push"]).stdout.contains("rows"));
+    write(&third, &["a", "b", "c", "d"]);
+    third.write("pipe.toml", &shared(&remote));
+    third.ok(&["run", "p.yaml"]);
+    assert_eq!(by_row::asked(&third), ["d"]);
+}
+
+#[test]
+#[ignore = "runs PIPE_TEST_TOOLS"]
+fn a_second_machine_computes_nothing_where_the_remote_is_a_bucket() {
+    let moto = Moto::start();
+    let settings = format!("[remote]\nurl = \"s3://studies/lab\"\nendpoint = \"http://{}\"\n", moto.address);
+    let (first, second) = (machine(&settings), machine(&settings));
+    let pipe = |machine: &TestEnvironment, arguments: &[&str]| {
+        let mut command = machine.command(arguments);
+        command.env("AWS_ACCESS_KEY_ID", "key").env("AWS_SECRET_ACCESS_KEY", "never-shown");
+        let outcome = machine.outcome(command.output().unwrap());
+        assert_eq!(outcome.code, Some(0), "{}{}", outcome.stdout, outcome.stderr);
+        assert!(!format!("{}{}", outcome.stdout, outcome.stderr).contains("never-shown"));
+        outcome
+    };
+    assert_eq!(pipe(&first, &["remote", "check"]).stdout.matches('✓').count(), 7);
+    let run = pipe(&first, &["run", "p.yaml"]);
+    assert!(run.stderr.contains("remote: 9 pushed"), "{}", run.stderr);
+    assert!(pipe(&second, &["plan", "p.yaml"]).stdout.contains("9 done (9 on the remote)"));
+    let run = pipe(&second, &["run", "p.yaml", "-vv"]);
+    assert!(run.stderr.contains("0 ran, 9 reused"), "{}", run.stderr);
+    assert!(run.stderr.contains("remote: 9 pulled"), "{}", run.stderr);
+    assert_eq!(results(&first), results(&second));
+    assert!(pipe(&second, &["verify"]).stdout.contains("all sound"));
+    assert!(pipe(&second, &["push"]).stdout.contains("0 results pushed (0 B), 9 there already"));
+    let collected = pipe(&first, &["gc", "--remote", "--max-age", "1s", "--grace", "1s"]);
+    assert!(collected.stdout.contains("marked 0"), "{}", collected.stdout);
+    // The secret stands in nothing that is kept.
+    for machine in [&first, &second] {
+        let kept =
+            std::process::Command::new("grep").args(["-rl", "never-shown"]).arg(machine.path()).output().unwrap();
+        assert!(kept.stdout.is_empty(), "{}", String::from_utf8_lossy(&kept.stdout));
+    }
 }
 
 #[test]

@@ -19,16 +19,21 @@ stages:
       outputs: { rows: { format: jsonl, columns: { id: int, output: string } } }
 "#;
 
-fn project() -> TestEnvironment {
+/// A study whose arms have these values of `n` (`1, 2`).
+pub(crate) fn study(arms: &str) -> TestEnvironment {
     let rows = |from: i32| {
         (from..from + 3).map(|i| format!("{{\"id\": {i}, \"output\": \"answer {i}\"}}\n")).collect::<Vec<_>>().concat()
     };
     TestEnvironment::with(&[
-        ("p.yaml", PIPELINE),
+        ("p.yaml", &PIPELINE.replace("n: [2]", &format!("n: [{arms}]"))),
         ("data/a.jsonl", &rows(0)),
         ("data/b.jsonl", &rows(3)),
         ("upper.sh", "sed 's/answer/ANSWER/' \"$1\" > \"$2\"\n"),
     ])
+}
+
+fn project() -> TestEnvironment {
+    study("2")
 }
 
 const ALL: [&str; 5] = ["pool", "seeds@baseline", "seeds@n=2", "upper@baseline", "upper@n=2"];

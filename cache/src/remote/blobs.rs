@@ -2,9 +2,10 @@
 //! bytes are hashed as they arrive.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File},
     io::{self, Read, Seek, SeekFrom, Write},
     ops::Range,
+    os::unix::fs::MetadataExt,
     path::Path,
 };
 
@@ -18,8 +19,11 @@ use super::{
     transport::{Answer, Content, Transport},
 };
 use crate::{
-    disk::{checked_json, paths},
-    error::IoContext,
+    disk::{
+        checked_json::{self, Broken},
+        paths,
+    },
+    error::{IoContext, StoreError},
     hash::Digest,
     share::lock,
     store::Store,
@@ -54,10 +58,7 @@ pub(super) fn fetch_small(line: &Line, blob: &Blob, most: u64) -> Result<Option<
     let name = names::blob(&blob.digest);
     let Some(bytes) = line.small("read", &name, blob.bytes.min(most))? else { return Ok(None) };
     if Digest::of_bytes(&bytes) != blob.digest {
-        let fault = Fault::Damaged("its bytes do not hash to its name".to_owned());
-        line.note_damaged(name.clone());
-        line.failed(format!("failed to read {name}: {fault}"), &fault);
-        return Err(fault);
+        return Err(line.unusable(&name, Fault::Damaged("its bytes do not hash to its name".to_owned())));
     }
     Ok(Some(bytes))
 }
@@ -129,18 +130,19 @@ impl Incoming<'_> {
 }
 
 fn local(e: io::Error) -> Fault {
-    Fault::Local(crate::error::StoreError::io("write", Path::new("an object of the remote"), e))
+    Fault::Local(StoreError::io("write", Path::new("an object of the remote"), e))
 }
 
 /// A large file is put together in `parts/`, where it is found again by who goes on after a cut, or another process.
 fn fetch_parts(line: &Line, store: &Store, blob: &Blob, to: &Path) -> Result<bool, Fault> {
     let Some(parts) = list_of_parts(line, blob)? else { return Ok(false) };
     let path = store.layout().parts(&blob.digest);
-    store.make_dir(path.parent().unwrap_or(&path))?;
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).at("open", &path)?;
-    // Somebody else may be fetching it: then each fetches for himself.
-    let mine = lock::try_exclusive(&file).unwrap_or(false);
-    let (mut file, path) = if mine { (file, path.as_path()) } else { (File::create_new(to).at("write", to)?, to) };
+    let held = hold(store, &path)?;
+    let mine = held.is_some();
+    let (mut file, path) = match held {
+        Some(file) => (file, path.as_path()),
+        None => (File::create_new(to).at("write", to)?, to),
+    };
     let mut whole = blake3::Hasher::new();
     let mut at = 0;
     let mut fresh = false;
@@ -159,17 +161,35 @@ fn fetch_parts(line: &Line, store: &Store, blob: &Blob, to: &Path) -> Result<boo
     }
     file.set_len(at).at("write", path)?;
     if *whole.finalize().as_bytes() != *blob.digest.as_bytes() {
-        let name = names::parts(&blob.digest);
-        let fault = Fault::Damaged("the parts that it names do not make the file".to_owned());
-        line.note_damaged(name.clone());
-        line.failed(format!("failed to read {name}: {fault}"), &fault);
         let _ = paths::remove(path);
-        return Err(fault);
+        let why = "the parts that it names do not make the file".to_owned();
+        return Err(line.unusable(&names::parts(&blob.digest), Fault::Damaged(why)));
     }
+    // Still held, so that nobody takes it for one that was left behind.
     if mine {
         paths::rename(path, to).at("write", to)?;
     }
     Ok(true)
+}
+
+/// Opens the file at `path` for this fetch alone, and makes it where it is missing. `None` when somebody else may be
+/// writing to it: then each fetches for himself.
+fn hold(store: &Store, path: &Path) -> Result<Option<File>, StoreError> {
+    if !store.layout().locks() {
+        return Ok(None);
+    }
+    store.make_dir(path.parent().unwrap_or(path))?;
+    loop {
+        let file = lock::create(path).at("open", path)?;
+        if !lock::try_exclusive(&file).unwrap_or(false) {
+            return Ok(None);
+        }
+        // Whoever had it before may have put it into the store since it was opened here.
+        let held = file.metadata().at("read", path)?;
+        if fs::metadata(path).is_ok_and(|there| (there.dev(), there.ino()) == (held.dev(), held.ino())) {
+            return Ok(Some(file));
+        }
+    }
 }
 
 /// The digest of a part of a file, which `whole` takes in, too; `None` where the file ends before it.
@@ -191,30 +211,32 @@ fn digest_of(file: &mut File, range: Range<u64>, whole: &mut blake3::Hasher) -> 
     }
 }
 
-/// The objects that a list of parts names; none where it cannot be read.
+/// The objects that a list of parts names; none where it is damaged.
 pub(super) fn names_of_parts(line: &Line, list: &str) -> Result<Vec<String>, Fault> {
     let Some(bytes) = line.small("read", list, MOST_PARTS)? else { return Ok(Vec::new()) };
-    let parts = checked_json::decode::<Parts>(&bytes, PARTS_FORMAT).map_or_else(|_| Vec::new(), |list| list.members);
+    let parts = match checked_json::decode::<Parts>(&bytes, PARTS_FORMAT) {
+        Ok(parts) => parts.members,
+        Err(Broken::Damaged(_)) => Vec::new(),
+        Err(newer) => return Err(newer.into()),
+    };
     Ok(parts.iter().map(|part| names::blob(&part.digest)).collect())
 }
 
 fn list_of_parts(line: &Line, blob: &Blob) -> Result<Option<Vec<Blob>>, Fault> {
     let name = names::parts(&blob.digest);
     let Some(bytes) = line.small("read", &name, MOST_PARTS)? else { return Ok(None) };
-    let parts = checked_json::decode::<Parts>(&bytes, PARTS_FORMAT).ok();
-    let parts = parts.filter(|p| p.digest == blob.digest && p.bytes == blob.bytes);
     // A part of no bytes, or larger than a part, was written by nobody of us.
     let sound = |parts: &Parts| {
-        parts.members.iter().all(|part| (1..=PART).contains(&part.bytes))
+        (parts.digest, parts.bytes) == (blob.digest, blob.bytes)
+            && parts.members.iter().all(|part| (1..=PART).contains(&part.bytes))
             && parts.members.iter().map(|part| part.bytes).sum::<u64>() == blob.bytes
     };
-    if let Some(parts) = parts.filter(sound) {
-        return Ok(Some(parts.members));
-    }
-    let fault = Fault::Damaged("it is no list of this file's parts".to_owned());
-    line.note_damaged(name.clone());
-    line.failed(format!("failed to read {name}: {fault}"), &fault);
-    Err(fault)
+    let fault = match checked_json::decode::<Parts>(&bytes, PARTS_FORMAT) {
+        Ok(parts) if sound(&parts) => return Ok(Some(parts.members)),
+        Ok(_) => Fault::Damaged("it is no list of this file's parts".to_owned()),
+        Err(broken) => broken.into(),
+    };
+    Err(line.unusable(&name, fault))
 }
 
 /// Writes a verified file to the remote, unless it has it. Returns how many bytes went.
@@ -255,4 +277,28 @@ pub(super) fn send_object(line: &Line, blob: &Blob, content: &Content<'_>, overw
     line.ask("write", &name, |t| t.put(&name, content, false))?;
     line.mended(&name);
     Ok(blob.bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::StoreOptions;
+
+    #[test]
+    fn one_alone_writes_to_a_file_that_is_put_together() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path().join("a"), StoreOptions::default()).unwrap();
+        let path = store.layout().parts(&Digest::of_bytes(b"large"));
+        let mine = hold(&store, &path).unwrap().unwrap();
+        assert!(hold(&store, &path).unwrap().is_none());
+        // Whoever waited for it with the file open finds that it has gone into the store.
+        let waiting = lock::create(&path).unwrap();
+        fs::rename(&path, dir.path().join("whole")).unwrap();
+        drop(mine);
+        let next = hold(&store, &path).unwrap().unwrap();
+        assert_ne!(next.metadata().unwrap().ino(), waiting.metadata().unwrap().ino());
+        // Where locks reach no other machine, nothing is shared.
+        let options = StoreOptions { no_locks: true, ..StoreOptions::default() };
+        assert!(hold(&Store::open(dir.path().join("b"), options).unwrap(), &path).unwrap().is_none());
+    }
 }

@@ -11,7 +11,7 @@ use rusty_s3::{
 use super::{
     RemoteError, RemoteOptions,
     access::Access,
-    fault::Fault,
+    fault::{Fault, without_query},
     http::{Http, refusal, text},
     transport::{Answer, Content, Listed, Transport},
 };
@@ -42,7 +42,9 @@ impl Bucket {
         let style =
             if options.endpoint.is_some() || bucket.contains('.') { UrlStyle::Path } else { UrlStyle::VirtualHost };
         let endpoint = options.endpoint.clone().unwrap_or_else(|| format!("https://s3.{region}.amazonaws.com"));
-        let unusable = || wrong(format!("the endpoint {endpoint} is no address"), "write it as https://host:port");
+        let unusable = || {
+            wrong(format!("the endpoint {} is no address", without_query(&endpoint)), "write it as https://host:port")
+        };
         let address = endpoint.parse().map_err(|_| unusable())?;
         let place = Place::new(address, style, bucket.to_owned(), region).map_err(|_| unusable())?;
         let credentials = match &options.access {

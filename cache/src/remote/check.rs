@@ -63,7 +63,16 @@ impl Remote {
         step(Ability::Read, pulls, there.then(|| read_back(transport, &name, content, 0)));
         step(Ability::ReadPart, false, there.then(|| read_back(transport, &name, content, 100)));
         step(Ability::Miss, true, Some(miss(transport, &format!("{name}-none"))));
-        step(Ability::WriteNew, false, there.then(|| write_new(transport, &name, content)));
+        let new = there.then(|| write_new(transport, &name, content));
+        // One that only ignores the condition is of use; one that fails over it takes no results at all.
+        let fails = matches!(new, Some(Err(New::Fails(_))));
+        let said = |new: New| match new {
+            New::Ignored => "it replaces what is there (no `If-None-Match`): of two machines that push the same \
+                             result at once, the later one's stays"
+                .to_owned(),
+            New::Fails(problem) => problem,
+        };
+        step(Ability::WriteNew, pushes && fails, new.map(|new| new.map_err(said)));
         step(Ability::List, false, Some(list(transport, there.then_some(name.as_str()))));
         step(Ability::Remove, false, there.then(|| remove(transport, &name)));
         steps
@@ -71,6 +80,11 @@ impl Remote {
 }
 
 fn read_back(transport: &dyn Transport, name: &str, content: &[u8], from: u64) -> Result<(), String> {
+    match transport.head(name).map_err(|e| format!("asked for its size (HEAD): {e}"))? {
+        Some(bytes) if bytes == content.len() as u64 => {}
+        Some(_) => return Err("it does not say how large an object is (HEAD): all is sent again and again".to_owned()),
+        None => return Err("it says that what was written is not there (HEAD)".to_owned()),
+    }
     let answer = transport.get(name, from).map_err(|e| e.to_string())?;
     let Some(Answer { from: begins, body }) = answer else { return Err("what was written is not there".to_owned()) };
     let mut bytes = Vec::new();
@@ -83,7 +97,11 @@ fn read_back(transport: &dyn Transport, name: &str, content: &[u8], from: u64) -
 
 fn miss(transport: &dyn Transport, name: &str) -> Result<(), String> {
     match transport.get(name, 0) {
-        Ok(None) => Ok(()),
+        Ok(None) => match transport.head(name) {
+            Ok(None) => Ok(()),
+            Ok(Some(_)) => Err("it says that there is an object which is not there (HEAD)".to_owned()),
+            Err(fault) => Err(format!("asked with HEAD: {fault}")),
+        },
         Ok(Some(_)) => Err("it sends something for an object that is not there".to_owned()),
         Err(Fault::Refused { status }) => Err(format!(
             "{status} for what is not there: a key that may not list the bucket is told so (on S3, s3:ListBucket \
@@ -93,13 +111,17 @@ fn miss(transport: &dyn Transport, name: &str) -> Result<(), String> {
     }
 }
 
-fn write_new(transport: &dyn Transport, name: &str, content: &[u8]) -> Result<(), String> {
+/// Why nothing can be written only where nothing is.
+enum New {
+    Ignored,
+    Fails(String),
+}
+
+fn write_new(transport: &dyn Transport, name: &str, content: &[u8]) -> Result<(), New> {
     match transport.put(name, &Content::Bytes(content), true) {
         Ok(false) => Ok(()),
-        Ok(true) => Err("it replaces what is there (no `If-None-Match`): of two machines that push the same result \
-                         at once, the later one's stays"
-            .to_owned()),
-        Err(fault) => Err(fault.to_string()),
+        Ok(true) => Err(New::Ignored),
+        Err(fault) => Err(New::Fails(format!("asked with `If-None-Match`: {fault}"))),
     }
 }
 

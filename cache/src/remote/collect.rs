@@ -24,6 +24,8 @@ use crate::{
 
 const FORMAT: u32 = 1;
 const MOST_MARKED: u64 = 1 << 30;
+/// A file that has been on its way for so long does not arrive any more.
+const UNFINISHED_MS: u64 = 24 * 3_600_000;
 
 /// What is useless on a remote.
 #[derive(Debug, Clone, Default)]
@@ -107,6 +109,10 @@ impl Remote {
         if policy.dry_run {
             return Ok(collected);
         }
+        // Files on their way into a folder whose writer is gone.
+        let left = self.all(names::UNFINISHED)?.into_iter();
+        let stale = |object: &Listed| object.written_ms.saturating_add(grace.max(UNFINISHED_MS)) < now;
+        over.extend(left.filter(stale).map(|object| object.name));
         // Records first (they sort so): nothing is named that is gone.
         for names in gone.chunks(DELETED_AT_ONCE).chain(over.chunks(DELETED_AT_ONCE)) {
             self.line().ask("remove", names::MARKS, |t| t.delete(names))?;

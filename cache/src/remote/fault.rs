@@ -2,7 +2,8 @@
 
 use std::io;
 
-use crate::error::StoreError;
+use super::stop::Stopped;
+use crate::{disk::checked_json::Broken, error::StoreError};
 
 /// Why a request to a remote came to nothing. Its text goes to people: it never has an address with a signature in it.
 #[derive(Debug, thiserror::Error)]
@@ -30,12 +31,18 @@ pub(crate) enum Fault {
     /// What arrived is not what was asked for.
     #[error("what the remote sent is damaged: {0}")]
     Damaged(String),
+    /// A newer version has written it, in this format. It is left as it is.
+    #[error("a newer version of pipe wrote it (format {0}); update this one to use it")]
+    Newer(u32),
     /// The remote cannot do this at all.
     #[error("this kind of remote cannot {0}")]
     Unable(&'static str),
     /// Something here failed: the disk is full, an artifact is damaged.
     #[error(transparent)]
     Local(#[from] StoreError),
+    /// This program panicked over it.
+    #[error("this program panicked over it: {0}")]
+    Panicked(String),
     /// It has failed so often that it is left alone.
     #[error("the remote has failed too often, and is left alone")]
     LeftAlone,
@@ -60,8 +67,14 @@ impl Fault {
             Self::Broken(_) | Self::Damaged(_) => true,
             // Asking again would cost the same time again.
             Self::Silent => false,
-            Self::Refused { .. } | Self::Unable(_) | Self::Local(_) | Self::LeftAlone | Self::Cancelled => false,
+            Self::Refused { .. } | Self::Newer(_) | Self::Unable(_) | Self::Panicked(_) => false,
+            Self::Local(_) | Self::LeftAlone | Self::Cancelled => false,
         }
+    }
+
+    /// Whether it is a failure of the remote at all.
+    pub(super) fn is_the_remotes(&self) -> bool {
+        !matches!(self, Self::Local(_) | Self::LeftAlone | Self::Cancelled)
     }
 
     /// How much it says against the remote, where [`ENOUGH`] is enough to leave it alone.
@@ -70,15 +83,26 @@ impl Fault {
             Self::Silent | Self::Refused { .. } => 2,
             Self::Status { .. } | Self::Broken(_) => 1,
             // One damaged object says nothing of the others.
-            Self::Damaged(_) | Self::Unable(_) | Self::Local(_) | Self::LeftAlone | Self::Cancelled => 0,
+            Self::Damaged(_) | Self::Newer(_) | Self::Unable(_) | Self::Panicked(_) => 0,
+            Self::Local(_) | Self::LeftAlone | Self::Cancelled => 0,
         }
     }
 
     /// A failure of the connection.
     pub(super) fn broken(error: &io::Error) -> Self {
         match error.kind() {
+            _ if Stopped::is(error) => Self::Cancelled,
             io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Self::Silent,
             _ => Self::Broken(without_query(&error.to_string())),
+        }
+    }
+}
+
+impl From<Broken> for Fault {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::Damaged(reason) => Self::Damaged(reason),
+            Broken::Future(format) => Self::Newer(format),
         }
     }
 }

@@ -1,15 +1,17 @@
 //! `file://`: a folder, as on a disk that several machines mount.
 
 use std::{
-    fs::{self, File},
-    io::{self, Seek, SeekFrom},
+    fs::{self, File, Permissions},
+    io::{self, Read, Seek, SeekFrom},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
     time::UNIX_EPOCH,
 };
 
 use super::{
     fault::Fault,
+    names,
+    stop::Stop,
     transport::{Answer, Content, Listed, Transport},
 };
 use crate::disk::paths;
@@ -17,36 +19,29 @@ use crate::disk::paths;
 /// A folder whose files are the objects.
 pub(super) struct Folder {
     root: PathBuf,
-    /// For names of files that are being written.
-    next: AtomicU64,
+    stop: Stop,
 }
 
-/// Where files lie until they are whole.
-const UNFINISHED: &str = "tmp";
-
 impl Folder {
-    pub(super) fn new(root: PathBuf) -> Self {
-        Self { root, next: AtomicU64::new(0) }
+    pub(super) fn new(root: PathBuf, stop: Stop) -> Self {
+        Self { root, stop }
     }
 
-    fn write(&self, name: &str, content: &Content<'_>, only_new: bool) -> io::Result<bool> {
+    fn write(&self, name: &str, reader: &mut impl Read, only_new: bool) -> io::Result<bool> {
         let path = self.root.join(name);
         if only_new && path.exists() {
             return Ok(false);
         }
-        let unfinished = self.root.join(UNFINISHED);
+        let unfinished = self.root.join(names::UNFINISHED);
         fs::create_dir_all(&unfinished)?;
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let temp = unfinished.join(format!("{}-{}-{number}", crate::machine::host_name(), std::process::id()));
-        let written = || {
-            io::copy(&mut content.reader()?, &mut File::create(&temp)?)?;
-            if only_new { paths::place(&temp, &path) } else { paths::rename(&temp, &path).map(|()| true) }
-        };
-        let outcome = written();
-        if !matches!(outcome, Ok(true)) {
-            let _ = fs::remove_file(&temp);
-        }
-        outcome
+        // Its name is drawn, and nobody else's: hosts may be called the same, and count their processes the same. Others
+        // may read it, as far as the umask lets them.
+        let temp = tempfile::Builder::new().permissions(Permissions::from_mode(0o666)).tempfile_in(&unfinished)?;
+        let (mut file, temp) = temp.into_parts();
+        io::copy(reader, &mut file)?;
+        drop(file);
+        // Once it has its name there is nothing left to remove.
+        if only_new { paths::place(&temp, &path) } else { paths::rename(&temp, &path).map(|()| true) }
     }
 }
 
@@ -74,11 +69,12 @@ impl Transport for Folder {
     fn get(&self, name: &str, from: u64) -> Result<Option<Answer>, Fault> {
         let Some(mut file) = found(File::open(self.root.join(name)))? else { return Ok(None) };
         file.seek(SeekFrom::Start(from)).map_err(|e| failed(&e))?;
-        Ok(Some(Answer { from, body: Box::new(file) }))
+        Ok(Some(Answer { from, body: Box::new(self.stop.watch(file)) }))
     }
 
     fn put(&self, name: &str, content: &Content<'_>, only_new: bool) -> Result<bool, Fault> {
-        self.write(name, content, only_new).map_err(|e| failed(&e))
+        let mut reader = content.reader(&self.stop)?;
+        self.write(name, &mut reader, only_new).map_err(|e| reader.failed().unwrap_or_else(|| failed(&e)))
     }
 
     fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Listed>, Fault> {

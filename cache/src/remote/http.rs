@@ -1,5 +1,5 @@
-//! HTTP as remotes need it: one request at a time, nothing followed or repeated behind our back, and no server may be
-//! slower than a crawl.
+//! HTTP as remotes need it: one request at a time, nothing repeated behind our back, what is written sent nowhere else
+//! than was said, and no server may be slower than a crawl.
 
 use std::{
     io::{self, Read},
@@ -8,11 +8,13 @@ use std::{
 
 use ureq::{
     Agent, Body, SendBody,
+    config::RedirectAuthHeaders,
     http::{Request, Response},
 };
 
 use super::{
     fault::{Fault, without_query},
+    stop::Stop,
     transport::{Answer, Content},
 };
 
@@ -26,17 +28,21 @@ const CONNECTIONS: usize = 24;
 pub(super) struct Http {
     agent: Agent,
     timeout: Duration,
+    stop: Stop,
 }
 
 /// A header of a request.
 pub(super) type Header<'a> = (&'a str, &'a str);
 
 impl Http {
-    pub(super) fn new(timeout: Duration, redirects: u32) -> Self {
+    /// Up to `redirects` are followed of what is only read. Whoever they lead to is not told who we are, unless it is
+    /// the same host.
+    pub(super) fn new(timeout: Duration, redirects: u32, stop: Stop) -> Self {
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(redirects)
             .max_redirects_will_error(false)
+            .redirect_auth_headers(RedirectAuthHeaders::SameHost)
             .timeout_connect(Some(timeout.min(Duration::from_secs(10))))
             .timeout_recv_response(Some(timeout))
             .timeout_per_read(Some(timeout))
@@ -45,7 +51,7 @@ impl Http {
             .max_idle_connections_per_host(CONNECTIONS)
             .build()
             .into();
-        Self { agent, timeout }
+        Self { agent, timeout, stop }
     }
 
     /// Makes a request.
@@ -62,14 +68,19 @@ impl Http {
         }
         let unusable = |_| Fault::Broken("the address, or a header, cannot be used".to_owned());
         let Some(content) = content else {
-            return self.agent.run(request.body(()).map_err(unusable)?).map_err(|e| fault(&e));
+            let mut request = self.agent.configure_request(request.body(()).map_err(unusable)?);
+            if !matches!(method, "GET" | "HEAD") {
+                request = request.max_redirects(0);
+            }
+            return self.agent.run(request.build()).map_err(|e| fault(&e));
         };
-        let mut reader = content.reader().map_err(|e| Fault::broken(&e))?;
+        let mut reader = content.reader(&self.stop)?;
         let request = request.header("content-length", content.len());
         let request = request.body(SendBody::from_reader(&mut reader)).map_err(unusable)?;
         let most = self.timeout + Duration::from_secs(content.len() / CRAWL);
-        let request = self.agent.configure_request(request).timeout_send_body(Some(most)).build();
-        self.agent.run(request).map_err(|e| fault(&e))
+        let request = self.agent.configure_request(request).max_redirects(0).timeout_send_body(Some(most)).build();
+        let answer = self.agent.run(request);
+        answer.map_err(|e| reader.failed().unwrap_or_else(|| fault(&e)))
     }
 
     /// The size of an object, asked with `HEAD`.
@@ -102,7 +113,7 @@ impl Http {
             }
             _ => return Err(refusal(response)),
         };
-        let body = response.into_body().into_reader();
+        let body = self.stop.watch(response.into_body().into_reader());
         let body = Paced { body, begun: Instant::now(), bytes: 0, patience: self.timeout };
         Ok(Some(Answer { from, body: Box::new(body) }))
     }
@@ -148,7 +159,10 @@ pub(super) fn refusal(response: Response<Body>) -> Fault {
     }
     let region = response.headers().get("x-amz-bucket-region").and_then(|value| value.to_str().ok());
     let region = region.filter(|_| (300..500).contains(&status)).map(|r| format!("the bucket is in region {r}"));
-    let detail = region.unwrap_or_else(|| code(&text(response, MOST_SAID).unwrap_or_default()));
+    let detail = region.unwrap_or_else(|| match status {
+        300..400 => "it says that this is to be asked at another address".to_owned(),
+        _ => code(&text(response, MOST_SAID).unwrap_or_default()),
+    });
     Fault::Status { status, detail }
 }
 

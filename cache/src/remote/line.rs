@@ -4,6 +4,7 @@
 use std::{
     collections::HashSet,
     io::Read,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
@@ -12,6 +13,7 @@ use parking_lot::Mutex;
 
 use super::{
     fault::{ENOUGH, Fault},
+    stop::Stop,
     transport::Transport,
 };
 
@@ -28,7 +30,8 @@ pub(crate) struct Line {
     state: Mutex<State>,
     /// Of [`Way::Read`], of [`Way::Write`].
     left_alone: [AtomicBool; 2],
-    cancelled: AtomicBool,
+    /// Set when every request is to be refused, and those under way broken off.
+    stop: Stop,
 }
 
 /// What is asked of a remote: one that may be read and not written is still of use.
@@ -54,12 +57,13 @@ struct State {
 }
 
 impl Line {
-    pub(super) fn new(transport: Box<dyn Transport>) -> Self {
-        Self { transport, state: Mutex::default(), left_alone: Default::default(), cancelled: AtomicBool::new(false) }
+    /// `stop` is what the transport looks at, too.
+    pub(super) fn new(transport: Box<dyn Transport>, stop: Stop) -> Self {
+        Self { transport, state: Mutex::default(), left_alone: Default::default(), stop }
     }
 
-    /// Makes a request, up to three times. `what` and `name` complete "failed to ... ...". A failure is counted, and
-    /// told of in a warning.
+    /// Makes a request, up to three times. `what` and `name` complete "failed to ... ...". A failure of the remote is
+    /// counted, and told of in a warning; one of this machine is for the caller to tell.
     pub(super) fn ask<T>(
         &self,
         what: &'static str,
@@ -72,7 +76,7 @@ impl Line {
             if self.is_left_alone(way) {
                 return Err(Fault::LeftAlone);
             }
-            if self.cancelled.load(Ordering::Relaxed) {
+            if self.stop.is_set() {
                 return Err(Fault::Cancelled);
             }
             self.state.lock().requests += 1;
@@ -86,6 +90,7 @@ impl Line {
                     std::thread::sleep(PAUSE * 4_u32.pow(attempt - 1));
                     attempt += 1;
                 }
+                Err(fault) if !fault.is_the_remotes() => return Err(fault),
                 Err(fault) => break fault,
             }
         };
@@ -120,6 +125,18 @@ impl Line {
         })
     }
 
+    /// Does something with what a remote sends. A panic is a failure of the remote, whose bytes somebody's reader did
+    /// not expect; whoever waits for the outcome gets one. `what` completes "failed to ...".
+    pub(super) fn guarded<T>(&self, what: &str, work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+        catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it does not say why");
+            let fault = Fault::Panicked(text.to_owned());
+            self.failed(format!("failed to {what}: {fault}"), &fault);
+            Err(fault)
+        })
+    }
+
     /// The transport itself, for who counts nothing.
     pub(super) fn transport(&self) -> &dyn Transport {
         &*self.transport
@@ -130,6 +147,16 @@ impl Line {
         let mut state = self.state.lock();
         state.failures += 1;
         state.warn(message, fault.to_string());
+    }
+
+    /// An object arrived, and is not what it should be: it is told of, and to be written anew, unless a newer version
+    /// has written it. Gives the fault back.
+    pub(super) fn unusable(&self, name: &str, fault: Fault) -> Fault {
+        if matches!(fault, Fault::Damaged(_)) {
+            self.note_damaged(name.to_owned());
+        }
+        self.failed(format!("failed to read {name}: {fault}"), &fault);
+        fault
     }
 
     /// A warning that is told once for all of its kind.
@@ -155,9 +182,9 @@ impl Line {
         self.left_alone[way as usize].load(Ordering::Relaxed)
     }
 
-    /// From here on, every request is refused.
+    /// From here on, every request is refused, and those under way end at their next buffer.
     pub(super) fn cancel(&self) {
-        self.cancelled.store(true, Ordering::Relaxed);
+        self.stop.set();
     }
 
     /// Requests made, and failures.

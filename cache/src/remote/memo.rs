@@ -17,7 +17,7 @@ use crate::{
     hash::Digest,
     memo::shard::{self, ShardDir},
     share::sync::SyncJob,
-    store::{Store, with_parents},
+    store::{Scratch, Store, with_parents},
 };
 
 /// More segments than this are not looked at: somebody fills the remote with nonsense.
@@ -26,34 +26,38 @@ const MOST_SEGMENTS: u64 = 100_000;
 impl Remote {
     /// Brings the rows of a recipe into the store that the remote has and this store has not seen.
     pub fn pull_memo(&self, store: &Store, recipe: &Digest) {
-        if self.pulls() && !store.read_only() {
-            let _turn = self.memos().lock();
-            let path = self.notes(store, recipe);
-            let mut notes = self.noted(store, recipe);
-            let before = notes.clone();
-            if let Err(fault) = self.catch_up(store, recipe, &mut notes) {
-                tracing::debug!(?recipe, %fault, "the rows of the remote are not all here");
-            }
+        if !self.pulls() || store.read_only() {
+            return;
+        }
+        let turn = self.turn(recipe);
+        let _turn = turn.lock();
+        let outcome = self.line().guarded("read rows", || {
+            let before = self.noted(store, recipe)?;
+            let mut notes = before.clone();
+            let outcome = self.catch_up(store, recipe, &mut notes);
             if notes != before {
-                notes.save(&path);
+                notes.save(&self.notes(store, recipe));
             }
+            outcome
+        });
+        match outcome {
+            Ok(()) => {}
+            Err(fault @ Fault::Local(_)) => {
+                self.line().warn(format!("rows of the remote are not used: {fault}"), "unused rows");
+            }
+            Err(fault) => tracing::debug!(?recipe, %fault, "the rows of the remote are not all here"),
         }
     }
 
     /// Writes the rows of a recipe to the remote that it does not have. Returns how many bytes went.
     pub(super) fn push_memo(&self, store: &Store, recipe: &Digest) -> Result<u64, Fault> {
-        let _turn = self.memos().lock();
-        let path = self.notes(store, recipe);
-        let mut notes = self.noted(store, recipe);
-        // What is written must not leave a gap, as after a collection.
-        let last = notes.next.checked_sub(1).map(|last| names::segment(recipe, last));
-        if let Some(last) = last
-            && self.line().ask("look for", &last, |t| t.head(&last))?.is_none()
-        {
-            notes = Notes::default();
-        }
+        let turn = self.turn(recipe);
+        let _turn = turn.lock();
+        let mut notes = self.noted(store, recipe)?;
         let outcome = self.push_shards(store, recipe, &mut notes);
-        notes.save(&path);
+        if !store.read_only() {
+            notes.save(&self.notes(store, recipe));
+        }
         outcome
     }
 
@@ -69,8 +73,11 @@ impl Remote {
                 }
                 let name = names::segment(recipe, notes.next);
                 let content = Content::Bytes(&packed.bytes);
-                if self.line().ask("write", &name, |t| t.put(&name, &content, true))? {
+                // Looked for first: a server may not keep what is there when it is asked to.
+                let taken = self.line().ask("look for", &name, |t| t.head(&name))?;
+                if taken.is_none() && self.line().ask("write", &name, |t| t.put(&name, &content, true))? {
                     notes.next += 1;
+                    notes.last = Some(packed.bytes.len() as u64);
                     notes.shards.extend(packed.names);
                     break;
                 }
@@ -79,7 +86,10 @@ impl Remote {
                 if self.pulls() {
                     self.catch_up(store, recipe, notes)?;
                 }
-                notes.next = notes.next.max(before + 1);
+                if notes.next == before {
+                    notes.next += 1;
+                    notes.last = taken;
+                }
             }
             sent += packed.bytes.len() as u64;
             self.count(|counts| counts.segments_pushed += 1);
@@ -87,26 +97,28 @@ impl Remote {
         Ok(sent)
     }
 
-    /// Reads segments from the first unseen one on.
+    /// Reads segments from the first unseen one on. A store that may not be written to takes note of them only.
     fn catch_up(&self, store: &Store, recipe: &Digest, notes: &mut Notes) -> Result<(), Fault> {
         while notes.next < MOST_SEGMENTS {
             let name = names::segment(recipe, notes.next);
             let Some(bytes) = self.line().small("read", &name, segment::MOST)? else { return Ok(()) };
-            match segment::unpack(recipe, &bytes) {
-                Ok(shards) => {
-                    let damaged = take_in(store, recipe, &shards, notes)?;
-                    if damaged > 0 {
-                        let fault = Fault::Damaged(format!("{damaged} of its shards are not what they should be"));
-                        self.line().failed(format!("failed to read {name}: {fault}"), &fault);
-                    }
+            let fault = match segment::unpack(recipe, &bytes) {
+                Ok(shards) if store.read_only() => {
+                    notes.shards.extend(shards.into_iter().map(|(name, _)| name));
+                    None
                 }
+                Ok(shards) => match take_in(store, recipe, &shards, notes)? {
+                    0 => None,
+                    damaged => Some(Fault::Damaged(format!("{damaged} of its shards are not what they should be"))),
+                },
                 // It stays where it is, and is passed over.
-                Err(reason) => {
-                    let fault = Fault::Damaged(reason);
-                    self.line().failed(format!("failed to read {name}: {fault}"), &fault);
-                }
+                Err(fault) => Some(fault),
+            };
+            if let Some(fault) = fault {
+                self.line().failed(format!("failed to read {name}: {fault}"), &fault);
             }
             notes.next += 1;
+            notes.last = Some(bytes.len() as u64);
             self.count(|counts| {
                 counts.segments_pulled += 1;
                 counts.bytes_pulled += bytes.len() as u64;
@@ -119,10 +131,19 @@ impl Remote {
         store.layout().remote_notes(Some((self.id(), recipe)))
     }
 
-    /// What is noted, unless the memo it is of was collected.
-    fn noted(&self, store: &Store, recipe: &Digest) -> Notes {
-        let shards = shard::list(&store.layout().memo(recipe), "").unwrap_or_default();
-        if shards.is_empty() { Notes::default() } else { Notes::load(&self.notes(store, recipe)) }
+    /// What is noted, unless the memo it is of was collected, here or there.
+    fn noted(&self, store: &Store, recipe: &Digest) -> Result<Notes, Fault> {
+        if shard::list(&store.layout().memo(recipe), "")?.is_empty() {
+            return Ok(Notes::default());
+        }
+        let notes = Notes::load(&self.notes(store, recipe));
+        let Some(last) = notes.next.checked_sub(1) else { return Ok(notes) };
+        let name = names::segment(recipe, last);
+        // What comes after a gap is never found, and another segment under this number means that all are others.
+        let there = self.line().ask("look for", &name, |t| t.head(&name))?;
+        // Some servers do not say how large something is.
+        let same = there.is_some_and(|bytes| bytes == 0 || notes.last.is_none_or(|last| last == bytes));
+        Ok(if same { notes } else { Notes::default() })
     }
 }
 
@@ -142,9 +163,10 @@ fn pack(recipe: &Digest, left: &mut Vec<PathBuf>) -> Option<Packed> {
             left.push(path);
             break;
         }
-        // One that is damaged, or gone because it was merged, is no longer ours to send.
+        // One that is damaged, or does not say whose it is, or is gone because it was merged, is not ours to send.
         if size < segment::MOST / 2
-            && let Ok(Ok(_)) = shard::check(&path)
+            && let Ok(Ok(table)) = shard::check(&path)
+            && table.label().is_some()
             && let Ok(content) = fs::read(&path)
         {
             bytes += content.len() as u64;
@@ -160,9 +182,9 @@ fn take_in(store: &Store, recipe: &Digest, shards: &[(String, &[u8])], notes: &m
     // Held, so that the memo is not collected meanwhile.
     let _memo = ShardDir::open(store, recipe)?;
     let dir = store.layout().memo(recipe);
-    let temp = store.session()?.temp();
+    let temp = Scratch(store.session()?.temp());
     // The folder's name says of which recipe they are, as in the memo.
-    let inside = temp.join(recipe.to_string());
+    let inside = temp.0.join(recipe.to_string());
     fs::create_dir_all(&inside).at("create", &inside)?;
     let mut damaged = 0;
     let mut job = SyncJob::default();
@@ -171,7 +193,8 @@ fn take_in(store: &Store, recipe: &Digest, shards: &[(String, &[u8])], notes: &m
         if !paths::is_there(&path) {
             let new = inside.join(name);
             fs::write(&new, bytes).at("write", &new)?;
-            if shard::check(&new)?.is_err() {
+            // One that does not say whose it is may be of another memo.
+            if !shard::check(&new)?.is_ok_and(|table| table.label().is_some()) {
                 damaged += 1;
                 continue;
             }
@@ -182,6 +205,30 @@ fn take_in(store: &Store, recipe: &Digest, shards: &[(String, &[u8])], notes: &m
         notes.shards.insert(name.clone());
     }
     store.submit_sync(job);
-    paths::remove(&temp).at("remove", &temp)?;
     Ok(damaged)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{Int64Array, RecordBatch};
+
+    use super::*;
+    use crate::{disk::TableFile, store::StoreOptions};
+
+    #[test]
+    fn a_shard_that_does_not_say_whose_it_is_is_damaged() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), StoreOptions::default()).unwrap();
+        let (recipe, path) = (Digest::of_bytes(b"recipe"), dir.path().join("table"));
+        let rows = RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from(vec![1])) as _)]).unwrap();
+        let mut table = TableFile::create(&path, rows.schema()).unwrap();
+        table.write(&rows).unwrap();
+        let name = format!("{}.parquet", table.finish().unwrap().object);
+        let bytes = fs::read(path).unwrap();
+        let mut notes = Notes::default();
+        assert_eq!(take_in(&store, &recipe, &[(name, &bytes)], &mut notes).unwrap(), 1);
+        assert_eq!((shard::list(&store.layout().memo(&recipe), "").unwrap().len(), notes.shards.len()), (0, 0));
+    }
 }

@@ -26,6 +26,7 @@ mod push;
 mod queue;
 mod record;
 mod segment;
+mod stop;
 mod transport;
 mod web;
 
@@ -47,14 +48,15 @@ pub use self::{
     access::{Access, Secret},
     check::{Ability, CheckStep},
     collect::{CollectPolicy, Collected},
-    push::Pushed,
 };
 use self::{
     bucket::Bucket,
+    fault::without_query,
     folder::Folder,
     http::Http,
     line::{Line, Way},
     queue::Queue,
+    stop::Stop,
     transport::Transport,
     web::Web,
 };
@@ -147,26 +149,30 @@ struct Inner {
     queue: Arc<Queue>,
     /// What was found when somebody looked ahead, until it is pulled.
     records: Mutex<HashMap<Digest, Arc<Manifest>>>,
-    /// Memos go one at a time: two that pack the same shards would write them twice.
-    memos: Mutex<()>,
+    /// By recipe: two that pack the same shards would write them twice.
+    memos: Mutex<HashMap<Digest, Arc<Mutex<()>>>>,
 }
 
 impl Remote {
     /// A remote, which is not asked anything yet.
     pub fn open(options: &RemoteOptions) -> Result<Self, RemoteError> {
-        let transport = transport(options)?;
+        let stop = Stop::default();
+        let transport = transport(options, stop.clone())?;
         let id = Digest::of_bytes(options.url.trim_end_matches('/').as_bytes()).to_string()[..16].to_owned();
-        Ok(Self {
-            inner: Arc::new(Inner {
-                line: Line::new(transport),
-                mode: options.mode,
-                id,
-                counts: Mutex::default(),
-                queue: Arc::default(),
-                records: Mutex::default(),
-                memos: Mutex::default(),
-            }),
-        })
+        Ok(Self::over(Line::new(transport, stop), options.mode, id))
+    }
+
+    fn over(line: Line, mode: RemoteMode, id: String) -> Self {
+        let inner = Inner {
+            line,
+            mode,
+            id,
+            counts: Mutex::default(),
+            queue: Arc::default(),
+            records: Mutex::default(),
+            memos: Mutex::default(),
+        };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Whether results may come from it, just now.
@@ -206,8 +212,9 @@ impl Remote {
         &self.inner.records
     }
 
-    fn memos(&self) -> &Mutex<()> {
-        &self.inner.memos
+    /// What is locked by who exchanges the rows of a recipe.
+    fn turn(&self, recipe: &Digest) -> Arc<Mutex<()>> {
+        Arc::clone(self.inner.memos.lock().entry(*recipe).or_default())
     }
 
     fn queue(&self) -> &Arc<Queue> {
@@ -224,29 +231,42 @@ fn at_once<T: Send + Sync>(keys: &[Digest], ask: impl Fn(&Digest) -> T + Sync) -
     const AT_ONCE: usize = 16;
     let next = AtomicUsize::new(0);
     let answers: Vec<OnceLock<T>> = keys.iter().map(|_| OnceLock::new()).collect();
-    std::thread::scope(|scope| {
-        for _ in 0..AT_ONCE.min(keys.len()) {
-            scope.spawn(|| {
-                loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    let Some((key, answer)) = keys.get(at).zip(answers.get(at)) else { return };
-                    let _ = answer.set(ask(key));
-                }
-            });
+    let work = || {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some((key, answer)) = keys.get(at).zip(answers.get(at)) else { return };
+            let _ = answer.set(ask(key));
         }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..AT_ONCE.min(keys.len()) {
+            // Where there are no more threads, those that there are do it.
+            let _ = std::thread::Builder::new().spawn_scoped(scope, work);
+        }
+        work();
     });
     answers.into_iter().map(|answer| answer.into_inner().expect("every key was asked for")).collect()
 }
 
-fn transport(options: &RemoteOptions) -> Result<Box<dyn Transport>, RemoteError> {
+/// Whether an address names a user, and perhaps a password. What begins with no scheme may be anything: there, an `@`
+/// anywhere is enough.
+fn names_a_user(url: &str) -> bool {
+    url.split_once("://").map_or(url, |(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or_default()).contains('@')
+}
+
+fn transport(options: &RemoteOptions, stop: Stop) -> Result<Box<dyn Transport>, RemoteError> {
     let url = &options.url;
-    let authority = url.split_once("://").map_or("", |(_, rest)| rest.split('/').next().unwrap_or_default());
-    if authority.contains('@') {
-        return Err(RemoteError {
-            problem: "the remote's address has a user or a password in it".to_owned(),
-            help: "keep them out of it: the environment is where they belong (PIPE_REMOTE_USER, PIPE_REMOTE_PASSWORD)"
-                .to_owned(),
-        });
+    let endpoint = options.endpoint.as_deref().unwrap_or_default();
+    for (what, address, instead) in [
+        ("the remote's address", url.as_str(), "PIPE_REMOTE_USER, PIPE_REMOTE_PASSWORD"),
+        ("the endpoint of the remote", endpoint, "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY"),
+    ] {
+        if names_a_user(address) {
+            return Err(RemoteError {
+                problem: format!("{what} has a user or a password in it"),
+                help: format!("keep them out of it: the environment is where they belong ({instead})"),
+            });
+        }
     }
     if let Some(path) = url.strip_prefix("file://") {
         if !path.starts_with('/') {
@@ -255,16 +275,73 @@ fn transport(options: &RemoteOptions) -> Result<Box<dyn Transport>, RemoteError>
                 help: "write it as file:///folder".to_owned(),
             });
         }
-        return Ok(Box::new(Folder::new(PathBuf::from(path))));
+        return Ok(Box::new(Folder::new(PathBuf::from(path), stop)));
     }
     if url.starts_with("s3://") {
-        return Ok(Box::new(Bucket::new(options, Http::new(options.timeout, 0))?));
+        return Ok(Box::new(Bucket::new(options, Http::new(options.timeout, 0, stop))?));
     }
     if url.starts_with("https://") || url.starts_with("http://") {
-        return Ok(Box::new(Web::new(url, Http::new(options.timeout, 3), &options.access)));
+        return Ok(Box::new(Web::new(url, Http::new(options.timeout, 3, stop), &options.access)));
     }
     Err(RemoteError {
-        problem: format!("the remote {url} is of no known kind"),
+        problem: format!("the remote {} is of no known kind", without_query(url)),
         help: "it begins with s3://, https:// or file:///".to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        fault::Fault,
+        transport::{Answer, Content, Listed},
+        *,
+    };
+    use crate::store::{Store, StoreOptions};
+
+    /// What nobody expects of a reader.
+    struct Panics;
+
+    impl Transport for Panics {
+        fn head(&self, _: &str) -> Result<Option<u64>, Fault> {
+            panic!("head")
+        }
+
+        fn get(&self, _: &str, _: u64) -> Result<Option<Answer>, Fault> {
+            panic!("get")
+        }
+
+        fn put(&self, _: &str, _: &Content<'_>, _: bool) -> Result<bool, Fault> {
+            panic!("put")
+        }
+
+        fn list(&self, _: &str, _: Option<&str>) -> Result<Vec<Listed>, Fault> {
+            panic!("list")
+        }
+
+        fn delete(&self, _: &[String]) -> Result<(), Fault> {
+            panic!("delete")
+        }
+    }
+
+    #[test]
+    fn a_panic_is_a_failure_of_the_remote_and_nobody_waits_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), StoreOptions::default()).unwrap();
+        let key = Digest::of_bytes(b"key");
+        let line = Line::new(Box::new(Panics), Stop::default());
+        let remote = Remote::over(line, RemoteMode::Both, "id".to_owned());
+        assert!(remote.pull(&store, &key).is_none());
+        assert_eq!(remote.records(&[key; 3]), [None, None, None]);
+        remote.pull_memo(&store, &key);
+        assert_eq!(remote.counts().failures, 5);
+        let lease = match store.try_lease(&key).unwrap() {
+            crate::share::LeaseAttempt::Acquired(lease) => lease,
+            crate::share::LeaseAttempt::Held(_) => panic!("nobody has it"),
+        };
+        store.begin(lease, &[""; 0]).unwrap().commit(crate::disk::Provenance::default()).unwrap();
+        remote.submit(&store, &key, false);
+        remote.wait(&|| false);
+        assert_eq!((remote.counts().failures, remote.counts().unpushed), (6, 1));
+        assert!(remote.take_warnings()[0].contains("panicked over it: get"));
+    }
 }

@@ -7,6 +7,7 @@
 //! v1/memo/ab/<recipe>/000000   shards of a memo, packed; numbered from 0 on, without a gap
 //! v1/gc/<time>                 what a collection has marked
 //! v1/check/<random>            of `pipe remote check`, for a moment
+//! v1/tmp/<random>              of a folder: a file on its way there, until it is whole
 //! ```
 
 use crate::hash::Digest;
@@ -16,6 +17,7 @@ pub(super) const BLOBS: &str = "v1/cas/";
 pub(super) const MEMOS: &str = "v1/memo/";
 pub(super) const MARKS: &str = "v1/gc/";
 pub(super) const CHECKS: &str = "v1/check/";
+pub(super) const UNFINISHED: &str = "v1/tmp/";
 /// What the list of a large file's parts ends in.
 pub(super) const PARTS: &str = ".parts";
 

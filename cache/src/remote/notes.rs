@@ -9,22 +9,36 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use super::segment;
 use crate::{
     disk::{Layout, paths, put_file},
     hash::Digest,
 };
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Notes {
+    /// The newest format of segments that could be read: what could not be is asked for again by who can.
+    #[serde(default)]
+    format: u32,
     /// The number of the first segment that has not been seen.
     pub(super) next: u64,
+    /// The size of the one before it, if it is known: by that it is known again after a collection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) last: Option<u64>,
     /// Names of shards that are in segments, or whose rows are.
     pub(super) shards: BTreeSet<String>,
 }
 
+impl Default for Notes {
+    fn default() -> Self {
+        Self { format: segment::FORMAT, next: 0, last: None, shards: BTreeSet::new() }
+    }
+}
+
 impl Notes {
     pub(super) fn load(path: &Path) -> Self {
-        fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+        let notes = fs::read(path).ok().and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());
+        notes.filter(|notes| notes.format >= segment::FORMAT).unwrap_or_default()
     }
 
     pub(super) fn save(&self, path: &Path) {
@@ -50,4 +64,22 @@ pub(crate) fn merged(layout: &Layout, recipe: &Digest, old: &[PathBuf], new: &[P
 
 pub(super) fn name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_reads_newer_segments_looks_at_those_again_that_others_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("notes");
+        let notes = Notes { next: 7, ..Notes::default() };
+        notes.save(&path);
+        assert_eq!(Notes::load(&path), notes);
+        Notes { format: segment::FORMAT - 1, ..notes.clone() }.save(&path);
+        assert_eq!(Notes::load(&path), Notes::default());
+        Notes { format: segment::FORMAT + 1, ..notes }.save(&path);
+        assert_eq!(Notes::load(&path).next, 7);
+    }
 }

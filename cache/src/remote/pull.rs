@@ -4,7 +4,7 @@
 use std::{
     fs::{self, Permissions},
     os::unix::fs::PermissionsExt,
-    path::{Component, Path},
+    path::Path,
     sync::Arc,
 };
 
@@ -19,7 +19,7 @@ use crate::{
     error::{IoContext, StoreError},
     hash::{Digest, TableDigest},
     share::LeaseAttempt,
-    store::{Lookup, Store},
+    store::{Lookup, Store, columns},
 };
 
 /// The longest manifest: a million files have less.
@@ -34,7 +34,7 @@ impl Remote {
         }
         let manifest = self.record(key)?;
         self.records_seen().lock().remove(key);
-        match self.receive(store, &manifest) {
+        match self.line().guarded("receive a result", || self.receive(store, &manifest)) {
             Ok(Some((entry, bytes))) => {
                 self.count(|counts| {
                     counts.pulled += 1;
@@ -42,10 +42,10 @@ impl Remote {
                 });
                 Some(entry)
             }
-            Ok(None) => None,
+            Ok(None) | Err(Fault::Cancelled | Fault::LeftAlone) => None,
             Err(fault) => {
                 // A record of no use is replaced by who computes the key.
-                if matches!(fault, Fault::Damaged(_)) {
+                if matches!(fault, Fault::Damaged(_) | Fault::Panicked(_)) {
                     self.line().note_damaged(names::record(key));
                 }
                 self.line().warn(format!("the remote's result {} is not used: {fault}", key.short()), "unused");
@@ -54,25 +54,21 @@ impl Remote {
         }
     }
 
+    /// A record that [`Remote::record`] found is of no use, for a reason that only the caller knows: it counts as
+    /// damaged, and is replaced by who computes the key.
+    pub fn refuse(&self, key: &Digest, reason: &str) {
+        self.records_seen().lock().remove(key);
+        self.line().unusable(&names::record(key), Fault::Damaged(reason.to_owned()));
+    }
+
     /// What the remote has recorded of a key, without any of its outputs.
     pub fn record(&self, key: &Digest) -> Option<Manifest> {
         if let Some(manifest) = self.records_seen().lock().get(key) {
             return Some(Manifest::clone(manifest));
         }
-        let name = names::record(key);
-        match self.read_record(key) {
-            Ok(Some(manifest)) => {
-                self.records_seen().lock().insert(*key, Arc::new(manifest.clone()));
-                Some(manifest)
-            }
-            Ok(None) => None,
-            Err(fault) => {
-                if matches!(fault, Fault::Damaged(_)) {
-                    self.line().note_damaged(name);
-                }
-                None
-            }
-        }
+        let manifest = self.line().guarded("read a record", || self.read_record(key)).ok()??;
+        self.records_seen().lock().insert(*key, Arc::new(manifest.clone()));
+        Some(manifest)
     }
 
     /// [`Remote::record`] of many keys, asked at the same time. What is found is remembered.
@@ -96,7 +92,7 @@ impl Remote {
             },
             Err(fault) => Err(fault),
         };
-        found.map(Some).inspect_err(|fault| line.failed(format!("failed to read {name}: {fault}"), fault))
+        found.map(Some).map_err(|fault| line.unusable(&name, fault))
     }
 
     /// `None` when somebody else here is computing the key, or the remote lacks a part of it.
@@ -108,59 +104,43 @@ impl Remote {
         let ports: Vec<&str> = manifest.outputs.iter().map(|output| output.port.as_str()).collect();
         let publication = store.begin(lease, &ports)?;
         let mut bytes = 0;
+        let refused = |fault: Fault| self.line().unusable(&names::record(&manifest.key), fault);
         for (index, output) in manifest.outputs.iter().enumerate() {
+            let (artifact, to) = (&output.artifact, publication.received(index));
             // Equal artifacts of several keys come once.
-            if object::check_object(store.layout(), &output.artifact).is_ok() {
-                continue;
+            let is_here = object::check_object(store.layout(), artifact).is_ok();
+            if !is_here {
+                let whole = match artifact.kind {
+                    ArtifactKind::Table => {
+                        let blob = Blob { digest: artifact.object, bytes: artifact.bytes };
+                        blobs::fetch(self.line(), store, &blob, &to)?
+                    }
+                    ArtifactKind::Files => self.receive_files(store, output, &to)?,
+                };
+                if !whole {
+                    return Err(refused(Fault::Damaged(format!("the bytes of `{}` are missing", output.port))));
+                }
+                bytes += artifact.bytes;
             }
-            let to = publication.received(index);
-            let whole = match output.artifact.kind {
-                ArtifactKind::Table => self.receive_table(store, output, &to)?,
-                ArtifactKind::Files => self.receive_files(store, output, &to)?,
-            };
-            if !whole {
-                let missing = Fault::Damaged(format!("the bytes of its output `{}` are missing", output.port));
-                self.line().failed(format!("failed to read the result {}: {missing}", manifest.key.short()), &missing);
-                return Err(missing);
+            if artifact.kind == ArtifactKind::Table {
+                let path = if is_here { store.layout().artifact(artifact) } else { to };
+                check_table(output, &path)
+                    .map_err(|fault| if fault.is_the_remotes() { refused(fault) } else { fault })?;
             }
-            bytes += output.artifact.bytes;
         }
         match publication.adopt(manifest)? {
             Ok(entry) => Ok(Some((entry, bytes))),
-            Err(reason) => {
-                let fault = Fault::Damaged(reason);
-                self.line().failed(format!("failed to read the result {}: {fault}", manifest.key.short()), &fault);
-                Err(fault)
-            }
+            Err(reason) => Err(refused(Fault::Damaged(reason))),
         }
     }
 
-    fn receive_table(&self, store: &Store, output: &Output, to: &Path) -> Result<bool, Fault> {
-        let artifact = &output.artifact;
-        let blob = Blob { digest: artifact.object, bytes: artifact.bytes };
-        if !blobs::fetch(self.line(), store, &blob, to)? {
-            return Ok(false);
-        }
-        // Keys of later stages are made of the digest of the rows, which the record alone says.
-        let (rows, digest) = logical(to).map_err(|e| Fault::Damaged(format!("it is no table: {e}")))?;
-        if rows != artifact.rows || digest != artifact.digest {
-            let fault = Fault::Damaged(format!("the rows of `{}` are not those of its record", output.port));
-            self.line().failed(format!("failed to read a table: {fault}"), &fault);
-            return Err(fault);
-        }
-        Ok(true)
-    }
-
+    /// Whoever read the record has made sure that all names in it are those of files inside.
     fn receive_files(&self, store: &Store, output: &Output, to: &Path) -> Result<bool, Fault> {
         fs::create_dir(to).at("create", to)?;
         // Links last: nothing is written through one.
         let (links, files): (Vec<_>, Vec<_>) = output.files.iter().partition(|file| file.link.is_some());
         for file in files.into_iter().chain(links) {
-            let inside = Path::new(&file.path);
-            if !inside.components().all(|part| matches!(part, Component::Normal(_))) || file.path.is_empty() {
-                return Err(Fault::Damaged(format!("`{}` names a file outside", output.port)));
-            }
-            let path = to.join(inside);
+            let path = to.join(&file.path);
             let parent = path.parent().unwrap_or(to);
             fs::create_dir_all(parent).at("create", parent)?;
             if let Some(link) = &file.link {
@@ -177,13 +157,23 @@ impl Remote {
     }
 }
 
-/// The rows of a table file, and their digest.
-fn logical(path: &Path) -> Result<(u64, Digest), StoreError> {
-    let table = open_parquet(path, &ReadOptions::default())?;
-    let rows = table.total_rows();
-    let mut digest = TableDigest::new(table.schema())?;
-    for batch in table {
-        digest.update(&batch?)?;
+/// Checks the bytes of a table, which are those of its object, against what the record says of them: keys of later
+/// stages are made of the digest of its rows.
+fn check_table(output: &Output, path: &Path) -> Result<(), Fault> {
+    let Output { port, artifact, .. } = output;
+    let read = || {
+        let table = open_parquet(path, &ReadOptions::default())?;
+        let (rows, columns) = (table.total_rows(), columns(table.schema()));
+        let mut digest = TableDigest::new(table.schema())?;
+        for batch in table {
+            digest.update(&batch?)?;
+        }
+        Ok((rows, digest.finish(), columns))
+    };
+    match read() {
+        Ok(found) if found == (artifact.rows, artifact.digest, output.columns.clone()) => Ok(()),
+        Ok(_) => Err(Fault::Damaged(format!("the rows of `{port}` are not those of its record"))),
+        Err(error @ StoreError::Io { .. }) => Err(Fault::Local(error)),
+        Err(error) => Err(Fault::Damaged(format!("`{port}` is no table: {error}"))),
     }
-    Ok((rows, digest.finish()))
 }

@@ -15,8 +15,7 @@ use crate::{
 };
 
 /// What became of a result that was to be pushed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pushed {
+pub(super) enum Pushed {
     /// The remote has it now, and these bytes went.
     New(u64),
     /// It was there already, or somebody else came first.
@@ -27,7 +26,7 @@ pub enum Pushed {
 
 impl Remote {
     /// Whether the remote has a record of a key. What cannot be asked counts as missing.
-    pub fn has(&self, key: &Digest) -> bool {
+    fn has(&self, key: &Digest) -> bool {
         let name = names::record(key);
         !self.line().is_damaged(&name) && matches!(self.line().ask("look for", &name, |t| t.head(&name)), Ok(Some(_)))
     }
@@ -35,7 +34,7 @@ impl Remote {
     /// Pushes results in the background that the remote does not have: it is asked for all of them first. Returns how
     /// many are on their way; [`Remote::wait`] waits for them.
     pub fn submit_all(&self, store: &Store, keys: &[Digest]) -> usize {
-        let known = self.all_known(keys);
+        let known = super::at_once(keys, |key| self.has(key));
         let new: Vec<&Digest> = keys.iter().zip(known).filter(|(_, known)| !known).map(|(key, _)| key).collect();
         for key in &new {
             self.submit(store, key, false);
@@ -44,15 +43,14 @@ impl Remote {
         new.len()
     }
 
-    fn all_known(&self, keys: &[Digest]) -> Vec<bool> {
-        super::at_once(keys, |key| self.has(key))
-    }
-
     /// Writes a result to the remote. With `replace`, a record that is there is replaced.
     pub(super) fn push_result(&self, store: &Store, key: &Digest, replace: bool) -> Result<Pushed, Fault> {
         let Some(manifest) = store.manifest(key)? else { return Ok(Pushed::Missing) };
         let name = names::record(key);
         let overwrite = self.line().is_damaged(&name);
+        if replace && matches!(self.read_record(key), Err(Fault::Newer(_))) {
+            return Ok(Pushed::There);
+        }
         let mut bytes = 0;
         for output in &manifest.outputs {
             bytes += self.push_output(store, output, overwrite)?;
@@ -79,6 +77,8 @@ impl Remote {
         let theirs = match self.read_record(&ours.key) {
             Ok(Some(theirs)) => theirs,
             Ok(None) | Err(Fault::Damaged(_)) => return Ok(false),
+            // Not by this version, and not for this version to replace.
+            Err(Fault::Newer(_)) => return Ok(true),
             Err(fault) => return Err(fault),
         };
         let outputs = |manifest: &Manifest| manifest.outputs.iter().map(|o| o.artifact.digest).collect::<Vec<_>>();

@@ -1,12 +1,7 @@
 //! What is to be pushed while a run goes on, and the threads that do it. They are started as they are needed, and end
 //! when nothing is left.
 
-use std::{
-    collections::VecDeque,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, thread, time::Duration};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -60,10 +55,23 @@ impl Remote {
         let mut state = queue.state.lock();
         state.waiting.push_back(Job { store: store.clone(), what });
         if state.threads < THREADS {
-            state.threads += 1;
             let remote = self.clone();
-            std::thread::spawn(move || remote.work());
+            match thread::Builder::new().name("push".to_owned()).spawn(move || remote.work()) {
+                Ok(_) => state.threads += 1,
+                // Those that there are will do it.
+                Err(_) if state.threads > 0 => {}
+                Err(error) => {
+                    let dropped = std::mem::take(&mut state.waiting).len() as u64;
+                    self.count(|counts| counts.unpushed += dropped);
+                    self.line().warn(format!("nothing is pushed: there is no thread to do it ({error})"), "threads");
+                }
+            }
         }
+    }
+
+    /// Nobody wants it any more: what is under way is broken off, and all that is asked for later is refused.
+    pub fn cancel(&self) {
+        self.line().cancel();
     }
 
     fn work(&self) {
@@ -79,51 +87,53 @@ impl Remote {
                 job
             };
             // Whoever waits for this thread must not wait for ever.
-            if catch_unwind(AssertUnwindSafe(|| self.push(job))).is_err() {
+            let outcome = self.line().guarded("push a result", || self.push(job));
+            // Requests that failed are counted and told of where they are made.
+            if let Err(fault) = outcome {
                 self.count(|counts| counts.unpushed += 1);
+                if let Fault::Local(_) = fault {
+                    self.line().warn(format!("failed to push a result: {fault}"), &fault.to_string());
+                }
             }
         }
     }
 
-    fn push(&self, Job { store, what }: Job) {
+    fn push(&self, Job { store, what }: Job) -> Result<(), Fault> {
         if self.line().is_left_alone(Way::Write) || self.line().is_left_alone(Way::Read) {
-            return self.count(|counts| counts.unpushed += 1);
+            return Err(Fault::LeftAlone);
         }
-        let outcome = match what {
-            What::Result { key, replace } => self.push_now(&store, &key, replace).map(drop),
+        match what {
             What::Memo(recipe) => {
-                self.push_memo(&store, &recipe).map(|bytes| self.count(|counts| counts.bytes_pushed += bytes))
+                let bytes = self.push_memo(&store, &recipe)?;
+                self.count(|counts| counts.bytes_pushed += bytes);
             }
-        };
-        // Requests that failed are counted and told of where they are made.
-        if let Err(fault) = outcome {
-            self.count(|counts| counts.unpushed += 1);
-            if let Fault::Local(_) = fault {
-                self.line().failed(format!("failed to push a result: {fault}"), &fault);
+            What::Result { key, replace } => {
+                let pushed = self.push_result(&store, &key, replace)?;
+                self.count(|counts| match pushed {
+                    Pushed::New(bytes) => {
+                        counts.pushed += 1;
+                        counts.bytes_pushed += bytes;
+                    }
+                    Pushed::There => counts.there += 1,
+                    Pushed::Missing => {}
+                });
             }
         }
-    }
-
-    pub(super) fn push_now(&self, store: &Store, key: &Digest, replace: bool) -> Result<Pushed, Fault> {
-        let pushed = self.push_result(store, key, replace)?;
-        self.count(|counts| match pushed {
-            Pushed::New(bytes) => {
-                counts.pushed += 1;
-                counts.bytes_pushed += bytes;
-            }
-            Pushed::There => counts.there += 1,
-            Pushed::Missing => {}
-        });
-        Ok(pushed)
+        Ok(())
     }
 
     /// Waits until all is pushed; when `cancelled` says so, what has not begun is dropped, and what has is broken off
     /// at its next request.
     pub fn wait(&self, cancelled: &dyn Fn() -> bool) {
+        self.wait_telling(&mut |_| cancelled());
+    }
+
+    /// [`Remote::wait`], which tells again and again how many results and memos are on their way.
+    pub fn wait_telling(&self, cancelled: &mut dyn FnMut(usize) -> bool) {
         let queue = self.queue();
         let mut state = queue.state.lock();
         while state.threads > 0 {
-            if cancelled() {
+            if cancelled(state.waiting.len() + state.threads) {
                 let dropped = std::mem::take(&mut state.waiting).len() as u64;
                 self.count(|counts| counts.unpushed += dropped);
                 self.line().cancel();

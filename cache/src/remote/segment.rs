@@ -6,10 +6,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::fault::Fault;
 use crate::{disk::checked_json, hash::Digest};
 
 const MAGIC: &[u8] = b"pipeseg1";
-const FORMAT: u32 = 1;
+/// The newest format of segments that this version reads and writes.
+pub(super) const FORMAT: u32 = 1;
 /// A segment is ended when it holds so much.
 pub(super) const FULL: u64 = 64 << 20;
 /// The largest segment, which then holds one shard.
@@ -40,14 +42,14 @@ pub(super) fn pack(recipe: &Digest, shards: &[(String, Vec<u8>)]) -> Vec<u8> {
 }
 
 /// The shards of a segment of that recipe. A segment that is cut off has those that are whole.
-pub(super) fn unpack<'a>(recipe: &Digest, segment: &'a [u8]) -> Result<Vec<(String, &'a [u8])>, String> {
-    let broken = || "it is no segment of a memo".to_owned();
+pub(super) fn unpack<'a>(recipe: &Digest, segment: &'a [u8]) -> Result<Vec<(String, &'a [u8])>, Fault> {
+    let broken = || Fault::Damaged("it is no segment of a memo".to_owned());
     let rest = segment.strip_prefix(MAGIC).ok_or_else(broken)?;
     let (length, rest) = rest.split_first_chunk().ok_or_else(broken)?;
     let (contents, mut rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or_else(broken)?;
-    let contents: Contents = checked_json::decode(contents, FORMAT).map_err(|_| broken())?;
+    let contents: Contents = checked_json::decode(contents, FORMAT)?;
     if contents.recipe != *recipe {
-        return Err("it is of another memo".to_owned());
+        return Err(Fault::Damaged("it is of another memo".to_owned()));
     }
     let mut shards = Vec::new();
     for member in contents.shards {

@@ -2,12 +2,16 @@
 
 use std::{
     fs::File,
-    io::{Cursor, Read, Seek, SeekFrom},
+    io::{self, Cursor, Read, Seek, SeekFrom},
     ops::Range,
     path::Path,
 };
 
-use super::fault::Fault;
+use super::{
+    fault::Fault,
+    stop::{Stop, Stopped, Watched},
+};
+use crate::error::{IoContext, StoreError};
 
 /// A place that keeps objects under names (`v1/ac/ab/abc...`). Nothing that it says is believed: whoever reads checks
 /// what arrives against a digest.
@@ -69,14 +73,44 @@ impl Content<'_> {
     }
 
     /// Opens it.
-    pub(crate) fn reader(&self) -> std::io::Result<Box<dyn Read + Send + '_>> {
-        Ok(match self {
-            Self::Bytes(bytes) => Box::new(Cursor::new(*bytes)),
+    pub(super) fn reader(&self, stop: &Stop) -> Result<ContentReader<'_>, Fault> {
+        let (path, inner): (_, Box<dyn Read + Send>) = match self {
+            Self::Bytes(bytes) => (Path::new("memory"), Box::new(Cursor::new(*bytes))),
             Self::File(path, range) => {
-                let mut file = File::open(path)?;
-                file.seek(SeekFrom::Start(range.start))?;
-                Box::new(file.take(range.end - range.start))
+                let open = || {
+                    let mut file = File::open(path)?;
+                    file.seek(SeekFrom::Start(range.start))?;
+                    Ok(file.take(range.end - range.start))
+                };
+                (path, Box::new(open().at("read", path)?))
             }
+        };
+        Ok(ContentReader { path, inner: stop.watch(inner), failed: None })
+    }
+}
+
+/// Content on its way to a remote, which knows when it was its own side that failed.
+pub(super) struct ContentReader<'a> {
+    path: &'a Path,
+    inner: Watched<Box<dyn Read + Send + 'a>>,
+    failed: Option<Fault>,
+}
+
+impl ContentReader<'_> {
+    /// What went wrong while it was read.
+    pub(super) fn failed(self) -> Option<Fault> {
+        self.failed
+    }
+}
+
+impl Read for ContentReader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.inner.read(buffer).inspect_err(|e| {
+            self.failed = match e.kind() {
+                io::ErrorKind::Interrupted => None,
+                _ if Stopped::is(e) => Some(Fault::Cancelled),
+                kind => Some(Fault::Local(StoreError::io("read", self.path, kind.into()))),
+            };
         })
     }
 }

@@ -45,8 +45,8 @@ pub struct Publication {
     stamps: BTreeMap<Digest, Stamp>,
 }
 
-/// The publication's own directory; removed when dropped.
-struct Scratch(PathBuf);
+/// A directory below the session's, for one piece of work; removed when dropped.
+pub(crate) struct Scratch(pub(crate) PathBuf);
 
 impl Drop for Scratch {
     fn drop(&mut self) {
@@ -149,17 +149,28 @@ impl Publication {
     }
 
     /// [`Publication::commit`] of a result that was computed elsewhere, whose tables have been verified: files are
-    /// hashed here. `Ok(Err(..))` says which output is not what the manifest says.
+    /// hashed here, also those that the store had. `Ok(Err(..))` says which output is not what the manifest says.
     pub(crate) fn adopt(mut self, manifest: &Manifest) -> Result<Result<Arc<Entry>, String>, StoreError> {
         for (index, output) in manifest.outputs.iter().enumerate() {
             let path = self.received(index);
-            if output.artifact.kind == ArtifactKind::Files && path.is_dir() {
-                let (listing, stamp) = object::seal_files(&path).at("read the files of", &path)?;
-                if listing.artifact() != output.artifact || listing.files != output.files {
-                    return Ok(Err(format!("the files of `{}` are not those of its listing", output.port)));
-                }
-                self.stamps.insert(output.artifact.object, stamp);
+            if output.artifact.kind != ArtifactKind::Files {
+                continue;
             }
+            let here = self.store.layout().artifact(&output.artifact);
+            let read = if path.is_dir() {
+                object::seal_files(&path).map(|(listing, stamp)| (listing, Some(stamp)))
+            } else {
+                listing::scan(&here).map(|listing| (listing, None))
+            };
+            let (listing, stamp) = match read {
+                // What cannot be an artifact, as links that lead out of it by way of others.
+                Err(e) if e.kind() == io::ErrorKind::Other => return Ok(Err(format!("`{}`: {e}", output.port))),
+                read => read.at("read the files of", &path)?,
+            };
+            if listing.artifact() != output.artifact || listing.files != output.files {
+                return Ok(Err(format!("the files of `{}` are not those of its listing", output.port)));
+            }
+            self.stamps.extend(stamp.map(|stamp| (output.artifact.object, stamp)));
         }
         self.publish(manifest).map(Ok)
     }

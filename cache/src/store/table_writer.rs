@@ -54,7 +54,8 @@ impl TableWriter {
     }
 }
 
-fn columns(schema: &Schema) -> Vec<Column> {
+/// The columns of a table, as manifests have them.
+pub(crate) fn columns(schema: &Schema) -> Vec<Column> {
     let column = |f: &FieldRef| Column {
         name: f.name().clone(),
         data_type: f.data_type().to_string(),

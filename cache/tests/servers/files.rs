@@ -13,27 +13,45 @@ pub(crate) type Files = Arc<Mutex<BTreeMap<String, Vec<u8>>>>;
 pub(crate) struct FileServer {
     pub(crate) address: String,
     pub(crate) files: Files,
+    /// The credentials that came, `method authorization` for each request.
+    pub(crate) told: Arc<Mutex<Vec<String>>>,
+}
+
+/// What a server does otherwise than others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Habit {
+    None,
+    /// It serves nobody without this token.
+    Asks(&'static str),
+    /// It replaces what is there, whatever it was asked.
+    Replaces,
+    /// It knows no conditions, and says so.
+    NoConditions,
+    /// It does not say how large something is.
+    NoSizes,
+    /// All is at another server.
+    SendsTo(&'static str),
 }
 
 impl FileServer {
-    /// Begins to serve; with a token, to nobody without it.
-    pub(crate) fn start(token: Option<&'static str>) -> Self {
+    /// Begins to serve.
+    pub(crate) fn start(habit: Habit) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let files = Files::default();
-        let served = Arc::clone(&files);
+        let this = Self { address, files: Files::default(), told: Arc::default() };
+        let (files, told) = (Arc::clone(&this.files), Arc::clone(&this.told));
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let served = Arc::clone(&served);
+                let (files, told) = (Arc::clone(&files), Arc::clone(&told));
                 // A connection that breaks is the client's business.
-                thread::spawn(move || drop(serve(&stream, &served, token)));
+                thread::spawn(move || drop(serve(&stream, &files, &told, habit)));
             }
         });
-        Self { address, files }
+        this
     }
 }
 
-fn serve(stream: &TcpStream, files: &Files, token: Option<&str>) -> std::io::Result<()> {
+fn serve(stream: &TcpStream, files: &Files, told: &Mutex<Vec<String>>, habit: Habit) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream);
     loop {
         let mut line = String::new();
@@ -55,12 +73,19 @@ fn serve(stream: &TcpStream, files: &Files, token: Option<&str>) -> std::io::Res
         let length = headers.get("content-length").map_or(0, |n| n.parse().unwrap());
         let mut body = vec![0; length];
         reader.read_exact(&mut body)?;
-        let allowed = token.is_none_or(|token| headers.get("authorization") == Some(&format!("Bearer {token}")));
+        let authorization = headers.get("authorization");
+        told.lock().unwrap().extend(authorization.map(|authorization| format!("{method} {authorization}")));
+        let allowed = !matches!(habit, Habit::Asks(token) if authorization != Some(&format!("Bearer {token}")));
+        let only_new = headers.contains_key("if-none-match") && habit != Habit::Replaces;
         let mut files = files.lock().unwrap();
         let found = files.get(&path).cloned();
         let (status, extra, body) = match (method.as_str(), found) {
             _ if !allowed => (401, String::new(), Vec::new()),
-            ("PUT", Some(_)) if headers.contains_key("if-none-match") => (412, String::new(), Vec::new()),
+            _ if let Habit::SendsTo(address) = habit => {
+                (307, format!("location: http://{address}{path}\r\n"), Vec::new())
+            }
+            ("PUT", _) if only_new && habit == Habit::NoConditions => (501, String::new(), Vec::new()),
+            ("PUT", Some(_)) if only_new => (412, String::new(), Vec::new()),
             ("PUT", _) => {
                 files.insert(path, body);
                 (201, String::new(), Vec::new())
@@ -83,7 +108,11 @@ fn serve(stream: &TcpStream, files: &Files, token: Option<&str>) -> std::io::Res
         };
         drop(files);
         let mut stream = stream;
-        write!(stream, "HTTP/1.1 {status} OK\r\n{extra}content-length: {}\r\n\r\n", body.len())?;
+        let length = match (habit, method.as_str(), status) {
+            (Habit::NoSizes, "HEAD", 200) => String::new(),
+            _ => format!("content-length: {}\r\n", body.len()),
+        };
+        write!(stream, "HTTP/1.1 {status} OK\r\n{extra}{length}\r\n")?;
         if method != "HEAD" {
             stream.write_all(&body)?;
         }

@@ -96,7 +96,7 @@ impl CancelToken {
     }
 
     /// Calls `listener` when the token is cancelled, or now if it already is.
-    pub(crate) fn on_cancel(&self, listener: impl Fn() + Send + 'static) {
+    pub fn on_cancel(&self, listener: impl Fn() + Send + 'static) {
         let mut listeners = self.shared.listeners.lock();
         if self.shared.cancelled.load(Ordering::SeqCst) {
             listener();

@@ -103,6 +103,7 @@ impl JournalWriter {
                 | EventKind::Log { .. }
                 | EventKind::Arms { .. }
                 | EventKind::Elsewhere { .. }
+                | EventKind::Pushing { .. }
         );
         if left_out {
             return Ok(());

@@ -198,6 +198,11 @@ pub enum EventKind {
         /// One for each process.
         runs: Vec<Live>,
     },
+    /// All is computed, and some of it is still on its way to the remote. Left out of journals.
+    Pushing {
+        /// How many results, and memos, are.
+        on_the_way: usize,
+    },
     /// The last event of every run.
     RunFinished {
         /// How it ended, in numbers.

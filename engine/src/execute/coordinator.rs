@@ -95,7 +95,9 @@ impl<'a> Coordinator<'a> {
     /// Runs until nothing is left to do.
     pub(super) fn work(&mut self, executor: &mut dyn Executor) {
         loop {
-            self.cancelled |= self.options.cancel.is_cancelled();
+            if self.options.cancel.is_cancelled() {
+                self.cancel();
+            }
             while let Some(node) = self.keyable.pop_front() {
                 self.settle(node);
             }
@@ -240,7 +242,7 @@ impl<'a> Coordinator<'a> {
             kind: Arc::clone(&spec.kind),
             params: Arc::clone(&spec.params),
             folder: spec.folder.clone(),
-            ports: spec.outputs.iter().map(|output| output.name.to_string()).collect(),
+            outputs: spec.outputs.clone(),
             key,
             uncached,
             force,
@@ -296,7 +298,15 @@ impl<'a> Coordinator<'a> {
             }
             Message::Asked { node, entry } => self.asked(node, entry),
             Message::Done { node, end } => self.job_done(node, *end),
-            Message::Cancel => self.cancelled = true,
+            Message::Cancel => self.cancel(),
+        }
+    }
+
+    /// Nothing is begun any more. A worker that leaves in good order still sends what it has computed.
+    fn cancel(&mut self) {
+        self.cancelled = true;
+        if let (Some(remote), false) = (&self.options.remote, self.elsewhere.left) {
+            remote.cancel();
         }
     }
 

@@ -11,6 +11,7 @@ use super::{coordinator::Coordinator, options::RunOptions, retry};
 use crate::{
     context::Increment,
     events::{EventKind, Live, live},
+    keys::look_up,
 };
 
 /// How often others are told of this run, and it of theirs.
@@ -78,7 +79,7 @@ impl Coordinator<'_> {
         if forced || work.uncached || (self.options.worker.is_none() && polls == 0) {
             return false;
         }
-        if let Ok(Lookup::Hit(entry)) = self.run.store.lookup(&key) {
+        if let Ok(Lookup::Hit(entry)) = look_up(&self.run.store, &key, &self.node(node).outputs) {
             self.ready.remove(&node);
             self.elsewhere.waiting.remove(&node);
             self.elsewhere.worked = Instant::now();

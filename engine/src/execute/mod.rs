@@ -35,6 +35,7 @@ use std::{
 use petgraph::Direction;
 use pipe_cache::{Store, now_ms};
 
+pub(crate) use self::remote::usable;
 use self::{
     coordinator::Coordinator, elsewhere::Elsewhere, emit::Emitter, message::Message, pool::Threads, slots::Slots,
     state::NodeState, wish::Wishes, worker::RunContext,

@@ -3,15 +3,24 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, mpsc},
+    time::{Duration, Instant},
 };
 
-use pipe_cache::{Digest, Entry, Remote, Store};
+use pipe_cache::{Digest, Entry, Manifest, Remote, Store};
 
 use super::{coordinator::Coordinator, message::Message, pool::Executor, state::Phase, worker::Job};
-use crate::{context::Increment, events::EventKind, keys::Missing};
+use crate::{
+    context::Increment,
+    events::EventKind,
+    keys::{Missing, misfit},
+    kind::OutputPort,
+};
 
 /// Questions under way at once: each waits for the network, not for a core.
 const AT_ONCE: usize = 16;
+
+/// A run that waits for so long until all is pushed says so, and again after twice the time.
+const TELL_AFTER: Duration = Duration::from_secs(1);
 
 /// The nodes that the remote is asked for.
 #[derive(Default)]
@@ -30,15 +39,35 @@ pub(super) struct AskJob {
     remote: Remote,
     store: Store,
     key: Digest,
+    /// What its result must have.
+    outputs: Vec<OutputPort>,
     /// The recipe of a node that is computed row by row.
     memo: Option<Digest>,
     pub messages: mpsc::Sender<Message>,
 }
 
+/// What the remote has recorded of the result of a stage with these outputs, unless its consumers could not read it:
+/// then the record counts as damaged.
+pub(crate) fn usable(remote: &Remote, recorded: &Manifest, outputs: &[OutputPort]) -> Option<Entry> {
+    let entry = recorded.entry();
+    match misfit(outputs, &entry) {
+        None => Some(entry),
+        Some(reason) => {
+            remote.refuse(&entry.key, &reason);
+            None
+        }
+    }
+}
+
 impl AskJob {
     pub(super) fn run(self) -> Message {
         let _span = tracing::info_span!("ask the remote", key = ?self.key).entered();
-        let entry = self.remote.pull(&self.store, &self.key);
+        let recorded = self.remote.record(&self.key);
+        let entry = recorded.and_then(|manifest| usable(&self.remote, &manifest, &self.outputs)).and_then(|_| {
+            let entry = self.remote.pull(&self.store, &self.key)?;
+            // The store may have had another.
+            misfit(&self.outputs, &entry).is_none().then_some(entry)
+        });
         if let (None, Some(recipe)) = (&entry, &self.memo) {
             self.remote.pull_memo(&self.store, recipe);
         }
@@ -73,8 +102,9 @@ impl Coordinator<'_> {
             let key = missing.key.expect("only what has a key is asked for");
             let memo = (self.has_rows(node) && self.selected.run[node as usize]).then_some(missing.recipe);
             self.asking.under_way += 1;
-            let (remote, store) = (remote.clone(), self.run.store.clone());
-            executor.submit(Job::Ask(AskJob { node, remote, store, key, memo, messages: self.sender.clone() }));
+            let (remote, store, outputs) = (remote.clone(), self.run.store.clone(), self.node(node).outputs.clone());
+            let messages = self.sender.clone();
+            executor.submit(Job::Ask(AskJob { node, remote, store, key, outputs, memo, messages }));
         }
     }
 
@@ -116,9 +146,17 @@ impl Coordinator<'_> {
     /// Waits for what is under way to the remote, and counts what went and came.
     pub(super) fn finish_pushing(&mut self) {
         let Some(remote) = &self.options.remote else { return };
+        let (left, begun, mut due) = (self.elsewhere.left, Instant::now(), TELL_AFTER);
         {
             let _span = tracing::info_span!("push").entered();
-            remote.wait(&|| self.options.cancel.is_cancelled());
+            remote.wait_telling(&mut |on_the_way| {
+                if begun.elapsed() >= due {
+                    due *= 2;
+                    self.emitter.emit(EventKind::Pushing { on_the_way });
+                }
+                // A worker that leaves in good order has cancelled itself.
+                self.options.cancel.is_cancelled() && !left
+            });
         }
         let counts = remote.counts();
         self.tell_remote();

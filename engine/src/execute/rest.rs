@@ -6,7 +6,7 @@ use pipe_cache::{Digest, Lookup, StoreError};
 
 use super::{coordinator::Coordinator, kept::Entries};
 use crate::{
-    keys::{KeyParts, ResultRecord},
+    keys::{KeyParts, ResultRecord, look_up},
     pipeline::NodeId,
 };
 
@@ -39,7 +39,7 @@ pub(super) fn look(run: &Coordinator<'_>, reached: &Entries) -> Result<Entries, 
                 entries[edge.node.index()].as_ref().map(|entry| entry.outputs[edge.output].1)
             };
             if KeyParts::new(pipeline, node, &record.key.sources, &artifact).key() == key
-                && let Lookup::Hit(entry) = store.lookup(&key)?
+                && let Lookup::Hit(entry) = look_up(store, &key, &node.outputs)?
             {
                 entries[id.index()] = Some(entry);
                 break;

@@ -22,8 +22,8 @@ use super::{
 use crate::{
     context::{CancelReason, CancelToken, ContextParts, Forgotten, StageContext, StageError, StageMessage},
     events::{NodeStats, WAITING},
-    keys::{KeyRecord, KeyedSources, ResultRecord, SourceHasher, texts},
-    kind::{AnyParams, DynKind, Source},
+    keys::{KeyRecord, KeyedSources, ResultRecord, SourceHasher, look_up, texts},
+    kind::{AnyParams, DynKind, OutputPort, Source},
     pipeline::Label,
 };
 
@@ -113,7 +113,7 @@ pub(super) struct ComputeJob {
     pub params: AnyParams,
     /// Where relative paths in the parameters start from.
     pub folder: PathBuf,
-    pub ports: Vec<String>,
+    pub outputs: Vec<OutputPort>,
     pub key: Digest,
     /// The key is not made of everything the result depends on: never look it up, never reuse rows.
     pub uncached: bool,
@@ -132,6 +132,10 @@ pub(super) struct ComputeJob {
 }
 
 impl ComputeJob {
+    fn ports(&self) -> Vec<&str> {
+        self.outputs.iter().map(|output| &*output.name).collect()
+    }
+
     fn run(self) -> JobEnd {
         let span = tracing::info_span!("node", label = %self.label, key = ?self.key, attempt = self.attempt);
         let _entered = span.enter();
@@ -151,13 +155,13 @@ impl ComputeJob {
         }
         if !self.uncached && !self.force {
             // The last holder of the lease may have published it.
-            match store.lookup(&self.key) {
+            match look_up(store, &self.key, &self.outputs) {
                 Ok(Lookup::Hit(entry)) => return JobEnd::Found(entry),
                 Ok(_) => {}
                 Err(e) => return Failure::early(e),
             }
         }
-        let publication = match store.begin(lease, &self.ports) {
+        let publication = match store.begin(lease, &self.ports()) {
             Ok(publication) => publication,
             Err(e) => return Failure::early(e),
         };
@@ -261,7 +265,7 @@ impl ComputeJob {
         let id = h.str(&self.run.run).u64(u64::from(self.node)).finish();
         let store = &self.run.store;
         let publication = match store.try_lease(&id) {
-            Ok(LeaseAttempt::Acquired(lease)) => store.begin(lease, &self.ports),
+            Ok(LeaseAttempt::Acquired(lease)) => store.begin(lease, &self.ports()),
             Ok(LeaseAttempt::Held(_)) => return JobEnd::Busy(owner),
             Err(e) => return Failure::early(e),
         };

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use pipe_cache::{Digest, Entry, Remote, Store, StoreError};
 
 use crate::{
+    execute::usable,
     keys::{SourceHasher, Standing, View},
     pipeline::{NodeId, Pipeline},
 };
@@ -18,7 +19,7 @@ pub struct Survey {
 }
 
 impl Survey {
-    /// The result of a node, if it is in the store.
+    /// The result of a node, if it is in the store, or, where the remote was asked, there.
     pub fn entry(&self, node: NodeId) -> Option<&Arc<Entry>> {
         match &self.nodes[node.index()] {
             Standing::Hit(entry) => Some(entry),
@@ -62,15 +63,17 @@ pub(crate) fn survey_beyond(
         };
         let questions: Vec<(usize, Digest)> = survey.nodes.iter().enumerate().filter_map(key).collect();
         let keys: Vec<Digest> = questions.iter().map(|(_, key)| *key).collect();
-        let found = remote.records(&keys);
-        for ((n, _), manifest) in questions.iter().zip(&found) {
-            asked[*n] = true;
-            if let Some(manifest) = manifest {
-                survey.nodes[*n] = Standing::Hit(Arc::new(manifest.entry()));
-                survey.elsewhere[*n] = true;
+        let mut found = false;
+        for ((n, _), manifest) in questions.into_iter().zip(remote.records(&keys)) {
+            asked[n] = true;
+            let outputs = &pipeline.graph[NodeId::new(n)].outputs;
+            if let Some(entry) = manifest.and_then(|manifest| usable(remote, &manifest, outputs)) {
+                survey.nodes[n] = Standing::Hit(Arc::new(entry));
+                survey.elsewhere[n] = true;
+                found = true;
             }
         }
-        if found.iter().all(Option::is_none) {
+        if !found {
             return Ok(survey);
         }
         let pending = |n: usize| matches!(survey.nodes[n], Standing::Pending { .. });

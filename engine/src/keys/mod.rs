@@ -19,10 +19,13 @@ mod record;
 mod sources;
 mod stand;
 
-pub(crate) use self::sources::{KeyedSources, texts};
 pub use self::{
     parts::KeyParts,
     record::{FORMAT, FileSource, KeyRecord, ResultRecord, SourceContent, SourceRecord},
     sources::{SourceError, SourceHasher, expand, help_for_missing, matcher},
     stand::{Missing, Obstacle, Standing, View},
+};
+pub(crate) use self::{
+    sources::{KeyedSources, texts},
+    stand::{look_up, misfit},
 };

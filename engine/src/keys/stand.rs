@@ -3,11 +3,12 @@
 
 use std::{fmt, sync::Arc};
 
-use pipe_cache::{ArtifactRef, Digest, Entry, Lookup, Store, StoreError};
+use pipe_cache::{ArtifactKind, ArtifactRef, Damage, Digest, Entry, Lookup, Store, StoreError};
 
 use super::{KeyParts, KeyRecord, SourceError, SourceRecord};
 use crate::{
     context::StageError,
+    kind::{OutputPort, PortType},
     pipeline::{NodeId, Pipeline},
 };
 
@@ -116,7 +117,7 @@ impl View<'_> {
             (_, Some(problem)) => Some(Obstacle::Unhashable(problem)),
             (Some(key), _) if !forced => {
                 let _span = tracing::trace_span!("lookup", node = id.index()).entered();
-                match self.store.lookup(&key)? {
+                match look_up(self.store, &key, &node.outputs)? {
                     Lookup::Hit(entry) => return Ok(Standing::Hit(entry)),
                     Lookup::Miss => None,
                     Lookup::Damaged(damage) => Some(Obstacle::Damaged(damage.to_string())),
@@ -128,4 +129,31 @@ impl View<'_> {
         let (recipe, record) = (parts.recipe(), Arc::new(parts.record()));
         Ok(Standing::Missing(Box::new(Missing { key, recipe, record, obstacle })))
     }
+}
+
+/// Looks up the result of a stage with these outputs. One that has others is damaged.
+pub(crate) fn look_up(store: &Store, key: &Digest, outputs: &[OutputPort]) -> Result<Lookup, StoreError> {
+    let found = store.lookup(key)?;
+    let reason = if let Lookup::Hit(entry) = &found { misfit(outputs, entry) } else { None };
+    let damage = |reason| Lookup::Damaged(Damage { path: store.layout().manifest(key), reason });
+    Ok(reason.map_or(found, damage))
+}
+
+/// Why a result cannot be one of a stage with these outputs, if it cannot: consumers find an artifact by its number.
+pub(crate) fn misfit(outputs: &[OutputPort], entry: &Entry) -> Option<String> {
+    let fits = |(port, (name, artifact)): (&OutputPort, &(String, ArtifactRef))| {
+        let kind = match port.produces {
+            PortType::Table => artifact.kind == ArtifactKind::Table,
+            PortType::Files => artifact.kind == ArtifactKind::Files,
+            PortType::Any => true,
+        };
+        kind && port.name == *name
+    };
+    if outputs.len() == entry.outputs.len() && outputs.iter().zip(&entry.outputs).all(fits) {
+        return None;
+    }
+    let list = |names: Vec<&str>| names.join("`, `").escape_debug().to_string();
+    let found = list(entry.outputs.iter().map(|(name, _)| name.as_str()).collect());
+    let declared = list(outputs.iter().map(|port| &*port.name).collect());
+    Some(format!("its outputs are `{found}`, and those of the stage `{declared}`"))
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pipe_cache::{Remote, RemoteOptions};
+use pipe_cache::{Digest, LeaseAttempt, Provenance, Remote, RemoteOptions, Store};
 use pipe_engine::{
     events::{EventKind, RunEnd, SkipReason},
     inspect::{Action, plan},
@@ -141,4 +141,43 @@ fn a_remote_that_fails_costs_a_warning() {
     assert_eq!(counts.pushed, 0);
     assert!(counts.unpushed >= 9 && counts.failures > 0, "{counts:?}");
     assert!(ran.warnings().iter().any(|warning| warning.contains("did not reach the remote")));
+}
+
+/// Publishes something under a key that no stage of it leaves.
+fn publish_other(store: &Store, key: &Digest) {
+    let LeaseAttempt::Acquired(lease) = store.try_lease(key).unwrap() else { panic!("nobody has it") };
+    let publication = store.begin(lease, &["other"]).unwrap();
+    std::fs::write(publication.files_dir("other").unwrap().join("file"), "text").unwrap();
+    publication.commit(Provenance::default()).unwrap();
+}
+
+#[test]
+fn a_result_with_other_outputs_than_the_stage_has_is_computed() {
+    let first = Lab::new();
+    first.run(ARMS);
+    let key = first.key("baseline", "pool");
+
+    let folder = tempfile::tempdir().unwrap();
+    let stranger = Lab::new();
+    publish_other(&stranger.store, &key);
+    let there = remote(folder.path());
+    there.submit(&stranger.store, &key, false);
+    there.wait(&|| false);
+    assert_eq!(there.counts().pushed, 1);
+    let second = machine(folder.path());
+    let planned = plan(&second.pipeline(ARMS), &second.store, &second.options).unwrap();
+    assert!(!planned.nodes.iter().any(|node| matches!(node.action, Action::Hit { .. })));
+    let ran = second.run(ARMS);
+    assert_eq!((ran.summary.ran, ran.failures().len()), (9, 0));
+    assert!(ran.warnings().iter().any(|warning| warning.contains("its outputs are `other`")), "{:?}", ran.warnings());
+    // It was damaged, and is no more.
+    assert_eq!(machine(folder.path()).run(ARMS).summary.hits, 9);
+
+    let lab = Lab::new();
+    publish_other(&lab.store, &key);
+    let ran = lab.run(ARMS);
+    assert_eq!((ran.summary.ran, ran.failures().len()), (9, 0));
+    let damaged = ran.pick(|e| if let EventKind::Damaged { message, .. } = e { Some(message.clone()) } else { None });
+    assert!(damaged[0].contains("its outputs are `other`"), "{damaged:?}");
+    assert_eq!(lab.run(ARMS).summary.hits, 9);
 }
