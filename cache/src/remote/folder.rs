@@ -34,8 +34,8 @@ impl Folder {
         }
         let unfinished = self.root.join(names::UNFINISHED);
         fs::create_dir_all(&unfinished)?;
-        // Its name is drawn, and nobody else's: hosts may be called the same, and count their processes the same. Others
-        // may read it, as far as the umask lets them.
+        // Its name is drawn, and nobody else's: hosts may be called the same, and count their processes the same.
+        // Others may read it, as far as the umask lets them.
         let temp = tempfile::Builder::new().permissions(Permissions::from_mode(0o666)).tempfile_in(&unfinished)?;
         let (mut file, temp) = temp.into_parts();
         io::copy(reader, &mut file)?;

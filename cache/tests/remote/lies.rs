@@ -110,7 +110,10 @@ fn a_record_makes_nothing_outside_of_the_store() {
         push(&remote, &a, 1);
         falsify(&record(&place, 1), |value| {
             let files = value["manifest"]["outputs"][0]["files"].as_array_mut().unwrap();
-            let entry = |path: &str, link: &str| json!({ "path": path, "bytes": 0, "digest": Digest::of_bytes(link.as_bytes()), "link": link });
+            let entry = |path: &str, link: &str| {
+                let digest = Digest::of_bytes(link.as_bytes());
+                json!({ "path": path, "bytes": 0, "digest": digest, "link": link })
+            };
             let new = [entry("link", link)].into_iter().chain(below.map(|below| entry(below, "../two")));
             files.splice(0..0, new);
         });
