@@ -290,9 +290,9 @@ pub(crate) struct Run {
 #[command(next_help_heading = "Workers")]
 pub(crate) struct Worker {
     /// Join whatever run there is of the pipeline on this store, or begin one: compute what nobody else computes and
-    /// fits what is offered (--jobs, --gpus, --memory, --class), help with rows of what others compute, and end when
-    /// nothing is left. At SIGTERM, SIGUSR1 or --max-time it ends in good order; with exit code 75 if there is more
-    /// to do
+    /// fits what is offered (--gpus, --memory, --class, --max-time), --jobs at once, help with rows of what others
+    /// compute, and end when nothing is left. At SIGTERM, SIGUSR1 or --max-time it ends in good order; with exit code
+    /// 75 if there is more to do, also if only time is lacking for what is left
     #[arg(id = "worker", long = "worker", conflicts_with_all = ["watch", "force", "log"])]
     pub joins: bool,
     /// Take the stages of these classes (`resources: { class: a100 }`), too
@@ -317,7 +317,8 @@ pub(crate) enum LogTo {
 /// What the machine has.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Limits {
-    /// Stages (or CPU slots of stages) at once [default: number of cores]
+    /// Stages (or CPU slots of stages) at once; one that wants more slots than there are takes all [default: number of
+    /// cores]
     #[arg(short, long, value_name = "N")]
     pub jobs: Option<u32>,
     /// GPU slots; 0 does not count them

@@ -34,7 +34,7 @@ pub(crate) const HELP: &str = "Exit codes:
     4  a file or the store could not be read or written
     5  `verify` found damage
     6  there is no stage, variant, run or result of that name
-   75  `run --worker` was told to end, or its time was up, and there is more to do: start another
+   75  `run --worker` was told to end, or has too little time left, and there is more to do: start another
   130  cancelled by Ctrl-C, SIGTERM or another signal";
 
 impl From<Exit> for ExitCode {

@@ -24,6 +24,7 @@ mod reference;
 mod remote;
 mod reruns;
 mod results;
+mod slow;
 mod slurm;
 mod sql;
 mod stores_found;

@@ -48,6 +48,32 @@ fn a_second_machine_computes_nothing_of_a_study_of_four_arms() {
 }
 
 #[test]
+fn workers_fetch_and_send_as_runs_do() {
+    let remote = tempfile::tempdir().unwrap();
+    let (first, second, third) = (machine(&shared(&remote)), machine(&shared(&remote)), machine(&shared(&remote)));
+    let outcome = first.ok(&["run", "p.yaml", "--worker", "--until", "seeds"]);
+    assert!(outcome.stderr.contains("remote: 5 pushed"), "{}", outcome.stderr);
+    // It has nothing to do but to wait for the remote, and does not leave meanwhile.
+    let outcome = second.ok(&["run", "p.yaml", "--worker"]);
+    assert!(outcome.stderr.contains("4 ran, 5 reused"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("4 pushed") && outcome.stderr.contains("5 pulled"), "{}", outcome.stderr);
+    // What is left is not for it; what it did goes to the remote all the same.
+    third.write(
+        "p.yaml",
+        &third.read("p.yaml").replace("    kind: command", "    resources: { gpu: 1 }\n    kind: command"),
+    );
+    third.write("upper.sh", "sed 's/answer/Answer/' \"$1\" > \"$2\"\n");
+    third.write("data/b.jsonl", "{\"id\": 9, \"output\": \"answer 9\"}\n");
+    let outcome = third.ok(&["run", "p.yaml", "--worker"]);
+    assert!(outcome.stderr.contains("left to others: 5 ran"), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("remote: 5 pushed") && !outcome.stderr.contains("not pushed"),
+        "{}",
+        outcome.stderr
+    );
+}
+
+#[test]
 fn the_remote_is_part_of_no_key_and_may_be_turned_off() {
     let remote = tempfile::tempdir().unwrap();
     let machine = machine("");

@@ -2,44 +2,20 @@
 
 use std::{
     fs,
-    process::{Child, Stdio},
-    thread,
-    time::{Duration, Instant},
+    process::{Child, Command, Stdio},
+    thread::sleep,
+    time::Duration,
 };
 
-use crate::environment::TestEnvironment;
-
-/// Rows that a program takes its time over, in portions, and that are written down in `log`.
-const SLOW: &str = "
-pipeline: slow
-stages:
-  rows: { kind: table, params: { path: rows.jsonl } }
-  said:
-    kind: command
-    inputs: { rows: rows }
-    params:
-      rows: each
-      batch: 4
-      argv: [python3, slow.py]
-      sources: [slow.py]
-      outputs: { out: { format: jsonl, columns: { said: string } } }
-";
-
-const PROGRAM: &str = "
-import json, sys, time
-for line in sys.stdin:
-    row = json.loads(line)
-    time.sleep(0.03)
-    with open('log', 'a') as log:
-        log.write(str(row['n']) + '\\n')
-    print(json.dumps({'said': 'n' + str(row['n'])}), flush=True)
-";
+use crate::{
+    environment::TestEnvironment,
+    slow::{answered, signal, study, until},
+};
 
 const ROWS: usize = 240;
 
 fn slow() -> TestEnvironment {
-    let rows = (0..ROWS).map(|n| format!("{{\"n\": {n}}}\n")).collect::<Vec<_>>().concat();
-    TestEnvironment::with(&[("slow.yaml", SLOW), ("slow.py", PROGRAM), ("rows.jsonl", &rows)])
+    study("slow", ROWS, "")
 }
 
 fn spawn(test: &TestEnvironment, arguments: &[&str]) -> Child {
@@ -47,25 +23,8 @@ fn spawn(test: &TestEnvironment, arguments: &[&str]) -> Child {
     command.stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// The rows that were answered, as often as they were.
-fn answered(test: &TestEnvironment) -> Vec<usize> {
-    let log = fs::read_to_string(test.file("log")).unwrap_or_default();
-    let mut rows: Vec<usize> = log.lines().map(|line| line.parse().unwrap()).collect();
-    rows.sort_unstable();
-    rows
-}
-
 fn until_answered(test: &TestEnvironment, rows: usize) {
-    let start = Instant::now();
-    while answered(test).len() < rows {
-        assert!(start.elapsed() < Duration::from_secs(60), "no rows are answered");
-        thread::sleep(Duration::from_millis(10));
-    }
-}
-
-fn signal(child: &Child, name: &str) {
-    let sent = std::process::Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
-    assert!(sent.success());
+    until("rows", || answered(test).len() >= rows);
 }
 
 fn ended(child: Child) -> (Option<i32>, String) {
@@ -107,9 +66,9 @@ fn a_worker_that_is_told_to_end_says_that_there_is_more_to_do() {
     for how in ["-USR1", "-TERM"] {
         let worker = spawn(&test, &["--worker"]);
         until_answered(&test, answered(&test).len() + least);
-        signal(&worker, how);
+        assert!(signal(worker.id().into(), how));
         // As batch systems do: a warning, and the end of the time.
-        signal(&worker, "-TERM");
+        assert!(signal(worker.id().into(), "-TERM"));
         let (code, said) = ended(worker);
         assert_eq!(code, Some(75), "{how}: {said}");
         assert!(said.contains("there is more to do"), "{said}");
@@ -211,7 +170,7 @@ fn slurm_gets_one_array_for_each_class() {
 #SBATCH --cpus-per-task=4
 #SBATCH --gres=gpu:1
 #SBATCH --mem=38147M
-#SBATCH --time=120
+#SBATCH --time=135
 #SBATCH --signal=B:USR1@120
 #SBATCH --requeue
 #SBATCH --open-mode=append
@@ -227,7 +186,9 @@ worker=$!
 stopped=
 trap 'kill -USR1 $worker 2>/dev/null' USR1
 trap 'stopped=1; kill -TERM $worker 2>/dev/null' TERM
-while wait $worker; code=$?; kill -0 $worker 2>/dev/null; do :; done
+# A signal ends `wait`, too: how the worker ended is what it says once there is none.
+while wait $worker; kill -0 $worker 2>/dev/null; do :; done
+wait $worker; code=$?
 if [ $code = 75 ] && [ -z "$stopped" ]; then
     scontrol requeue "${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}"
 fi
@@ -235,10 +196,10 @@ exit $code
 "#;
     let (first, second) = text.split_at(text.rfind("#!/bin/bash").unwrap());
     let command = "/bin/pipe run 'my study.yaml' --store .pipe --worker --jobs=4 --gpus=1 \
-                   --memory=40000000000 --class=a100 --max-time=7200s --idle=10m";
+                   --memory=40000000000 --class=a100 --max-time=7980s --idle=600s";
     assert_eq!(first, expect.replace("COMMAND", command));
     assert!(second.contains("#SBATCH --array=0-7\n#SBATCH --cpus-per-task=2\n#SBATCH --time=30\n"), "{second}");
-    assert!(second.contains("--worker --jobs=2 --max-time=1800s --idle=10m &"), "{second}");
+    assert!(second.contains("--worker --jobs=2 --class=cpu --max-time=1680s --idle=600s &"), "{second}");
 }
 
 #[test]
@@ -256,7 +217,103 @@ fn kubernetes_and_skypilot_get_the_same_worker() {
     assert!(sky.contains("accelerators: \"A100:1\"") && sky.contains("  pipe run 'my study.yaml'"), "{sky}");
     let wrong = test.pipe(&["submit", "my study.yaml", "--on", "slurm", "--print", "--workers", "h100=1"]);
     assert!(wrong.code == Some(2) && wrong.stderr.contains("the stages want a100, cpu"), "{}", wrong.stderr);
-    test.write("cluster.yaml", "cluster: { accounts_of: lab }\n");
-    let wrong = test.pipe(&["submit", "my study.yaml", "--on", "slurm", "--print"]);
-    assert!(wrong.code == Some(2) && wrong.stderr.contains("accounts_of"), "{}", wrong.stderr);
+    for (text, says) in [
+        ("cluster: { accounts_of: lab }\n", "cluster.yaml:1: there is no `accounts_of`"),
+        ("cluster:\n  workers:\n    cpu: { count: 0 }\n", "cluster.yaml:3: `count` is the number `0`"),
+    ] {
+        test.write("cluster.yaml", text);
+        let wrong = test.pipe(&["submit", "my study.yaml", "--on", "slurm", "--print"]);
+        assert!(wrong.code == Some(2) && wrong.stderr.contains(says), "{}", wrong.stderr);
+    }
+}
+
+#[test]
+fn jobs_are_long_enough_and_stages_that_no_worker_begins_are_told() {
+    let test = TestEnvironment::with(&[("p.yaml", CLASSES), ("rows.jsonl", "{\"n\": 1}\n")]);
+    test.write("cluster.yaml", "cluster: { time: 1m, workers: { a100: { gpus: 0, time: 2h } } }\n");
+    let submitted = test.ok(&["submit", "p.yaml", "--on", "slurm", "--print"]);
+    assert!(submitted.stdout.contains("#SBATCH --time=10\n"), "{}", submitted.stdout);
+    assert!(
+        submitted.stderr.contains("no worker of class a100 ever begins `big`: it wants 1 GPUs, and there are 0"),
+        "{}",
+        submitted.stderr
+    );
+    test.write("cluster.yaml", "cluster: { workers: { a100: { time: 2h } } }\n");
+    let submitted = test.ok(&["submit", "p.yaml", "--on", "slurm", "--print"]);
+    let says = "no worker of class a100 ever begins `big`: it wants 120 minutes, and jobs last 120, with";
+    assert!(submitted.stderr.contains(says), "{}", submitted.stderr);
+    test.write("cluster.yaml", "cluster: { workers: { a100: { time: 2h10m } } }\n");
+    let submitted = test.ok(&["submit", "p.yaml", "--on", "slurm", "--print"]);
+    assert!(!submitted.stderr.contains("warning"), "{}", submitted.stderr);
+    let only = test.ok(&["submit", "p.yaml", "--on", "slurm", "--print", "--until", "rows"]).stdout;
+    assert_eq!(only.matches("#!/bin/bash").count(), 1, "no GPU for stages that are not to run: {only}");
+}
+
+/// The program in a folder with a blank in its name.
+fn with_blanks() -> (tempfile::TempDir, std::path::PathBuf) {
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_pipe"));
+    let folder = tempfile::Builder::new().prefix("my programs").tempdir_in(program.parent().unwrap()).unwrap();
+    let path = folder.path().join("pipe");
+    fs::hard_link(program, &path).unwrap();
+    (folder, path)
+}
+
+#[test]
+fn what_has_blanks_in_its_name_is_quoted_in_scripts() {
+    let test = TestEnvironment::with(&[("study.yaml", CLASSES), ("rows.jsonl", "{\"n\": 1}\n")]);
+    test.write("cluster.yaml", "cluster: { image: lab/pipe, claim: shared, idle: 90s, setup: 'module load x' }\n");
+    let (_folder, program) = with_blanks();
+    let printed = |on: &str, store: &str, further: &[&str]| {
+        let mut command = Command::new(&program);
+        command.args(["submit", "study.yaml", "--print", "--on", on, "--store", store]).args(further);
+        test.outcome(command.current_dir(test.path()).env("HOME", test.path()).output().unwrap())
+    };
+    let text = printed("slurm", "my 5% store", &["--", "--comment=a b", "--qos", "long one"]).stdout;
+    assert!(
+        text.contains(&format!("\n'{}' run study.yaml --store 'my 5% store' --worker", program.display())),
+        "{text}"
+    );
+    assert!(text.contains("#SBATCH '--output=my 5%% store/v1/logs/workers/slurm-%A_%a.log'\n"), "{text}");
+    assert!(text.contains("#SBATCH '--comment=a b'\n#SBATCH --qos 'long one'\n"), "{text}");
+    let yaml = printed("kubernetes", "my 5% store", &[]).stdout;
+    assert!(yaml.contains("module load x\\nexec pipe run study.yaml --store 'my 5% store' --worker"), "{yaml}");
+    let sky = printed("skypilot", "my 5% store", &[]).stdout;
+    assert!(sky.contains("\n  pipe run study.yaml --store 'my 5% store' --worker"), "{sky}");
+    assert!([&text, &yaml, &sky].iter().all(|text| text.contains("--idle=90s")));
+}
+
+#[test]
+fn pods_mount_the_folder_above_all_that_workers_use() {
+    let lab = tempfile::tempdir().unwrap();
+    let lab = lab.path().canonicalize().unwrap();
+    let test = TestEnvironment::with(&[("study.yaml", CLASSES), ("rows.jsonl", "{\"n\": 1}\n")]);
+    test.write("cluster.yaml", "cluster: { image: lab/pipe, claim: shared }\n");
+    let here = test.path().canonicalize().unwrap();
+    let above = here.parent().unwrap();
+    let printed = |store: &str| test.pipe(&["submit", "study.yaml", "--print", "--on", "kubernetes", "--store", store]);
+    let mounted = |at: &std::path::Path| format!("mountPath: {:?}", at.display().to_string());
+    let inside = printed("results/store").stdout;
+    assert!(inside.contains(&mounted(&here)), "{inside}");
+    let beside = printed(&format!("../{}/store", lab.file_name().unwrap().to_str().unwrap())).stdout;
+    assert!(beside.contains(&mounted(above)), "{beside}");
+    let apart = tempfile::tempdir_in("/dev/shm").unwrap();
+    let refused = printed(apart.path().join("store").to_str().unwrap());
+    assert!(refused.code == Some(2) && refused.stderr.contains("no common folder"), "{}", refused.stderr);
+}
+
+/// What Slurm runs, with something else for a worker, and with pauses where signals cross.
+#[test]
+fn a_job_ends_as_its_worker_does_however_signals_cross() {
+    let script = scripts(&["--on", "slurm", "--workers", "cpu=1"]);
+    let at = script.find("/bin/pipe run").unwrap();
+    let end = at + script[at..].find(" &\n").unwrap();
+    let worker = "bash -c 'trap \"exit 75\" USR1; while :; do sleep 0.05; done'";
+    let script =
+        [&script[..at], worker, &script[end..]].concat().replace("/project", "/tmp").replace("module load", ":");
+    // The worker is gone before `wait` is back.
+    let slow = "kill() { builtin kill \"$@\"; local code=$?; sleep 0.3; return $code; }\nscontrol() { :; }\n";
+    let mut job = Command::new("bash").args(["-c", &format!("{slow}{script}")]).spawn().unwrap();
+    sleep(Duration::from_millis(500));
+    assert!(signal(job.id().into(), "-USR1"));
+    assert_eq!(job.wait().unwrap().code(), Some(75), "it is to be queued again");
 }

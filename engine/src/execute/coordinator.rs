@@ -111,7 +111,7 @@ impl<'a> Coordinator<'a> {
             if idle && (self.delayed.is_empty() || self.stopping || self.cancelled) {
                 break;
             }
-            if !self.elsewhere.left && !self.cancelled && self.leaves() {
+            if !self.cancelled && self.leaves() {
                 self.elsewhere.left = true;
                 // Those that follow others end, too.
                 self.options.cancel.cancel();
@@ -125,6 +125,19 @@ impl<'a> Coordinator<'a> {
             }
             self.exchange();
             self.wake_delayed();
+        }
+    }
+
+    /// The run is to end. A worker that has nothing to do by then leaves, and is not told to go on later.
+    fn cancel(&mut self) {
+        if !std::mem::replace(&mut self.cancelled, true) {
+            self.elsewhere.left |= self.is_done_here();
+        }
+        // Who leaves in good order still sends what it has computed, unless it is told to stop at once.
+        if let Some(remote) = &self.options.remote
+            && (!self.elsewhere.left || self.options.cancel.is_abandoned())
+        {
+            remote.cancel();
         }
     }
 
@@ -153,6 +166,10 @@ impl<'a> Coordinator<'a> {
         let now = Instant::now();
         while self.delayed.peek().is_some_and(|Reverse((due, _))| *due <= now) {
             let Some(Reverse((_, node))) = self.delayed.pop() else { break };
+            // What it needs may have failed meanwhile, when it was computed again: then it is over.
+            if self.nodes[node as usize].phase != Phase::Waiting {
+                continue;
+            }
             self.state(node).phase = Phase::Ready;
             self.ready.insert(node);
         }
@@ -173,7 +190,8 @@ impl<'a> Coordinator<'a> {
         }
     }
 
-    fn wish(&mut self, node: u32) -> Resources {
+    /// What a node wants of the machine, with what its kind estimates of memory where that is counted.
+    pub(super) fn wish(&mut self, node: u32) -> Resources {
         let spec = self.node(node);
         self.wishes.of(node, spec, &self.run.hasher, self.options.memory > 0)
     }
@@ -299,14 +317,6 @@ impl<'a> Coordinator<'a> {
             Message::Asked { node, entry } => self.asked(node, entry),
             Message::Done { node, end } => self.job_done(node, *end),
             Message::Cancel => self.cancel(),
-        }
-    }
-
-    /// Nothing is begun any more. A worker that leaves in good order still sends what it has computed.
-    fn cancel(&mut self) {
-        self.cancelled = true;
-        if let (Some(remote), false) = (&self.options.remote, self.elsewhere.left) {
-            remote.cancel();
         }
     }
 

@@ -154,8 +154,9 @@ impl Coordinator<'_> {
                     due *= 2;
                     self.emitter.emit(EventKind::Pushing { on_the_way });
                 }
-                // A worker that leaves in good order has cancelled itself.
-                self.options.cancel.is_cancelled() && !left
+                // Who leaves cancels what follows others, and has all the time for what it computed itself.
+                let cancel = &self.options.cancel;
+                cancel.is_cancelled() && (!left || cancel.is_abandoned())
             });
         }
         let counts = remote.counts();

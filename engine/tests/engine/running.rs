@@ -9,7 +9,7 @@ use std::{
 
 use pipe_engine::{
     events::{EventKind, Journal, RunEnd, SkipReason},
-    execute::{RunOptions, run},
+    execute::{Offer, RunOptions, run},
     pipeline::Selection,
 };
 use pipe_testing::{Lab, damage};
@@ -195,6 +195,29 @@ fn a_deleted_object_is_computed_again() {
 }
 
 #[test]
+fn what_waits_for_its_next_attempt_is_over_when_what_it_needs_cannot_be_repaired() {
+    let yaml = "
+pipeline: p
+stages:
+  a: { kind: trouble, params: { how: flaky } }
+  b: { kind: trouble, inputs: { in: a }, params: { how: flaky }, retries: 1, backoff: 300ms }
+  c: { kind: upper, inputs: { in: a } }
+";
+    let mut lab = Lab::new();
+    lab.options.selection = Selection { only: vec!["a".into()], ..Selection::default() };
+    lab.run(yaml);
+    damage(&lab.object("a"));
+    lab.reopen();
+    lab.options = RunOptions { jobs: 1, keep_going: true, ..RunOptions::default() };
+    // `b` fails in passing; `c` finds `a` damaged, which fails, too.
+    lab.probe.failures.store(2, Ordering::SeqCst);
+    let ran = lab.run(yaml);
+    assert_eq!(ran.summary.outcome, RunEnd::Failed);
+    assert_eq!((ran.summary.failed, ran.summary.skipped), (1, 2), "{:?}", ran.failures());
+    assert_eq!(ran.stages, ["a", "b", "c"]);
+}
+
+#[test]
 fn damage_that_may_not_be_repaired_is_a_clear_failure() {
     let mut lab = Lab::new();
     lab.run(CHAIN);
@@ -227,6 +250,19 @@ fn a_source_that_cannot_be_hashed_runs_uncached() {
     assert_eq!(ran.summary.outcome, RunEnd::Succeeded, "{:?}", ran.failures());
     assert!(ran.warnings()[0].ends_with("its result is not cached"), "{:?}", ran.warnings());
     assert_eq!(lab.run(yaml).stages, ["s"], "it runs every time; what is below is cut off");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_worker_leaves_what_does_not_fit_it_also_if_that_has_no_key() {
+    let mut lab = Lab::new();
+    std::os::unix::fs::symlink("/dev/null", lab.path("device")).unwrap();
+    let yaml = "pipeline: p\nstages:\n  s: { kind: file, params: { path: device }, resources: { gpu: 1 } }\n";
+    lab.options.worker = Some(Offer::default());
+    let ran = lab.run(yaml);
+    assert_eq!((ran.summary.outcome, ran.stages.len()), (RunEnd::Left, 0));
+    lab.options.gpus = 1;
+    assert_eq!(lab.run(yaml).stages, ["s"]);
 }
 
 #[test]

@@ -8,10 +8,11 @@ mod worker;
 
 use std::mem::ManuallyDrop;
 
+use pipe_cache::Store;
 use pipe_engine::{
     context::CancelToken,
     diag::redact,
-    events::RunEnd,
+    events::{Event, RunEnd, RunSummary},
     execute::{self, RunOptions},
     pipeline::Pipeline,
 };
@@ -28,7 +29,7 @@ use crate::{
     signals::{self, Insistence},
 };
 
-pub(crate) use self::next::quoted;
+pub(crate) use self::{next::quoted, worker::offer};
 
 pub(crate) fn run(global: &cli::Global, args: cli::Run) -> Result<Exit, CliError> {
     let cancel = CancelToken::new();
@@ -44,39 +45,27 @@ pub(crate) fn run(global: &cli::Global, args: cli::Run) -> Result<Exit, CliError
     let how = if args.worker.joins { Insistence::Interrupt } else { Insistence::AnySignal };
     signals::cancel_on_signal(cancel.clone(), how);
     if args.worker.joins {
-        return worker::run(global, args, &pipeline, cancel);
+        return worker::run(global, &args, &pipeline, cancel);
     }
     once(global, args, &pipeline, cancel)
 }
 
 fn once(global: &cli::Global, args: cli::Run, pipeline: &Pipeline, cancel: CancelToken) -> Result<Exit, CliError> {
-    let store = project::open_store(global, &pipeline.base_dir)?;
-    let results = args.results.clone().unwrap_or_else(|| project::results_path(&store));
-    let options = RunOptions {
-        selection: args.select.clone().into(),
-        keep_going: args.keep_going,
-        results: (!store.read_only()).then_some(results),
-        cancel,
-        ..told(&args.limits)
-    };
-    let options = RunOptions { remote: project::remote(&pipeline.base_dir, &options.env)?, ..options };
+    let (store, options) = prepared(global, &args, pipeline, cancel)?;
     if !args.keep_going {
         foreseen::check(pipeline, &store, &options, args.format)?;
     }
     let mut reporter = reporter(global, args.format);
     let mut curves =
         args.log.map(|cli::LogTo::Tensorboard| TensorBoard::new(store.layout().root().with_file_name("tensorboard")));
-    let (mut words, mut heard) = (Summary::default(), Heard::default());
-    let summary = execute::run(pipeline, &store, &options, &mut |event| {
+    let mut heard = Heard::default();
+    let (summary, words) = performed(pipeline, &store, &options, &mut |event| {
         reporter.event(event);
         if let Some(curves) = &mut curves {
             curves.event(event);
         }
-        words.event(event);
         heard.event(event);
-    });
-    programs::end_all();
-    let summary = summary?;
+    })?;
     drop(reporter);
     let page = shown::show(global, &args, pipeline, &store, &options, &heard)?;
     if !global.quiet {
@@ -97,6 +86,43 @@ fn once(global: &cli::Global, args: cli::Run, pipeline: &Pipeline, cancel: Cance
         RunEnd::Failed => Exit::StageFailed,
         RunEnd::Cancelled | RunEnd::Left => Exit::Cancelled,
     })
+}
+
+/// Where a run or a worker works, and how.
+fn prepared(
+    global: &cli::Global,
+    args: &cli::Run,
+    pipeline: &Pipeline,
+    cancel: CancelToken,
+) -> Result<(Store, RunOptions), CliError> {
+    let store = project::open_store(global, &pipeline.base_dir)?;
+    let results = args.results.clone().unwrap_or_else(|| project::results_path(&store));
+    let told = told(&args.limits);
+    let options = RunOptions {
+        selection: args.select.clone().into(),
+        keep_going: args.keep_going,
+        results: (!store.read_only()).then_some(results),
+        remote: project::remote(&pipeline.base_dir, &told.env)?,
+        cancel,
+        ..told
+    };
+    Ok((store, options))
+}
+
+/// Does what a run or a worker does, and gathers what is to be said of it. No program of a stage outlives it.
+fn performed(
+    pipeline: &Pipeline,
+    store: &Store,
+    options: &RunOptions,
+    report: &mut dyn FnMut(&Event),
+) -> Result<(RunSummary, Summary), CliError> {
+    let mut words = Summary::default();
+    let summary = execute::run(pipeline, store, options, &mut |event| {
+        report(event);
+        words.event(event);
+    });
+    programs::end_all();
+    Ok((summary?, words))
 }
 
 /// Name, version and commit of this program.

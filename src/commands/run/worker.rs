@@ -8,34 +8,31 @@ use std::{
 use pipe_engine::{
     context::CancelToken,
     events::RunEnd,
-    execute::{self, Offer, RunOptions},
+    execute::{Offer, RunOptions},
     pipeline::Pipeline,
 };
-use pipe_stages::programs;
 
-use crate::{
-    cli,
-    error::CliError,
-    exit::Exit,
-    output::say,
-    project,
-    report::{Summary, reporter},
-};
+use super::{performed, prepared};
+use crate::{cli, error::CliError, exit::Exit, output::say, report::reporter};
 
 /// What is left of a worker's time for ending in good order, within these bounds: a twentieth.
 const LAST_WORDS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_mins(1));
 
+/// What a worker offers that begins `now`.
+pub(crate) fn offer(args: &cli::Worker, now: Instant) -> Offer {
+    let (least, most) = LAST_WORDS;
+    let until = args.max_time.map(|time| now + time.saturating_sub((time / 20).clamp(least, most)));
+    Offer { classes: args.class.clone(), idle: args.idle, until }
+}
+
 pub(super) fn run(
     global: &cli::Global,
-    args: cli::Run,
+    args: &cli::Run,
     pipeline: &Pipeline,
     cancel: CancelToken,
 ) -> Result<Exit, CliError> {
-    let until = args.worker.max_time.map(|time| {
-        let (least, most) = LAST_WORDS;
-        Instant::now() + time.saturating_sub((time / 20).clamp(least, most))
-    });
-    if let Some(until) = until {
+    let offer = offer(&args.worker, Instant::now());
+    if let Some(until) = offer.until {
         let cancel = cancel.clone();
         // Ends with the process.
         thread::spawn(move || {
@@ -43,31 +40,18 @@ pub(super) fn run(
             cancel.cancel();
         });
     }
-    let store = project::open_store(global, &pipeline.base_dir)?;
-    let results = args.results.clone().unwrap_or_else(|| project::results_path(&store));
-    let options = RunOptions {
-        selection: args.select.into(),
-        // What failed here may not fail elsewhere, and others need not wait for it.
-        keep_going: true,
-        worker: Some(Offer { classes: args.worker.class, idle: args.worker.idle, until }),
-        results: (!store.read_only()).then_some(results),
-        cancel,
-        ..super::told(&args.limits)
-    };
-    let (mut reporter, mut words) = (reporter(global, args.format), Summary::default());
-    let summary = execute::run(pipeline, &store, &options, &mut |event| {
-        reporter.event(event);
-        words.event(event);
-    });
-    programs::end_all();
-    let summary = summary?;
+    let (store, options) = prepared(global, args, pipeline, cancel)?;
+    // What failed here may not fail elsewhere, and others need not wait for it.
+    let options = RunOptions { keep_going: true, worker: Some(offer), ..options };
+    let mut reporter = reporter(global, args.format);
+    let (summary, words) = performed(pipeline, &store, &options, &mut |event| reporter.event(event))?;
     drop(reporter);
     if !global.quiet {
         words.say(&summary);
     }
     store.flush()?;
     Ok(match summary.outcome {
-        RunEnd::Succeeded => Exit::Success,
+        RunEnd::Succeeded | RunEnd::Left => Exit::Success,
         RunEnd::Failed => Exit::StageFailed,
         RunEnd::Cancelled => {
             if !global.quiet {
@@ -75,7 +59,6 @@ pub(super) fn run(
             }
             Exit::MoreToDo
         }
-        RunEnd::Left => Exit::Success,
     })
 }
 

@@ -37,47 +37,57 @@ pub(crate) use self::noted::logs_of_workers;
 /// What all workers of a submission have in common.
 struct Plan<'a> {
     pipeline: &'a Pipeline,
-    /// The words of the command, but for what a class adds.
-    command: Vec<String>,
+    /// This program.
+    program: PathBuf,
+    /// The arguments of a worker, but for what a class adds.
+    arguments: Vec<String>,
     /// Where it is run.
     folder: PathBuf,
-    /// Where the logs of workers go.
-    logs: PathBuf,
+    store: &'a Store,
     cluster: &'a Cluster,
 }
 
 impl Plan<'_> {
     /// The command of a worker, for a shell.
-    fn command_of(&self, class: &WorkerClass) -> String {
-        let words = self.command.iter().cloned().chain(class.arguments());
-        words.map(|word| quoted(&word)).collect::<Vec<_>>().join(" ")
+    fn command_of(&self, program: &str, class: &WorkerClass) -> String {
+        let idle = format!("--idle={}s", self.cluster.idle.as_secs().max(1));
+        let words = [program.to_owned()].into_iter().chain(self.arguments.iter().cloned()).chain(class.arguments());
+        words.chain([idle]).map(|word| quoted(&word)).collect::<Vec<_>>().join(" ")
     }
 
     /// What jobs are called.
     fn job_name(&self, class: &WorkerClass) -> String {
         let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
-        format!("pipe-{}-{}", self.pipeline.name.chars().map(plain).collect::<String>(), class.name)
+        format!("pipe-{}-{}", self.pipeline.name, class.name).chars().map(plain).collect()
+    }
+
+    /// The lines of the shell that come before a worker.
+    fn setup(&self) -> String {
+        self.cluster.setup.trim_end().lines().map(|line| format!("{line}\n")).collect::<Vec<_>>().concat()
     }
 }
 
 pub(crate) fn submit(global: &cli::Global, args: cli::Submit) -> Result<Exit, CliError> {
     let pipeline = project::load(&args.pipeline)?;
     let cluster = Cluster::read(args.cluster.as_deref(), &pipeline.base_dir)?;
-    let classes = classes::of(&pipeline, &cluster, &args.workers)?;
     // Made here, so that a worker finds it, and the folder for the logs.
     let store = project::open_store(global, &pipeline.base_dir)?;
+    let classes = classes::of(&pipeline, &store, &cluster, &args)?;
     let plan = Plan {
         pipeline: &pipeline,
-        command: command(&args, &store)?,
+        program: std::env::current_exe().map_err(|source| io_error("find", Path::new("pipe"), source))?,
+        arguments: arguments(&args, &store),
         folder: std::env::current_dir().map_err(|source| io_error("look at", Path::new("."), source))?,
-        logs: noted::logs(&store),
+        store: &store,
         cluster: &cluster,
     };
     if !args.sbatch.is_empty() && args.on != Scheduler::Slurm {
         return Err(CliError::Usage { message: "only sbatch takes further options".to_owned(), help: None });
     }
     let scripts: Vec<String> = match args.on {
-        Scheduler::Slurm => classes.iter().map(|class| slurm::script(&plan, class, &args.sbatch)).collect(),
+        Scheduler::Slurm => {
+            classes.iter().map(|class| slurm::script(&plan, class, &args.sbatch)).collect::<Result<_, _>>()?
+        }
         Scheduler::Kubernetes => classes.iter().map(|class| kubernetes::job(&plan, class)).collect::<Result<_, _>>()?,
         Scheduler::Skypilot => classes.iter().map(|class| skypilot::task(&plan, class)).collect(),
     };
@@ -91,29 +101,30 @@ pub(crate) fn submit(global: &cli::Global, args: cli::Submit) -> Result<Exit, Cl
             help: Some("add --print, and hand what is printed to `kubectl apply -f -` or `sky launch`".to_owned()),
         });
     }
-    hand_over(&store, &plan, &classes, &scripts)?;
+    hand_over(&plan, &classes, &scripts)?;
     say("follow it with `pipe status`, or `pipe run` to join it; `pipe cancel` ends the workers");
     Ok(Exit::Success)
 }
 
-/// The words that start a worker here or on another machine that sees the same files.
-fn command(args: &cli::Submit, store: &Store) -> Result<Vec<String>, CliError> {
-    let program = std::env::current_exe().map_err(|source| io_error("find", Path::new("pipe"), source))?;
-    let mut words = vec![program.display().to_string(), "run".to_owned()];
-    words.push(args.pipeline.pipeline.display().to_string());
+/// The words that make a program a worker, here or on another machine that sees the same files.
+fn arguments(args: &cli::Submit, store: &Store) -> Vec<String> {
+    let mut words = vec!["run".to_owned(), args.pipeline.pipeline.display().to_string()];
     words.extend(args.pipeline.set.iter().flat_map(|set| ["--set".to_owned(), set.clone()]));
     words.extend(args.pipeline.name.iter().flat_map(|name| ["--as".to_owned(), name.clone()]));
     if !args.until.is_empty() {
         words.extend(["--until".to_owned(), args.until.join(",")]);
     }
     words.extend(["--store".to_owned(), store.layout().root().display().to_string(), "--worker".to_owned()]);
-    Ok(words)
+    words
 }
 
 /// Has sbatch start an array for each class.
-fn hand_over(store: &Store, plan: &Plan<'_>, classes: &[WorkerClass], scripts: &[String]) -> Result<(), CliError> {
+fn hand_over(plan: &Plan<'_>, classes: &[WorkerClass], scripts: &[String]) -> Result<(), CliError> {
+    let store = plan.store;
     let mut submission = Submission { pipeline: plan.pipeline.name.clone(), at_ms: now_ms(), jobs: Vec::new() };
-    fs::create_dir_all(&plan.logs).map_err(|source| io_error("create", &plan.logs, source))?;
+    for folder in [noted::logs(store), noted::folder(store)] {
+        fs::create_dir_all(&folder).map_err(|source| io_error("create", &folder, source))?;
+    }
     for (class, script) in classes.iter().zip(scripts) {
         let path = submission.script(store, &class.name);
         fs::write(&path, script).map_err(|source| io_error("write", &path, source))?;
@@ -135,7 +146,7 @@ fn hand_over(store: &Store, plan: &Plan<'_>, classes: &[WorkerClass], scripts: &
             });
         }
         say(format_args!("{} of class {}: job {id}", plural(u64::from(class.count), "worker"), class.name));
-        submission.jobs.push(Job { class: class.name.clone(), id, count: class.count });
+        submission.jobs.push(Job { class: class.name.clone(), id });
         // At once: what is not noted cannot be cancelled.
         submission.keep(store)?;
     }
@@ -164,6 +175,11 @@ pub(crate) fn cancel(global: &cli::Global, args: &cli::Cancel) -> Result<Exit, C
     submissions.iter().try_for_each(|submission| submission.forget(&store))?;
     say(format_args!("cancelled: {}", ids.join(", ")));
     Ok(Exit::Success)
+}
+
+/// Text as YAML reads it, on one line.
+fn yaml_text(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
 }
 
 fn io_error(action: &'static str, path: &Path, source: io::Error) -> CliError {

@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    io::Write,
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
@@ -30,7 +30,6 @@ pub(super) struct Job {
     pub class: String,
     /// Its number.
     pub id: String,
-    pub count: u32,
 }
 
 /// Where the logs of workers go.
@@ -38,7 +37,8 @@ pub(super) fn logs(store: &Store) -> PathBuf {
     store.layout().logs().join("workers")
 }
 
-fn folder(store: &Store) -> PathBuf {
+/// Where submissions and their scripts are noted.
+pub(super) fn folder(store: &Store) -> PathBuf {
     store.layout().runs().join("submitted")
 }
 
@@ -49,21 +49,25 @@ impl Submission {
 
     /// Where the script of a class is kept.
     pub(super) fn script(&self, store: &Store, class: &str) -> PathBuf {
-        let path = folder(store).join(format!("{}-{class}.sh", self.at_ms));
-        // What is wrong with the folder shows when the script is written.
-        let _ = fs::create_dir_all(folder(store));
-        path
+        folder(store).join(format!("{}-{class}.sh", self.at_ms))
     }
 
     pub(super) fn keep(&self, store: &Store) -> Result<(), CliError> {
         let path = self.path(store);
-        let text = serde_json::to_vec(self).map_err(std::io::Error::from);
+        let text = serde_json::to_vec(self).map_err(io::Error::from);
         text.and_then(|text| put_file(&path, &text)).map_err(|source| io_error("write", &path, source))
     }
 
     pub(super) fn forget(&self, store: &Store) -> Result<(), CliError> {
-        let path = self.path(store);
-        fs::remove_file(&path).map_err(|source| io_error("remove", &path, source))
+        let scripts = self.jobs.iter().map(|job| self.script(store, &job.class));
+        // The note goes last: as long as it is there, it can be cancelled once more.
+        for path in scripts.chain([self.path(store)]) {
+            match fs::remove_file(&path) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(io_error("remove", &path, e)),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 }
 
@@ -72,7 +76,7 @@ pub(super) fn of(store: &Store, pipeline: &str) -> Result<Vec<Submission>, CliEr
     let folder = folder(store);
     let entries = match fs::read_dir(&folder) {
         Ok(entries) => entries,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(e) => return Err(io_error("list", &folder, e)),
     };
     let mut found: Vec<Submission> = (entries.filter_map(|entry| Some(entry.ok()?.path())))

@@ -1,6 +1,6 @@
 //! A task file of SkyPilot for each class.
 
-use super::{Plan, WorkerClass};
+use super::{Plan, WorkerClass, quoted};
 
 /// The task of a class.
 pub(super) fn task(plan: &Plan<'_>, class: &WorkerClass) -> String {
@@ -8,12 +8,13 @@ pub(super) fn task(plan: &Plan<'_>, class: &WorkerClass) -> String {
     wants.extend((class.memory > 0).then(|| format!("memory: {}+", class.memory.div_ceil(1_000_000_000))));
     if class.gpus > 0 {
         // What a class is called is what SkyPilot calls the GPU, as `A100`.
-        let gpu = if class.named { class.name.to_ascii_uppercase() } else { "A100".to_owned() };
-        wants.push(format!("accelerators: \"{gpu}:{}\"", class.gpus));
+        let gpu = if class.is_named() { class.name.to_ascii_uppercase() } else { "A100".to_owned() };
+        wants.push(format!("accelerators: {}", super::yaml_text(&format!("{gpu}:{}", class.gpus))));
     }
-    let command = plan.command_of(class);
-    let command = command.split_once(' ').map_or("", |(_, arguments)| arguments);
-    let setup = plan.cluster.setup.trim_end().lines().map(|line| format!("  {line}\n")).collect::<Vec<_>>().concat();
+    let folder = quoted(&plan.folder.display().to_string());
+    // The program is the image's.
+    let script = format!("{}cd {folder}\n{}", plan.setup(), plan.command_of("pipe", class));
+    let script = script.lines().map(|line| format!("  {line}\n")).collect::<Vec<_>>().concat();
     format!(
         "---
 # The project's folder has to be there on every node: mount it, or use a store with a remote.
@@ -21,14 +22,10 @@ name: {name}
 num_nodes: {count}
 resources: {{ {wants} }}
 run: |
-{setup}  cd {folder}
-  pipe {command} --idle={idle}
-  # 75: there is more to do, and sky starts it again.
+{script}  # 75: there is more to do, and sky starts it again.
 ",
-        name = plan.job_name(class),
+        name = super::yaml_text(&plan.job_name(class)),
         count = class.count,
         wants = wants.join(", "),
-        folder = super::quoted(&plan.folder.display().to_string()),
-        idle = plan.cluster.idle(),
     )
 }
