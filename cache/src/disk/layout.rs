@@ -14,6 +14,7 @@
 //!     claims/<board>-<worker>    rows that a live worker is computing (`memo/claims.rs`)
 //!     refs/<pipeline>.json       variant -> stage -> key; beside it `.log`, what a run has changed since
 //!     sources                    a checksummed log of (path, stat) -> digest
+//!     noted/<digest>             what stages took note of beyond their run, by the digest of its name
 //!     parts/<digest>             a large file on its way here from a remote, as far as it has come
 //!     remote/<id>/<recipe>.json  which shards of a memo a remote has
 //!     tmp/<session>/             what a live process is writing; its `session` file is locked while it lives
@@ -162,6 +163,11 @@ impl Layout {
     /// Where stages may keep their logs.
     pub fn logs(&self) -> PathBuf {
         self.dir.join("logs")
+    }
+
+    /// Where a note under that name lies.
+    pub fn noted(&self, name: &str) -> PathBuf {
+        self.dir.join("noted").join(Digest::of_bytes(name.as_bytes()).to_string())
     }
 
     /// Where runs may keep their journals.

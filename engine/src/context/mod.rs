@@ -11,6 +11,7 @@ mod inputs;
 mod message;
 mod outputs;
 mod rows;
+mod shared;
 mod stream;
 
 use std::{
@@ -26,9 +27,8 @@ use std::{
 
 use arrow::datatypes::SchemaRef;
 use parking_lot::Mutex;
-use pipe_cache::{ArtifactRef, Digest, Publication, RowMemo, Store, StoreError, StreamMemo};
+use pipe_cache::{ArtifactRef, Digest, Publication, RowMemo, Store, StoreError, StreamMemo, put_file};
 
-pub(crate) use self::follow::Seat;
 pub use self::{
     cancel::{CancelReason, CancelToken},
     connected::{GatheredFrom, InputArtifact, InputRecord, MissingFrom},
@@ -40,6 +40,10 @@ pub use self::{
     outputs::TableWriter,
     rows::{MappedRows, PendingRows, RowSink},
     stream::{Attempt, AttemptSink, StreamCounts, Wanted},
+};
+pub(crate) use self::{
+    follow::Seat,
+    shared::{Kept, Shared},
 };
 pub use crate::events::{Fact, Measure};
 
@@ -63,6 +67,8 @@ pub struct StageCounts {
     pub waiting: Duration,
     /// What the kind counted: `tokens_generated`.
     pub counters: BTreeMap<String, u64>,
+    /// What else took part, by name, as it called itself: servers and their versions.
+    pub took_part: BTreeMap<String, String>,
 }
 
 /// The memos that a run has forgotten: by recipe and columns.
@@ -97,6 +103,9 @@ pub(crate) struct ContextParts {
     pub threads: usize,
     pub memory: Option<u64>,
     pub log_path: PathBuf,
+    /// What stages of the run keep for each other, and under which name this one does.
+    pub shared: Shared,
+    pub shares: Option<String>,
 }
 
 /// What was told of the stage's progress.
@@ -280,6 +289,41 @@ impl StageContext {
             .open(path)
             .map_err(|e| StageError::other(context(), e))?;
         Ok(self.log.get_or_init(|| file))
+    }
+
+    /// A log of the run that is no stage's alone, open for appending, and where it lies.
+    pub fn run_log(&self, name: &str) -> Result<(File, PathBuf), StageError> {
+        let path = self.parts.log_path.with_file_name(format!("{name}.log"));
+        let context = || format!("open the log {}", path.display());
+        fs::create_dir_all(path.parent().unwrap_or(&path)).map_err(|e| StageError::other(context(), e))?;
+        let file = File::options().create(true).append(true).open(&path);
+        file.map_err(|e| StageError::other(context(), e)).map(|file| (file, path))
+    }
+
+    /// Keeps `thing` for the stages of the run that share what this one does ([`crate::kind::StageKind::shares`]), in
+    /// place of what was kept for them, which is gone when this returns. It is dropped when none of them is left, when
+    /// a stage needs the GPUs that theirs lie on, or at the run's end; that may take its time, nobody but who needs
+    /// the room waits for it.
+    pub fn keep_for_others(&self, thing: impl Send + 'static) {
+        self.parts.shared.keep(self.parts.shares.as_deref().unwrap_or_default(), Box::new(thing));
+    }
+
+    /// Takes note of a program that had a part in the result, and of what it says it is: kept with the result, no part
+    /// of its key.
+    pub fn took_part(&self, name: &str, version: &str) {
+        self.counts.lock().took_part.insert(name.to_owned(), version.to_owned());
+    }
+
+    /// Takes note of a text under a name, beyond this run; what stood there before, if it is another.
+    pub fn remember(&self, name: &str, text: &str) -> Result<Option<String>, StageError> {
+        let path = self.parts.store.layout().noted(name);
+        let before = fs::read_to_string(&path).ok();
+        if before.as_deref() == Some(text) {
+            return Ok(None);
+        }
+        put_file(&path, text.as_bytes())
+            .map_err(|e| StageError::other(format!("take a note in {}", path.display()), e))?;
+        Ok(before)
     }
 
     /// An empty directory to work in, removed when the stage ends.

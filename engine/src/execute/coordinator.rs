@@ -24,6 +24,7 @@ use super::{
     pool::Executor,
     remote::Asking,
     retry,
+    sharing::Sharing,
     slots::Slots,
     state::{NodeState, Phase},
     wish::Wishes,
@@ -77,6 +78,8 @@ pub(super) struct Coordinator<'a> {
     pub returning: VecDeque<(u32, mpsc::Sender<()>)>,
     /// The first node that did not fit, and how many have overtaken it.
     pub overtaken: (u32, usize),
+    /// What stages keep for each other.
+    pub sharing: Sharing,
     pub hashing: usize,
     pub running: usize,
     /// A node failed and the run does not keep going: nothing is started any more.
@@ -107,6 +110,7 @@ impl<'a> Coordinator<'a> {
             if !self.keyable.is_empty() {
                 continue;
             }
+            self.let_go();
             let idle = self.running == 0 && self.hashing == 0 && self.asking.under_way == 0;
             if idle && (self.delayed.is_empty() || self.stopping || self.cancelled) {
                 break;
@@ -242,6 +246,7 @@ impl<'a> Coordinator<'a> {
         let label = self.name(node).label;
         let help = self.may_help(node) && !force;
         self.elsewhere.waiting.remove(&node);
+        let in_the_way = self.in_the_way(node);
         let state = self.state(node);
         state.phase = Phase::Running;
         state.attempts += 1;
@@ -270,6 +275,8 @@ impl<'a> Coordinator<'a> {
             timeout: spec.timeout,
             threads: held.cpu().max(1),
             memory: held.memory(),
+            in_the_way,
+            shared: self.sharing.shared.clone(),
             run: Arc::clone(&self.run),
             messages: self.sender.clone(),
         };

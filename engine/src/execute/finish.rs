@@ -21,6 +21,7 @@ use crate::{
 impl Coordinator<'_> {
     /// Settles what is left, points references and links at the results, and says how the run ended.
     pub(super) fn finish(mut self) -> Result<RunSummary, StoreError> {
+        self.sharing.end_all();
         let reason = if self.cancelled { SkipReason::Cancelled } else { SkipReason::RunFailed };
         let worker = self.options.worker.is_some();
         for node in 0..self.nodes.len() as u32 {

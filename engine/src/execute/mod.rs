@@ -20,6 +20,7 @@ mod rest;
 mod retry;
 mod seat;
 mod settle;
+mod sharing;
 mod slots;
 mod stamp;
 mod state;
@@ -37,8 +38,8 @@ use pipe_cache::{Store, now_ms};
 
 pub(crate) use self::remote::usable;
 use self::{
-    coordinator::Coordinator, elsewhere::Elsewhere, emit::Emitter, message::Message, pool::Threads, slots::Slots,
-    state::NodeState, wish::Wishes, worker::RunContext,
+    coordinator::Coordinator, elsewhere::Elsewhere, emit::Emitter, message::Message, pool::Threads, sharing::Sharing,
+    slots::Slots, state::NodeState, wish::Wishes, worker::RunContext,
 };
 pub use self::{
     links::{link_path, results_folder},
@@ -142,6 +143,7 @@ pub fn run(
         slots: Slots::new(options.jobs, options.gpus, options.memory),
         returning: VecDeque::new(),
         overtaken: (u32::MAX, 0),
+        sharing: Sharing::of(pipeline),
         hashing: 0,
         running: 0,
         stopping: false,

@@ -44,6 +44,11 @@ impl Slots {
         Some(Held(held))
     }
 
+    /// GPUs that nobody holds; `None` where they are not counted.
+    pub(super) fn free_gpus(&self) -> Option<u64> {
+        (self.size[1] > 0).then_some(self.free[1])
+    }
+
     /// Gives back.
     pub(super) fn give(&mut self, held: Held) {
         (0..3).for_each(|i| self.free[i] += held.0[i]);

@@ -12,7 +12,7 @@ use std::{
 use pipe_cache::{
     ArtifactKind, ArtifactRef, Digest, Hasher, LeaseAttempt, LeaseOwner, Lookup, Provenance, Publication, Store, now_ms,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     message::{Failure, JobEnd, Message},
@@ -20,7 +20,9 @@ use super::{
     seat::NodeSeat,
 };
 use crate::{
-    context::{CancelReason, CancelToken, ContextParts, Forgotten, StageContext, StageError, StageMessage},
+    context::{
+        CancelReason, CancelToken, ContextParts, Forgotten, Kept, Shared, StageContext, StageError, StageMessage,
+    },
     events::{NodeStats, WAITING},
     keys::{KeyRecord, KeyedSources, ResultRecord, SourceHasher, look_up, texts},
     kind::{AnyParams, DynKind, OutputPort, Source},
@@ -127,6 +129,10 @@ pub(super) struct ComputeJob {
     pub threads: usize,
     /// Bytes of memory that it may take, where that is counted.
     pub memory: Option<u64>,
+    /// What has to be gone before it begins.
+    pub in_the_way: Vec<Kept>,
+    /// What stages of the run keep for each other.
+    pub shared: Shared,
     pub run: Arc<RunContext>,
     pub messages: mpsc::Sender<Message>,
 }
@@ -136,9 +142,10 @@ impl ComputeJob {
         self.outputs.iter().map(|output| &*output.name).collect()
     }
 
-    fn run(self) -> JobEnd {
+    fn run(mut self) -> JobEnd {
         let span = tracing::info_span!("node", label = %self.label, key = ?self.key, attempt = self.attempt);
         let _entered = span.enter();
+        self.in_the_way.clear();
         let store = &self.run.store;
         let lease = {
             let _span = tracing::info_span!("lease").entered();
@@ -246,7 +253,7 @@ impl ComputeJob {
             timings: waiting.map(|seconds| (WAITING.to_owned(), seconds)).into_iter().collect(),
             counters,
             software: self.run.software.clone(),
-            machine: self.run.machine.clone(),
+            machine: with_others(self.run.machine.clone(), counts.took_part),
         };
         match publication.commit(provenance) {
             Ok(entry) => {
@@ -321,6 +328,8 @@ impl ComputeJob {
             threads: self.threads,
             memory: self.memory,
             log_path,
+            shared: self.shared.clone(),
+            shares: self.kind.shares(&self.params),
         })
     }
 
@@ -354,6 +363,14 @@ impl ComputeJob {
             uncached: self.uncached,
         }
     }
+}
+
+/// The machine, and what programs beside this one had a part in a result.
+fn with_others(mut machine: Value, took_part: BTreeMap<String, String>) -> Value {
+    if !took_part.is_empty() {
+        machine["took_part"] = json!(took_part);
+    }
+    machine
 }
 
 fn table_rows(artifact: &ArtifactRef) -> u64 {

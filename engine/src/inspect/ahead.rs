@@ -132,8 +132,11 @@ impl<'a> Ahead<'a> {
         };
         let of_files = problem.is_some();
         let gpus = Some(node.resources.gpu).filter(|gpus| *gpus > 0).map(|gpus| format!("{gpus} gpu"));
-        if let Some(place) = gpus.or_else(|| preview.place.clone()) {
-            self.places.insert(id, place);
+        // What runs here on GPUs is not said to run on a CPU.
+        let elsewhere = preview.place.clone().filter(|place| gpus.is_none() || !place.starts_with("cpu"));
+        let place: Vec<String> = gpus.into_iter().chain(elsewhere).collect();
+        if !place.is_empty() {
+            self.places.insert(id, place.join(", "));
         }
         if let Some(memory) = preview.memory {
             self.memory.insert(id, memory);

@@ -87,6 +87,12 @@ pub trait StageKind: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// The name of what a stage keeps beside itself for all stages that give the same name, such as a server that it
+    /// starts: it is let go ([`StageContext::keep_for_others`]) when the run has no further use for it.
+    fn shares(&self, _params: &Self::Params) -> Option<String> {
+        None
+    }
+
     /// Computes the outputs. Runs on a worker thread; may use rayon; must call `cx.check_cancelled()` between pieces
     /// of work.
     fn run(&self, params: &Self::Params, cx: &mut StageContext) -> Result<(), StageError>;
@@ -129,6 +135,8 @@ pub trait DynKind: Send + Sync {
     fn follow(&self, params: &AnyParams, arriving: &Arriving) -> Result<Preview, StageError>;
     /// See [`StageKind::highlights`].
     fn highlights(&self, params: &AnyParams) -> Vec<Highlight>;
+    /// See [`StageKind::shares`].
+    fn shares(&self, params: &AnyParams) -> Option<String>;
     /// See [`StageKind::run`].
     fn run(&self, params: &AnyParams, cx: &mut StageContext) -> Result<(), StageError>;
 }
@@ -187,6 +195,9 @@ impl<K: StageKind> DynKind for K {
     }
     fn highlights(&self, params: &AnyParams) -> Vec<Highlight> {
         StageKind::highlights(self, typed::<K>(params))
+    }
+    fn shares(&self, params: &AnyParams) -> Option<String> {
+        StageKind::shares(self, typed::<K>(params))
     }
     fn run(&self, params: &AnyParams, cx: &mut StageContext) -> Result<(), StageError> {
         StageKind::run(self, typed::<K>(params), cx)

@@ -19,7 +19,10 @@ use pipe_engine::{
 
 use self::{params::Rows, program::Paths};
 use crate::{
-    programs::calls::{self, Attendance},
+    programs::{
+        self,
+        calls::{self, Attendance},
+    },
     rows::{ports, scores as summed},
 };
 
@@ -96,7 +99,7 @@ impl StageKind for Command {
 
     fn preview(&self, params: &CommandParams, host: &dyn SourceHost) -> Result<Preview, StageError> {
         if let Some(name) = params.argv.first().filter(|name| program::placeholders(name).next().is_none()) {
-            calls::find(name, host.base_dir(), host.env("PATH"))?;
+            programs::find(name, host.base_dir(), host.env("PATH"))?;
         }
         Ok(Preview::default())
     }

@@ -140,6 +140,10 @@ impl StageKind for Evaluate {
         metrics.chain([summed::highlight(scores::ACCURACY, "accuracy")]).chain(averages).collect()
     }
 
+    fn shares(&self, params: &EvaluateParams) -> Option<String> {
+        ModelRef::shared(params.model.as_ref())
+    }
+
     fn preview(&self, params: &EvaluateParams, host: &dyn SourceHost) -> Result<Preview, StageError> {
         if params.predictions.is_some() {
             return Ok(Preview::default());

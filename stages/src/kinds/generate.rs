@@ -199,6 +199,10 @@ impl StageKind for Generate {
         Ok(sources)
     }
 
+    fn shares(&self, params: &GenerateParams) -> Option<String> {
+        ModelRef::shared(params.model.as_ref())
+    }
+
     fn preview(&self, params: &GenerateParams, host: &dyn SourceHost) -> Result<Preview, StageError> {
         if host.connected("documents") {
             params.template.chosen(true).load_with_documents(host.base_dir())?;
@@ -339,8 +343,13 @@ impl Writer<'_> {
         };
         let sampling = params.sampling.params(stop, *self.cx.recipe().as_bytes());
         let model = resolve(self.cx, params.model.as_ref())?;
-        let backend =
-            model.backend(params.weights, None, InFlight::of(self.cx, params.sampling.slots), params.chat_date)?;
+        let backend = model.backend(
+            self.cx,
+            params.weights,
+            None,
+            InFlight::of(self.cx, params.sampling.slots),
+            params.chat_date,
+        )?;
         Ok((backend, sampling))
     }
 

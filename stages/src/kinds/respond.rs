@@ -197,6 +197,10 @@ impl StageKind for Respond {
         Ok(sources)
     }
 
+    fn shares(&self, params: &RespondParams) -> Option<String> {
+        ModelRef::shared(params.model.as_ref())
+    }
+
     fn preview(&self, params: &RespondParams, host: &dyn SourceHost) -> Result<Preview, StageError> {
         let template = Some((&params.template, Purpose::Respond));
         let asked = Asked {
@@ -284,7 +288,7 @@ impl Writer<'_> {
         let resolved = resolve(self.cx, params.model.as_ref())?;
         let adapter = self.cx.optional_files("adapter")?;
         let options = InFlight::of(self.cx, params.sampling.slots);
-        resolved.backend(params.weights, adapter.as_deref(), options, params.chat_date)
+        resolved.backend(self.cx, params.weights, adapter.as_deref(), options, params.chat_date)
     }
 
     fn write(

@@ -29,7 +29,13 @@ fn endpoint_error(error: &EndpointError, message: String) -> StageError {
         EndpointError::Status { status: 404, .. } => {
             help("check the URL (it ends in front of `/completions`, mostly in `/v1`) and the model's name")
         }
+        EndpointError::Admin { status: Some(401 | 403), .. } => {
+            help("the server wants a key: put it into an environment variable and name that with `api_key_env`")
+        }
+        EndpointError::Admin { status: Some(400..=499), .. } => StageError::user(message),
         EndpointError::Status { status: 429 | 500.., .. }
+        | EndpointError::Admin { .. }
+        | EndpointError::Died(_)
         | EndpointError::Transport { .. }
         | EndpointError::Answer { .. }
         | EndpointError::Wait { .. }

@@ -12,6 +12,7 @@ mod footprint;
 mod form;
 mod reference;
 pub(crate) mod sampling;
+mod served;
 pub(crate) mod training;
 
 use std::{
@@ -46,13 +47,16 @@ pub(crate) use footprint::{Work, estimate};
 pub use form::WeightForm;
 pub use reference::{EndpointRef, ModelRef, encoder, numeric_class};
 pub(crate) use reference::{NO_PATHS, NUMERIC_CLASS};
+pub use served::{Program, ServeRef, ServedModel};
 
 /// The name of the file that the kind `export` writes.
 pub(crate) const EXPORTED_GGUF: &str = "model.gguf";
 
 /// The input `model`: a model's files from another stage, wanted where the parameter `model` names none.
 pub fn model_port(param: Option<&ModelRef>) -> InputPort {
-    InputPort::new("model", PortType::Files, param.is_none())
+    // A server that is started may be given what another stage makes.
+    let wanted = param.is_none_or(ModelRef::takes_files);
+    InputPort::new("model", PortType::Files, wanted)
         .about(
             "A model from another stage, where the parameter \
     `model` names none.",
@@ -92,7 +96,7 @@ pub(crate) fn preview(
     asked: &Asked<'_>,
     host: &dyn SourceHost,
 ) -> Result<Preview, StageError> {
-    if param.is_some() && host.connected("model") {
+    if param.is_some_and(|model| !model.takes_files()) && host.connected("model") {
         return Err(given_twice());
     }
     let load = |(template, purpose): (&TemplateRef, Purpose)| template.load(purpose, host.base_dir());
@@ -100,11 +104,15 @@ pub(crate) fn preview(
     let template = asked.template.filter(|(template, _)| !template.is_auto()).map(load).transpose()?;
     let source = match param {
         Some(ModelRef::Endpoint(server)) => {
-            refuse(&server.endpoint, host.connected("adapter"), asked.weights, asked.chat_date)?;
+            refuse(&format!("{} is a server", server.endpoint), asked.weights, asked.chat_date)?;
+            if host.connected("adapter") {
+                served::refuse_adapter(server.server, &server.endpoint)?;
+            }
             api_key(server, |name| host.env(name))?;
             let place = format!("server {}, model {}", place_of(&server.endpoint), server.model);
             return Ok(Preview { place: Some(place), ..Preview::default() });
         }
+        Some(ModelRef::Served(served)) => return served.preview(asked, host),
         Some(ModelRef::Files(source)) => Some(source),
         None => None,
     };
@@ -134,7 +142,7 @@ pub(crate) fn template(
         return Ok(template.clone());
     }
     let (talks, why) = match param {
-        Some(ModelRef::Endpoint(_)) => (true, "a server renders conversations"),
+        Some(ModelRef::Endpoint(_) | ModelRef::Served(_)) => (true, "a server renders conversations"),
         Some(ModelRef::Files(source)) => talks(&fetch(cx, source)?)?,
         None => talks(&connected(cx.files("model")?))?,
     };
@@ -186,15 +194,9 @@ fn given_twice() -> StageError {
     )
 }
 
-/// What a server cannot do for us.
-fn refuse(url: &str, adapter: bool, weights: WeightForm, chat_date: Option<ChatDate>) -> Result<(), StageError> {
-    let refused = |what: &str, help: &str| Err(StageError::user_help(format!("{url} is a server: {what}"), help));
-    if adapter {
-        return refused(
-            "it cannot use the input `adapter`",
-            "serve the adapted model under a name of its own and give that, or use the model's files",
-        );
-    }
+/// What a server cannot do for us; `what` says which it is.
+fn refuse(what: &str, weights: WeightForm, chat_date: Option<ChatDate>) -> Result<(), StageError> {
+    let refused = |of_it: &str, help: &str| Err(StageError::user_help(format!("{what}: {of_it}"), help));
     if !weights.is_default() {
         return refused("`weights` are its own affair", "leave it out");
     }
@@ -206,11 +208,20 @@ fn refuse(url: &str, adapter: bool, weights: WeightForm, chat_date: Option<ChatD
 
 /// The key of a server that wants one, from the environment.
 fn api_key<'e>(server: &EndpointRef, env: impl Fn(&str) -> Option<&'e str>) -> Result<Option<ApiKey>, StageError> {
-    let Some(name) = &server.api_key_env else { return Ok(None) };
+    key_of(server.api_key_env.as_deref(), &server.endpoint, env)
+}
+
+/// [`api_key`] of the variable `name`; `whose` says whose key it is.
+fn key_of<'e>(
+    name: Option<&str>,
+    whose: &str,
+    env: impl Fn(&str) -> Option<&'e str>,
+) -> Result<Option<ApiKey>, StageError> {
+    let Some(name) = name else { return Ok(None) };
     let key = env(name).filter(|key| !key.trim().is_empty()).ok_or_else(|| {
         StageError::user_help(
             format!("the environment variable `{name}`, which `api_key_env` names, is not set"),
-            format!("set it to the key of {}", server.endpoint),
+            format!("set it to the key of {whose}"),
         )
     })?;
     Ok(Some(ApiKey::new(key)))
@@ -222,7 +233,7 @@ pub enum Resolved {
     /// Its files are on this machine.
     Local(Arc<BaseModel>),
     /// A server has it.
-    Endpoint(Endpoint),
+    Served(ServedModel),
 }
 
 /// Opens the model of the parameter, or else that of the input `model`.
@@ -231,9 +242,13 @@ pub enum Resolved {
 /// Both are given; the model cannot be found or opened.
 pub fn resolve(cx: &StageContext, param: Option<&ModelRef>) -> Result<Resolved, StageError> {
     match param {
-        Some(_) if cx.optional_files("model")?.is_some() => Err(given_twice()),
+        Some(model) if !model.takes_files() && cx.optional_files("model")?.is_some() => Err(given_twice()),
         None => open_base(cx, &connected(cx.files("model")?)),
-        Some(ModelRef::Endpoint(endpoint)) => open_endpoint(cx, endpoint).map(Resolved::Endpoint),
+        Some(ModelRef::Endpoint(server)) => {
+            let endpoint = open_endpoint(cx, server)?;
+            Ok(Resolved::Served(ServedModel::There(endpoint, server.version.clone())))
+        }
+        Some(ModelRef::Served(served)) => Ok(Resolved::Served(ServedModel::Started(served.clone(), served.files(cx)?))),
         Some(ModelRef::Files(source)) => open_base(cx, &fetch(cx, source)?),
     }
 }
@@ -262,10 +277,13 @@ fn connected(dir: PathBuf) -> LocalModel {
 /// # Errors
 /// As [`resolve`]; a server has no files.
 pub fn resolve_local(cx: &StageContext, param: Option<&ModelRef>) -> Result<Arc<BaseModel>, StageError> {
-    match resolve(cx, param)? {
-        Resolved::Local(model) => Ok(model),
-        Resolved::Endpoint(endpoint) => Err(StageError::user_help(
-            format!("{} is a server, and this stage needs the model's files", endpoint.config().base_url),
+    match (resolve(cx, param)?, param) {
+        (Resolved::Local(model), _) => Ok(model),
+        (Resolved::Served(_), param) => Err(StageError::user_help(
+            format!(
+                "{} is a server, and this stage needs the model's files",
+                param.map(ToString::to_string).unwrap_or_default()
+            ),
             "give a Hugging Face directory or hf:org/name@revision",
         )),
     }
@@ -297,8 +315,8 @@ pub fn model_files(cx: &StageContext, model: &ModelRef) -> Result<PathBuf, Stage
             )),
             local => Ok(place(&local)),
         },
-        ModelRef::Endpoint(e) => {
-            Err(StageError::user(format!("{} is a server, and the model's files are needed", e.endpoint)))
+        ModelRef::Endpoint(_) | ModelRef::Served(_) => {
+            Err(StageError::user(format!("{model} is a server, and the model's files are needed")))
         }
     }
 }
@@ -318,16 +336,8 @@ fn hub<'a>(env: impl Fn(&str) -> Option<&'a str>) -> HubSettings {
 }
 
 fn open_endpoint(cx: &StageContext, endpoint: &EndpointRef) -> Result<Endpoint, StageError> {
-    let mut config = EndpointConfig::new(&*endpoint.endpoint, &*endpoint.model, endpoint.server);
-    config.text_as_chat = endpoint.chat;
-    config.concurrency = endpoint.concurrency;
-    config.timeout = std::time::Duration::from_secs(endpoint.timeout_seconds);
-    config.max_retries = endpoint.max_retries;
-    config.extra.clone_from(&endpoint.extra);
-    config.proxy.clone_from(&endpoint.proxy);
-    if let Some(key) = api_key(endpoint, |name| cx.env(name))? {
-        config.api_key = Some(key);
-    }
+    let api_key = api_key(endpoint, |name| cx.env(name))?;
+    let config = EndpointConfig { api_key, ..served::config_of(endpoint) };
     Endpoint::new(config).map_err(|e| model_error(pipe_lm::generate::GenerateError::from(e)))
 }
 
@@ -336,24 +346,26 @@ impl Resolved {
     /// template prints `chat_date`.
     ///
     /// # Errors
-    /// The adapter does not fit; the weights cannot be loaded; a server has no place for an adapter of ours, and keeps
-    /// its weights as it likes.
+    /// The adapter does not fit; the weights cannot be loaded; a server has no place for the adapter, cannot be
+    /// started, or keeps its weights as it likes.
     pub fn backend(
         &self,
+        cx: &StageContext,
         weights: WeightForm,
         adapter: Option<&Path>,
         options: InFlight,
         chat_date: Option<ChatDate>,
     ) -> Result<Box<dyn Backend>, StageError> {
-        let server = match self {
+        match self {
             Self::Local(model) => {
                 let generator = model.generator(weights, adapter, options)?;
-                return Ok(Box::new(generator.with_chat_date(chat_date.unwrap_or_default().0)));
+                Ok(Box::new(generator.with_chat_date(chat_date.unwrap_or_default().0)))
             }
-            Self::Endpoint(server) => server,
-        };
-        refuse(&server.config().base_url, adapter.is_some(), weights, chat_date)?;
-        Ok(Box::new(server.clone()))
+            Self::Served(server) => {
+                refuse("the model is a server's", weights, chat_date)?;
+                server.backend(cx, adapter)
+            }
+        }
     }
 }
 

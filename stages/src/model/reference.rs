@@ -20,13 +20,13 @@ use serde::{
 };
 use serde_json::{Value, json};
 
-use super::{carried, hub, model_error};
+use super::{ServeRef, carried, hub, model_error};
 use crate::builtin;
 
 /// Which model. A text names files or a server: a Hugging Face directory or a `.gguf` file (relative to the file that
 /// names it), `hf:org/name@revision`, `hf:org/name-GGUF:Q4_K_M` for a GGUF file of the hub, `builtin:nano` for the one
 /// that this program carries, or `http://host:port/v1#name` for an OpenAI-compatible server. An object describes a
-/// server in detail.
+/// server in detail, or one that is started for the run.
 ///
 /// The model's files enter the key by content, a server by the model's name; paths and addresses do not.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +35,8 @@ pub enum ModelRef {
     Files(ModelOrigin),
     /// A server.
     Endpoint(EndpointRef),
+    /// A server that is started for the run.
+    Served(Box<ServeRef>),
 }
 
 /// A model on an OpenAI-compatible server.
@@ -65,6 +67,10 @@ pub struct EndpointRef {
     /// Further attempts after a passing failure (429, 5xx, a cut connection), with growing pauses.
     #[serde(default = "five")]
     pub max_retries: u32,
+    /// The version that the server must say it is; it is part of the key then. Otherwise a version is kept with the
+    /// result, and a change is warned of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     /// An HTTP proxy.
     #[serde(default)]
     pub proxy: Option<String>,
@@ -77,15 +83,15 @@ fn open_ai() -> Server {
     Server::OpenAi
 }
 
-fn eight() -> usize {
+pub(super) fn eight() -> usize {
     8
 }
 
-fn five() -> u32 {
+pub(super) fn five() -> u32 {
     5
 }
 
-fn ten_minutes() -> u64 {
+pub(super) fn ten_minutes() -> u64 {
     600
 }
 
@@ -100,6 +106,7 @@ impl EndpointRef {
             concurrency: eight(),
             timeout_seconds: ten_minutes(),
             max_retries: five(),
+            version: None,
             proxy: None,
             extra: serde_json::Map::new(),
         }
@@ -130,6 +137,19 @@ impl ModelRef {
         }
     }
 
+    /// Whether it is a server that is started with what another stage makes.
+    pub(crate) fn takes_files(&self) -> bool {
+        matches!(self, Self::Served(served) if served.model.is_none())
+    }
+
+    /// The name under which stages share what is started for it.
+    pub(crate) fn shared(param: Option<&Self>) -> Option<String> {
+        match param {
+            Some(Self::Served(served)) => serde_json::to_string(served).ok(),
+            _ => None,
+        }
+    }
+
     /// What of the model enters the key: the content of its files, the hub's commit, or the name on a server.
     pub fn source(&self) -> Source {
         self.labelled("model", true)
@@ -149,11 +169,7 @@ impl ModelRef {
         let label = label.to_owned();
         match self {
             Self::Files(source) => {
-                let near = match source {
-                    ModelOrigin::Directory(path) | ModelOrigin::Gguf(path) => vec![path.to_string_lossy().into_owned()],
-                    _ => Vec::new(),
-                };
-                let source = source.clone();
+                let (near, source) = (near(source), source.clone());
                 Source::Found { label, near, find: Finder::new(move |host| identity(&source, host, generates)) }
             }
             Self::Endpoint(e) => {
@@ -161,15 +177,19 @@ impl ModelRef {
                 if !e.extra.is_empty() {
                     value["extra"] = Value::Object(e.extra.clone());
                 }
+                if let Some(version) = &e.version {
+                    value["version"] = json!(version);
+                }
                 Source::Value { label, value }
             }
+            Self::Served(served) => served.source(label),
         }
     }
 
     /// [`ModelRef::source`] of an optional parameter, and the numeric class of this machine where it is not the usual
     /// one and the model runs here.
     pub fn sources(param: Option<&Self>) -> Vec<Source> {
-        let here = !matches!(param, Some(Self::Endpoint(_)));
+        let here = !matches!(param, Some(Self::Endpoint(_) | Self::Served(_)));
         param.map(Self::source).into_iter().chain(numeric_class().filter(|_| here)).collect()
     }
 }
@@ -191,8 +211,16 @@ pub fn encoder() -> Source {
     Source::Value { label: "encoder".to_owned(), value: json!("packed") }
 }
 
+/// The files and folders on this disk that an origin names.
+pub(super) fn near(origin: &ModelOrigin) -> Vec<String> {
+    match origin {
+        ModelOrigin::Directory(path) | ModelOrigin::Gguf(path) => vec![path.to_string_lossy().into_owned()],
+        _ => Vec::new(),
+    }
+}
+
 /// What the files are, file by file, so that a changed one can be named.
-fn identity(source: &ModelOrigin, host: &dyn SourceHost, generates: bool) -> Result<Value, StageError> {
+pub(super) fn identity(source: &ModelOrigin, host: &dyn SourceHost, generates: bool) -> Result<Value, StageError> {
     if let ModelOrigin::Hub { repo, revision, gguf } = source {
         let commit = hub(|name| host.env(name)).resolve(repo, revision, &|| host.cancelled());
         let commit = commit.map_err(|e| model_error(OriginError::from(e)))?;
@@ -246,6 +274,7 @@ impl fmt::Display for ModelRef {
             }
             Self::Files(ModelOrigin::Endpoint { url }) => f.write_str(url),
             Self::Endpoint(e) => write!(f, "{}#{}", e.endpoint, e.model),
+            Self::Served(served) => served.fmt(f),
         }
     }
 }
@@ -255,6 +284,7 @@ impl Serialize for ModelRef {
         match self {
             Self::Files(_) => serializer.collect_str(self),
             Self::Endpoint(endpoint) => endpoint.serialize(serializer),
+            Self::Served(served) => served.serialize(serializer),
         }
     }
 }
@@ -268,7 +298,7 @@ impl<'de> Deserialize<'de> for ModelRef {
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(
                     "a model: a directory, hf:org/name@revision, a .gguf file, http://host/v1#name, or an \
-                             object with `endpoint` and `model`",
+                             object with `endpoint` and `model`, or with `serve`",
                 )
             }
 
@@ -277,7 +307,15 @@ impl<'de> Deserialize<'de> for ModelRef {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ModelRef, A::Error> {
-                let endpoint = EndpointRef::deserialize(MapAccessDeserializer::new(map))?;
+                let object = Value::deserialize(MapAccessDeserializer::new(map))?;
+                if object.get("serve").is_some() {
+                    let served: ServeRef = serde_json::from_value(object).map_err(A::Error::custom)?;
+                    return match served.problem() {
+                        Some(problem) => Err(A::Error::custom(problem)),
+                        None => Ok(ModelRef::Served(Box::new(served))),
+                    };
+                }
+                let endpoint: EndpointRef = serde_json::from_value(object).map_err(A::Error::custom)?;
                 for url in [Some(&endpoint.endpoint), endpoint.proxy.as_ref()].into_iter().flatten() {
                     if has_password(url) {
                         let url = without_password(url);
@@ -297,13 +335,13 @@ impl JsonSchema for ModelRef {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let endpoint = generator.subschema_for::<EndpointRef>();
+        let (endpoint, served) = (generator.subschema_for::<EndpointRef>(), generator.subschema_for::<ServeRef>());
         json_schema!({
             "description": "Which model: a Hugging Face directory or a .gguf file (relative to the file that names \
                             it), hf:org/name@revision, hf:org/name-GGUF:Q4_K_M, builtin:nano, \
                             http://host:port/v1#name for an OpenAI-compatible server, or an object that describes a \
-                            server.",
-            "anyOf": [{ "type": "string", "minLength": 1, "x-path": NO_PATHS }, endpoint],
+                            server, or one that is started for the run (`serve`).",
+            "anyOf": [{ "type": "string", "minLength": 1, "x-path": NO_PATHS }, endpoint, served],
         })
     }
 }

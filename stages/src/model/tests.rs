@@ -137,6 +137,38 @@ fn content_enters_the_key_and_place_does_not() {
 }
 
 #[test]
+fn a_served_model_is_another_than_the_same_files_here() {
+    let base = tempfile::tempdir().unwrap();
+    for name in ["a", "b"] {
+        fs::create_dir(base.path().join(name)).unwrap();
+        small_model(&base.path().join(name), 1);
+    }
+    let of = |value: serde_json::Value| {
+        let model: ModelRef = serde_json::from_value(value).unwrap();
+        assert_eq!(serde_json::from_value::<ModelRef>(serde_json::to_value(&model).unwrap()).unwrap(), model);
+        identity(&model, base.path()).unwrap()
+    };
+    let served = of(json!({ "serve": "vllm", "model": "a" }));
+    assert_eq!(served["model"]["config.json"], of(json!("a"))["config.json"]);
+    assert_ne!(served, of(json!("a")));
+    for same in [
+        json!({ "serve": "vllm", "model": "b", "program": "/opt/vllm", "concurrency": 2, "start_seconds": 9 }),
+        json!({ "serve": "vllm", "model": "a", "local_args": ["--threads", "2"], "max_lora_rank": 8 }),
+    ] {
+        assert_eq!(of(same.clone()), served, "{same}");
+    }
+    for other in [
+        json!({ "serve": "vllm", "model": "a", "args": ["--dtype", "float16"] }),
+        json!({ "serve": "vllm", "model": "a", "version": "0.11.0" }),
+        json!({ "serve": "vllm" }),
+    ] {
+        assert_ne!(of(other.clone()), served, "{other}");
+    }
+    let there = |version: &str| of(json!({ "endpoint": "http://h/v1", "model": "m", "version": version }));
+    assert_ne!(there("1"), there("2"));
+}
+
+#[test]
 fn the_parameter_is_a_text_or_an_object() {
     let parse = |value: serde_json::Value| serde_json::from_value::<ModelRef>(value).map_err(|e| e.to_string());
     let server = parse(json!("https://host/v1/#org/name")).unwrap();

@@ -1,10 +1,8 @@
 //! Calling a program for a stage: its file, its environment, its log, and what is said when it fails.
 
 use std::{
-    fs::File,
     io::Write,
-    os::unix::fs::FileExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
 };
 
@@ -14,28 +12,8 @@ use pipe_engine::{
     kind::{Source, StageError, written},
 };
 
-use super::{End, Patience, Scene, run};
+use super::{BASIC_ENV, End, Patience, Scene, find, run, tail};
 
-/// Passed on if they are set: without them common programs do not start, or write elsewhere.
-const BASIC_ENV: [&str; 12] = [
-    "PATH",
-    "HOME",
-    "USER",
-    "LOGNAME",
-    "SHELL",
-    "LANG",
-    "LC_ALL",
-    "LC_CTYPE",
-    "TZ",
-    "TMPDIR",
-    "LD_LIBRARY_PATH",
-    "VIRTUAL_ENV",
-];
-/// Where programs are looked for if the environment does not say it.
-const USUAL_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
-/// Lines of the log that an error shows.
-const TAIL_LINES: usize = 12;
-const TAIL_BYTES: u64 = 8 << 10;
 /// How many threads a program should use.
 pub(crate) const THREADS: &str = "PIPE_THREADS";
 
@@ -132,34 +110,4 @@ pub(crate) fn execute(
 fn shown(program: &Command) -> String {
     let words = std::iter::once(program.get_program()).chain(program.get_args());
     diag::redact(&words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")).into_owned()
-}
-
-/// The last lines that the program printed.
-fn tail(log: &File, start: u64) -> String {
-    let end = log.metadata().map_or(start, |m| m.len());
-    let from = start.max(end.saturating_sub(TAIL_BYTES));
-    let mut bytes = vec![0; (end - from) as usize];
-    if log.read_exact_at(&mut bytes, from).is_err() {
-        return String::new();
-    }
-    let text = String::from_utf8_lossy(&bytes);
-    // The rest of a line that was cut is left out.
-    let lines: Vec<&str> = text.lines().skip(usize::from(from > start)).collect();
-    lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
-}
-
-/// The program's file: as given when it has a `/` (relative to the stage's folder), otherwise from PATH.
-pub(crate) fn find(name: &str, base_dir: &Path, path: Option<&str>) -> Result<PathBuf, StageError> {
-    let path = path.unwrap_or(USUAL_PATH);
-    if name.contains('/') {
-        let file = base_dir.join(name);
-        return if file.is_file() {
-            Ok(file)
-        } else {
-            Err(StageError::user(format!("there is no program {}", file.display())))
-        };
-    }
-    std::env::split_paths(path).map(|dir| dir.join(name)).find(|file| file.is_file()).ok_or_else(|| {
-        StageError::user_help(format!("there is no program `{name}` in PATH ({path})"), "install it, or give its path")
-    })
 }

@@ -7,8 +7,10 @@
 //! death of its parent on Linux.
 
 pub(crate) mod calls;
+mod found;
 #[cfg_attr(not(target_os = "linux"), path = "leftovers_group.rs")]
 mod leftovers;
+pub(crate) mod service;
 
 use std::{
     fmt, io,
@@ -22,6 +24,7 @@ use std::{
 use pipe_engine::context::CancelToken;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
+pub(crate) use found::{BASIC_ENV, find, tail};
 use leftovers::{Leftovers, Need};
 pub use leftovers::{adopt_orphans, end_all};
 

@@ -11,7 +11,10 @@ mod outcomes;
 mod pretrain;
 mod respond;
 mod retrieve;
+mod served;
 mod tables;
+#[path = "../../../tests/support/tools.rs"]
+mod tools;
 mod train_evaluate;
 mod train_from_to;
 mod trained;

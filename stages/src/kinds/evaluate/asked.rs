@@ -98,7 +98,7 @@ impl Examiner<'_> {
         let adapter = self.cx.optional_files("adapter")?;
         let model = resolve(self.cx, params.model.as_ref())?;
         let options = InFlight::of(self.cx, params.sampling.slots);
-        model.backend(params.weights, adapter.as_deref(), options, params.chat_date)
+        model.backend(self.cx, params.weights, adapter.as_deref(), options, params.chat_date)
     }
 
     fn answer(

@@ -204,9 +204,8 @@ impl ScoreParams {
         let mut problem = |pointer: &str, message: String, help: &str| {
             problems.push(ParamProblem { pointer: pointer.into(), message, help: Some(help.into()) });
         };
-        if let Some(ModelRef::Endpoint(server)) = &self.model {
-            let message =
-                format!("{} is a server, which does not tell how probable a text is that is given", server.endpoint);
+        if let Some(server @ (ModelRef::Endpoint(_) | ModelRef::Served(_))) = &self.model {
+            let message = format!("{server} is a server, which does not tell how probable a text is that is given");
             problem("/model", message, "give the model's files: a directory, hf:org/name@revision or a .gguf file");
         }
         if !(self.bootstrap.confidence > 0.0 && self.bootstrap.confidence < 1.0) {

@@ -265,7 +265,7 @@ fn default_checkpoint_steps() -> u64 {
 /// What kind of model this is, if it is one that cannot be trained.
 fn untrainable(model: &ModelRef, method: Method) -> Option<&'static str> {
     match model {
-        ModelRef::Endpoint(_) => Some("a model behind a server"),
+        ModelRef::Endpoint(_) | ModelRef::Served(_) => Some("a model behind a server"),
         ModelRef::Files(ModelOrigin::Gguf(_)) if method == Method::Full => Some("every weight of a GGUF file"),
         ModelRef::Files(_) => None,
     }

@@ -9,7 +9,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    EndpointConfig, EndpointError,
+    ApiKey, EndpointConfig, EndpointError,
     protocol::{self, Damage},
 };
 use crate::{
@@ -160,8 +160,31 @@ impl Client {
         })
     }
 
+    /// Sends a request once: status and text of the answer.
+    pub(super) fn once(
+        &self,
+        url: &str,
+        body: Option<&serde_json::Value>,
+        timeout: Option<Duration>,
+    ) -> Result<(u16, String), ureq::Error> {
+        let timeout = timeout.unwrap_or(self.config.timeout);
+        let key = self.config.api_key.as_ref().map(ApiKey::bearer);
+        let mut answer = if let Some(body) = body {
+            let post = self.agent.post(url).config().timeout_global(Some(timeout)).build();
+            let post = post.header("content-type", "application/json");
+            let post = key.iter().fold(post, |post, key| post.header("authorization", key));
+            post.send(body.to_string())?
+        } else {
+            let get = self.agent.get(url).config().timeout_global(Some(timeout)).build();
+            key.iter().fold(get, |get, key| get.header("authorization", key)).call()?
+        };
+        let status = answer.status().as_u16();
+        let text = answer.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_string()?;
+        Ok((status, text))
+    }
+
     /// The beginning of an answer, on one line, without the key.
-    fn excerpt(&self, text: &str) -> String {
+    pub(super) fn excerpt(&self, text: &str) -> String {
         let text = self.config.api_key.as_ref().map_or_else(|| text.to_owned(), |key| key.redact(text));
         let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
         if line.chars().count() <= 300 { line } else { format!("{}...", line.chars().take(300).collect::<String>()) }

@@ -43,7 +43,13 @@ impl ApiKey {
     }
 
     /// `text` without the key, should a server repeat it.
-    pub(super) fn redact(&self, text: &str) -> String {
+    /// The key itself, for the environment of a server that is to want it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// `text` without the key, should a server repeat it.
+    pub fn redact(&self, text: &str) -> String {
         if self.0.is_empty() { text.to_owned() } else { text.replace(&self.0, "[key]") }
     }
 }
@@ -82,6 +88,8 @@ pub struct EndpointConfig {
     pub max_wait: Duration,
     /// Address of an HTTP proxy.
     pub proxy: Option<String>,
+    /// llama.cpp: the number of the adapter that answers, of those that the server was started with.
+    pub lora: Option<u32>,
     /// Further keys of every request, such as `chat_template_kwargs`; one that is null takes a key away.
     pub extra: serde_json::Map<String, serde_json::Value>,
 }
@@ -102,6 +110,7 @@ impl EndpointConfig {
             backoff: Duration::from_millis(500),
             max_wait: Duration::from_mins(2),
             proxy: None,
+            lora: None,
             extra: serde_json::Map::new(),
         }
     }

@@ -72,6 +72,21 @@ pub enum EndpointError {
         /// What is allowed.
         limit: u64,
     },
+    /// A request about the server itself, or its adapters, came to nothing.
+    #[error("{what} at {url}: {problem}")]
+    Admin {
+        /// What was asked for.
+        what: &'static str,
+        /// Where the request went.
+        url: String,
+        /// HTTP status, where there was an answer.
+        status: Option<u16>,
+        /// What the server said, or what happened on the way.
+        problem: String,
+    },
+    /// A server that was started for the run has ended.
+    #[error("go on with the server that was started: {0}")]
+    Died(String),
     /// A worker thread could not be started, or died.
     #[error("run the endpoint's workers")]
     Worker(#[source] std::io::Error),

@@ -5,6 +5,7 @@
 //! all rows. What a server refuses for its content is a completion ([`FinishReason::Refused`](super::FinishReason)):
 //! the row is done. Anything else ends the call with the row's name.
 
+mod admin;
 mod client;
 mod config;
 mod error;
@@ -23,6 +24,7 @@ use std::{
 
 use parking_lot::Mutex;
 
+pub use admin::ListedModel;
 pub use config::{ApiKey, EndpointConfig, Server};
 pub use error::EndpointError;
 

@@ -81,6 +81,9 @@ pub(super) fn call(config: &EndpointConfig, request: &Request, params: &Sampling
             if params.ignore_eos {
                 put("ignore_eos", json!(true));
             }
+            if let Some(id) = config.lora {
+                put("lora", json!([{ "id": id, "scale": 1.0 }]));
+            }
         }
         Server::Ollama | Server::OpenAi => {}
     }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::versions;
-use crate::{builtin, model::NUMERIC_CLASS, programs::calls};
+use crate::{builtin, model::NUMERIC_CLASS, programs::{self, calls}};
 
 /// A trainer of yours, in place of the built-in one: a program that is given tokenised rows, step by step, and leaves an
 /// adapter in PEFT's layout.
@@ -172,7 +172,7 @@ impl Engine {
             builtin::file(word).map_err(builtin::told)?;
         }
         if let Some(name) = self.program.first().filter(|word| !is_builtin(Path::new(word))) {
-            calls::find(name, host.base_dir(), host.env("PATH"))?;
+            programs::find(name, host.base_dir(), host.env("PATH"))?;
         }
         self.pinned(host.base_dir()).map(drop)
     }
