@@ -110,7 +110,8 @@ class Training:
         import transformers
 
         torch, config = self.torch, self.config
-        forms = {"f32": torch.float32, "bf16": torch.bfloat16, "nf4": self.compute}
+        # NF4 is made of what is stored, not of that rounded before.
+        forms = {"f32": torch.float32, "bf16": torch.bfloat16, "nf4": torch.float32}
         if config["weights"] not in forms:
             sys.exit(f"`weights: {config['weights']}` is a form that only pipe has: use f32, bf16 or nf4")
         if not pathlib.Path(config["base"]).is_dir():
@@ -195,6 +196,11 @@ class Training:
 
     def evaluate(self):
         self.model.eval()
+        for module in self.model.modules():
+            # In evaluation bitsandbytes packs weights for the products of some CPUs, once and for all, and gradients
+            # through them are then wrong.
+            if type(module).__module__.startswith("bitsandbytes"):
+                module.train()
         with self.torch.no_grad():
             loss = sum(self.loss(row).item() / row["step_targets"] for row in passes(self.config["evaluation"]))
         say(step=self.done, eval_loss=loss)

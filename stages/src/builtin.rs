@@ -114,7 +114,7 @@ mod tests {
     /// What each revision holds. A file whose digest differs from that of its revision has changed, or what it includes
     /// is of another revision.
     const REVISIONS: &[(&str, u32, &str)] = &[
-        ("method.yaml", 1, "479a88ddc372"),
+        ("method.yaml", 1, "386c1fc05734"),
         ("embedded.yaml", 1, "a36feb6e72bd"),
         ("quickstart.yaml", 1, "b563cc04f586"),
         ("data_size.yaml", 1, "7dc0a258dd80"),
@@ -130,6 +130,7 @@ mod tests {
         ("real_model.yaml", 1, "a553335147f9"),
         ("base_model.yaml", 1, "3bbc9ae63eff"),
         ("scripts/box_seeds.py", 1, "140603e40269"),
+        ("trainers/peft_trainer.py", 1, "87192167e994"),
         ("models/nano", 1, "b7830538386d"),
     ];
 

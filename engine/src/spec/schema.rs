@@ -225,7 +225,12 @@ fn for_editors(schema: &mut Value) {
     match schema {
         Value::Object(map) => {
             if map.shift_remove("x-words").is_some() {
-                map["items"]["type"] = json!(["string", "number", "boolean"]);
+                // Of a list, or of a map.
+                for inside in ["items", "additionalProperties"] {
+                    if let Some(Value::Object(word)) = map.get_mut(inside) {
+                        word.insert("type".to_owned(), json!(["string", "number", "boolean"]));
+                    }
+                }
             }
             for mark in ["x-path", "x-path-of", "x-folder"] {
                 map.shift_remove(mark);

@@ -247,8 +247,8 @@ impl BaseModel {
         folder(&self.local)
     }
 
-    /// Where its files lie for other programs: a folder, or one GGUF file. Those that this program carries are written to
-    /// `copy`.
+    /// Where its files lie for other programs: a folder, or one GGUF file. Those that this program carries are written
+    /// to `copy`.
     ///
     /// # Errors
     /// They cannot be written.

@@ -17,7 +17,8 @@ use crate::{
 
 const SCRIPT: &str = include_str!("external/trainer.py");
 const TRAINED: &str = "{ model: base, lora: { r: 8, alpha: 16 }, learning_rate: 0.02, budget: { steps: 6 }, \
-                       micro_batch_size: 4, gradient_accumulation_steps: 2, eval_fraction: 0.2, eval_steps: 3, seed: 3 }";
+                       micro_batch_size: 4, gradient_accumulation_steps: 2, eval_fraction: 0.2, eval_steps: 3, \
+                       seed: 3 }";
 
 fn external(engine: &str) -> String {
     let engine = format!("{{ engine: {engine}, ");

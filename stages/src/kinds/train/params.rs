@@ -62,8 +62,8 @@ pub struct TrainParams {
     /// The passages that the prompt shows.
     #[serde(flatten)]
     pub passages: OpenBook,
-    /// A program that trains in place of the built-in trainer: on a GPU, with libraries of its own. What it is given and
-    /// leaves is the same; the key has its content and versions.
+    /// A program that trains in place of the built-in trainer: on a GPU, with libraries of its own. What it is given
+    /// and leaves is the same; the key has its content and versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-operational" = true, "x-folder" = true))]
     pub engine: Option<Engine>,

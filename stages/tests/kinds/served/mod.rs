@@ -138,8 +138,9 @@ fn llama_cpp_is_started_with_the_adapter_and_applies_it_where_a_request_says_so(
 fn what_a_server_says_when_it_dies_is_told_and_its_key_is_not() {
     let mut lab = lab();
     lab.env("THE_KEY", "sk-secret-1");
-    let dying =
-        |after: usize| format!("{VLLM}, api_key_env: THE_KEY, max_retries: 0, local_args: [--fake-dies, {after}]");
+    let dying = |after: usize| {
+        format!("{VLLM}, api_key_env: THE_KEY, max_retries: 0, concurrency: 1, local_args: [--fake-dies, {after}]")
+    };
     let failure = told(&run(&lab, &[ask("s", "", &dying(0), "")]));
     assert!(failure.contains("vLLM did not start: vLLM ended (exit status: 1); it said last:"), "{failure}");
     assert!(failure.contains("RuntimeError: out of memory; the key is [key]"), "{failure}");
@@ -147,11 +148,11 @@ fn what_a_server_says_when_it_dies_is_told_and_its_key_is_not() {
     assert!(failure.contains("exit status: 134") && failure.contains("illegal memory access"), "{failure}");
     assert_eq!(started(&lab).len(), 1);
     // What was answered is kept, and another attempt has another server.
-    let ran = run(&lab, &[ask("s", "", &dying(2), ", retries: 3, backoff: 1ms")]);
+    let ran = run(&lab, &[ask("s", "", &dying(1), ", retries: 3, backoff: 1ms")]);
     assert_eq!(ran.failures(), [""; 0]);
     let arguments = serde_json::to_string(&started(&lab)).unwrap();
     assert!(started(&lab).len() > 1 && !arguments.contains("sk-secret-1"), "{arguments}");
-    let wrong = told(&run(&lab, &[ask("s", "", &format!("{VLLM}, local_args: [--no-such-thing]"), "")]));
+    let wrong = told(&run(&lab, &[ask("s", "", &VLLM.replace("args: [", "args: [--no-such-thing, "), "")]));
     assert!(wrong.contains("unrecognized arguments: --no-such-thing"), "{wrong}");
 }
 
@@ -312,9 +313,9 @@ fn a_version_is_kept_warned_of_when_it_changes_and_pinned_where_that_is_said() {
     lab.jsonl("exam.jsonl", [row]);
     let said = version("0.12.0", "").warnings().join("\n");
     assert!(said.contains("vLLM is 0.12.0 now, and was 0.11.0 when it was last asked"), "{said}");
+    let unpinned = lab.key(ARM, "s");
     let failure = told(&version("0.12.0", ", version: 0.13.0"));
     assert!(failure.contains("the pipeline wants vLLM 0.13.0") && failure.contains("is 0.12.0"), "{failure}");
-    let unpinned = lab.key(ARM, "s");
     assert_eq!(version("0.12.0", ", version: 0.12.0").failures(), [""; 0]);
     assert_ne!(lab.key(ARM, "s"), unpinned, "a version that is pinned is part of the key");
 }

@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use super::versions;
 use crate::{builtin, model::NUMERIC_CLASS, programs::{self, calls}};
 
-/// A trainer of yours, in place of the built-in one: a program that is given tokenised rows, step by step, and leaves an
-/// adapter in PEFT's layout.
+/// A trainer of yours, in place of the built-in one: a program that is given tokenised rows, step by step, and leaves
+/// an adapter in PEFT's layout.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Engine {

@@ -162,6 +162,8 @@ fn given(
         "micro_batch_size": config.micro_batch_size,
         "gradient_accumulation_steps": config.gradient_accumulation_steps,
         "learning_rate": config.learning_rate,
+        "lr_scheduler": config.lr_scheduler,
+        "warmup_steps": config.warmup.steps(steps as u64),
         "betas": params.betas,
         "adam_epsilon": params.adam_epsilon,
         "weight_decay": params.weight_decay,
@@ -183,8 +185,8 @@ fn given(
 /// not finite.
 fn read(output: &Path, name: &str, base: &BaseModel, asked: &AdapterConfig) -> Result<Adapter, StageError> {
     let wrong = |what: String| {
-        let help = "it leaves an adapter in PEFT's layout in the folder `output` of config.json, of the rank, scale and \
-                    modules of the one in `start`: `model.save_pretrained(output)`";
+        let help = "it leaves an adapter in PEFT's layout in the folder `output` of config.json, of the rank, scale \
+                    and modules of the one in `start`: `model.save_pretrained(output)`";
         StageError::user_help(format!("what {name} left is not the adapter that was asked for: {what}"), help)
     };
     if !output.join("adapter_config.json").is_file() {

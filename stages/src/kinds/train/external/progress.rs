@@ -121,6 +121,8 @@ impl<'a> Listener<'a> {
             // What was wrong then ended that run; it may be right now.
             let _ = heard.take(&line, &expected);
         }
+        // What is installed may have changed since.
+        heard.versions = false;
         let listener = Self {
             cx,
             expected,
@@ -136,9 +138,9 @@ impl<'a> Listener<'a> {
     pub(super) fn during<R>(&self, work: impl FnOnce() -> R) -> R {
         thread::scope(|scope| {
             scope.spawn(|| self.listen());
-            let result = work();
-            self.over.store(true, Ordering::Release);
-            result
+            // However it ends.
+            let _over = Raised(&self.over);
+            work()
         })
     }
 
@@ -214,17 +216,33 @@ impl<'a> Listener<'a> {
         }
         let Heard { steps, evals, .. } = self.heard.into_inner();
         let name = self.expected.name;
-        let (told, total) = (steps.len(), self.expected.steps.len());
-        // Held-out rows may have ended it before.
-        let ended = stopping.is_enough(&evals) && evals.last().is_some_and(|eval| eval.step == told as u64);
-        if told < total && !ended {
+        // Held-out rows may end it before the budget does.
+        let enough = (1..=evals.len()).find(|n| stopping.is_enough(&evals[..*n]));
+        let last = enough.map_or(self.expected.steps.len() as u64, |n| evals[n - 1].step);
+        if steps.len() as u64 != last {
             return Err(StageError::user_help(
-                format!("{name} ended well, but told of {told} steps of {total}"),
-                "it prints a line of JSON for every optimizer step, from 1 on: `{\"step\": 1, \"loss\": 2.5, \
-                 \"grad_norm\": 0.7}`",
+                format!("{name} ended well, but told of {} steps of {last}", steps.len()),
+                "it prints a line of JSON for every optimizer step, from 1 on (`{\"step\": 1, \"loss\": 2.5, \
+                 \"grad_norm\": 0.7}`), and ends where `patience` of config.json says so",
+            ));
+        }
+        if evals.is_empty() && stopping != Stopping::default() {
+            return Err(StageError::user_help(
+                format!("held-out rows were to decide, and {name} told nothing of them"),
+                "it prints `{\"step\": 50, \"eval_loss\": 2.5}` every `eval_steps` steps, or leave `keep` and \
+                 `early_stopping` out",
             ));
         }
         Ok(TrainLog { data: report, steps, evals })
+    }
+}
+
+/// Is set when it goes.
+struct Raised<'a>(&'a AtomicBool);
+
+impl Drop for Raised<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
     }
 }
 
@@ -247,6 +265,10 @@ impl Heard {
                     ),
                 ));
             }
+        }
+        if let Some(step) = line.resumed {
+            self.steps.truncate(step as usize);
+            self.evals.retain(|eval| eval.step <= step);
         }
         let Some(step) = line.step else { return Ok(None) };
         if !self.versions && !expected.versions.is_empty() {
