@@ -132,19 +132,6 @@ impl<'a> Coordinator<'a> {
         }
     }
 
-    /// The run is to end. A worker that has nothing to do by then leaves, and is not told to go on later.
-    fn cancel(&mut self) {
-        if !std::mem::replace(&mut self.cancelled, true) {
-            self.elsewhere.left |= self.is_done_here();
-        }
-        // Who leaves in good order still sends what it has computed, unless it is told to stop at once.
-        if let Some(remote) = &self.options.remote
-            && (!self.elsewhere.left || self.options.cancel.is_abandoned())
-        {
-            remote.cancel();
-        }
-    }
-
     pub(super) fn node(&self, node: u32) -> &'a Node {
         &self.pipeline.graph[NodeId::new(node as usize)]
     }

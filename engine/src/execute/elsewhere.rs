@@ -184,6 +184,19 @@ impl Coordinator<'_> {
         }
     }
 
+    /// The run is to end. A worker that has nothing to do by then leaves, and is not told to go on later.
+    pub(super) fn cancel(&mut self) {
+        if !std::mem::replace(&mut self.cancelled, true) {
+            self.elsewhere.left |= self.is_done_here();
+        }
+        // Who leaves in good order still sends what it has computed, unless it is told to stop at once.
+        if let Some(remote) = &self.options.remote
+            && (!self.elsewhere.left || self.options.cancel.is_abandoned())
+        {
+            remote.cancel();
+        }
+    }
+
     /// Whether another worker is to take over: this one lacks nothing but time for what is left. Not if it has done
     /// nothing with the time it had: then the next one would not, either.
     pub(super) fn lacks_time(&self) -> bool {

@@ -87,7 +87,7 @@ pub struct Offer {
 
 impl RunOptions {
     /// Whether this process is to compute a node that wants that, `now`: a run does whatever there is, a worker what
-    /// fits it. What `is_resumed` goes on where it stopped, so it may be begun however little time is left.
+    /// fits it. What goes on where it stopped (`is_resumed`) may be begun however little time is left.
     pub fn offers(&self, wish: &Resources, is_resumed: bool, now: Instant) -> Fit {
         let Some(offer) = &self.worker else { return Fit::Fits };
         let class = wish.class.as_deref().is_none_or(|class| offer.classes.iter().any(|offered| offered == class));

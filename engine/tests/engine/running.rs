@@ -9,7 +9,7 @@ use std::{
 
 use pipe_engine::{
     events::{EventKind, Journal, RunEnd, SkipReason},
-    execute::{Offer, RunOptions, run},
+    execute::{RunOptions, run},
     pipeline::Selection,
 };
 use pipe_testing::{Lab, damage};
@@ -250,19 +250,6 @@ fn a_source_that_cannot_be_hashed_runs_uncached() {
     assert_eq!(ran.summary.outcome, RunEnd::Succeeded, "{:?}", ran.failures());
     assert!(ran.warnings()[0].ends_with("its result is not cached"), "{:?}", ran.warnings());
     assert_eq!(lab.run(yaml).stages, ["s"], "it runs every time; what is below is cut off");
-}
-
-#[cfg(unix)]
-#[test]
-fn a_worker_leaves_what_does_not_fit_it_also_if_that_has_no_key() {
-    let mut lab = Lab::new();
-    std::os::unix::fs::symlink("/dev/null", lab.path("device")).unwrap();
-    let yaml = "pipeline: p\nstages:\n  s: { kind: file, params: { path: device }, resources: { gpu: 1 } }\n";
-    lab.options.worker = Some(Offer::default());
-    let ran = lab.run(yaml);
-    assert_eq!((ran.summary.outcome, ran.stages.len()), (RunEnd::Left, 0));
-    lab.options.gpus = 1;
-    assert_eq!(lab.run(yaml).stages, ["s"]);
 }
 
 #[test]

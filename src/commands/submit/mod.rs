@@ -57,8 +57,7 @@ impl Plan<'_> {
 
     /// What jobs are called.
     fn job_name(&self, class: &WorkerClass) -> String {
-        let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
-        format!("pipe-{}-{}", self.pipeline.name, class.name).chars().map(plain).collect()
+        plain(&format!("pipe-{}-{}", self.pipeline.name, class.name))
     }
 
     /// The lines of the shell that come before a worker.
@@ -175,6 +174,11 @@ pub(crate) fn cancel(global: &cli::Global, args: &cli::Cancel) -> Result<Exit, C
     submissions.iter().try_for_each(|submission| submission.forget(&store))?;
     say(format_args!("cancelled: {}", ids.join(", ")));
     Ok(Exit::Success)
+}
+
+/// Text as it may stand in names of files and jobs.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' }).collect()
 }
 
 /// Text as YAML reads it, on one line.

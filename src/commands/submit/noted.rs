@@ -10,7 +10,7 @@ use std::{
 use pipe_cache::{Store, put_file};
 use serde::{Deserialize, Serialize};
 
-use super::io_error;
+use super::{io_error, plain};
 use crate::{
     error::CliError,
     output::{self, color_on_stdout, paint, style},
@@ -49,7 +49,7 @@ impl Submission {
 
     /// Where the script of a class is kept.
     pub(super) fn script(&self, store: &Store, class: &str) -> PathBuf {
-        folder(store).join(format!("{}-{class}.sh", self.at_ms))
+        folder(store).join(format!("{}-{}.sh", self.at_ms, plain(class)))
     }
 
     pub(super) fn keep(&self, store: &Store) -> Result<(), CliError> {

@@ -171,8 +171,8 @@ fn hundreds_of_stages_and_thousands_of_rows_survive_a_kill_every_few_seconds() {
     #[expect(clippy::print_stdout, reason = "figures, for whoever runs it by hand")]
     {
         println!(
-            "200 stages, 5000 instructions and answers, 60 workers, 8 at once: done after {done} s, all ended after {ended} s; {killed} \
-             killed, {} sent away; {lost} rows lost, {twice} computed twice",
+            "200 stages, 5000 instructions and answers, 60 workers, 8 at once: done after {done} s, all ended after \
+             {ended} s; {killed} killed, {} sent away; {lost} rows lost, {twice} computed twice",
             usize::from(requeued)
         );
     }
