@@ -13,7 +13,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::versions;
-use crate::{builtin, model::NUMERIC_CLASS, programs::{self, calls}};
+use crate::{
+    builtin,
+    model::NUMERIC_CLASS,
+    programs::{self, calls},
+};
 
 /// A trainer of yours, in place of the built-in one: a program that is given tokenised rows, step by step, and leaves
 /// an adapter in PEFT's layout.
