@@ -82,7 +82,7 @@ pub enum StoreError {
     /// Another build is computing rows of the same recipe.
     #[error(
         "{} computes the same rows with {theirs}, and this is {ours}: let it end first, or use the same build for both",
-        owner.as_ref().map_or_else(|| "another process".to_owned(), |o| format!("process {} on {}", o.pid, o.host))
+        owner.as_ref().map_or_else(|| "another process".to_owned(), LeaseOwner::to_string)
     )]
     Builds {
         /// Kind and version here.

@@ -34,7 +34,7 @@ pub use remote::{
     Ability, Access, CheckStep, CollectPolicy, Collected, Pushed, Remote, RemoteCounts, RemoteError, RemoteMode,
     RemoteOptions, Secret,
 };
-pub use share::{Lease, LeaseAttempt, Mount};
+pub use share::{Lease, LeaseAttempt};
 pub use store::{
     ContentDigest, Lookup, PipelineRefs, Publication, RefEntry, RefLog, RefsChange, ResultLink, Store, StoreOptions,
     TableWriter, is_leaving,

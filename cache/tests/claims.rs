@@ -180,7 +180,7 @@ fn what_a_killed_process_had_claimed_is_free() {
     let (mut memo, mut stream) = (row_memo(&store), store.stream_memo(&key(8), schema()).unwrap());
     let found = memo.claim(&keys(0..5), 9, &|| false).unwrap().unwrap();
     assert_eq!((found.mine, found.others), (vec![4], 3));
-    assert_eq!(found.owner.unwrap().pid, child.id());
+    assert_eq!(found.owner.unwrap().pid(), Some(child.id()));
     assert_eq!(attempts(&mut stream, 0..6, 9), (vec![4..6], 0, 4));
     memo.release().unwrap();
     stream.release().unwrap();

@@ -161,7 +161,7 @@ fn lease_holder() {
     let store = open(dir.path());
     let lease = acquired(store.try_lease(&key(1)).unwrap());
     let LeaseAttempt::Held(Some(owner)) = open(dir.path()).try_lease(&key(1)).unwrap() else { panic!("not held") };
-    assert_eq!(owner.pid, std::process::id());
+    assert_eq!(owner.pid(), Some(std::process::id()));
     acquired(store.try_lease(&key(2)).unwrap());
     drop(lease);
     acquired(store.try_lease(&key(1)).unwrap());
@@ -174,7 +174,7 @@ fn a_lease_is_free_when_its_owner_is_killed() {
     let mut holder: Child = child("lease_holder", dir.path()).spawn().unwrap();
     next(&mut BufReader::new(holder.stdout.take().unwrap()).lines(), "held").unwrap();
     let LeaseAttempt::Held(owner) = store.try_lease(&key(1)).unwrap() else { panic!("not held") };
-    assert_eq!(owner.unwrap().pid, holder.id());
+    assert_eq!(owner.unwrap().pid(), Some(holder.id()));
     store.gc(&GcPolicy::default()).unwrap();
     assert_eq!(count(dir.path(), "leases"), 1, "gc leaves leases that are held");
     holder.kill().unwrap();

@@ -66,6 +66,8 @@ struct Pending {
     outputs: RecordBatch,
 }
 
+super::shared_memo!(RowMemo, "rows");
+
 impl Store {
     /// Opens the row memo of a recipe whose output rows have that schema.
     pub fn row_memo(&self, recipe: &Digest, schema: SchemaRef) -> Result<RowMemo, StoreError> {
@@ -100,11 +102,6 @@ fn shard_schema(schema: &Schema) -> SchemaRef {
 }
 
 impl RowMemo {
-    /// The schema of output rows.
-    pub fn schema(&self) -> &SchemaRef {
-        &self.schema
-    }
-
     /// How many input rows are known.
     pub fn len(&self) -> usize {
         self.known.len()
@@ -301,14 +298,6 @@ impl RowMemo {
         let merged = concat_batches(schema, &*pieces).map_err(|e| StoreError::rows(ACTION, e))?;
         pieces.clear();
         self.shards.write(&self.prefix, &merged)
-    }
-}
-
-impl Drop for RowMemo {
-    fn drop(&mut self) {
-        if let Err(error) = self.flush() {
-            tracing::warn!(%error, "rows were computed but not kept");
-        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, ops::Range, path::PathBuf};
 use arrow::{array::RecordBatch, compute::concat_batches, datatypes::SchemaRef};
 
 use super::{
-    claims::{Changes, Claims, Lead},
+    claims::{Claims, Lead},
     shard::{Pace, ShardDir},
     spans::Spans,
 };
@@ -51,6 +51,8 @@ pub struct AttemptClaim {
     pub owner: Option<LeaseOwner>,
 }
 
+super::shared_memo!(StreamMemo, "attempts");
+
 impl Store {
     /// Opens the stream memo of a recipe whose attempts have that schema.
     pub fn stream_memo(&self, recipe: &Digest, schema: SchemaRef) -> Result<StreamMemo, StoreError> {
@@ -79,11 +81,6 @@ fn span(start: u64, batch: &RecordBatch) -> Range<u64> {
 }
 
 impl StreamMemo {
-    /// The schema of attempts.
-    pub fn schema(&self) -> &SchemaRef {
-        &self.schema
-    }
-
     /// Attempts `0..len` are known.
     pub fn len(&self) -> u64 {
         self.known.reach()
@@ -233,11 +230,6 @@ impl StreamMemo {
 
 /// Several workers on one recipe.
 impl StreamMemo {
-    /// Names the kind that computes, and its version: builds in which they differ do not follow each other.
-    pub fn sign(&mut self, maker: String) {
-        self.claims.sign(maker);
-    }
-
     /// Takes in what is known by now, and claims up to `most` attempts of `range`, the first that nobody knows or has
     /// claimed, as this memo's to compute. `None` when `cancelled` said so while another worker was deciding.
     ///
@@ -274,18 +266,6 @@ impl StreamMemo {
         Ok(Some(claim))
     }
 
-    /// Gives up what was claimed, after a flush.
-    pub fn release(&mut self) -> Result<(), StoreError> {
-        let flushed = self.flush();
-        self.claims.release();
-        flushed
-    }
-
-    /// What wakes those who wait for this memo's attempts.
-    pub fn changes(&self) -> Changes {
-        self.claims.changes()
-    }
-
     /// The right to compute, which one memo of a recipe has in a process: the others follow. `None` when another has
     /// it.
     pub fn lead(&self) -> Option<Lead> {
@@ -301,12 +281,4 @@ impl StreamMemo {
 
 fn length(runs: &[Range<u64>]) -> u64 {
     runs.iter().map(|run| run.end - run.start).sum()
-}
-
-impl Drop for StreamMemo {
-    fn drop(&mut self) {
-        if let Err(error) = self.flush() {
-            tracing::warn!(%error, "attempts were computed but not kept");
-        }
-    }
 }

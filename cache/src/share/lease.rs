@@ -174,7 +174,7 @@ impl Record {
     }
 
     fn new(token: u64) -> Self {
-        Self { owner: Process::this(), since_ms: machine::now_ms(), token, beat: 0 }
+        Self { owner: Process::this().clone(), since_ms: machine::now_ms(), token, beat: 0 }
     }
 
     fn encode(&self) -> Vec<u8> {
@@ -182,7 +182,7 @@ impl Record {
     }
 
     fn told(self) -> LeaseOwner {
-        LeaseOwner { pid: self.owner.pid, host: self.owner.host, since_ms: self.since_ms }
+        LeaseOwner { process: Some(Box::new(self.owner)), since_ms: self.since_ms }
     }
 }
 
@@ -192,7 +192,7 @@ fn read(file: &Path) -> Option<Record> {
 
 /// Who holds a lease.
 pub(crate) fn owner(path: &Path, by: By) -> Result<Option<LeaseOwner>, StoreError> {
-    let unknown = || LeaseOwner { pid: 0, host: String::new(), since_ms: 0 };
+    let unknown = || LeaseOwner { process: None, since_ms: 0 };
     let told = |file: &Path| Some(read(file).map_or_else(unknown, Record::told));
     let beat = match by {
         By::Touch(timeout) => Beat::of(timeout),

@@ -8,4 +8,4 @@ mod suspect;
 pub(crate) mod sync;
 
 pub use lease::{Lease, LeaseAttempt};
-pub use mount::Mount;
+pub(crate) use mount::Mount;

@@ -4,13 +4,13 @@ use std::{fs, path::Path};
 
 /// A mounted file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mount {
+pub(crate) struct Mount {
     /// Where.
-    pub point: String,
+    pub(crate) point: String,
     /// What: `ext4`, `nfs4`.
-    pub kind: String,
+    pub(crate) kind: String,
     /// How, as the kernel and the file system say it.
-    pub options: Vec<String>,
+    options: Vec<String>,
 }
 
 /// File systems whose locks everybody sees who can see the files: one machine has them, or they send locks along.
@@ -37,7 +37,7 @@ const LOCKING: [&str; 18] = [
 
 impl Mount {
     /// The one that a path lies on; `None` where that cannot be known.
-    pub fn of(path: &Path) -> Option<Self> {
+    pub(crate) fn of(path: &Path) -> Option<Self> {
         Self::among(&fs::read_to_string("/proc/self/mountinfo").ok()?, &fs::canonicalize(path).ok()?)
     }
 
@@ -66,7 +66,7 @@ impl Mount {
     }
 
     /// Whether what one machine locks is locked for the others. What is not known to be so is taken not to be.
-    pub fn locks_reach_others(&self) -> bool {
+    pub(crate) fn locks_reach_others(&self) -> bool {
         let has = |option: &str| self.options.iter().any(|found| found == option);
         match &*self.kind {
             "nfs" | "nfs4" => !has("nolock") && !has("local_lock=all") && !has("local_lock=flock"),

@@ -57,7 +57,7 @@ impl Session {
         let _births = births(layout).filter(|file| layout.locks() && matches!(lock::shared(file), Ok(true)));
         let dir = tempfile::Builder::new().prefix("s").tempdir_in(&tmp).at("create a directory in", &tmp)?.keep();
         let (new, path) = (dir.join("new"), dir.join(MARKER));
-        let marker = Marker { process: Process::this(), started_ms: machine::now_ms() };
+        let marker = Marker { process: Process::this().clone(), started_ms: machine::now_ms() };
         let json = serde_json::to_vec(&marker).expect("plain data serialises to JSON");
         let mut file = lock::create(&new).at("create", &new)?;
         // Locked before it has its name, so that nobody sees it free.
@@ -88,17 +88,17 @@ fn births(layout: &Layout) -> Option<File> {
 }
 
 /// Whether the session of an entry of `tmp/` is over. `alone` says that no session is beginning here, so that a
-/// directory without a marker was left by a process that died as its session began or ended.
-fn is_dead(dir: &Path, marker: Option<&Marker>, alone: bool) -> bool {
+/// directory without a marker was left by a process that died as its session began or ended; `locks`, that those of
+/// other machines are seen here.
+fn is_dead(dir: &Path, marker: Option<&Marker>, alone: bool, locks: bool) -> bool {
     let Some(marker) = marker else { return alone || is_old(dir) };
     let lives = marker.process.lives();
     let lock = || lock::open(&dir.join(MARKER)).and_then(|file| lock::try_exclusive(&file));
     match (lives, lock()) {
         (Some(false), _) => true,
-        (_, Ok(false)) => false,
-        // Locks of another machine may not be seen here.
-        (_, Ok(true)) if marker.process.host == machine::host_name() => true,
-        (Some(true), _) => false,
+        (Some(true), _) | (_, Ok(false)) => false,
+        // Locks of another machine may not be seen here, and it may be called as this one is.
+        (None, Ok(true)) if marker.process.is_namesake() && (locks || marker.process.is_of_this_boot()) => true,
         (None, _) => is_old(&dir.join(MARKER)) && suspect::is_quiet(dir, &dir.join(MARKER)),
     }
 }
@@ -121,7 +121,7 @@ pub(crate) struct Dead {
 pub(crate) fn live_since_ms(layout: &Layout, own: Option<&Session>) -> Result<Option<u64>, StoreError> {
     let others = paths::list(&layout.join("tmp"))?.into_iter().filter(|dir| own.is_none_or(|own| own.dir != *dir));
     let sessions = others.filter_map(|dir| Some((read_marker(&dir)?, dir)));
-    let live = sessions.filter(|(marker, dir)| !is_dead(dir, Some(marker), false));
+    let live = sessions.filter(|(marker, dir)| !is_dead(dir, Some(marker), false, layout.locks()));
     Ok(live.map(|(marker, _)| marker.started_ms.saturating_sub(SLACK.as_millis() as u64)).min())
 }
 
@@ -137,7 +137,7 @@ pub(crate) fn dead(layout: &Layout, writing: bool) -> Result<Vec<Dead>, StoreErr
     let mut dead = Vec::new();
     for dir in paths::list(&layout.join("tmp"))? {
         let marker = read_marker(&dir);
-        if !is_dead(&dir, marker.as_ref(), births.is_some()) {
+        if !is_dead(&dir, marker.as_ref(), births.is_some(), layout.locks()) {
             continue;
         }
         let (since, boot) = match marker {

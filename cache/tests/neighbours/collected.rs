@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use pipe_cache::{GcPolicy, Lookup, Provenance, VerifyOptions};
+use pipe_cache::{GcPolicy, Lookup, Provenance, Store, StoreOptions, VerifyOptions};
 
 use crate::{
     begun,
@@ -168,6 +168,20 @@ fn a_session_of_another_machine_lives_as_long_as_it_touches_its_marker() {
     // A machine that was booted just now has seen nothing for long.
     let booted_long_ago = uptime > 3 * 3600;
     assert!(!booted_long_ago || !gone.exists(), "nobody touched it in {uptime} s");
+}
+
+#[test]
+fn a_session_of_a_machine_that_is_called_alike_lives_where_its_locks_are_not_seen() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = || StoreOptions { no_locks: true, ..StoreOptions::default() };
+    let store = Store::open(dir.path(), options()).unwrap();
+    publish(&store, &key(1), &rows(0, 5));
+    let host = pipe_cache::host_name();
+    let namesake =
+        format!(r#"{{"pid": 1, "host": "{host}", "boot": "its own", "machine": "another", "started_ms": 0}}"#);
+    let session = session(dir.path(), "namesake", &namesake, 0);
+    drop(Store::open(dir.path(), options()).unwrap());
+    assert!(session.exists(), "nothing says that its machine went down");
 }
 
 #[test]

@@ -42,9 +42,7 @@ impl<'a> Following<'a> {
     pub(super) fn wait(&mut self, changes: &Changes, seen: u64, owner: Option<&LeaseOwner>) -> Result<(), StageError> {
         if self.seated && self.waited >= PATIENCE {
             let on = match owner {
-                Some(owner) if owner.pid != std::process::id() => {
-                    format!("process {} on {}, which computes the same rows", owner.pid, owner.host)
-                }
+                Some(owner) if !owner.is_this() => format!("{owner}, which computes the same rows"),
                 _ => "a stage of this run that computes the same rows".to_owned(),
             };
             self.cx.tell(StageMessage::Waiting(on));

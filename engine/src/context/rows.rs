@@ -248,7 +248,7 @@ impl StageContext {
             } else if claim.free > 0 {
                 following.sit()?;
             } else if claim.others > 0 {
-                if let Some((worker, _)) = claim.most {
+                if let Some(worker) = claim.most {
                     memo.ask(worker)?;
                 }
                 following.wait(&changes, seen, claim.owner.as_ref())?;

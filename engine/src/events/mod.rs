@@ -304,7 +304,7 @@ pub enum RunEnd {
     Succeeded,
     /// At least one node failed.
     Failed,
-    /// The run was cancelled before it was done.
+    /// The run was cancelled before it was done; a worker may also have had too little time for what is left.
     Cancelled,
     /// A worker ended: what is left is for other workers.
     Left,

@@ -95,7 +95,9 @@ impl<'a> Coordinator<'a> {
     /// Runs until nothing is left to do.
     pub(super) fn work(&mut self, executor: &mut dyn Executor) {
         loop {
-            self.cancelled |= self.options.cancel.is_cancelled();
+            if self.options.cancel.is_cancelled() {
+                self.cancel();
+            }
             while let Some(node) = self.keyable.pop_front() {
                 self.settle(node);
             }
@@ -109,7 +111,7 @@ impl<'a> Coordinator<'a> {
             if idle && (self.delayed.is_empty() || self.stopping || self.cancelled) {
                 break;
             }
-            if !self.elsewhere.left && !self.cancelled && self.leaves() {
+            if !self.cancelled && self.leaves() {
                 self.elsewhere.left = true;
                 // Those that follow others end, too.
                 self.options.cancel.cancel();
@@ -151,6 +153,10 @@ impl<'a> Coordinator<'a> {
         let now = Instant::now();
         while self.delayed.peek().is_some_and(|Reverse((due, _))| *due <= now) {
             let Some(Reverse((_, node))) = self.delayed.pop() else { break };
+            // What it needs may have failed meanwhile, when it was computed again: then it is over.
+            if self.nodes[node as usize].phase != Phase::Waiting {
+                continue;
+            }
             self.state(node).phase = Phase::Ready;
             self.ready.insert(node);
         }
@@ -171,7 +177,8 @@ impl<'a> Coordinator<'a> {
         }
     }
 
-    fn wish(&mut self, node: u32) -> Resources {
+    /// What a node wants of the machine, with what its kind estimates of memory where that is counted.
+    pub(super) fn wish(&mut self, node: u32) -> Resources {
         let spec = self.node(node);
         self.wishes.of(node, spec, &self.run.hasher, self.options.memory > 0)
     }
@@ -296,7 +303,7 @@ impl<'a> Coordinator<'a> {
             }
             Message::Asked { node, entry } => self.asked(node, entry),
             Message::Done { node, end } => self.job_done(node, *end),
-            Message::Cancel => self.cancelled = true,
+            Message::Cancel => self.cancel(),
         }
     }
 

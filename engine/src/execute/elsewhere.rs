@@ -7,7 +7,11 @@ use std::{
 
 use pipe_cache::{Hasher, LeaseOwner, Lookup};
 
-use super::{coordinator::Coordinator, options::RunOptions, retry};
+use super::{
+    coordinator::Coordinator,
+    options::{Fit, RunOptions},
+    retry,
+};
 use crate::{
     context::Increment,
     events::{EventKind, Live, live},
@@ -20,12 +24,23 @@ const HELP_PAUSE: Duration = Duration::from_secs(2);
 /// The longest pause before a node is looked at again that is for other workers.
 const LONGEST: Duration = Duration::from_secs(2);
 
+/// Why a node waits for another process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wait {
+    /// One computes it.
+    Held,
+    /// This one has too little time left for it, and nobody is known to compute it.
+    TooLate,
+    /// It is not for this one, and nobody is known to compute it.
+    Unfit,
+}
+
 /// What is known of other processes.
 pub(super) struct Elsewhere {
     /// The node that is begun first, if it is ready: workers begin at different ones, and so meet rarely.
     pub first: u32,
-    /// Nodes that wait for another process, and whether one is known to compute them.
-    pub waiting: HashMap<u32, bool>,
+    /// Nodes that wait for another process.
+    pub waiting: HashMap<u32, Wait>,
     /// How many running nodes hold no slots, because they follow others.
     pub following: usize,
     /// When this process did something last.
@@ -75,25 +90,29 @@ impl Coordinator<'_> {
         let forced = self.selected.force[node as usize] && !self.nodes[node as usize].announced;
         let work = self.nodes[node as usize].work.as_ref().expect("a ready node has been keyed");
         let (key, polls) = (work.key, work.polls);
-        if forced || work.uncached || (self.options.worker.is_none() && polls == 0) {
-            return false;
-        }
-        if let Ok(Lookup::Hit(entry)) = self.run.store.lookup(&key) {
+        let is_shared = !forced && !work.uncached && (self.options.worker.is_some() || polls > 0);
+        if is_shared && let Ok(Lookup::Hit(entry)) = self.run.store.lookup(&key) {
             self.ready.remove(&node);
             self.elsewhere.waiting.remove(&node);
             self.elsewhere.worked = Instant::now();
             self.hit(node, &entry);
             return true;
         }
-        let spec = self.node(node);
-        let is_resumed = !matches!(spec.kind.increment(&spec.params), Increment::Whole);
-        if self.options.offers(&spec.resources, is_resumed) {
+        if self.options.worker.is_none() {
             return false;
         }
+        let spec = self.node(node);
+        let is_resumed = !matches!(spec.kind.increment(&spec.params), Increment::Whole);
+        let wish = self.wish(node);
+        let unheld = match self.options.offers(&wish, is_resumed, Instant::now()) {
+            Fit::Fits => return false,
+            Fit::TooLate => Wait::TooLate,
+            Fit::Unfit => Wait::Unfit,
+        };
         self.ready.remove(&node);
         // What cannot be known is taken for somebody's work.
         let is_held = self.run.store.lease_owner(&key).map_or(true, |owner| owner.is_some());
-        self.elsewhere.waiting.insert(node, is_held);
+        self.elsewhere.waiting.insert(node, if is_held { Wait::Held } else { unheld });
         self.state(node).work.as_mut().expect("it was just there").polls += 1;
         self.delay(node, (retry::poll_interval(polls + 1) * 8).min(LONGEST));
         true
@@ -117,13 +136,10 @@ impl Coordinator<'_> {
         work.polls += 1;
         let (key, polls) = (work.key, work.polls);
         if polls == 1 {
-            let on = owner.map_or_else(
-                || "another process".to_owned(),
-                |owner| format!("process {} on {}", owner.pid, owner.host),
-            );
+            let on = owner.map_or_else(|| "another process".to_owned(), |owner| owner.to_string());
             self.emitter.emit(EventKind::Waiting { node: self.name(node), key, on });
         }
-        self.elsewhere.waiting.insert(node, true);
+        self.elsewhere.waiting.insert(node, Wait::Held);
         self.delay(node, retry::poll_interval(polls));
     }
 
@@ -138,18 +154,47 @@ impl Coordinator<'_> {
         self.busy(node, owner);
     }
 
+    /// Whether all that a worker could do is to wait for others.
+    fn only_waits(&self) -> bool {
+        self.keyable.is_empty()
+            && self.hashing == 0
+            && self.asking.under_way == 0
+            && self.running == self.elsewhere.following
+            && self.ready.is_empty()
+            && self.delayed.len() == self.elsewhere.waiting.len()
+    }
+
+    /// Whether nothing is for this worker, and nobody computes what would give it something to do.
+    pub(super) fn is_done_here(&self) -> bool {
+        self.options.worker.is_some()
+            && self.only_waits()
+            && self.running == 0
+            && self.elsewhere.waiting.values().all(|wait| *wait != Wait::Held)
+    }
+
     /// Whether a worker ends here: nothing runs, nothing is for it, and it has waited long enough for others.
     pub(super) fn leaves(&self) -> bool {
         let Some(offer) = &self.options.worker else { return false };
-        let waits = self.hashing == 0
-            && self.running == self.elsewhere.following
-            && self.ready.is_empty()
-            && self.delayed.len() == self.elsewhere.waiting.len();
-        waits
-            && match offer.idle {
-                Some(idle) => self.elsewhere.worked.elapsed() >= idle,
-                None => self.running == 0 && self.elsewhere.waiting.values().all(|is_held| !is_held),
-            }
+        match offer.idle {
+            Some(idle) if self.elsewhere.worked.elapsed() >= idle => self.only_waits(),
+            // Waiting would bring it no time.
+            Some(_) => self.lacks_time() && self.is_done_here(),
+            None => self.is_done_here(),
+        }
+    }
+
+    /// The run is to end. A worker that has nothing to do by then leaves, and is not told to go on later.
+    pub(super) fn cancel(&mut self) {
+        if !std::mem::replace(&mut self.cancelled, true) {
+            self.elsewhere.left |= self.is_done_here();
+        }
+    }
+
+    /// Whether another worker is to take over: this one lacks nothing but time for what is left. Not if it has done
+    /// nothing with the time it had: then the next one would not, either.
+    pub(super) fn lacks_time(&self) -> bool {
+        let has_worked = self.summary.ran > 0 || self.summary.rows_computed > 0;
+        has_worked && self.elsewhere.waiting.values().any(|wait| *wait == Wait::TooLate)
     }
 
     /// Tells others of this run, and shows what they do.

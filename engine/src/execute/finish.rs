@@ -31,9 +31,9 @@ impl Coordinator<'_> {
                 false => self.skip(node, reason.clone()),
             }
         }
-        // Who was told to end has more to do, whatever has failed: another one goes on.
-        let is_told = worker && self.cancelled && !self.elsewhere.left && self.summary.skipped > 0;
-        self.summary.outcome = if is_told {
+        // Who was told to end, or has too little time left, has more to do, whatever has failed: another one goes on.
+        let is_told = if self.elsewhere.left { self.lacks_time() } else { self.cancelled };
+        self.summary.outcome = if worker && is_told && self.summary.skipped > 0 {
             RunEnd::Cancelled
         } else if self.summary.failed > 0 {
             RunEnd::Failed

@@ -41,7 +41,8 @@ use self::{
 };
 pub use self::{
     links::{link_path, results_folder},
-    options::{Offer, RunError, RunOptions},
+    options::{Fit, Offer, RunError, RunOptions},
+    wish::wish,
 };
 use crate::{
     events::{Event, EventKind, JournalWriter, Live, LiveWriter, RunEnd, RunOrigin, RunSummary},

@@ -86,15 +86,29 @@ pub struct Offer {
 }
 
 impl RunOptions {
-    /// Whether this process is to compute a node that wants that: a run does whatever there is, a worker what fits it.
-    pub(super) fn offers(&self, wish: &Resources, is_resumed: bool) -> bool {
-        let Some(offer) = &self.worker else { return true };
+    /// Whether this process is to compute a node that wants that, `now`: a run does whatever there is, a worker what
+    /// fits it. What goes on where it stopped (`is_resumed`) may be begun however little time is left.
+    pub fn offers(&self, wish: &Resources, is_resumed: bool, now: Instant) -> Fit {
+        let Some(offer) = &self.worker else { return Fit::Fits };
         let class = wish.class.as_deref().is_none_or(|class| offer.classes.iter().any(|offered| offered == class));
-        let left = offer.until.map(|until| until.saturating_duration_since(Instant::now()));
-        // What goes on where it stopped may be begun at any time.
-        let time = is_resumed || wish.time.zip(left).is_none_or(|(time, left)| time <= left);
-        class && time && wish.gpu <= self.gpus && (self.memory == 0 || wish.memory <= self.memory)
+        if !class || wish.gpu > self.gpus || (self.memory > 0 && wish.memory > self.memory) {
+            return Fit::Unfit;
+        }
+        let left = offer.until.map(|until| until.saturating_duration_since(now));
+        let in_time = is_resumed || wish.time.zip(left).is_none_or(|(time, left)| time <= left);
+        if in_time { Fit::Fits } else { Fit::TooLate }
     }
+}
+
+/// Whether a node is for a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fit {
+    /// It is.
+    Fits,
+    /// It would be, had the worker as much time left as the node wants.
+    TooLate,
+    /// It wants something else of a machine.
+    Unfit,
 }
 
 /// Why a run could not begin, or broke down.

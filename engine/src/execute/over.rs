@@ -35,6 +35,7 @@ impl Coordinator<'_> {
         let state = self.state(node);
         state.phase = Phase::Over;
         state.work = None;
+        self.elsewhere.waiting.remove(&node);
         if self.selected.run[node as usize] {
             self.summary.skipped += 1;
             self.emitter.emit(EventKind::Skipped { node: self.name(node), reason });

@@ -118,7 +118,9 @@ impl Coordinator<'_> {
         let Some(remote) = &self.options.remote else { return };
         {
             let _span = tracing::info_span!("push").entered();
-            remote.wait(&|| self.options.cancel.is_cancelled());
+            // Who leaves cancels what follows others, and has all the time for what it computed itself.
+            let (cancel, left) = (&self.options.cancel, self.elsewhere.left);
+            remote.wait(&|| cancel.is_cancelled() && (!left || cancel.is_abandoned()));
         }
         let counts = remote.counts();
         self.tell_remote();

@@ -4,7 +4,7 @@ use std::{sync::atomic::Ordering, thread};
 
 use pipe_engine::{
     events::RunEnd,
-    execute::{RunOptions, run},
+    execute::{Offer, RunOptions, run},
 };
 use pipe_testing::Lab;
 
@@ -93,4 +93,17 @@ fn two_runs_at_once_compute_each_key_once() {
     assert!(summaries.iter().all(|s| s.outcome == RunEnd::Succeeded), "{summaries:?}");
     assert_eq!(summaries.iter().map(|s| s.ran).sum::<usize>(), 16);
     assert!(lab.probe.take().iter().all(|stage| !stage.contains(" x")), "nothing ran twice");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_worker_leaves_what_does_not_fit_it_also_if_that_has_no_key() {
+    let mut lab = Lab::new();
+    std::os::unix::fs::symlink("/dev/null", lab.path("device")).unwrap();
+    let yaml = "pipeline: p\nstages:\n  s: { kind: file, params: { path: device }, resources: { gpu: 1 } }\n";
+    lab.options.worker = Some(Offer::default());
+    let ran = lab.run(yaml);
+    assert_eq!((ran.summary.outcome, ran.stages.len()), (RunEnd::Left, 0));
+    lab.options = RunOptions { gpus: 1, worker: Some(Offer::default()), ..RunOptions::default() };
+    assert_eq!(lab.run(yaml).stages, ["s"]);
 }

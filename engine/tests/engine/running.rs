@@ -195,6 +195,29 @@ fn a_deleted_object_is_computed_again() {
 }
 
 #[test]
+fn what_waits_for_its_next_attempt_is_over_when_what_it_needs_cannot_be_repaired() {
+    let yaml = "
+pipeline: p
+stages:
+  a: { kind: trouble, params: { how: flaky } }
+  b: { kind: trouble, inputs: { in: a }, params: { how: flaky }, retries: 1, backoff: 300ms }
+  c: { kind: upper, inputs: { in: a } }
+";
+    let mut lab = Lab::new();
+    lab.options.selection = Selection { only: vec!["a".into()], ..Selection::default() };
+    lab.run(yaml);
+    damage(&lab.object("a"));
+    lab.reopen();
+    lab.options = RunOptions { jobs: 1, keep_going: true, ..RunOptions::default() };
+    // `b` fails in passing; `c` finds `a` damaged, which fails, too.
+    lab.probe.failures.store(2, Ordering::SeqCst);
+    let ran = lab.run(yaml);
+    assert_eq!(ran.summary.outcome, RunEnd::Failed);
+    assert_eq!((ran.summary.failed, ran.summary.skipped), (1, 2), "{:?}", ran.failures());
+    assert_eq!(ran.stages, ["a", "b", "c"]);
+}
+
+#[test]
 fn damage_that_may_not_be_repaired_is_a_clear_failure() {
     let mut lab = Lab::new();
     lab.run(CHAIN);

@@ -130,6 +130,50 @@ stages:
 }
 
 #[test]
+fn a_worker_that_lacks_nothing_but_time_says_that_there_is_more_to_do_if_it_has_done_something() {
+    let yaml = "pipeline: p
+stages:
+  a: { kind: thirds, params: { tag: a, count: 3 } }
+  b: { kind: mark, inputs: { rows: a }, params: { tag: b }, resources: { time: 2h } }
+  c: { kind: mark, inputs: { rows: a }, params: { tag: c }, resources: { gpu: 1 } }
+";
+    let place = Place::new(yaml, 1);
+    // It does not wait for others, either.
+    let short = ["--worker", "--max-time-ms=3600000", "--idle-ms=3600000"];
+    let ended = place.start(&short).wait();
+    assert_eq!((&*ended.outcome, ended.ran.join(" ")), ("cancelled", "a".to_owned()));
+    let again = place.start(&["--worker", "--max-time-ms=3600000", "--idle-ms=100"]).wait();
+    assert_eq!((&*again.outcome, again.ran.len()), ("left", 0), "it would go on for ever");
+    let long = place.start(&["--worker", "--max-time-ms=7300000"]).wait();
+    assert_eq!((&*long.outcome, long.ran.join(" ")), ("left", "b".to_owned()), "`c` is not for it");
+}
+
+#[test]
+fn a_worker_that_is_told_to_end_while_nothing_is_for_it_has_no_more_to_do() {
+    let yaml = "pipeline: p
+stages:
+  a: { kind: thirds, params: { tag: a, count: 3 } }
+  b: { kind: mark, inputs: { rows: a }, params: { tag: b }, resources: { gpu: 1 } }
+";
+    let place = Place::new(yaml, 1);
+    let ended = place.start(&["--worker", "--idle-ms=3600000", "--cancel-after-ms=1500"]).wait();
+    assert_eq!((&*ended.outcome, ended.ran.join(" ")), ("left", "a".to_owned()));
+}
+
+#[test]
+fn where_memory_is_counted_what_kinds_estimate_keeps_stages_from_workers() {
+    let yaml = "pipeline: p
+stages:
+  a: { kind: thirds, params: { tag: a, count: 3 } }
+  b: { kind: mark, inputs: { rows: a }, params: { tag: b, takes: 9000000000 } }
+";
+    let place = Place::new(yaml, 1);
+    let ran = |arguments: &[&str]| place.start(arguments).wait().ran.join(" ");
+    assert_eq!(ran(&["--worker", "--memory=8000000000"]), "a");
+    assert_eq!(ran(&["--worker", "--memory=9000000000"]), "b");
+}
+
+#[test]
 fn a_worker_waits_for_what_another_one_computes_as_long_as_it_lives() {
     let yaml = "pipeline: p
 stages:

@@ -3,12 +3,7 @@
 use std::collections::HashSet;
 
 use super::RowMemo;
-use crate::{
-    error::StoreError,
-    hash::Digest,
-    machine::{self, LeaseOwner},
-    memo::claims::Changes,
-};
+use crate::{error::StoreError, hash::Digest, machine::LeaseOwner, memo::claims::Other};
 
 /// What of some rows nobody knows yet, and who sees to it.
 #[derive(Debug, Clone, Default)]
@@ -21,17 +16,12 @@ pub struct RowClaim {
     pub others: usize,
     /// One of those others.
     pub owner: Option<LeaseOwner>,
-    /// Of the workers of other processes, the one that has claimed the most of them, and how many.
-    pub most: Option<(Digest, usize)>,
+    /// Of the workers of other processes, the one that has claimed the most of them.
+    pub most: Option<Digest>,
 }
 
 /// Several workers on one recipe.
 impl RowMemo {
-    /// Names the kind that computes, and its version: builds in which they differ do not follow each other.
-    pub fn sign(&mut self, maker: String) {
-        self.claims.sign(maker);
-    }
-
     /// Takes in what is known by now, and claims up to `most` of `rows`, the first that nobody knows or has claimed, as
     /// this memo's to compute. `None` when `cancelled` said so while another worker was deciding.
     ///
@@ -64,12 +54,13 @@ impl RowMemo {
             self.claims.add(|own| own.rows.extend(claim.mine.iter().map(|&at| rows[at])))?;
         } else if claim.free == 0 {
             let missing: HashSet<&Digest> = rows.iter().filter(|row| !self.contains(row)).collect();
-            let this = |owner: &LeaseOwner| owner.pid == std::process::id() && owner.host == machine::host_name();
-            let left = others.all.iter().filter(|other| !other.owner.as_ref().is_some_and(this)).map(|other| {
+            let is_foreign = |other: &&Other| !other.owner.as_ref().is_some_and(LeaseOwner::is_this);
+            let left = others.all.iter().filter(is_foreign).map(|other| {
                 let wanted = other.claimed.rows.iter().filter(|row| missing.contains(row));
-                (other.token, wanted.count())
+                (wanted.count(), other.token)
             });
-            claim.most = left.max_by_key(|(_, rows)| *rows).filter(|(_, rows)| *rows > 0);
+            let most = left.filter(|(rows, _)| *rows > 0).max_by_key(|(rows, _)| *rows);
+            claim.most = most.map(|(_, worker)| worker);
         }
         Ok(Some(claim))
     }
@@ -88,17 +79,5 @@ impl RowMemo {
     /// Leaves claimed rows to others: they will not be computed here.
     pub fn give(&mut self, rows: &HashSet<Digest>) -> Result<(), StoreError> {
         self.claims.give(rows)
-    }
-
-    /// Gives up what was claimed, after a flush.
-    pub fn release(&mut self) -> Result<(), StoreError> {
-        let flushed = self.flush();
-        self.claims.release();
-        flushed
-    }
-
-    /// What wakes those who wait for this memo's rows.
-    pub fn changes(&self) -> Changes {
-        self.claims.changes()
     }
 }

@@ -42,7 +42,7 @@ fn without_locks_a_lease_is_held_as_long_as_it_is_touched() {
         assert!(take(&path).is_none(), "its heart beats");
     }
     let record = read(&lease.path).unwrap();
-    assert!(record.owner == Process::this() && record.beat > 3, "{}", record.beat);
+    assert!(record.owner == *Process::this() && record.beat > 3, "{}", record.beat);
     drop(lease);
     std::thread::sleep(MS(50));
     assert_eq!(tokens(&path).unwrap(), [], "nothing makes it anew");
@@ -141,7 +141,7 @@ fn with_locks_too_tokens_grow_and_nobody_removes_what_is_not_its_own() {
     drop(first);
     assert!(second.is_current());
     assert!(!remove_if_free(&path, By::Lock).unwrap());
-    assert_eq!(owner(&path, By::Lock).unwrap().unwrap().pid, std::process::id());
+    assert_eq!(owner(&path, By::Lock).unwrap().unwrap().pid(), Some(std::process::id()));
     drop(second);
     assert!(!path.exists() && owner(&path, By::Lock).unwrap().is_none());
 }

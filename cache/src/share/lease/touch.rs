@@ -40,7 +40,7 @@ pub(super) fn take(path: &Path, key: &Digest, beat: Beat) -> io::Result<LeaseAtt
     if let Some((file, _)) = before.iter().find(|(file, _)| !is_free(file, beat)) {
         return held(file);
     }
-    // Of several who find the last owner gone, one alone makes the file of the next token.
+    // Several who find nobody there may each make a file, of other tokens or of the same, which one of them makes.
     let token = next_token(before.iter().map(|(_, token)| *token).max());
     let ours = name_of(path, token);
     let mut file = match File::create_new(&ours) {
@@ -51,7 +51,7 @@ pub(super) fn take(path: &Path, key: &Digest, beat: Beat) -> io::Result<LeaseAtt
     let record = Record::new(token);
     file.write_all(&record.encode())?;
     drop(file);
-    // Of those who found none at all, each has made one of its own: who sees another's, gives way. So does one that was
+    // Who sees another's by now gives way: of several at once, perhaps all, and they come again. So does one that was
     // stopped here for so long that its own has been taken over.
     let now = tokens(path)?;
     let rival = now.iter().find(|(file, _)| *file != ours && !is_free(file, beat));

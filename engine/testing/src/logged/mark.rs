@@ -2,7 +2,7 @@
 
 use pipe_engine::{
     context::StageContext,
-    kind::{PortType, Ports, StageError, StageKind},
+    kind::{Memory, PortType, Ports, Preview, SourceHost, StageError, StageKind},
 };
 
 use super::{Params, Work};
@@ -17,6 +17,11 @@ impl StageKind for Mark {
 
     fn ports(&self, _: &Params) -> Ports {
         ports(&["rows"], PortType::Table)
+    }
+
+    fn preview(&self, params: &Params, _: &dyn SourceHost) -> Result<Preview, StageError> {
+        let memory = Memory { least: params.takes, most: params.takes, weights: 0 };
+        Ok(Preview { memory: Some(memory).filter(|_| params.takes > 0), ..Preview::default() })
     }
 
     fn run(&self, params: &Params, cx: &mut StageContext) -> Result<(), StageError> {

@@ -55,6 +55,9 @@ pub(crate) struct Params {
     /// How many rows a stream is to keep.
     #[serde(default)]
     count: u64,
+    /// Bytes of memory that the stage estimates to take.
+    #[serde(default)]
+    takes: u64,
 }
 
 /// The kinds, writing down what they do in `journal`.
