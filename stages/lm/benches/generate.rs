@@ -2,8 +2,8 @@
 //!
 //!     cargo bench -p pipe-lm --bench generate -- MODEL [rows [new_tokens [prompt_tokens [repeats]]]]
 //!
-//! MODEL is a folder of a checkpoint, or a GGUF file. Prints one line of JSON per repeat. `benches/peers/generate.py` and
-//! `engines.py` run this and its peers in turns.
+//! MODEL is a folder of a checkpoint, or a GGUF file. Prints one line of JSON per repeat. `benches/peers/generate.py`
+//! and `engines.py` run this and its peers in turns.
 #![expect(clippy::print_stdout, reason = "a benchmark reports")]
 
 use std::{

@@ -5,7 +5,7 @@ use super::{EvalRecord, Params, TrainError, host};
 /// How held-out rows decide. Evaluations are counted, not steps.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Stopping {
-    /// Whether the training ends with the weights of its lowest held-out loss (or highest score), and not with its last.
+    /// Whether the training ends with the weights of its lowest held-out loss (or highest score), not with its last.
     pub keep_best: bool,
     /// End after so many evaluations in succession that were no better than the best before them; `None` never does.
     pub patience: Option<u64>,
