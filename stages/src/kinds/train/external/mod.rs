@@ -112,7 +112,7 @@ pub(super) fn train(
     if ended.is_err() && !listener.is_wrong() {
         ended?;
     }
-    let log = listener.finish(examples.training.report(), params.stopping())?;
+    let log = listener.finish(examples.training.report(), params.stopping(), &places.checkpoints())?;
     let left = read(&places.output(), name, base, &asked)?;
     check_moved(&log, &start, &left, name)?;
     let dir = cx.output_dir("adapter")?;

@@ -82,6 +82,8 @@ pub(super) struct Listener<'a> {
     path: PathBuf,
     heard: Mutex<Heard>,
     wrong: Mutex<Option<StageError>>,
+    /// What it learned is no use: what it said of a step cannot be.
+    spoilt: AtomicBool,
     over: AtomicBool,
 }
 
@@ -123,15 +125,8 @@ impl<'a> Listener<'a> {
         }
         // What is installed may have changed since.
         heard.versions = false;
-        let listener = Self {
-            cx,
-            expected,
-            path,
-            heard: Mutex::new(heard),
-            wrong: Mutex::default(),
-            over: AtomicBool::new(false),
-        };
-        Ok((listener, file))
+        let (heard, wrong, spoilt, over) = (Mutex::new(heard), Mutex::default(), false.into(), false.into());
+        Ok((Self { cx, expected, path, heard, wrong, spoilt, over }, file))
     }
 
     /// Listens while `work` runs the program.
@@ -192,7 +187,9 @@ impl<'a> Listener<'a> {
                 self.cx.note(format!("went on from the checkpoint of step {step}"));
             }
             let before = heard.evals.len();
-            if let Some(record) = heard.take(&read, &self.expected)? {
+            let taken = heard.take(&read, &self.expected);
+            self.spoilt.fetch_or(taken.is_err() && read.step.is_some(), Ordering::Relaxed);
+            if let Some(record) = taken? {
                 let _ = watch.on_step(Progress {
                     record: &record,
                     total_steps: self.expected.steps.len() as u64,
@@ -206,20 +203,34 @@ impl<'a> Listener<'a> {
         Ok(())
     }
 
-    /// The whole log, when the program has ended well.
+    /// The whole log, when the program has ended. Where what it said of steps cannot be, or is not whole, its
+    /// `checkpoints` are forgotten: who went on from them would end there again.
     ///
     /// # Errors
     /// What it said was wrong; it said nothing of some step.
-    pub(super) fn finish(self, report: DataReport, stopping: Stopping) -> Result<TrainLog, StageError> {
-        if let Some(wrong) = self.wrong.into_inner() {
-            return Err(wrong);
+    pub(super) fn finish(
+        mut self,
+        report: DataReport,
+        stopping: Stopping,
+        checkpoints: &Path,
+    ) -> Result<TrainLog, StageError> {
+        let told = self.wrong.get_mut().take().map_or_else(|| self.whole(report, stopping), Err);
+        if told.is_err() && self.spoilt.load(Ordering::Relaxed) {
+            let failed = |e| StageError::other(format!("remove {}", checkpoints.display()), e);
+            std::fs::remove_dir_all(checkpoints).map_err(failed)?;
+            std::fs::remove_file(&self.path).map_err(failed)?;
         }
-        let Heard { steps, evals, .. } = self.heard.into_inner();
+        told
+    }
+
+    fn whole(&mut self, report: DataReport, stopping: Stopping) -> Result<TrainLog, StageError> {
+        let Heard { steps, evals, .. } = std::mem::take(self.heard.get_mut());
         let name = self.expected.name;
         // Held-out rows may end it before the budget does.
         let enough = (1..=evals.len()).find(|n| stopping.is_enough(&evals[..*n]));
         let last = enough.map_or(self.expected.steps.len() as u64, |n| evals[n - 1].step);
         if steps.len() as u64 != last {
+            self.spoilt.store(true, Ordering::Relaxed);
             return Err(StageError::user_help(
                 format!("{name} ended well, but told of {} steps of {last}", steps.len()),
                 "it prints a line of JSON for every optimizer step, from 1 on (`{\"step\": 1, \"loss\": 2.5, \
