@@ -112,7 +112,7 @@ enum Became {
 
 impl Starting<'_> {
     /// The running server of that description, with that adapter; started if there is none. Where no adapter is asked
-    /// for, one that has some does as well: it applies them only where a request says so.
+    /// for, one that has some does as well: every request says whether it counts.
     ///
     /// # Errors
     /// It cannot be started, dies, or is not ready in time; the run is being cancelled.
@@ -288,7 +288,7 @@ impl Instance {
             timeout: Duration::from_secs(served.timeout_seconds),
             max_retries: served.max_retries,
             extra: served.extra.clone(),
-            lora: with_lora.then_some(FIRST),
+            lora: self.lora.map(|_| (FIRST, f64::from(u8::from(with_lora)))),
             ..EndpointConfig::new(&*self.url, NAME, self.program.dialect())
         })
     }

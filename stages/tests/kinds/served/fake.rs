@@ -54,10 +54,9 @@ struct Fake {
     name: String,
     version: String,
     key: Option<String>,
-    /// vLLM: the highest rank of adapters. llama.cpp: how many it was started with, and whether they lie idle.
+    /// vLLM: the highest rank of adapters. llama.cpp: how many it was started with.
     ranks: Option<u64>,
     loras: usize,
-    idle_loras: bool,
     updating: bool,
     journal: PathBuf,
     /// Dies before it listens, after so many answers; is never ready.
@@ -126,7 +125,7 @@ impl Fake {
                     assert_eq!(&fs::read(value()).unwrap()[..4], b"GGUF");
                     fake.loras += 1;
                 }
-                (false, "--lora-init-without-apply") => fake.idle_loras = true,
+                (false, "--lora-init-without-apply") => {}
                 (_, "--fake-version") => value().clone_into(&mut fake.version),
                 (_, "--fake-dies") => fake.dies = Some(value().parse().unwrap()),
                 (_, "--fake-hangs") => fake.hangs = true,
@@ -278,7 +277,8 @@ impl Fake {
             }
             match body.get("lora") {
                 Some(_) => scales.iter().any(|entry| of(entry).1 > 0.0),
-                None => self.loras > 0 && !self.idle_loras,
+                // As seen on llama.cpp b11549, whatever `--lora-init-without-apply` says.
+                None => self.loras > 0,
             }
         };
         // As long as two stages ask at once.

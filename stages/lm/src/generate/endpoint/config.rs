@@ -88,8 +88,9 @@ pub struct EndpointConfig {
     pub max_wait: Duration,
     /// Address of an HTTP proxy.
     pub proxy: Option<String>,
-    /// llama.cpp: the number of the adapter that answers, of those that the server was started with.
-    pub lora: Option<u32>,
+    /// llama.cpp: the number of the adapter that the server was started with, and its scale: 0 where the base is to
+    /// answer, since some builds apply an adapter to whatever request does not name it.
+    pub lora: Option<(u32, f64)>,
     /// Further keys of every request, such as `chat_template_kwargs`; one that is null takes a key away.
     pub extra: serde_json::Map<String, serde_json::Value>,
 }

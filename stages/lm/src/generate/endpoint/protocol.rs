@@ -81,8 +81,8 @@ pub(super) fn call(config: &EndpointConfig, request: &Request, params: &Sampling
             if params.ignore_eos {
                 put("ignore_eos", json!(true));
             }
-            if let Some(id) = config.lora {
-                put("lora", json!([{ "id": id, "scale": 1.0 }]));
+            if let Some((id, scale)) = config.lora {
+                put("lora", json!([{ "id": id, "scale": scale }]));
             }
         }
         Server::Ollama | Server::OpenAi => {}
