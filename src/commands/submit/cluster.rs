@@ -182,7 +182,7 @@ impl Cluster {
             return Err(reader.wrong(at, &problem.message, problem.help.clone()));
         }
         let mut cluster = None;
-        if let Some(tree) = &tree {
+        if let Some(tree) = tree.as_ref().filter(|tree| !matches!(tree.data, Data::Null)) {
             reader.each("a cluster's file", tree, &["cluster"], |_, value| {
                 cluster = Some(reader.cluster(value)?);
                 Ok(())
