@@ -327,18 +327,24 @@ struct Other(std::process::Child, String);
 
 impl Other {
     fn start(lab: &Lab, arguments: &[&str], env: &[(&str, &str)]) -> Self {
+        // Between its choice and the server's start somebody else may take a port.
+        let (child, port) = (0..5).find_map(|_| Self::on_a_port(lab, arguments, env)).expect("a server that answers");
+        Self(child, format!("endpoint: 'http://127.0.0.1:{port}/v1', server: vllm, max_retries: 0"))
+    }
+
+    fn on_a_port(lab: &Lab, arguments: &[&str], env: &[(&str, &str)]) -> Option<(std::process::Child, u16)> {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut command = std::process::Command::new(lab.path("vllm"));
         command.args(["serve", lab.path("base").to_str().unwrap(), "--host", "127.0.0.1", "--port", &port.to_string()]);
         command.args(["--served-model-name", "org/base"]).args(arguments).envs(env.iter().copied());
-        let child = command.stdout(std::process::Stdio::null()).spawn().unwrap();
-        for _ in 0..200 {
+        let mut child = command.stdout(std::process::Stdio::null()).spawn().unwrap();
+        while child.try_wait().unwrap().is_none() {
             if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                break;
+                return Some((child, port));
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        Self(child, format!("endpoint: 'http://127.0.0.1:{port}/v1', server: vllm, max_retries: 0"))
+        None
     }
 }
 
