@@ -82,7 +82,9 @@ fn held_out_rows_are_answered_as_in_an_exam() {
 
     let missing = lab.run_stages(&with(&TRAIN.replace("seed: 3", &format!("seed: 3, {answered}")))).failure();
     assert!(missing.contains("there are none"), "{missing}");
-    assert!(lab.problems(&stages("eval_answers: { rows: 0 }")).contains("nothing would be answered"));
+    assert!(lab.problems(&stages("eval_answers: { rows: 0 }")).contains("rows"));
+    let engine = "engine: { program: [python3, t.py] }, eval_answers: {}";
+    assert!(lab.problems(&stages(engine)).contains("the model that answers is not here"));
 }
 
 #[test]
