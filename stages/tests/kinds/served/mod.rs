@@ -322,25 +322,27 @@ fn a_version_is_kept_warned_of_when_it_changes_and_pinned_where_that_is_said() {
     assert_ne!(lab.key(ARM, "s"), unpinned, "a version that is pinned is part of the key");
 }
 
-/// A server of somebody else's, which the test starts.
-struct Other(std::process::Child, String);
+/// A server of somebody else's, which the test starts: no child of this process, whose stages look after their
+/// programs, and take what they do not know for something that one of these has left.
+struct Other(i32, String);
 
 impl Other {
     fn start(lab: &Lab, arguments: &[&str], env: &[(&str, &str)]) -> Self {
         // Between its choice and the server's start somebody else may take a port.
-        let (child, port) = (0..5).find_map(|_| Self::on_a_port(lab, arguments, env)).expect("a server that answers");
-        Self(child, format!("endpoint: 'http://127.0.0.1:{port}/v1', server: vllm, max_retries: 0"))
+        let (pid, port) = (0..9).find_map(|_| Self::on_a_port(lab, arguments, env)).expect("a server that answers");
+        Self(pid, format!("endpoint: 'http://127.0.0.1:{port}/v1', server: vllm, max_retries: 0"))
     }
 
-    fn on_a_port(lab: &Lab, arguments: &[&str], env: &[(&str, &str)]) -> Option<(std::process::Child, u16)> {
+    fn on_a_port(lab: &Lab, arguments: &[&str], env: &[(&str, &str)]) -> Option<(i32, u16)> {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut command = std::process::Command::new(lab.path("vllm"));
-        command.args(["serve", lab.path("base").to_str().unwrap(), "--host", "127.0.0.1", "--port", &port.to_string()]);
-        command.args(["--served-model-name", "org/base"]).args(arguments).envs(env.iter().copied());
-        let mut child = command.stdout(std::process::Stdio::null()).spawn().unwrap();
-        while child.try_wait().unwrap().is_none() {
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", r#""$@" >/dev/null 2>&1 & echo $!"#, "sh"]).arg(lab.path("vllm")).arg("serve");
+        shell.arg(lab.path("base")).args(["--host", "127.0.0.1", "--port", &port.to_string()]);
+        shell.args(["--served-model-name", "org/base"]).args(arguments).envs(env.iter().copied());
+        let pid: i32 = String::from_utf8(shell.output().ok()?.stdout).ok()?.trim().parse().ok()?;
+        while std::path::Path::new(&format!("/proc/{pid}")).exists() {
             if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                return Some((child, port));
+                return Some((pid, port));
             }
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -350,8 +352,8 @@ impl Other {
 
 impl Drop for Other {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let pid = rustix::process::Pid::from_raw(self.0).expect("the number of a process");
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
     }
 }
 
