@@ -175,8 +175,7 @@ impl StageKind for Train {
             exam.score(cx, &model)
         };
         let score = || answered().map_err(Into::into);
-        // All that the score depends on, besides the held-out rows.
-        let identity = params.eval_answers.as_ref().map(|answers| format!("{answers:?}"));
+        let identity = params.eval_answers.as_ref().map(EvalAnswers::identity);
         let judge = examples.exam.as_ref().zip(identity.as_deref()).map(|(_, name)| Judge { name, score: &score });
         let stopping = params.stopping();
         let training = Training {

@@ -38,6 +38,14 @@ pub struct EvalAnswers {
     pub slots: usize,
 }
 
+impl EvalAnswers {
+    /// All that a score depends on, besides the held-out rows.
+    pub(super) fn identity(&self) -> String {
+        let Self { metric, max_new_tokens, rows, slots: _ } = self;
+        format!("{} {max_new_tokens} {rows:?}", metric.name())
+    }
+}
+
 fn default_metric() -> Metric {
     Metric::named("token_f1").expect("it is listed")
 }
