@@ -98,10 +98,10 @@ def llama_cpp(gguf, _, rows):
 
     def write(rows, new):
         def one(ids):
-            request = dict(prompt=ids, n_predict=new, temperature=0, ignore_eos=True, cache_prompt=False)
+            request = dict(prompt=ids, max_tokens=new, temperature=0, ignore_eos=True, cache_prompt=False)
             answer = server.handle_completions(request)
             answer = json.loads(answer) if isinstance(answer, (str, bytes)) else answer
-            return answer["tokens_predicted"]
+            return answer["usage"]["completion_tokens"]
 
         with ThreadPoolExecutor(rows) as pool:
             return sum(pool.map(one, prompts(rows, 49000)))

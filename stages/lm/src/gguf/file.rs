@@ -19,7 +19,7 @@ use super::{
     GgufError, config,
     metadata::Metadata,
     names,
-    tensors::{GgufTile, RowOrder},
+    tensors::{RowOrder, tile},
     tokenizer_read,
 };
 use crate::{
@@ -219,7 +219,8 @@ impl GgufModel {
 
 impl WeightProvider for &GgufModel {
     fn matrix(&mut self, param: Param) -> Result<Weight, ModelError> {
-        Ok(Weight::Tiles(Arc::new(GgufTile::new(self.stored(param)?, self.order(param)))))
+        let tile = tile(self.stored(param)?, self.order(param));
+        Ok(Weight::Tiles(tile.map_err(|source| WeightsError::Tensor { name: names::name(param), source })?))
     }
 
     fn vector(&mut self, param: Param) -> Result<Tensor, ModelError> {

@@ -2,7 +2,7 @@
 //!
 //! Reading covers the architectures `llama` (with Mistral and SmolLM 1 and 2, which are stored as such), `qwen2` and
 //! `qwen3`, with tensors of every type that candle expands (F32, F16, BF16, Q4_0 to Q8_0, the K-quants). Weights stay
-//! in their file's encoding and are expanded row by row while in use.
+//! in their file's encoding and are expanded while in use.
 
 mod adapter;
 mod config;

@@ -1,12 +1,20 @@
-//! A matrix that stays in its GGUF encoding and is expanded row by row.
+//! A matrix that stays in its GGUF encoding: laid out for the kernels where it is in `f16`, `bf16` or `q8_0`, else as
+//! it is in the file, expanded row by row.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
-use candle_core::quantized::{GgmlDType, GgmlType, QTensor, k_quants};
+use candle_core::{
+    Result,
+    quantized::{GgmlDType, GgmlType, QTensor, k_quants},
+};
 use half::{bf16, f16};
 
 use super::names;
-use crate::ops::WeightTile;
+use crate::{
+    model::{HalfForm, HalfTile},
+    ops::WeightTile,
+    quant::Q8Tile,
+};
 
 /// In which order the file holds the rows.
 #[derive(Debug, Clone, Copy)]
@@ -17,17 +25,45 @@ pub(super) enum RowOrder {
     Interleaved { head_dim: usize },
 }
 
-/// A quantised matrix `[out, in]`.
-pub(super) struct GgufTile {
-    tensor: QTensor,
-    order: RowOrder,
+impl RowOrder {
+    /// Where the file has a row of Hugging Face's.
+    fn stored(self, row: usize) -> usize {
+        match self {
+            Self::Plain => row,
+            Self::Interleaved { head_dim } => names::interleaved_row(row, head_dim),
+        }
+    }
 }
 
-impl GgufTile {
-    /// Takes a matrix.
-    pub(crate) fn new(tensor: QTensor, order: RowOrder) -> Self {
-        Self { tensor, order }
-    }
+/// A matrix `[out, in]` as the kernels take it; the values are the file's.
+pub(super) fn tile(tensor: QTensor, order: RowOrder) -> Result<Arc<dyn WeightTile>> {
+    let shape = tensor.shape().dims2()?;
+    let half = |form| -> Result<Arc<HalfTile>> {
+        let data = tensor.data()?;
+        let values = aligned::<u16>(&data);
+        Ok(Arc::new(HalfTile::of_rows(shape, form, |row| &values[order.stored(row) * shape.1..][..shape.1])))
+    };
+    Ok(match tensor.dtype() {
+        GgmlDType::F16 => half(HalfForm::F16)?,
+        GgmlDType::BF16 => half(HalfForm::Bf16)?,
+        GgmlDType::Q8_0 => {
+            let data = tensor.data()?;
+            let width = row_bytes(GgmlDType::Q8_0, shape.1);
+            Arc::new(Q8Tile::of_rows(shape, |row| &data[order.stored(row) * width..][..width]))
+        }
+        _ => Arc::new(GgufTile { tensor, order }),
+    })
+}
+
+/// Bytes of a row of `columns` values.
+fn row_bytes(dtype: GgmlDType, columns: usize) -> usize {
+    columns / dtype.block_size() * dtype.type_size()
+}
+
+/// A quantised matrix `[out, in]`.
+struct GgufTile {
+    tensor: QTensor,
+    order: RowOrder,
 }
 
 impl WeightTile for GgufTile {
@@ -42,14 +78,10 @@ impl WeightTile for GgufTile {
     fn read_rows(&self, rows: Range<usize>, out: &mut [f32]) {
         let columns = self.in_features();
         let dtype = self.tensor.dtype();
-        let row_bytes = columns / dtype.block_size() * dtype.type_size();
+        let width = row_bytes(dtype, columns);
         let data = self.tensor.data().expect("the tensor is on the CPU");
         for (row, out) in rows.zip(out.chunks_exact_mut(columns)) {
-            let stored = match self.order {
-                RowOrder::Plain => row,
-                RowOrder::Interleaved { head_dim } => names::interleaved_row(row, head_dim),
-            };
-            expand(dtype, &data[stored * row_bytes..(stored + 1) * row_bytes], out);
+            expand(dtype, &data[self.order.stored(row) * width..][..width], out);
         }
     }
 }
@@ -63,7 +95,7 @@ fn expand(dtype: GgmlDType, bytes: &[u8], out: &mut [f32]) {
         GgmlDType::Q4_1 => blocks::<k_quants::BlockQ4_1>(bytes, out),
         GgmlDType::Q5_0 => blocks::<k_quants::BlockQ5_0>(bytes, out),
         GgmlDType::Q5_1 => blocks::<k_quants::BlockQ5_1>(bytes, out),
-        GgmlDType::Q8_0 => crate::quant::expand_q8_0(bytes, out),
+        GgmlDType::Q8_0 => blocks::<k_quants::BlockQ8_0>(bytes, out),
         GgmlDType::Q8_1 => blocks::<k_quants::BlockQ8_1>(bytes, out),
         GgmlDType::Q2K => blocks::<k_quants::BlockQ2K>(bytes, out),
         GgmlDType::Q3K => blocks::<k_quants::BlockQ3K>(bytes, out),
@@ -75,9 +107,17 @@ fn expand(dtype: GgmlDType, bytes: &[u8], out: &mut [f32]) {
 }
 
 fn blocks<T: GgmlType>(bytes: &[u8], out: &mut [f32]) {
-    // SAFETY: the bytes are part of a `Vec<T>` that candle owns, cut at whole blocks, so they are aligned and valid;
-    // `align_to` would leave a prefix or suffix otherwise, which is checked.
+    T::to_float(aligned(bytes), out);
+}
+
+/// Bytes of a tensor as what they are.
+///
+/// # Panics
+/// If they are no whole number of aligned `T`.
+fn aligned<T>(bytes: &[u8]) -> &[T] {
+    // SAFETY: the bytes are part of a vector of such blocks that candle owns, every pattern of bits is a value of them,
+    // and `align_to` would leave a prefix or suffix if they were not whole and aligned, which is checked.
     let (before, blocks, after) = unsafe { bytes.align_to::<T>() };
     assert!(before.is_empty() && after.is_empty(), "a row is not a whole number of aligned blocks");
-    T::to_float(blocks, out);
+    blocks
 }

@@ -23,6 +23,7 @@ pub use adapters::Adapter;
 pub use batch::{CachedBatch, PackedBatch, Span};
 pub use decoder::Decoder;
 pub use error::ModelError;
+pub(crate) use half_tile::HalfForm;
 pub use half_tile::HalfTile;
 pub use inference::{Inference, Session};
 pub use layer::{Attention, Layer, Mlp, Norm, Qkv};

@@ -19,7 +19,6 @@ pub use blockwise::{DYNAMIC_BLOCK, dynamic_map};
 pub use double::Scales;
 pub use nf4::{BLOCK, CODEBOOK, Nf4Builder, Nf4Tensor};
 pub use provider::Quantized;
-pub(crate) use q8_0::expand as expand_q8_0;
 pub use q8_0::{Q8Tile, Rounded};
 
 /// What can be wrong with values to quantise.

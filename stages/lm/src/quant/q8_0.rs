@@ -2,21 +2,25 @@
 
 use std::{ops::Range, sync::Arc};
 
+use crate::{
+    config::DecoderConfig,
+    model::{Dense, ModelError, WeightProvider},
+    ops::{
+        Weight, WeightTile,
+        gemm::{PackedWeight, prefetch_ahead, read_panels},
+        math::{f16_to_f32, simd},
+    },
+    weights::{Param, Weights},
+};
 use candle_core::{
     DType, Device, Tensor,
     quantized::{GgmlType, k_quants::BlockQ8_0},
 };
-use half::{f16, slice::HalfFloatSliceExt};
-
-use crate::{
-    config::DecoderConfig,
-    model::{Dense, ModelError, WeightProvider},
-    ops::{Weight, WeightTile, gemm::PackedWeight, math::simd},
-    weights::{Param, Weights},
-};
 
 /// Values that share a scale.
 const BLOCK: usize = 32;
+/// A scale in 16 bits, then the values.
+const BLOCK_BYTES: usize = 2 + BLOCK;
 /// Rows side by side, as the kernels read them.
 const ROWS: usize = PackedWeight::ROWS;
 
@@ -31,30 +35,46 @@ pub struct Q8Tile {
 /// A block of each of [`ROWS`] rows, column by column.
 #[derive(Clone)]
 struct Square {
-    scales: [f16; ROWS],
+    /// The bits of scales in f16.
+    scales: [u16; ROWS],
     values: [[i8; ROWS]; BLOCK],
 }
 
 impl Q8Tile {
     fn zeros(shape: (usize, usize)) -> Self {
-        let square = Square { scales: [f16::ZERO; ROWS], values: [[0; ROWS]; BLOCK] };
+        let square = Square { scales: [0; ROWS], values: [[0; ROWS]; BLOCK] };
         Self { shape, squares: vec![square; shape.0.div_ceil(ROWS) * (shape.1 / BLOCK)] }
     }
 
-    /// Puts rows from `first` on into their places, given as GGUF's blocks.
+    /// Puts rows from `first` on into their places.
     fn put(&mut self, first: usize, blocks: &[BlockQ8_0]) {
-        let across = self.shape.1 / BLOCK;
         // SAFETY: a block is a scale of 16 bits and 32 bytes, without gaps.
         let bytes = unsafe { std::slice::from_raw_parts(blocks.as_ptr().cast::<u8>(), size_of_val(blocks)) };
-        for (place, block) in bytes.as_chunks::<{ 2 + BLOCK }>().0.iter().enumerate() {
-            let (row, column) = (first + place / across, place % across);
-            let square = &mut self.squares[row / ROWS * across + column];
+        let (blocks, _) = bytes.as_chunks::<BLOCK_BYTES>();
+        for (row, blocks) in blocks.chunks_exact(self.shape.1 / BLOCK).enumerate() {
+            self.put_row(first + row, blocks);
+        }
+    }
+
+    /// Puts a row, given as GGUF's blocks.
+    fn put_row(&mut self, row: usize, blocks: &[[u8; BLOCK_BYTES]]) {
+        let across = self.shape.1 / BLOCK;
+        for (square, block) in self.squares[row / ROWS * across..].iter_mut().zip(blocks) {
             let [low, high, values @ ..] = block;
-            square.scales[row % ROWS] = f16::from_le_bytes([*low, *high]);
+            square.scales[row % ROWS] = u16::from_le_bytes([*low, *high]);
             for (to, value) in square.values.iter_mut().zip(values) {
                 to[row % ROWS] = value.cast_signed();
             }
         }
+    }
+
+    /// A matrix `[out, in]` whose rows are asked for one by one, as GGUF's blocks; `in` is a multiple of 32.
+    pub(crate) fn of_rows<'a>(shape: (usize, usize), row: impl Fn(usize) -> &'a [u8]) -> Self {
+        let mut tile = Self::zeros(shape);
+        for at in 0..shape.0 {
+            tile.put_row(at, row(at).as_chunks().0);
+        }
+        tile
     }
 }
 
@@ -68,16 +88,7 @@ impl WeightTile for Q8Tile {
     }
 
     fn read_rows(&self, rows: Range<usize>, out: &mut [f32]) {
-        let across = self.shape.1 / BLOCK;
-        for (row, out) in rows.zip(out.chunks_exact_mut(self.shape.1)) {
-            let squares = &self.squares[row / ROWS * across..][..across];
-            for (square, out) in squares.iter().zip(out.as_chunks_mut::<BLOCK>().0) {
-                let scale = square.scales[row % ROWS].to_f32();
-                for (out, values) in out.iter_mut().zip(&square.values) {
-                    *out = f32::from(values[row % ROWS]) * scale;
-                }
-            }
-        }
+        read_panels(self, rows, out);
     }
 
     fn expand_panel(&self, panel: usize, out: &mut [f32]) -> bool {
@@ -91,26 +102,12 @@ simd! {
     fn expand_squares(squares: &[Square], out: &mut [f32]) {
         let (columns, _) = out.as_chunks_mut::<ROWS>();
         for (square, columns) in squares.iter().zip(columns.as_chunks_mut::<BLOCK>().0) {
-            let mut scales = [0.0_f32; ROWS];
-            square.scales.convert_to_f32_slice(&mut scales);
+            prefetch_ahead(std::slice::from_ref(square));
+            let scales = square.scales.map(f16_to_f32);
             for (out, values) in columns.iter_mut().zip(&square.values) {
                 for ((out, value), scale) in out.iter_mut().zip(values).zip(&scales) {
                     *out = f32::from(*value) * scale;
                 }
-            }
-        }
-    }
-}
-
-simd! {
-    /// Expands blocks as they lie in GGUF files: a scale in f16, then 32 values. Each value is multiplied by its scale
-    /// in f32, whichever instructions do it.
-    pub(crate) fn expand(bytes: &[u8], out: &mut [f32]) {
-        for (block, out) in bytes.as_chunks::<{ 2 + BLOCK }>().0.iter().zip(out.as_chunks_mut::<BLOCK>().0) {
-            let [low, high, values @ ..] = block;
-            let scale = f16::from_le_bytes([*low, *high]).to_f32();
-            for (out, value) in out.iter_mut().zip(values) {
-                *out = f32::from(value.cast_signed()) * scale;
             }
         }
     }
@@ -185,17 +182,5 @@ mod tests {
             let expect = if row < rows { expected[row * columns + column] } else { 0.0 };
             assert_eq!(value.to_bits(), expect.to_bits(), "{row}, {column}");
         }
-    }
-
-    #[test]
-    fn blocks_of_a_file_are_expanded_as_candle_does() {
-        let values: Vec<f32> = (0..96).map(|i| ((i * 37 % 101) as f32 - 50.0) * 0.013).collect();
-        let mut blocks = vec![BlockQ8_0::zeros(); 3];
-        BlockQ8_0::from_float(&values, &mut blocks);
-        let (mut found, mut expected) = (vec![0.0; 96], vec![0.0; 96]);
-        BlockQ8_0::to_float(&blocks, &mut expected);
-        // SAFETY: as in `put`.
-        expand(unsafe { std::slice::from_raw_parts(blocks.as_ptr().cast(), size_of_val(&*blocks)) }, &mut found);
-        assert_eq!(found, expected);
     }
 }

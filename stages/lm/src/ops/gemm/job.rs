@@ -4,7 +4,7 @@ use std::{marker::PhantomData, ops::Range};
 
 use super::{
     super::{Crew, scratch},
-    AHEAD_EVERY, Lhs, MC, MR, NR, PARALLEL_FROM, Skip, Store, Tile, WIDE, block_len, kernels, pack,
+    AHEAD_EVERY, Lhs, MC, MR, NR, PARALLEL_FROM, Skip, Store, Tile, block_len, family, pack,
 };
 
 /// Multiply-adds of a team's smallest parts.
@@ -137,7 +137,8 @@ impl<'a> Job<'a> {
     /// Computes all tiles of a task, block of k by block.
     unsafe fn task(&self, task: &Task, range: Range<usize>, b: Panels, store: Store) {
         let Task { rows, panels, first_panel, then } = task;
-        let kernels = kernels();
+        let family = family();
+        let wide = family.by_block[rows.len().min(MR) - 1];
         let block = block_len(self.k);
         for start in range.clone().step_by(block) {
             let len = block.min(range.end - start);
@@ -148,14 +149,12 @@ impl<'a> Job<'a> {
                 // A transposed A that is read in place: its rows are too far apart for the processor to foresee.
                 let scattered = row_stride == 1 && k_stride == self.m;
                 let mut panel = panels.clone();
-                let few = rows.len() <= WIDE.len();
                 while !panel.is_empty() {
                     let column = (first_panel + panel.start) * NR;
                     let columns = (self.n - column).min(NR);
-                    let wide = if few { WIDE[rows.len() - 1] } else { 1 };
-                    let whole = panel.start + wide <= panel.end && (first_panel + panel.start + wide) * NR <= self.n;
-                    let (count, kernel_of) =
-                        if few && whole { (wide, &kernels.wide[..]) } else { (1, &kernels.narrow[..]) };
+                    let whole = panel.start + wide.panels <= panel.end && column + wide.panels * NR <= self.n;
+                    let kernels = if whole { wide } else { family.narrow };
+                    let count = kernels.panels;
                     // What comes after this panel: the next one, the first one's next block, or another task's.
                     let tiles = rows.len().div_ceil(MR);
                     let next = match panel.start + count {
@@ -170,10 +169,10 @@ impl<'a> Job<'a> {
                             // The next block's rows: one in AHEAD_EVERY from each tile, a cache line from as many
                             // tiles.
                             let row = len + tile % AHEAD_EVERY;
-                            (a.wrapping_add(row * k_stride + tile / AHEAD_EVERY * NR), AHEAD_EVERY * k_stride)
+                            (a.wrapping_add(row * k_stride + tile / AHEAD_EVERY * NR), AHEAD_EVERY * k_stride, 0)
                         } else {
                             let share = gapless * tile * len * NR / tiles;
-                            (next.wrapping_add(share), gapless * (AHEAD_EVERY * NR).div_ceil(tiles))
+                            (next.wrapping_add(share), gapless * (AHEAD_EVERY * NR).div_ceil(tiles), b.panel_stride)
                         }
                     };
                     for (tile, row) in rows.clone().step_by(MR).enumerate() {
@@ -181,7 +180,7 @@ impl<'a> Job<'a> {
                         let Some(terms) = self.terms(&(row..row + height), column) else { continue };
                         let first = terms.start.clamp(start, start + len) - start;
                         let last = terms.end.clamp(start, start + len) - start;
-                        let (ahead, ahead_step) = ahead_of(tile);
+                        let (ahead, ahead_step, ahead_across) = ahead_of(tile);
                         // SAFETY: `row` and `panel.start` lie within A, B and C; edges go through a local tile.
                         unsafe {
                             let mut tile = Tile {
@@ -197,8 +196,9 @@ impl<'a> Job<'a> {
                                 add,
                                 ahead,
                                 ahead_step,
+                                ahead_across,
                             };
-                            let kernel = kernel_of[height - 1];
+                            let kernel = kernels.by_rows[height - 1];
                             if columns == NR {
                                 kernel(&tile);
                             } else {

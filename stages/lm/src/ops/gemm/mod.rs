@@ -9,11 +9,15 @@
 mod job;
 #[cfg(target_arch = "x86_64")]
 mod kernel_avx2;
+#[cfg(target_arch = "x86_64")]
+mod kernel_avx512;
 mod kernel_portable;
 mod pack;
 mod packed;
 
+pub(crate) use pack::prefetch_ahead;
 pub use packed::PackedWeight;
+pub(crate) use packed::read_panels;
 
 use self::{
     job::{Job, Panels},
@@ -110,6 +114,8 @@ struct Tile {
     add: bool,
     ahead: *const f32,
     ahead_step: usize,
+    /// From what is asked for one panel to what is for the next.
+    ahead_across: usize,
 }
 
 /// Steps of a kernel from one request for memory to the next.
@@ -117,37 +123,63 @@ const AHEAD_EVERY: usize = 4;
 
 type Kernel = unsafe fn(&Tile);
 
-/// Kernels for 1 to 6 rows, over as many panels as fill the accumulators.
+/// Kernels for 1 to [`MR`] rows, over some panels side by side.
 struct Kernels {
-    /// One panel, for 1 to [`MR`] rows.
-    narrow: [Kernel; MR],
-    /// [`WIDE`] panels, for 1 to 3 rows: a single panel's two chains would wait for each other.
-    wide: [Kernel; 3],
+    panels: usize,
+    by_rows: [Kernel; MR],
 }
 
-/// Panels of the wide kernels of 1, 2 and 3 rows.
-const WIDE: [usize; 3] = [4, 2, 2];
+/// What a CPU has: a kernel over one panel, and those for blocks of 1, 2, ... and of [`MR`] rows and more, over as many
+/// panels as fill the accumulators. (One panel's chains of a few rows would wait for each other.)
+struct Family {
+    narrow: &'static Kernels,
+    by_block: [&'static Kernels; MR],
+}
 
-static PORTABLE: Kernels = {
-    use kernel_portable::kernel;
-    Kernels {
-        narrow: [kernel::<1, 1>, kernel::<2, 1>, kernel::<3, 1>, kernel::<4, 1>, kernel::<5, 1>, kernel::<6, 1>],
-        wide: [kernel::<1, 4>, kernel::<2, 2>, kernel::<3, 2>],
-    }
+macro_rules! kernels {
+    ($of:ident, $panels:literal) => {{
+        use $of::kernel;
+        Kernels {
+            panels: $panels,
+            by_rows: [
+                kernel::<1, $panels>,
+                kernel::<2, $panels>,
+                kernel::<3, $panels>,
+                kernel::<4, $panels>,
+                kernel::<5, $panels>,
+                kernel::<6, $panels>,
+            ],
+        }
+    }};
+}
+
+static PORTABLE: Family = {
+    static ONE: Kernels = kernels!(kernel_portable, 1);
+    static TWO: Kernels = kernels!(kernel_portable, 2);
+    static FOUR: Kernels = kernels!(kernel_portable, 4);
+    Family { narrow: &ONE, by_block: [&FOUR, &TWO, &TWO, &ONE, &ONE, &ONE] }
 };
 
 #[cfg(target_arch = "x86_64")]
-static AVX2: Kernels = {
-    use kernel_avx2::kernel;
-    Kernels {
-        narrow: [kernel::<1, 1>, kernel::<2, 1>, kernel::<3, 1>, kernel::<4, 1>, kernel::<5, 1>, kernel::<6, 1>],
-        wide: [kernel::<1, 4>, kernel::<2, 2>, kernel::<3, 2>],
-    }
+static AVX2: Family = {
+    static ONE: Kernels = kernels!(kernel_avx2, 1);
+    static TWO: Kernels = kernels!(kernel_avx2, 2);
+    static FOUR: Kernels = kernels!(kernel_avx2, 4);
+    Family { narrow: &ONE, by_block: [&FOUR, &TWO, &TWO, &ONE, &ONE, &ONE] }
 };
 
-fn kernels() -> &'static Kernels {
+#[cfg(target_arch = "x86_64")]
+static AVX512: Family = {
+    static ONE: Kernels = kernels!(kernel_avx512, 1);
+    static FOUR: Kernels = kernels!(kernel_avx512, 4);
+    Family { narrow: &ONE, by_block: [&FOUR; MR] }
+};
+
+fn family() -> &'static Family {
     #[cfg(target_arch = "x86_64")]
-    if math::has_avx2() {
+    if math::has_avx512() {
+        return &AVX512;
+    } else if math::has_avx2() {
         return &AVX2;
     }
     &PORTABLE
@@ -231,7 +263,7 @@ impl Product<'_> {
             && m <= FUSED_ROWS
         {
             let job = Job::new((m, n, k), a, c, skip, Crew::Alone);
-            let most = WIDE[0].min(FUSED_BYTES / (4 * NR * k)).max(1);
+            let most = family().by_block[0].panels.min(FUSED_BYTES / (4 * NR * k)).max(1);
             let crew = if m * n * k < PARALLEL_FROM { Crew::Alone } else { crew };
             crew.each(panels(n).div_ceil(most), |part| {
                 let group = part * most..panels(n).min((part + 1) * most);

@@ -147,14 +147,15 @@ pub(crate) fn unpack(panel: &[f32], width: usize, rows: Range<usize>, out: &mut 
     assert!(panel.len() == NR * width && rows.end <= NR && out.len() == rows.len() * width);
     let mut done = 0;
     #[cfg(target_arch = "x86_64")]
-    if rows == (0..NR) && crate::ops::math::has_avx2() {
+    if rows.start.is_multiple_of(8) && rows.end.is_multiple_of(8) && crate::ops::math::has_avx2() {
         while done + 8 <= width {
-            for half in [0, 8] {
+            for first in rows.clone().step_by(8) {
                 // SAFETY: AVX2 was detected; the panel holds `width` rows of NR, of which those from `done` on are
-                // read, and `out` NR rows of `width`.
+                // read, and `out` the wanted rows of `width`.
                 unsafe {
-                    let from = panel.as_ptr().add(done * NR + half);
-                    super::kernel_avx2::transpose8(from, NR, out.as_mut_ptr().add(half * width + done), width);
+                    let from = panel.as_ptr().add(done * NR + first);
+                    let to = out.as_mut_ptr().add((first - rows.start) * width + done);
+                    super::kernel_avx2::transpose8(from, NR, to, width);
                 }
             }
             done += 8;
@@ -189,6 +190,16 @@ pub(crate) fn pack_columns(rows: &[f32], m: usize, wanted: Range<usize>, tiles: 
 fn prefetch_range(data: &[f32], at: usize, len: usize) {
     for line in data.get(at..at + len).unwrap_or_default().chunks(16) {
         prefetch(line.as_ptr());
+    }
+}
+
+/// Asks for as much memory as `part` takes, 4 KB beyond it. Who reads an encoded weight once, from end to end, would
+/// otherwise wait for it: processors foresee what is next within a page alone.
+#[inline(always)]
+pub(crate) fn prefetch_ahead<T>(part: &[T]) {
+    let at = part.as_ptr().cast::<f32>().wrapping_byte_add(4096);
+    for line in (0..size_of_val(part)).step_by(64) {
+        prefetch(at.wrapping_byte_add(line));
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{fmt, ops::Range};
 
 use super::{
-    super::{Crew, WeightTile},
+    super::{Crew, WeightTile, scratch},
     Lhs, NR, Rhs, Store, gemm,
     pack::{pack_transposed, unpack},
     pack_panels, panels,
@@ -94,15 +94,42 @@ impl WeightTile for PackedWeight {
     }
 
     fn read_rows(&self, rows: Range<usize>, out: &mut [f32]) {
-        let (width, mut row, mut out) = (self.in_features, rows.start, out);
-        while row < rows.end {
-            let panel = row / NR;
-            let part = row % NR..(rows.end - panel * NR).min(NR);
-            let (here, rest) = out.split_at_mut(part.len() * width);
-            row += part.len();
-            unpack(&self.data[panel * NR * width..][..NR * width], width, part, here);
-            out = rest;
-        }
+        let width = self.in_features;
+        for_panels(width, rows, out, |panel, part, out| {
+            unpack(&self.data[panel * NR * width..][..NR * width], width, part, out);
+        });
+    }
+}
+
+/// [`WeightTile::read_rows`] of a matrix that is kept so that its panels are expanded quickly.
+///
+/// # Panics
+/// If [`WeightTile::expand_panel`] refuses.
+pub(crate) fn read_panels(tile: &dyn WeightTile, rows: Range<usize>, out: &mut [f32]) {
+    let width = tile.in_features();
+    scratch::with(NR * width, |expanded| {
+        for_panels(width, rows, out, |panel, part, out| {
+            assert!(tile.expand_panel(panel, expanded), "the matrix is kept in panels");
+            unpack(expanded, width, part, out);
+        });
+    });
+}
+
+/// Cuts `rows` where panels end: `visit(panel, rows within it, their place in out)`.
+fn for_panels(
+    width: usize,
+    rows: Range<usize>,
+    mut out: &mut [f32],
+    mut visit: impl FnMut(usize, Range<usize>, &mut [f32]),
+) {
+    let mut row = rows.start;
+    while row < rows.end {
+        let panel = row / NR;
+        let part = row % NR..(rows.end - panel * NR).min(NR);
+        let (here, rest) = out.split_at_mut(part.len() * width);
+        row += part.len();
+        visit(panel, part, here);
+        out = rest;
     }
 }
 

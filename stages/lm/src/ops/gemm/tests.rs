@@ -212,12 +212,13 @@ fn portable_kernel_agrees_with_the_detected_one() {
             add: false,
             ahead: b.as_ptr(),
             ahead_step: 0,
+            ahead_across: 0,
         };
         // SAFETY: the tile's extents are those of the vectors above.
         unsafe { kernel(&tile) };
         c
     };
-    let (portable, detected) = (run(PORTABLE.narrow[5]), run(kernels().narrow[5]));
+    let (portable, detected) = (run(PORTABLE.narrow.by_rows[5]), run(family().narrow.by_rows[5]));
     assert!(portable.iter().zip(&detected).all(|(a, b)| (a - b).abs() < 1e-5));
 }
 
@@ -228,4 +229,49 @@ fn packed_weights_give_their_rows_back() {
     let mut rows = vec![0.0; 5 * 9];
     packed.read_rows(14..19, &mut rows);
     assert_eq!(rows, w[14 * 9..19 * 9]);
+}
+
+/// Every kernel of fused multiply-adds gives the bits of the plain chain, whatever its width: machines with AVX2 and
+/// with AVX-512 compute the same. Of the families those are tried that this CPU has.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn kernels_of_every_width_are_one_chain() {
+    const K: usize = 37;
+    let families: Vec<(&str, &Family)> = [("avx2", math::has_avx2(), &AVX2), ("avx512", math::has_avx512(), &AVX512)]
+        .into_iter()
+        .filter_map(|(name, has, family)| has.then_some((name, family)))
+        .collect();
+    assert!(!families.is_empty() || !math::is_fused(), "a CPU that fuses has a kernel that does");
+    for (name, family) in families {
+        for kernels in family.by_block.into_iter().chain([family.narrow]) {
+            for rows in 1..=MR {
+                let columns = kernels.panels * NR;
+                let (a, b, c) = (values(rows * K, 3), values(columns * K, 4), values(rows * columns, 5));
+                let mut found = c.clone();
+                let tile = Tile {
+                    k: K,
+                    a: a.as_ptr(),
+                    a_row_stride: K,
+                    a_k_stride: 1,
+                    b: b.as_ptr(),
+                    b_k_stride: NR,
+                    panel_stride: K * NR,
+                    c: found.as_mut_ptr(),
+                    c_stride: columns,
+                    add: true,
+                    ahead: b.as_ptr(),
+                    ahead_step: 1,
+                    ahead_across: K * NR,
+                };
+                // SAFETY: the CPU has what the family needs, and the tile is whole.
+                unsafe { kernels.by_rows[rows - 1](&tile) };
+                for (at, found) in found.iter().enumerate() {
+                    let (row, column) = (at / columns, at % columns);
+                    let panel = &b[column / NR * K * NR..][..K * NR];
+                    let sum = (0..K).fold(0.0, |sum, k| a[row * K + k].mul_add(panel[k * NR + column % NR], sum));
+                    assert_eq!(found.to_bits(), (c[at] + sum).to_bits(), "{name}, {rows} rows, {row}, {column}");
+                }
+            }
+        }
+    }
 }
