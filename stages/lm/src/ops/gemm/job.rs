@@ -138,7 +138,7 @@ impl<'a> Job<'a> {
     unsafe fn task(&self, task: &Task, range: Range<usize>, b: Panels, store: Store) {
         let Task { rows, panels, first_panel, then } = task;
         let family = family();
-        let wide = family.by_block[rows.len().min(MR) - 1];
+        let most = family.most[rows.len().min(MR) - 1];
         let block = block_len(self.k);
         for start in range.clone().step_by(block) {
             let len = block.min(range.end - start);
@@ -152,8 +152,9 @@ impl<'a> Job<'a> {
                 while !panel.is_empty() {
                     let column = (first_panel + panel.start) * NR;
                     let columns = (self.n - column).min(NR);
-                    let whole = panel.start + wide.panels <= panel.end && column + wide.panels * NR <= self.n;
-                    let kernels = if whole { wide } else { family.narrow };
+                    // The widest that finds whole panels; a single one may be cut by the edge.
+                    let whole = panel.len().min((self.n - column) / NR).clamp(1, most);
+                    let kernels = family.kernels.iter().find(|kernels| kernels.panels <= whole).expect("one panel");
                     let count = kernels.panels;
                     // What comes after this panel: the next one, the first one's next block, or another task's.
                     let tiles = rows.len().div_ceil(MR);

@@ -129,11 +129,12 @@ struct Kernels {
     by_rows: [Kernel; MR],
 }
 
-/// What a CPU has: a kernel over one panel, and those for blocks of 1, 2, ... and of [`MR`] rows and more, over as many
-/// panels as fill the accumulators. (One panel's chains of a few rows would wait for each other.)
+/// What a CPU has: kernels over 4, 2 panels and one.
 struct Family {
-    narrow: &'static Kernels,
-    by_block: [&'static Kernels; MR],
+    kernels: [Kernels; 3],
+    /// Most panels side by side in blocks of 1, 2, ... and of [`MR`] rows and more: as many as fill the accumulators.
+    /// (One panel's chains of a few rows would wait for each other.)
+    most: [usize; MR],
 }
 
 macro_rules! kernels {
@@ -151,29 +152,18 @@ macro_rules! kernels {
             ],
         }
     }};
+    ($of:ident) => {
+        [kernels!($of, 4), kernels!($of, 2), kernels!($of, 1)]
+    };
 }
 
-static PORTABLE: Family = {
-    static ONE: Kernels = kernels!(kernel_portable, 1);
-    static TWO: Kernels = kernels!(kernel_portable, 2);
-    static FOUR: Kernels = kernels!(kernel_portable, 4);
-    Family { narrow: &ONE, by_block: [&FOUR, &TWO, &TWO, &ONE, &ONE, &ONE] }
-};
+static PORTABLE: Family = Family { kernels: kernels!(kernel_portable), most: [4, 2, 2, 1, 1, 1] };
 
 #[cfg(target_arch = "x86_64")]
-static AVX2: Family = {
-    static ONE: Kernels = kernels!(kernel_avx2, 1);
-    static TWO: Kernels = kernels!(kernel_avx2, 2);
-    static FOUR: Kernels = kernels!(kernel_avx2, 4);
-    Family { narrow: &ONE, by_block: [&FOUR, &TWO, &TWO, &ONE, &ONE, &ONE] }
-};
+static AVX2: Family = Family { kernels: kernels!(kernel_avx2), most: [4, 2, 2, 1, 1, 1] };
 
 #[cfg(target_arch = "x86_64")]
-static AVX512: Family = {
-    static ONE: Kernels = kernels!(kernel_avx512, 1);
-    static FOUR: Kernels = kernels!(kernel_avx512, 4);
-    Family { narrow: &ONE, by_block: [&FOUR; MR] }
-};
+static AVX512: Family = Family { kernels: kernels!(kernel_avx512), most: [4; MR] };
 
 fn family() -> &'static Family {
     #[cfg(target_arch = "x86_64")]
@@ -263,7 +253,7 @@ impl Product<'_> {
             && m <= FUSED_ROWS
         {
             let job = Job::new((m, n, k), a, c, skip, Crew::Alone);
-            let most = family().by_block[0].panels.min(FUSED_BYTES / (4 * NR * k)).max(1);
+            let most = family().most[0].min(FUSED_BYTES / (4 * NR * k)).max(1);
             let crew = if m * n * k < PARALLEL_FROM { Crew::Alone } else { crew };
             crew.each(panels(n).div_ceil(most), |part| {
                 let group = part * most..panels(n).min((part + 1) * most);

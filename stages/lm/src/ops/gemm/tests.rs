@@ -218,7 +218,7 @@ fn portable_kernel_agrees_with_the_detected_one() {
         unsafe { kernel(&tile) };
         c
     };
-    let (portable, detected) = (run(PORTABLE.narrow.by_rows[5]), run(family().narrow.by_rows[5]));
+    let (portable, detected) = (run(PORTABLE.kernels[2].by_rows[5]), run(family().kernels[2].by_rows[5]));
     assert!(portable.iter().zip(&detected).all(|(a, b)| (a - b).abs() < 1e-5));
 }
 
@@ -243,7 +243,7 @@ fn kernels_of_every_width_are_one_chain() {
         .collect();
     assert!(!families.is_empty() || !math::is_fused(), "a CPU that fuses has a kernel that does");
     for (name, family) in families {
-        for kernels in family.by_block.into_iter().chain([family.narrow]) {
+        for kernels in &family.kernels {
             for rows in 1..=MR {
                 let columns = kernels.panels * NR;
                 let (a, b, c) = (values(rows * K, 3), values(columns * K, 4), values(rows * columns, 5));
