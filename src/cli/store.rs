@@ -100,6 +100,10 @@ pub(crate) struct Logs {
     /// The run: its id, `last`, or `last~1` [default: the last one in which the stage ran]
     #[arg(long, value_name = "RUN", add = complete::runs())]
     pub run: Option<String>,
+    /// Print what comes, too, of all runs that go on just now (of workers as well), until they end; with --worker until
+    /// Ctrl-C
+    #[arg(short, long)]
+    pub follow: bool,
 }
 
 #[derive(Debug, Clone, Args)]

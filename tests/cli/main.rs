@@ -16,6 +16,7 @@ mod kills;
 mod looking;
 mod method;
 mod mistakes;
+mod mounts;
 mod own_domain;
 mod pages;
 mod plans;

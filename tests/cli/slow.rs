@@ -2,7 +2,11 @@
 //! help and go meanwhile.
 
 use std::{
-    fs, thread,
+    collections::BTreeMap,
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -38,6 +42,27 @@ pub(crate) fn study(name: &str, rows: usize, further: &str) -> TestEnvironment {
     let yaml = format!("pipeline: {name}\nstages:{STAGES}{further}");
     let rows = (0..rows).map(|n| format!("{{\"n\": {n}}}\n")).collect::<Vec<_>>().concat();
     TestEnvironment::with(&[(&format!("{name}.yaml"), &yaml), ("slow.py", PROGRAM), ("rows.jsonl", &rows)])
+}
+
+/// Cheap stages, each upon `near` or others of them: the first five upon one of two stages.
+pub(crate) fn cheap(stages: usize, near: [&str; 2]) -> String {
+    let mut yaml = String::new();
+    for n in 0..stages {
+        let from = if n < 5 { near[n % 2].to_owned() } else { format!("c{}", n - 5) };
+        let params = format!("{{ steps: [{{ filter: \"row_index != {n}\" }}] }}");
+        writeln!(yaml, "  c{n}: {{ kind: select, inputs: {{ rows: {from} }}, params: {params} }}").unwrap();
+    }
+    yaml
+}
+
+/// What every result is: the digest that its link leads to.
+pub(crate) fn results(test: &TestEnvironment) -> BTreeMap<String, PathBuf> {
+    let entries = fs::read_dir(test.file("results/study/baseline")).unwrap().map(Result::unwrap);
+    let links = entries.filter_map(|entry| {
+        let target = fs::read_link(entry.path()).ok()?;
+        Some((entry.file_name().into_string().unwrap(), Path::new(target.file_name()?).to_owned()))
+    });
+    links.collect()
 }
 
 /// The rows that were answered, as often as they were.

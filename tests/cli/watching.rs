@@ -2,6 +2,7 @@
 
 use std::{
     fs::File,
+    io::{BufRead, BufReader, Read},
     process::Stdio,
     thread::sleep,
     time::{Duration, Instant},
@@ -196,6 +197,52 @@ stages:
     assert!(project.file("results/p/baseline/slow.parquet").exists());
     let origins: Value = serde_json::from_str(&project.read("results/p/baseline/provenance.json")).unwrap();
     assert!(origins["quick"].is_object() && origins["slow"].is_object(), "{origins}");
+}
+
+/// A stage that prints, waits for a file, and prints once more.
+fn talking() -> TestEnvironment {
+    TestEnvironment::with(&[(
+        "p.yaml",
+        "pipeline: p
+stages:
+  slow:
+    kind: command
+    params:
+      shell: |
+        printf 'one\\ntw' >&2
+        while [ ! -e go ]; do sleep 0.05; done
+        printf 'o\\nthree' >&2
+        echo '{\"a\": 1}' > \"$PIPE_OUTPUT_out\"
+      outputs: { out: { format: jsonl } }
+",
+    )])
+}
+
+#[test]
+fn logs_are_followed_until_the_run_ends() {
+    let project = talking();
+    let mut run = project.command(&["run", "p.yaml"]).stderr(Stdio::null()).spawn().unwrap();
+    let spawn = |words: &[&str]| project.command(words).stdout(Stdio::piped()).spawn().unwrap();
+    let mut follower = loop {
+        sleep(Duration::from_millis(100));
+        // Before there is a run, there is nothing to follow.
+        if project.pipe(&["ls", "--runs"]).stdout.contains("running") {
+            break spawn(&["logs", "slow", "--follow"]);
+        }
+        assert!(run.try_wait().unwrap().is_none(), "the run has ended");
+    };
+    let mut said = BufReader::new(follower.stdout.take().unwrap());
+    let mut lines = said.by_ref().lines().map(Result::unwrap);
+    // Before that it says what is run.
+    assert!(lines.any(|line| line == "one"), "it has ended");
+    assert!(follower.try_wait().unwrap().is_none() && run.try_wait().unwrap().is_none());
+    project.write("go", "");
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "two\nthree\n");
+    assert!(follower.wait().unwrap().success() && run.wait().unwrap().success());
+    let printed = project.ok(&["logs", "-f"]).stdout;
+    assert!(printed.ends_with("\none\ntwo\nthree\n"), "nothing goes on, and it is printed: {printed}");
 }
 
 #[test]

@@ -12,6 +12,7 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, Write},
+    os::unix::fs::{FileExt, MetadataExt},
     path::Path,
 };
 
@@ -42,18 +43,73 @@ pub(crate) fn read(path: &Path, visit: impl FnMut(&[u8]) -> bool) -> io::Result<
 }
 
 /// Calls `visit` for every record of a log with those bytes, until one is bad or `visit` says so. `false` when one was.
-pub(crate) fn decode(bytes: &[u8], mut visit: impl FnMut(&[u8]) -> bool) -> bool {
-    let Some(mut rest) = bytes.strip_prefix(MAGIC) else { return false };
-    while !rest.is_empty() {
-        let Some((head, tail)) = rest.split_at_checked(12) else { return false };
+pub(crate) fn decode(bytes: &[u8], visit: impl FnMut(&[u8]) -> bool) -> bool {
+    bytes.strip_prefix(MAGIC).is_some_and(|records| take(records, visit).is_empty())
+}
+
+/// Calls `visit` for every record, until one is bad or `visit` says so. Returns what is left from there on.
+fn take(mut rest: &[u8], mut visit: impl FnMut(&[u8]) -> bool) -> &[u8] {
+    while let Some((head, tail)) = rest.split_at_checked(12) {
         let length = u32::from_le_bytes(head[..4].try_into().expect("4 bytes")) as usize;
-        let Some((payload, tail)) = tail.split_at_checked(length) else { return false };
+        let Some((payload, tail)) = tail.split_at_checked(length) else { break };
         if blake3::hash(payload).as_bytes()[..8] != head[4..] || !visit(payload) {
-            return false;
+            break;
         }
         rest = tail;
     }
-    true
+    rest
+}
+
+/// Follows a log that other processes append to: reads what has come since the last time.
+#[derive(Debug, Default)]
+pub(crate) struct Follower {
+    /// Held open, so that no other file has its number.
+    file: Option<File>,
+    id: (u64, u64),
+    read_to: u64,
+    /// How often in succession there was more, and nothing of it could be read.
+    stuck: u32,
+}
+
+impl Follower {
+    /// A record may be read while it is being written. What cannot be read so often is damaged.
+    const STUCK: u32 = 50;
+
+    /// Whether there is another log than the one that was read before: then all of it is read.
+    pub(crate) fn is_another(&self, path: &Path) -> io::Result<bool> {
+        match std::fs::metadata(path) {
+            Ok(there) => Ok(self.file.is_none() || (there.dev(), there.ino()) != self.id),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(true),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Calls `visit` for every record that is new, until one is bad or `visit` says so. A log that is missing says
+    /// nothing.
+    pub(crate) fn follow(&mut self, path: &Path, visit: impl FnMut(&[u8]) -> bool) -> io::Result<()> {
+        if self.is_another(path)? {
+            let file = match File::open(path) {
+                Ok(file) => file,
+                Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+                Err(e) => return Err(e),
+            };
+            let meta = file.metadata()?;
+            *self = Self { id: (meta.dev(), meta.ino()), file: Some(file), read_to: 0, stuck: 0 };
+        }
+        let Some(file) = &self.file else { return Ok(()) };
+        let new = file.metadata()?.len().saturating_sub(self.read_to);
+        if new == 0 || self.stuck > Self::STUCK {
+            return Ok(());
+        }
+        let mut bytes = vec![0; new as usize];
+        file.read_exact_at(&mut bytes, self.read_to)?;
+        let records = if self.read_to == 0 { bytes.strip_prefix(MAGIC).unwrap_or_default() } else { &bytes };
+        let left = take(records, visit).len();
+        let read = if records.is_empty() { 0 } else { bytes.len() - left };
+        self.stuck = if read == 0 { self.stuck + 1 } else { 0 };
+        self.read_to += read as u64;
+        Ok(())
+    }
 }
 
 /// Appends records to a log that exists. A log that does not exist is left so: its owner builds it whole.
@@ -97,5 +153,41 @@ mod tests {
         bytes[8 + 12 + 3 + 12] ^= 1;
         std::fs::write(&path, &bytes).unwrap();
         assert_eq!(collect(), (false, vec![b"one".to_vec()]));
+    }
+
+    #[test]
+    fn a_follower_reads_what_is_new_once_and_another_log_from_its_beginning() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let mut follower = Follower::default();
+        let mut news = || {
+            let mut seen = Vec::new();
+            let read = follower.follow(&path, |r| {
+                seen.push(String::from_utf8(r.to_vec()).unwrap());
+                true
+            });
+            read.map(|()| seen).unwrap()
+        };
+        let none: [&str; 0] = [];
+        assert_eq!(news(), none, "no log");
+        std::fs::write(&path, encode([])).unwrap();
+        assert_eq!(news(), none);
+        append(&path, [b"one".as_slice(), b"two"]).unwrap();
+        assert_eq!(news(), ["one", "two"]);
+        append(&path, [b"three".as_slice()]).unwrap();
+        assert_eq!(news(), ["three"]);
+        assert_eq!(news(), none);
+        // Half of a record, as it is being written.
+        let mut four = Vec::new();
+        frame(&mut four, b"four");
+        let mut file = OpenOptions::new().append(true).open(&path).unwrap();
+        file.write_all(&four[..14]).unwrap();
+        assert_eq!(news(), none);
+        file.write_all(&four[14..]).unwrap();
+        assert_eq!(news(), ["four"]);
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(news(), none);
+        std::fs::write(&path, encode([b"new".as_slice()])).unwrap();
+        assert_eq!(news(), ["new"]);
     }
 }

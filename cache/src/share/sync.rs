@@ -21,7 +21,7 @@ use crate::error::StoreError;
 
 /// How long the thread waits for company before it syncs. While the file system commits its journal, other publishers'
 /// renames have to wait, so syncing often slows them down.
-const LINGER: Duration = Duration::from_millis(200);
+const LINGER: Duration = Duration::from_millis(500);
 /// How often the session's marker is touched.
 pub(super) const TOUCH: Duration = Duration::from_mins(30);
 /// Concurrent `fsync`s: the journal commits them together.
@@ -143,11 +143,13 @@ pub(crate) fn sync_all<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Result<(
     let paths: BTreeSet<&Path> = paths.map(PathBuf::as_path).collect();
     let (dirs, files): (Vec<_>, Vec<_>) = paths.into_iter().partition(|p| p.is_dir());
     for group in [files, dirs] {
-        let share = group.len().div_ceil(PARALLEL).max(1);
+        let mut shares = group.chunks(group.len().div_ceil(PARALLEL).max(1));
+        let Some(own) = shares.next() else { continue };
+        let sync_each = |paths: &[&Path]| paths.iter().try_for_each(|path| sync(path));
         std::thread::scope(|scope| {
-            let threads: Vec<_> =
-                group.chunks(share).map(|paths| scope.spawn(|| paths.iter().try_for_each(|p| sync(p)))).collect();
-            threads.into_iter().try_for_each(|t| t.join().expect("syncing does not panic"))
+            let threads: Vec<_> = shares.map(|paths| scope.spawn(move || sync_each(paths))).collect();
+            let synced = sync_each(own);
+            threads.into_iter().map(|thread| thread.join().expect("syncing does not panic")).fold(synced, Result::and)
         })?;
     }
     Ok(())

@@ -42,6 +42,12 @@ impl Indexed {
         self.used_day.store(day, Ordering::Relaxed);
     }
 
+    /// Notes a use that the log has.
+    fn touched(&self, day: u32) {
+        self.logged_day.store(day, Ordering::Relaxed);
+        self.used_day.fetch_max(day, Ordering::Relaxed);
+    }
+
     /// The day of the last use.
     pub(crate) fn last_used(&self) -> u32 {
         self.used_day.load(Ordering::Relaxed)
@@ -52,6 +58,7 @@ impl Indexed {
 #[derive(Default)]
 pub(crate) struct Index {
     pub(crate) entries: HashMap<Digest, Indexed>,
+    log: record_log::Follower,
 }
 
 /// What entries of version 0.1.0 begin with. They say nothing of their manifests, which are read when their keys are
@@ -158,15 +165,26 @@ impl Index {
         Ok(whole.then_some(index))
     }
 
+    /// Reads what other processes have added to the log since the last time.
+    pub(crate) fn follow(&mut self, layout: &Layout) -> Result<(), StoreError> {
+        let path = layout.join("index");
+        let mut log = std::mem::take(&mut self.log);
+        let followed = log.follow(&path, |payload| {
+            Record::decode(payload).map(|record| self.apply(record)).is_some() || payload.first() == Some(&EARLIER)
+        });
+        self.log = log;
+        followed.at("read", &path)
+    }
+
     fn apply(&mut self, record: Record) {
         match record {
-            Record::Put(entry, manifest, day) => {
-                self.entries.insert(entry.key, Indexed::new(entry, manifest, day));
-            }
+            Record::Put(entry, manifest, day) => match self.entries.get(&entry.key) {
+                Some(indexed) if indexed.manifest == manifest => indexed.touched(day),
+                _ => drop(self.entries.insert(entry.key, Indexed::new(entry, manifest, day))),
+            },
             Record::Used(key, day) => {
                 if let Some(indexed) = self.entries.get(&key) {
-                    indexed.logged_day.store(day, Ordering::Relaxed);
-                    indexed.touch(day);
+                    indexed.touched(day);
                 }
             }
         }

@@ -157,15 +157,18 @@ impl Store {
     /// What is known of a key. Costs a few microseconds: a look into the index and a `stat` of the manifest and every
     /// output.
     pub fn lookup(&self, key: &Digest) -> Result<Lookup, StoreError> {
-        if let Some(indexed) = self.inner.index.read().entries.get(key)
-            && self.inner.manifests.manifest(key) == Some(indexed.manifest)
-            && indexed.entry.outputs.iter().all(|(_, artifact)| self.inner.objects.has(artifact))
-        {
-            indexed.touch(index::today());
-            return Ok(Lookup::Hit(indexed.entry.clone()));
+        if let Some(entry) = self.indexed(key) {
+            return Ok(Lookup::Hit(entry));
         }
         let path = self.layout().manifest(key);
         let there = Stat::at(&path).at("read", &path)?;
+        // What another process has published meanwhile stands in the log, beside all else that it has.
+        if there.is_some()
+            && self.index_mut(|index| index.follow(self.layout())).is_ok()
+            && let Some(entry) = self.indexed(key)
+        {
+            return Ok(Lookup::Hit(entry));
+        }
         // Not in the index, or no longer as the index says: the manifest has the last word.
         let found = if there.is_some() { manifest::read(&path) } else { Err(Unreadable::Missing) };
         let manifest = match found {
@@ -188,6 +191,18 @@ impl Store {
             }
         }
         Ok(Lookup::Hit(self.index_entry(manifest.entry(), there)))
+    }
+
+    /// The entry of a key, if the index has one and its manifest and outputs are there as that says.
+    fn indexed(&self, key: &Digest) -> Option<Arc<Entry>> {
+        let index = self.inner.index.read();
+        let indexed = index.entries.get(key)?;
+        let is_there = self.inner.manifests.manifest(key) == Some(indexed.manifest)
+            && indexed.entry.outputs.iter().all(|(_, artifact)| self.inner.objects.has(artifact));
+        is_there.then(|| {
+            indexed.touch(index::today());
+            indexed.entry.clone()
+        })
     }
 
     /// The whole manifest of a key, or `None` where it has none that can be read.

@@ -138,6 +138,8 @@ pub struct RefLog {
     pipeline: String,
     /// What stands.
     refs: PipelineRefs,
+    /// What others note, too: of several that find the same, one does.
+    log: record_log::Follower,
     /// Whether the log was looked at, and can be appended to.
     open: bool,
 }
@@ -145,6 +147,7 @@ pub struct RefLog {
 impl RefLog {
     /// Points references at keys, until [`Store::set_refs`] makes it final. Writes nothing where nothing changes.
     pub fn set(&mut self, entries: impl IntoIterator<Item = RefEntry>) -> Result<(), StoreError> {
+        self.follow()?;
         let changed = entries.into_iter().filter(|entry| point(&mut self.refs, entry)).map(|entry| entry.encode());
         let records: Vec<Vec<u8>> = changed.collect();
         if records.is_empty() || self.store.read_only() {
@@ -170,6 +173,18 @@ impl RefLog {
         with_parents(&mut job.then, &path);
         self.store.submit_sync(job);
         Ok(())
+    }
+
+    fn follow(&mut self) -> Result<(), StoreError> {
+        let path = self.store.refs_path(&self.pipeline, "log")?;
+        if self.log.is_another(&path).at("read", &path)? {
+            // What stood there before is in the file now.
+            self.refs = self.store.refs(&self.pipeline)?;
+        }
+        let followed = self
+            .log
+            .follow(&path, |payload| RefEntry::decode(payload).map(|entry| point(&mut self.refs, &entry)).is_some());
+        followed.at("read", &path)
     }
 }
 
@@ -204,8 +219,8 @@ impl Store {
 
     /// Begins to note references of a pipeline.
     pub fn ref_log(&self, pipeline: &str) -> Result<RefLog, StoreError> {
-        let refs = self.refs(pipeline)?;
-        Ok(RefLog { store: self.clone(), pipeline: pipeline.to_owned(), refs, open: false })
+        let (refs, log) = (PipelineRefs::new(), record_log::Follower::default());
+        Ok(RefLog { store: self.clone(), pipeline: pipeline.to_owned(), refs, log, open: false })
     }
 
     /// Points references of a pipeline at keys, leaving its others as they are. Costs nearly nothing where nothing

@@ -19,6 +19,7 @@ use pipe_cache::{ArtifactRef, Digest, RefLog};
 use super::{
     elsewhere::Elsewhere,
     emit::Emitter,
+    links::Unwritten,
     message::{Failure, JobEnd, Message},
     options::RunOptions,
     pool::Executor,
@@ -58,6 +59,8 @@ pub(super) struct Coordinator<'a> {
     pub refs: Option<RefLog>,
     /// Nodes that are done and not noted there yet.
     pub unnoted: Vec<u32>,
+    /// Of results with links: where they come from.
+    pub unwritten: Unwritten,
     /// Nodes whose inputs are done: to be keyed and looked up.
     pub keyable: VecDeque<u32>,
     /// Nodes whose sources are to be hashed.
@@ -205,11 +208,14 @@ impl<'a> Coordinator<'a> {
         let mut passed = 0;
         while !self.stopping && !self.cancelled && self.running < self.options.jobs.max(1) as usize + SLOTLESS {
             let Some(node) = self.next_ready(&mut from, &mut round) else { break };
-            if self.is_elsewhere(node) {
+            let wish = self.wish(node);
+            if self.is_for_others(node, &wish) {
                 continue;
             }
-            let wish = self.wish(node);
             let Some(held) = self.slots.take(&wish) else {
+                if self.elsewhere.looks_around && self.is_done_elsewhere(node) {
+                    continue;
+                }
                 if passed == 0 && self.overtaken.0 != node {
                     self.overtaken = (node, 0);
                 }
@@ -220,12 +226,18 @@ impl<'a> Coordinator<'a> {
                 from = node + 1;
                 continue;
             };
+            // A look costs more than all before it, and is made of what can be started.
+            if self.is_done_elsewhere(node) {
+                self.slots.give(held);
+                continue;
+            }
             if passed > 0 {
                 self.overtaken.1 += 1;
             }
             self.ready.remove(&node);
             self.start(node, held, executor);
         }
+        self.elsewhere.looks_around = false;
     }
 
     fn start(&mut self, node: u32, held: super::slots::Held, executor: &mut dyn Executor) {

@@ -16,6 +16,7 @@ use crate::{
     context::Increment,
     events::{EventKind, Live, live},
     keys::look_up,
+    pipeline::Resources,
 };
 
 /// How often others are told of this run, and it of theirs.
@@ -48,6 +49,8 @@ pub(super) struct Elsewhere {
     pub worked: Instant,
     /// It ends although nodes are left, because none is for it.
     pub left: bool,
+    /// Nodes that do not fit just now are looked at, too, when nodes are started next.
+    pub looks_around: bool,
     told: Instant,
     shown: Vec<Live>,
 }
@@ -62,7 +65,8 @@ impl Elsewhere {
         });
         let now = Instant::now();
         let waiting = HashMap::new();
-        Self { first, waiting, following: 0, worked: now, left: false, told: now, shown: Vec::new() }
+        let shown = Vec::new();
+        Self { first, waiting, following: 0, worked: now, left: false, looks_around: false, told: now, shown }
     }
 
     /// When others are told of this run next.
@@ -85,31 +89,42 @@ impl Coordinator<'_> {
         rest.next().copied().filter(|&node| first == 0 || node < first)
     }
 
-    /// Looks at a node that is about to be started: another process may have done it, or be meant to. Returns whether
-    /// that is so.
-    pub(super) fn is_elsewhere(&mut self, node: u32) -> bool {
+    /// Looks whether another process has done a node that is ready. Returns whether that is so.
+    pub(super) fn is_done_elsewhere(&mut self, node: u32) -> bool {
         let forced = self.selected.force[node as usize] && !self.nodes[node as usize].announced;
         let work = self.nodes[node as usize].work.as_ref().expect("a ready node has been keyed");
-        let (key, polls) = (work.key, work.polls);
-        let is_shared = !forced && !work.uncached && (self.options.worker.is_some() || polls > 0);
-        if is_shared && let Ok(Lookup::Hit(entry)) = look_up(&self.run.store, &key, &self.node(node).outputs) {
-            self.ready.remove(&node);
-            self.elsewhere.waiting.remove(&node);
-            self.elsewhere.worked = Instant::now();
-            self.hit(node, &entry);
-            return true;
+        let is_shared = !forced && !work.uncached && (self.options.worker.is_some() || work.polls > 0);
+        if !is_shared {
+            return false;
         }
+        let Ok(Lookup::Hit(entry)) = look_up(&self.run.store, &work.key, &self.node(node).outputs) else {
+            return false;
+        };
+        self.ready.remove(&node);
+        self.elsewhere.waiting.remove(&node);
+        self.elsewhere.worked = Instant::now();
+        self.hit(node, &entry);
+        true
+    }
+
+    /// Whether a ready node is not for this worker, which wants `wish`: it then waits until another has done it, or is
+    /// done already.
+    pub(super) fn is_for_others(&mut self, node: u32, wish: &Resources) -> bool {
         if self.options.worker.is_none() {
             return false;
         }
         let spec = self.node(node);
         let is_resumed = !matches!(spec.kind.increment(&spec.params), Increment::Whole);
-        let wish = self.wish(node);
-        let unheld = match self.options.offers(&wish, is_resumed, Instant::now()) {
+        let unheld = match self.options.offers(wish, is_resumed, Instant::now()) {
             Fit::Fits => return false,
             Fit::TooLate => Wait::TooLate,
             Fit::Unfit => Wait::Unfit,
         };
+        if self.is_done_elsewhere(node) {
+            return true;
+        }
+        let work = self.nodes[node as usize].work.as_ref().expect("a ready node has been keyed");
+        let (key, polls) = (work.key, work.polls);
         self.ready.remove(&node);
         // What cannot be known is taken for somebody's work.
         let is_held = self.run.store.lease_owner(&key).map_or(true, |owner| owner.is_some());
@@ -204,12 +219,14 @@ impl Coordinator<'_> {
         has_worked && self.elsewhere.waiting.values().any(|wait| *wait == Wait::TooLate)
     }
 
-    /// Tells others of this run, and shows what they do.
+    /// Tells others of this run, and looks at what they do and have done.
     pub(super) fn exchange(&mut self) {
         if self.elsewhere.told.elapsed() < TELL_EVERY {
             return;
         }
         self.elsewhere.told = Instant::now();
+        self.elsewhere.looks_around = true;
+        self.write_origins(false);
         self.emitter.tell();
         let mut others = live(&self.run.store, Some(&self.pipeline.name));
         others.retain(|other| other.run != self.run.run);

@@ -1,8 +1,12 @@
 //! The end of a run: what did not run, references, links, the last event.
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    thread::sleep,
+    time::{Duration, Instant},
+};
 
-use pipe_cache::{Digest, RefEntry, RefsChange, StoreError};
+use pipe_cache::{Digest, Hasher, Lease, LeaseAttempt, RefEntry, RefsChange, StoreError};
 
 use super::{
     coordinator::Coordinator,
@@ -18,10 +22,15 @@ use crate::{
     views,
 };
 
+/// How long others are waited for that point at results, and how often they are asked for.
+const TURN: Duration = Duration::from_mins(1);
+const TURN_POLL: Duration = Duration::from_millis(25);
+
 impl Coordinator<'_> {
     /// Settles what is left, points references and links at the results, and says how the run ended.
     pub(super) fn finish(mut self) -> Result<RunSummary, StoreError> {
         self.sharing.end_all();
+        self.write_origins(true);
         let reason = if self.cancelled { SkipReason::Cancelled } else { SkipReason::RunFailed };
         let worker = self.options.worker.is_some();
         for node in 0..self.nodes.len() as u32 {
@@ -129,14 +138,38 @@ impl Coordinator<'_> {
     }
 
     /// Makes the links of a result at once. What goes wrong is told at the end, when all links are looked at.
-    pub(super) fn link_result(&self, node: u32) {
+    pub(super) fn link_result(&mut self, node: u32) {
         let state = &self.nodes[node as usize];
         if let (Some(results), Some(entry), false) =
             (self.options.results.as_deref(), &state.entry, self.run.store.read_only())
         {
-            let id = NodeId::new(node as usize);
-            if let Err(error) = links::put_one(&self.run.store, results, self.pipeline, id, entry) {
+            let result = (NodeId::new(node as usize), &**entry);
+            if let Err(error) = links::put_one(&self.run.store, results, self.pipeline, result, &mut self.unwritten) {
                 tracing::debug!(%error, "a result has no link yet");
+            }
+        }
+    }
+
+    /// Says beside the links where results come from: all of them, if the run is over, else now and then.
+    pub(super) fn write_origins(&mut self, is_over: bool) {
+        let Some(results) = self.options.results.as_deref() else { return };
+        let unwritten = &mut self.unwritten;
+        if let Err(error) = if is_over { unwritten.write(results) } else { unwritten.write_if_due(results) } {
+            tracing::debug!(%error, "it is not said yet where some results come from");
+        }
+    }
+
+    /// Waits until no other process points at results of this pipeline, but not for ever: then nothing is held. Returns
+    /// whether another one did.
+    fn turn(&self) -> (Option<Lease>, bool) {
+        let key = Hasher::new("pipe.results.v1").str(&self.pipeline.name).finish();
+        let begun = Instant::now();
+        loop {
+            let waited = begun.elapsed();
+            match self.run.store.try_lease(&key) {
+                Ok(LeaseAttempt::Acquired(lease)) => return (Some(lease), waited >= TURN_POLL),
+                Ok(LeaseAttempt::Held(_)) if waited < TURN && !self.options.cancel.is_abandoned() => sleep(TURN_POLL),
+                _ => return (None, true),
             }
         }
     }
@@ -153,6 +186,11 @@ impl Coordinator<'_> {
         let name = pipeline.trial.as_ref().map_or_else(|| pipeline.name.clone(), |t| format!("{}+{t}", pipeline.name));
         let stamp = || Stamp::now(store, &pipeline.name, state, results, &looked_at);
         if stamp().is_kept(store, &name) {
+            return Ok(());
+        }
+        // Workers of one pipeline end at the same moment, and one of them is enough.
+        let (_turn, has_waited) = self.turn();
+        if has_waited && stamp().is_kept(store, &name) {
             return Ok(());
         }
         // What this run did not look at may still stand, and what it could not compute stands no more.

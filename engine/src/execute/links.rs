@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use pipe_cache::{ArtifactKind, ArtifactRef, Digest, Entry, Provenance, ResultLink, Store, StoreError, put_file};
@@ -83,14 +84,54 @@ pub(super) fn put(store: &Store, results: &Path, kept: &Kept<'_>) -> Result<(), 
     sweep(store, results, pipeline, &names)
 }
 
-/// Makes the links of a result that has just been computed, and says beside them where it comes from: people look at
-/// them while the run goes on.
+/// Where results come from that were computed since that was last written down.
+#[derive(Default)]
+pub(super) struct Unwritten {
+    /// By folder and stage.
+    origins: BTreeMap<PathBuf, BTreeMap<String, Origin>>,
+    /// When it is written down next: the files are written whole, so that not much of the time may go into them.
+    due: Option<Instant>,
+}
+
+impl Unwritten {
+    /// How long people wait for it at least.
+    const PAUSE: Duration = Duration::from_secs(1);
+    /// What writing takes of the time, at most: one part in so many.
+    const SHARE: u32 = 20;
+
+    /// Writes it down, if enough time has gone by.
+    pub(super) fn write_if_due(&mut self, results: &Path) -> Result<(), StoreError> {
+        let begun = Instant::now();
+        if self.origins.is_empty() || self.due.is_some_and(|due| begun < due) {
+            return Ok(());
+        }
+        let written = self.write(results);
+        self.due = Some(Instant::now() + (begun.elapsed() * Self::SHARE).max(Self::PAUSE));
+        written
+    }
+
+    /// Writes it down, beside what others have written.
+    pub(super) fn write(&mut self, results: &Path) -> Result<(), StoreError> {
+        for (folder, origins) in std::mem::take(&mut self.origins) {
+            let at = results.join(folder);
+            let mut all = read(&at);
+            if origins.iter().any(|(stage, origin)| all.get(stage) != Some(origin)) {
+                all.extend(origins);
+                write(&at, &all)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Makes the links of a result that has just been computed, because people look at them while the run goes on. Where it
+/// comes from is still to be written down.
 pub(super) fn put_one(
     store: &Store,
     results: &Path,
     pipeline: &Pipeline,
-    node: NodeId,
-    entry: &Entry,
+    (node, entry): (NodeId, &Entry),
+    unwritten: &mut Unwritten,
 ) -> Result<(), StoreError> {
     let provenance = provenance(store, entry)?;
     let (mut all, mut origins) = (Vec::new(), Vec::new());
@@ -104,12 +145,7 @@ pub(super) fn put_one(
     }
     store.link_more_results(results, &all)?;
     for (dir, origin) in origins {
-        let at = results.join(dir);
-        let mut all = read(&at);
-        if all.get(&origin.stage) != Some(&origin) {
-            all.insert(origin.stage.clone(), origin);
-            write(&at, &all)?;
-        }
+        unwritten.origins.entry(dir).or_default().insert(origin.stage.clone(), origin);
     }
     Ok(())
 }
@@ -212,4 +248,41 @@ fn write(folder: &Path, origins: &BTreeMap<String, Origin>) -> Result<(), StoreE
 fn file_name(name: &str) -> String {
     let name: String = name.chars().map(|c| if c == '/' || c == '\\' || c.is_control() { '_' } else { c }).collect();
     if name == "." || name == ".." || name.is_empty() { format!("_{name}") } else { name }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_results_come_from_is_written_down_now_and_then_and_at_the_end() {
+        let results = tempfile::tempdir().unwrap();
+        let folder = Path::new("p/baseline");
+        let mut unwritten = Unwritten::default();
+        let add = |stage: &str, unwritten: &mut Unwritten| {
+            let origin = Origin {
+                pipeline: "p".to_owned(),
+                variant: "baseline".to_owned(),
+                stage: stage.to_owned(),
+                kind: "table".to_owned(),
+                version: 1,
+                key: Digest::of_bytes(stage.as_bytes()),
+                software: String::new(),
+                run: "r".to_owned(),
+                started_ms: 0,
+                seconds: 0.5,
+                outputs: BTreeMap::new(),
+            };
+            unwritten.origins.entry(folder.to_owned()).or_default().insert(stage.to_owned(), origin);
+        };
+        let written = || read(&results.path().join(folder)).into_keys().collect::<Vec<_>>().join(" ");
+        add("a", &mut unwritten);
+        unwritten.write_if_due(results.path()).unwrap();
+        assert_eq!(written(), "a");
+        add("b", &mut unwritten);
+        unwritten.write_if_due(results.path()).unwrap();
+        assert_eq!(written(), "a", "it was written just now");
+        unwritten.write(results.path()).unwrap();
+        assert_eq!(written(), "a b");
+    }
 }

@@ -132,6 +132,7 @@ pub fn run(
         emitter,
         refs: None,
         unnoted: Vec::new(),
+        unwritten: links::Unwritten::default(),
         keyable,
         unhashed: Vec::new(),
         asking: remote::Asking::default(),

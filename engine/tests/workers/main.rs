@@ -195,6 +195,25 @@ stages:
     assert_eq!(place.start(&["--worker", "--gpus=1"]).wait().ran.join(" "), "a b");
 }
 
+#[test]
+fn a_worker_whose_slots_are_taken_sees_what_others_have_done_and_goes_on_behind_it() {
+    let yaml = "pipeline: p
+stages:
+  long: { kind: thirds, params: { tag: long, count: 400 }, resources: { gpu: 1, class: x } }
+  a: { kind: thirds, params: { tag: a, count: 3 }, resources: { class: y } }
+  b: { kind: mark, inputs: { rows: a }, params: { tag: b }, resources: { gpu: 1 } }
+  c: { kind: mark, inputs: { rows: b }, params: { tag: c }, resources: { class: x } }
+";
+    let place = Place::new(yaml, 40);
+    let busy = place.start(&["--worker", "--gpus=1", "--class=x"]);
+    until("attempts", || place.done("attempt long") > 10);
+    let other = place.start(&["--worker", "--gpus=1", "--class=y"]);
+    until("what stands behind the other's work", || place.done("stage c") > 0);
+    assert!(!place.has_ended(0), "its GPU is in use, and `b`, which wants one, is done");
+    busy.kill();
+    drop(other);
+}
+
 /// Trivial stages, many workers: what coordination costs. By hand, in release mode or not:
 /// `cargo test -p pipe-engine --test workers -- --ignored --nocapture trivial`
 #[test]

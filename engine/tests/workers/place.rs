@@ -97,6 +97,11 @@ impl Place {
         read(&ended_at(self.dir.path(), number))
     }
 
+    /// Whether the process has ended in good order that was started as that.
+    pub(crate) fn has_ended(&self, number: usize) -> bool {
+        ended_at(self.dir.path(), number).exists()
+    }
+
     fn work(&self) -> BTreeMap<String, usize> {
         let mut done: BTreeMap<String, usize> = BTreeMap::new();
         for line in fs::read_to_string(self.dir.path().join("work")).unwrap_or_default().lines() {

@@ -2,8 +2,7 @@
 //! and `pipe logs`, and nothing else: what is to be done stands in the store.
 
 use std::{
-    fs,
-    io::{self, Write},
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -11,10 +10,7 @@ use pipe_cache::{Store, put_file};
 use serde::{Deserialize, Serialize};
 
 use super::{io_error, plain};
-use crate::{
-    error::CliError,
-    output::{self, color_on_stdout, paint, style},
-};
+use crate::error::CliError;
 
 /// Arrays of workers that were submitted together.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -88,8 +84,8 @@ pub(super) fn of(store: &Store, pipeline: &str) -> Result<Vec<Submission>, CliEr
     Ok(found)
 }
 
-/// Prints the logs of workers, or of those whose job's number begins so.
-pub(crate) fn logs_of_workers(store: &Store, job: Option<&str>) -> Result<(), CliError> {
+/// The logs of workers, or of those whose job's number begins so: `worker 17_3`, and the file.
+pub(crate) fn logs_of_workers(store: &Store, job: Option<&str>) -> Result<Vec<(String, PathBuf)>, CliError> {
     let folder = logs(store);
     let mut paths: Vec<PathBuf> =
         fs::read_dir(&folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())).collect();
@@ -107,11 +103,5 @@ pub(crate) fn logs_of_workers(store: &Store, job: Option<&str>) -> Result<(), Cl
             help: Some(format!("they are in {}", folder.display())),
         });
     }
-    let mut out = output::stdout();
-    for path in paths {
-        let text = fs::read(&path).map_err(|source| io_error("read", &path, source))?;
-        writeln!(out, "{}", paint(format!("== worker {}", number(&path)), style::BOLD, color_on_stdout()))?;
-        out.write_all(&text)?;
-    }
-    Ok(())
+    Ok(paths.into_iter().map(|path| (format!("worker {}", number(&path)), path)).collect())
 }

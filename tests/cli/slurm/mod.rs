@@ -4,11 +4,8 @@ mod daemons;
 mod server;
 
 use std::{
-    collections::BTreeMap,
-    fmt::Write as _,
     fs,
     hash::{BuildHasher, RandomState},
-    path::{Path, PathBuf},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -16,29 +13,8 @@ use std::{
 use self::{daemons::Slurm, server::Server};
 use crate::{
     environment::TestEnvironment,
-    slow::{self, answered, signal, until},
+    slow::{self, answered, cheap, results, signal, until},
 };
-
-/// Cheap stages, each upon `near` or others of them: the first five upon one of two stages.
-fn cheap(stages: usize, near: [&str; 2]) -> String {
-    let mut yaml = String::new();
-    for n in 0..stages {
-        let from = if n < 5 { near[n % 2].to_owned() } else { format!("c{}", n - 5) };
-        let params = format!("{{ steps: [{{ filter: \"n != {n}\" }}] }}");
-        writeln!(yaml, "  c{n}: {{ kind: select, inputs: {{ rows: {from} }}, params: {params} }}").unwrap();
-    }
-    yaml
-}
-
-/// What every result is: the digest that its link leads to.
-fn results(test: &TestEnvironment) -> BTreeMap<String, PathBuf> {
-    let entries = fs::read_dir(test.file("results/study/baseline")).unwrap().map(Result::unwrap);
-    let links = entries.filter_map(|entry| {
-        let target = fs::read_link(entry.path()).ok()?;
-        Some((entry.file_name().into_string().unwrap(), Path::new(target.file_name()?).to_owned()))
-    });
-    links.collect()
-}
 
 fn status(test: &TestEnvironment) -> serde_json::Value {
     test.json(&["status", "study.yaml", "--format", "json"])
@@ -122,13 +98,9 @@ stages:
     kind: generate
     inputs: {{ seeds: world.seeds }}
     params: {{ model: {model}, count: 5000, temperature: 0.9, filters: {{ rouge_l: null }} }}
-  numbered:
-    kind: select
-    inputs: {{ rows: instructions.instructions }}
-    params: {{ steps: [{{ set: {{ n: 1000 }} }}] }}
-  answers: {{ kind: respond, inputs: {{ instructions: numbered }}, params: {{ model: {model} }} }}
+  answers: {{ kind: respond, inputs: {{ instructions: instructions }}, params: {{ model: {model} }} }}
 {}",
-        cheap(196, ["numbered", "answers"])
+        cheap(197, ["instructions", "answers"])
     );
     TestEnvironment::with(&[("study.yaml", &yaml)])
 }
