@@ -109,6 +109,37 @@ fn a_server_that_says_nothing_is_given_up_on() {
     assert_eq!(remote.counts().requests, 3);
 }
 
+/// Whether it reads, or has begun to send: the other side says nothing, and may do so for twenty seconds.
+#[test]
+fn who_is_cancelled_does_not_wait_for_a_silent_server() {
+    let server = FileServer::start(Habit::None);
+    let proxy = FaultProxy::start(&server.address, 0, Some(Harm::Hang));
+    let dir = tempfile::tempdir().unwrap();
+    let a = open(&dir.path().join("a"));
+    publish(&a, &key(1), &rows(0, 3));
+    for sends in [false, true] {
+        let remote = Remote::open(&RemoteOptions::new(format!("http://{}/cache", proxy.address))).unwrap();
+        let other = remote.clone();
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(300));
+            other.cancel();
+        });
+        let begun = Instant::now();
+        if sends {
+            push(&remote, &a, &[1]);
+            assert_eq!(remote.counts().unpushed, 1);
+        } else {
+            assert!(remote.pull(&a, &key(2)).is_none());
+        }
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+        assert_eq!(
+            (remote.counts().failures, remote.take_warnings()),
+            (0, Vec::new()),
+            "it is no failure of the remote"
+        );
+    }
+}
+
 #[test]
 fn what_a_server_can_do_is_said_one_by_one() {
     let server = FileServer::start(Habit::None);

@@ -16,6 +16,8 @@ use crate::{
 
 /// Longest excerpt of a row.
 const EXCERPT: usize = 70;
+/// Longest line about a program.
+const STARTED: usize = 200;
 
 pub(crate) fn check(args: cli::Check) -> Result<Exit, CliError> {
     let arguments = cli::PipelineArgs { pipeline: args.pipeline, set: args.set, name: None };
@@ -54,6 +56,10 @@ fn write(report: &Report, all: bool, out: &mut impl Write) -> Result<(), CliErro
     for (stage, of) in &report.unlooked {
         let text = format!("{}: made by the stage `{stage}`, and not looked at", role(*of));
         writeln!(out, "{}", paint(text, style::DIM, color))?;
+    }
+    for started in &report.started {
+        let text = format!("starts ({}, `{}`): {}", started.stage, started.parameter, started.program);
+        writeln!(out, "{}", clip(&text, STARTED))?;
     }
     // A screenful: of few findings several rows, of many one each.
     let shown = match report.findings.len() {
@@ -147,5 +153,5 @@ fn told(report: &Report) -> Value {
         .collect();
     let unlooked: Vec<Value> =
         report.unlooked.iter().map(|(stage, of)| json!({ "stage": stage, "role": of })).collect();
-    json!({ "tables": tables, "findings": findings, "unlooked": unlooked })
+    json!({ "tables": tables, "findings": findings, "unlooked": unlooked, "started": report.started })
 }

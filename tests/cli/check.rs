@@ -146,3 +146,42 @@ fn what_is_made_by_a_run_is_said_to_be_unlooked() {
     let none = project.pipe(&["check"]);
     assert!(none.code == Some(2) && none.stderr.contains("there is no pipeline.yaml here"), "{}", none.stderr);
 }
+
+#[test]
+fn programs_and_servers_that_a_run_would_start_are_named() {
+    let yaml = "pipeline: p
+vars: { n: 1 }
+ablate: { n: [2] }
+stages:
+  pool: { kind: table, params: { path: data/seeds.jsonl } }
+  counted:
+    kind: command
+    inputs: { rows: pool }
+    params: { shell: 'wc -l \"$PIPE_INPUT_ROWS\" > \"$PIPE_OUTPUT_O\"', outputs: { o: { format: files } } }
+  marked:
+    kind: command
+    inputs: { rows: pool }
+    params: { rows: each, argv: [python3, mark.py, '${n}'], outputs: { o: { format: jsonl } } }
+  answers:
+    kind: evaluate
+    inputs: { items: pool }
+    params: { model: { serve: llama_cpp, model: m.gguf, args: [--ctx-size, '512'] } }
+  trained:
+    kind: train
+    inputs: { examples: pool }
+    params: { model: builtin:nano, engine: { program: [python3, trainer.py] } }
+";
+    let project = TestEnvironment::with(&[("p.yaml", yaml), ("data/seeds.jsonl", SEEDS)]);
+    let outcome = project.pipe(&["check", "p.yaml"]);
+    for line in [
+        "starts (counted, `shell`): sh: wc -l",
+        "starts (marked, `argv`): python3 mark.py 1",
+        "starts (marked, `argv`): python3 mark.py 2",
+        "starts (answers, `model`): the server llama-server with m.gguf (--ctx-size 512)",
+        "starts (trained, `engine`): python3 trainer.py",
+    ] {
+        assert_eq!(outcome.stdout.matches(line).count(), 1, "{line}\n{}{}", outcome.stdout, outcome.stderr);
+    }
+    let told = project.json(&["check", "p.yaml", "--format", "json"]);
+    assert_eq!(told["started"].as_array().unwrap().len(), 5);
+}

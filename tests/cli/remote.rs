@@ -1,6 +1,11 @@
 //! Two machines and a remote between them: what one has computed the other fetches.
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    process::Stdio,
+    thread::sleep,
+    time::{Duration, Instant},
+};
 
 use crate::{TestEnvironment, by_row, moto::Moto, reruns};
 
@@ -230,4 +235,21 @@ fn mistakes_in_settings_are_told_where_they_are() {
         assert!(!outcome.stderr.contains("me:secret"), "{}", outcome.stderr);
         assert_ne!(outcome.code, Some(0));
     }
+}
+
+/// Ctrl-C while the remote has been asked and says nothing.
+#[test]
+fn a_run_that_is_interrupted_does_not_wait_for_a_silent_remote() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let machine = machine(&format!("remote = \"http://{}\"\n", silent.local_addr().unwrap()));
+    let mut child = machine.command(&["run", "p.yaml"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let held = silent.accept().unwrap();
+    sleep(Duration::from_millis(300));
+    let begun = Instant::now();
+    // SAFETY: it takes numbers; the process is ours, and has not been waited for.
+    assert_eq!(unsafe { libc::kill(libc::pid_t::try_from(child.id()).unwrap(), libc::SIGINT) }, 0);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    drop(held);
+    assert!(machine.ok(&["verify"]).stdout.contains("all sound"));
 }

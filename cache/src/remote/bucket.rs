@@ -112,6 +112,10 @@ impl Transport for Bucket {
         self.list_page(&action)
     }
 
+    fn cancel(&self) {
+        self.http.cancel();
+    }
+
     fn delete(&self, names: &[String]) -> Result<(), Fault> {
         let objects: Vec<ObjectIdentifier> = names.iter().map(|name| ObjectIdentifier::new(self.key(name))).collect();
         let mut action = self.place.delete_objects(self.credentials.as_ref(), objects.iter());

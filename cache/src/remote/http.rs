@@ -54,6 +54,12 @@ impl Http {
         Self { agent, timeout, stop }
     }
 
+    /// Ends all requests that wait for an answer, and refuses further ones. One that is still connecting ends when that
+    /// has gone on for too long.
+    pub(super) fn cancel(&self) {
+        self.agent.clone().shutdown();
+    }
+
     /// Makes a request.
     pub(super) fn send(
         &self,

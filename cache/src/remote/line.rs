@@ -85,6 +85,8 @@ impl Line {
                     self.state.lock().weight[way as usize] = 0;
                     return Ok(value);
                 }
+                // It was broken off: that is no failure of the remote.
+                Err(_) if self.stop.is_set() => return Err(Fault::Cancelled),
                 Err(fault) if fault.may_pass() && attempt < ATTEMPTS => {
                     tracing::debug!(what, name, attempt, %fault, "asking again");
                     std::thread::sleep(PAUSE * 4_u32.pow(attempt - 1));
@@ -182,9 +184,11 @@ impl Line {
         self.left_alone[way as usize].load(Ordering::Relaxed)
     }
 
-    /// From here on, every request is refused, and those under way end at their next buffer.
+    /// From here on, every request is refused; those under way end at their next buffer, or at once where they wait for
+    /// the other side.
     pub(super) fn cancel(&self) {
         self.stop.set();
+        self.transport.cancel();
     }
 
     /// Requests made, and failures.

@@ -97,34 +97,55 @@ impl Remote {
         Ok(sent)
     }
 
-    /// Reads segments from the first unseen one on. A store that may not be written to takes note of them only.
+    /// Reads segments from the first unseen one on, and before that those that arrived damaged when they were read. A
+    /// store that may not be written to takes note of them only.
     fn catch_up(&self, store: &Store, recipe: &Digest, notes: &mut Notes) -> Result<(), Fault> {
-        while notes.next < MOST_SEGMENTS {
-            let name = names::segment(recipe, notes.next);
-            let Some(bytes) = self.line().small("read", &name, segment::MOST)? else { return Ok(()) };
-            let fault = match segment::unpack(recipe, &bytes) {
-                Ok(shards) if store.read_only() => {
-                    notes.shards.extend(shards.into_iter().map(|(name, _)| name));
-                    None
-                }
-                Ok(shards) => match take_in(store, recipe, &shards, notes)? {
-                    0 => None,
-                    damaged => Some(Fault::Damaged(format!("{damaged} of its shards are not what they should be"))),
-                },
-                // It stays where it is, and is passed over.
-                Err(fault) => Some(fault),
-            };
-            if let Some(fault) = fault {
-                self.line().failed(format!("failed to read {name}: {fault}"), &fault);
+        for (number, before) in notes.damaged.clone() {
+            let read = self.read_segment(store, recipe, number, notes)?;
+            if read.is_none_or(|read| read.damaged.is_none_or(|now| now == before)) {
+                notes.damaged.remove(&number);
             }
+        }
+        while notes.next < MOST_SEGMENTS {
+            let Some(read) = self.read_segment(store, recipe, notes.next, notes)? else { return Ok(()) };
+            notes.damaged.extend(read.damaged.map(|digest| (notes.next, digest)));
             notes.next += 1;
-            notes.last = Some(bytes.len() as u64);
-            self.count(|counts| {
-                counts.segments_pulled += 1;
-                counts.bytes_pulled += bytes.len() as u64;
-            });
+            notes.last = Some(read.bytes);
         }
         Ok(())
+    }
+
+    /// Takes in the segment of a number; `None` where there is none. One that nobody can read stays where it is.
+    fn read_segment(
+        &self,
+        store: &Store,
+        recipe: &Digest,
+        number: u64,
+        notes: &mut Notes,
+    ) -> Result<Option<SegmentRead>, Fault> {
+        let name = names::segment(recipe, number);
+        let Some(bytes) = self.line().small("read", &name, segment::MOST)? else { return Ok(None) };
+        let fault = match segment::unpack(recipe, &bytes) {
+            Ok(shards) if store.read_only() => {
+                notes.shards.extend(shards.into_iter().map(|(name, _)| name));
+                None
+            }
+            Ok(shards) => match take_in(store, recipe, &shards, notes)? {
+                0 => None,
+                damaged => Some(Fault::Damaged(format!("{damaged} of its shards are not what they should be"))),
+            },
+            Err(fault) => Some(fault),
+        };
+        if let Some(fault) = &fault {
+            self.line().failed(format!("failed to read {name}: {fault}"), fault);
+        }
+        let damaged = matches!(fault, Some(Fault::Damaged(_))).then(|| Digest::of_bytes(&bytes));
+        let bytes = bytes.len() as u64;
+        self.count(|counts| {
+            counts.segments_pulled += 1;
+            counts.bytes_pulled += bytes;
+        });
+        Ok(Some(SegmentRead { bytes, damaged }))
     }
 
     fn notes(&self, store: &Store, recipe: &Digest) -> PathBuf {
@@ -145,6 +166,13 @@ impl Remote {
         let same = there.is_some_and(|bytes| bytes == 0 || notes.last.is_none_or(|last| last == bytes));
         Ok(if same { notes } else { Notes::default() })
     }
+}
+
+/// What came of a segment.
+struct SegmentRead {
+    bytes: u64,
+    /// The digest of what arrived, if some of it is not what it should be.
+    damaged: Option<Digest>,
 }
 
 struct Packed {

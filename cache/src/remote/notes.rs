@@ -2,7 +2,7 @@
 //! Only a saving of requests: without the notes, everything is asked again.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -27,11 +27,15 @@ pub(super) struct Notes {
     pub(super) last: Option<u64>,
     /// Names of shards that are in segments, or whose rows are.
     pub(super) shards: BTreeSet<String>,
+    /// Segments that arrived damaged, with the digest of what arrived. They are fetched once more by each run: the
+    /// damage may have come on the way. What arrives damaged in the same way lies there so, and is passed over.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) damaged: BTreeMap<u64, Digest>,
 }
 
 impl Default for Notes {
     fn default() -> Self {
-        Self { format: segment::FORMAT, next: 0, last: None, shards: BTreeSet::new() }
+        Self { format: segment::FORMAT, next: 0, last: None, shards: BTreeSet::new(), damaged: BTreeMap::new() }
     }
 }
 

@@ -31,6 +31,10 @@ pub(crate) trait Transport: Send + Sync {
 
     /// Removes up to [`DELETED_AT_ONCE`] objects; one that is not there is no failure.
     fn delete(&self, names: &[String]) -> Result<(), Fault>;
+
+    /// Nobody waits for what is under way: whatever is asked just now, by any thread, fails at once, and what is asked
+    /// later, too.
+    fn cancel(&self) {}
 }
 
 /// What S3 takes in one request.

@@ -51,6 +51,10 @@ impl Transport for Web {
         Err(Fault::Unable("list what it has"))
     }
 
+    fn cancel(&self) {
+        self.http.cancel();
+    }
+
     fn delete(&self, names: &[String]) -> Result<(), Fault> {
         for name in names {
             let response = self.http.send("DELETE", &self.url(name), &self.headers(), None)?;

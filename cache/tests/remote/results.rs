@@ -183,3 +183,20 @@ fn many_threads_pull_the_same_key_and_all_find_it() {
     assert_eq!(hit(&b, &key(1)).outputs, hit(&a, &key(1)).outputs);
     assert_eq!(remote.counts().failures, 0);
 }
+
+#[test]
+fn a_dry_collection_writes_nothing_not_even_to_ask_the_time() {
+    let place = Place::new();
+    let a = place.store("a");
+    publish(&a, &key(1), &rows(0, 3));
+    let remote = remote(&place.folder());
+    push(&remote, &a, 1);
+    // Whoever writes something there makes this folder.
+    let trace = place.folder().join("v1/check");
+    let policy = CollectPolicy { max_age: Some(Duration::ZERO), dry_run: true, ..CollectPolicy::default() };
+    std::thread::sleep(Duration::from_millis(20));
+    let would = remote.collect(&policy).unwrap();
+    assert!(would.marked > 0 && !trace.exists(), "{would:?}");
+    remote.collect(&CollectPolicy { dry_run: false, ..policy }).unwrap();
+    assert!(trace.exists());
+}

@@ -145,16 +145,52 @@ fn a_damaged_pack_is_passed_over_and_what_is_whole_in_it_is_used() {
         memo.insert(&[key(n)], &[1], &rows(n as i64, n as i64 + 1)).unwrap();
         memo.flush().unwrap();
     }
-    let remote = remote(&place.folder());
-    remote.submit_memo(&a, &recipe);
-    remote.wait(&|| false);
+    let first = remote(&place.folder());
+    first.submit_memo(&a, &recipe);
+    first.wait(&|| false);
+    let path = &files(&place.folder())[0];
+    let sound = fs::read(path).unwrap();
+    let mut bytes = sound.clone();
+    let last = bytes.len() - 100;
+    bytes[last] ^= 1;
+    fs::write(path, &bytes).unwrap();
+    first.pull_memo(&b, &recipe);
+    assert_eq!(b.row_memo(&recipe, schema()).unwrap().len(), 2);
+    assert_eq!(first.counts().failures, 1);
+    assert!(first.take_warnings()[0].contains("1 of its shards"));
+
+    // As if it had been damaged on its way: the next run fetches it again.
+    fs::write(path, sound).unwrap();
+    let next = remote(&place.folder());
+    next.pull_memo(&b, &recipe);
+    assert_eq!(b.row_memo(&recipe, schema()).unwrap().len(), 3);
+    assert_eq!((next.counts().failures, next.counts().segments_pulled), (0, 1));
+    let last = remote(&place.folder());
+    last.pull_memo(&b, &recipe);
+    assert_eq!(last.counts().segments_pulled, 0);
+}
+
+#[test]
+fn a_pack_that_lies_there_damaged_is_fetched_twice_and_not_by_every_run() {
+    let place = Place::new();
+    let (a, b) = (place.store("a"), place.store("b"));
+    let recipe = Digest::of_bytes(b"recipe");
+    for n in 0..2 {
+        insert_one(&a, &recipe, n);
+    }
+    let first = remote(&place.folder());
+    first.submit_memo(&a, &recipe);
+    first.wait(&|| false);
     let path = &files(&place.folder())[0];
     let mut bytes = fs::read(path).unwrap();
     let last = bytes.len() - 100;
     bytes[last] ^= 1;
     fs::write(path, bytes).unwrap();
-    remote.pull_memo(&b, &recipe);
-    assert_eq!(b.row_memo(&recipe, schema()).unwrap().len(), 2);
-    assert_eq!(remote.counts().failures, 1);
-    assert!(remote.take_warnings()[0].contains("1 of its shards"));
+    let pulled = || {
+        let remote = remote(&place.folder());
+        remote.pull_memo(&b, &recipe);
+        remote.counts().segments_pulled
+    };
+    assert_eq!([pulled(), pulled(), pulled(), pulled()], [1, 1, 0, 0]);
+    assert_eq!(b.row_memo(&recipe, schema()).unwrap().len(), 1);
 }

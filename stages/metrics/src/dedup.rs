@@ -5,25 +5,38 @@
 //! multiset overlap o, of more than t(n+m)/2. With the tokens of every text in one order, rarest first, the first that
 //! both share is then among the first n - o + 1 of the one and the first m - o + 1 of the other (the prefix filter
 //! of Chaudhuri et al. 2006 and the positional one of Xiao et al. 2008): an entry of the index says where in
-//! its text the token stands, and is passed over where that is too late, without a look at the text.
+//! its text the token stands, and is passed over where that is too late, without a look at the text. What is too late
+//! for the shortest partner is no entry. Of what is left most has one token in common, by chance: a mask of 64 bits for
+//! each text bounds the overlap from above (the bitmap filter of Sandes et al. 2017), before anything is compared.
 
 use std::collections::HashMap;
 
 use crate::{lcs::lcs_len, rouge::rouge_tokens, words::content_words};
 
 /// Kept texts, searchable for near-duplicates. Whether a text is one depends only on the texts inserted before it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct RougeIndex {
+    /// F above which a text is a near-duplicate.
+    threshold: f64,
     vocabulary: HashMap<String, u32>,
-    texts: Vec<Vec<u32>>,
+    /// The tokens of all texts, one after the other.
+    tokens: Vec<u32>,
+    texts: Vec<Kept>,
     /// The n-th occurrence of a token in a text, as a number: what is new, hence rare at first, has the largest.
     occurrences: HashMap<(u32, u32), u32>,
-    /// occurrence -> the texts that contain it, in insertion order
+    /// occurrence -> the texts that have it among their first, in insertion order
     postings: Vec<Vec<Entry>>,
-    /// the query for which a text was last compared, so that it is compared once
-    seen_by: Vec<u64>,
     queries: u64,
     content: bool,
+}
+
+/// A text of the index.
+#[derive(Debug, Clone, Copy)]
+struct Kept {
+    /// Where its tokens begin.
+    begins: usize,
+    /// The query for which it was last looked at, so that it is compared once.
+    seen_by: u64,
 }
 
 /// An occurrence in a text.
@@ -34,18 +47,46 @@ struct Entry {
     length: u32,
     /// Occurrences in the text that come before this one, rarest first.
     before: u32,
+    /// The text's, so that most of them are passed over without a look elsewhere.
+    mask: u64,
+}
+
+/// The overlap that F > `threshold` takes of two texts of `together` tokens; a little less than exact, so that rounding
+/// misses none.
+fn enough(threshold: f64, together: f64) -> usize {
+    (threshold * together / 2.0 - 1e-9) as usize + 1 // rounds towards 0, and what is below that is 0
+}
+
+/// The fewest tokens of a partner of a text of `n`: F = 2·LCS/(n+m) > t and LCS <= min(n, m) give m > t·n/(2-t).
+fn shortest_partner(threshold: f64, n: usize) -> f64 {
+    threshold * n as f64 / (2.0 - threshold)
+}
+
+/// A bit for each occurrence: each bit in which two masks differ is at least one occurrence that one text has alone.
+fn mask(occurrences: &[u32]) -> u64 {
+    // The number's high bits, spread by a multiplication: neighbours, which were new together, get different bits.
+    occurrences.iter().fold(0, |mask, &o| mask | (1 << (o.wrapping_mul(0x9e37_79b9) >> 26)))
 }
 
 impl RougeIndex {
-    /// An empty index.
-    pub fn new() -> Self {
-        Self::default()
+    /// An empty index, to find texts whose unstemmed ROUGE-L F exceeds `threshold`.
+    pub fn new(threshold: f64) -> Self {
+        Self {
+            threshold,
+            vocabulary: HashMap::new(),
+            tokens: Vec::new(),
+            texts: Vec::new(),
+            occurrences: HashMap::new(),
+            postings: Vec::new(),
+            queries: 0,
+            content: false,
+        }
     }
 
     /// An empty index of what texts are about: of the words that carry content, in any script, where ROUGE itself
     /// compares all words, and knows letters of ASCII only.
-    pub(crate) fn of_content() -> Self {
-        Self { content: true, ..Self::default() }
+    pub(crate) fn of_content(threshold: f64) -> Self {
+        Self { content: true, ..Self::new(threshold) }
     }
 
     /// The number of texts inserted.
@@ -88,28 +129,29 @@ impl RougeIndex {
         ordered
     }
 
-    /// The first inserted text whose unstemmed ROUGE-L F with `text` exceeds `threshold`, with that F.
-    pub fn find_above(&mut self, text: &str, threshold: f64) -> Option<(usize, f64)> {
-        self.find_above_where(text, threshold, |_, _, _| true)
+    /// The first inserted text whose F with `text` exceeds the threshold, with that F.
+    pub fn find(&mut self, text: &str) -> Option<(usize, f64)> {
+        self.find_where(text, |_, _, _| true)
     }
 
     /// The first of those that `accept` takes, given the words of both, as numbers, and that F.
-    pub(crate) fn find_above_where(
+    pub(crate) fn find_where(
         &mut self,
         text: &str,
-        threshold: f64,
         accept: impl Fn(&[u32], &[u32], f64) -> bool,
     ) -> Option<(usize, f64)> {
         let query = self.ids(text);
-        self.search(&query, threshold, accept)
+        let probes = self.ordered(&query);
+        self.search(&query, &probes, accept)
     }
 
-    /// Inserts `text`, unless an inserted one exceeds `threshold`; then that one and the F are returned.
-    pub fn insert_unless_above(&mut self, text: &str, threshold: f64) -> Option<(usize, f64)> {
+    /// Inserts `text`, unless an inserted one exceeds the threshold; then that one and the F are returned.
+    pub fn insert_unless_found(&mut self, text: &str) -> Option<(usize, f64)> {
         let ids = self.ids(text);
-        let found = self.search(&ids, threshold, |_, _, _| true);
+        let ordered = self.ordered(&ids);
+        let found = self.search(&ids, &ordered, |_, _, _| true);
         if found.is_none() {
-            self.push(ids);
+            self.push(&ids, &ordered);
         }
         found
     }
@@ -117,40 +159,40 @@ impl RougeIndex {
     /// Inserts `text` without a search (the seeds).
     pub fn insert(&mut self, text: &str) {
         let ids = self.ids(text);
-        self.push(ids);
+        let ordered = self.ordered(&ids);
+        self.push(&ids, &ordered);
     }
 
-    fn push(&mut self, ids: Vec<u32>) {
-        let text = self.texts.len() as u32;
-        for (before, occurrence) in self.ordered(&ids).into_iter().enumerate() {
-            let entry = Entry { text, length: ids.len() as u32, before: before as u32 };
+    fn push(&mut self, ids: &[u32], ordered: &[u32]) {
+        let (text, n) = (self.texts.len() as u32, ids.len());
+        let least = enough(self.threshold, n as f64 + shortest_partner(self.threshold, n));
+        let mask = mask(ordered);
+        for (before, &occurrence) in ordered.iter().enumerate().take((n + 1).saturating_sub(least)) {
+            let entry = Entry { text, length: n as u32, before: before as u32, mask };
             self.postings[occurrence as usize].push(entry);
         }
-        self.texts.push(ids);
-        self.seen_by.push(0);
+        self.texts.push(Kept { begins: self.tokens.len(), seen_by: 0 });
+        self.tokens.extend_from_slice(ids);
     }
 
     fn search(
         &mut self,
         query: &[u32],
-        threshold: f64,
+        probes: &[u32],
         accept: impl Fn(&[u32], &[u32], f64) -> bool,
     ) -> Option<(usize, f64)> {
-        let n = query.len();
+        let (n, threshold) = (query.len(), self.threshold);
         if n == 0 {
             return None;
         }
         self.queries += 1;
-        // F = 2·LCS/(n+m) > t. With LCS <= min(n, m): m > t·n/(2-t), and m < (2-t)·n/t.
-        let shortest = threshold * n as f64 / (2.0 - threshold);
+        let shortest = shortest_partner(threshold, n);
         let longest = if threshold > 0.0 { (2.0 - threshold) * n as f64 / threshold } else { f64::INFINITY };
-        // The overlap that suffices for a text of m tokens; a little less than exact, so that rounding misses none.
-        let enough = |m: f64| ((threshold * (n as f64 + m) / 2.0 - 1e-9).floor().max(0.0) as usize) + 1;
-        let probes = self.ordered(query);
+        let mask = mask(probes);
 
         let mut first: Option<(usize, f64)> = None;
-        for (before, occurrence) in probes.into_iter().enumerate() {
-            if before + enough(shortest) > n {
+        for (before, &occurrence) in probes.iter().enumerate() {
+            if before + enough(threshold, n as f64 + shortest) > n {
                 break; // for longer texts even more would have to come behind
             }
             for entry in &self.postings[occurrence as usize] {
@@ -158,17 +200,23 @@ impl RougeIndex {
                 if first.is_some_and(|(found, _)| found <= index) {
                     break; // postings are in insertion order, and only an earlier text would change the answer
                 }
-                let overlap = enough(m);
+                let overlap = enough(threshold, n as f64 + m);
                 if before + overlap > n || entry.before as usize + overlap > entry.length as usize {
                     continue;
                 }
-                if m < shortest || m > longest || self.seen_by[index] == self.queries {
+                let apart = (mask ^ entry.mask).count_ones() as usize;
+                if m < shortest || m > longest || n + (entry.length as usize) < apart + 2 * overlap {
                     continue;
                 }
-                self.seen_by[index] = self.queries;
-                let common = lcs_len(query, &self.texts[index]);
+                let kept = &mut self.texts[index];
+                if kept.seen_by == self.queries {
+                    continue;
+                }
+                kept.seen_by = self.queries;
+                let other = &self.tokens[kept.begins..][..entry.length as usize];
+                let common = lcs_len(query, other);
                 let f = 2.0 * common as f64 / (n as f64 + m);
-                if f > threshold && accept(query, &self.texts[index], f) {
+                if f > threshold && accept(query, other, f) {
                     first = Some((index, f));
                 }
             }
@@ -208,11 +256,11 @@ mod tests {
     fn finds_what_the_naive_loop_finds() {
         let rouge = RougeL::new(false);
         for threshold in [0.0, 0.3, 0.5, 0.7, 0.9, 1.0] {
-            let mut index = RougeIndex::new();
+            let mut index = RougeIndex::new(threshold);
             let mut kept: Vec<String> = Vec::new();
             for q in questions(300) {
                 let naive = kept.iter().position(|k| rouge.f(&q, k) > threshold);
-                let found = index.insert_unless_above(&q, threshold);
+                let found = index.insert_unless_found(&q);
                 assert_eq!(found.map(|(i, _)| i), naive, "threshold {threshold}: {q}");
                 if let Some((i, f)) = found {
                     assert!((f - rouge.f(&q, &kept[i])).abs() < 1e-12);
@@ -226,9 +274,9 @@ mod tests {
 
     #[test]
     fn empty_texts_are_never_duplicates() {
-        let mut index = RougeIndex::new();
-        assert_eq!(index.insert_unless_above("…", 0.7), None);
-        assert_eq!(index.insert_unless_above("…", 0.7), None);
+        let mut index = RougeIndex::new(0.7);
+        assert_eq!(index.insert_unless_found("…"), None);
+        assert_eq!(index.insert_unless_found("…"), None);
         assert_eq!(index.len(), 2);
     }
 }

@@ -30,7 +30,7 @@ pub fn repeated<'a>(
 ) -> Vec<Overlap> {
     let texts: Vec<(&str, String)> = texts.into_iter().map(|text| (text, unicode_words(text).join(" "))).collect();
     let mut equal: HashMap<&str, Option<usize>> = texts.iter().map(|(_, normal)| (normal.as_str(), None)).collect();
-    let mut near = RougeIndex::of_content();
+    let mut near = RougeIndex::of_content(NEAR);
     for (at, other) in others.into_iter().enumerate() {
         let other = other.as_ref();
         if let Some(first) = equal.get_mut(unicode_words(other).join(" ").as_str()) {
@@ -43,7 +43,7 @@ pub fn repeated<'a>(
         _ => {
             let has_all = |of: &[u32], these: &[u32]| these.iter().all(|word| of.contains(word));
             let same = |own: &[u32], other: &[u32], f: f64| f > NEARER || has_all(other, own) || has_all(own, other);
-            let found = near.find_above_where(words, NEAR, same);
+            let found = near.find_where(words, same);
             found.map(|(other, share)| Overlap { text, other, exact: false, share })
         }
     });
@@ -124,6 +124,9 @@ pub fn contained_by<'a>(
             holders.entry(gram).or_default().push(text);
         }
     }
+    // Most runs of documents are runs of no text: that shows by their first words, whatever lengths there are.
+    let least = lengths.first().copied().unwrap_or(usize::MAX);
+    let beginnings: HashSet<&[u32]> = holders.keys().map(|gram| &gram[..least]).collect();
     let mut best: BTreeMap<usize, Overlap> = BTreeMap::new();
     for (other, document) in documents.into_iter().enumerate() {
         let words: Vec<Option<u32>> =
@@ -131,12 +134,17 @@ pub fn contained_by<'a>(
         let (mut hits, mut whole) = (BTreeMap::<usize, HashSet<&[u32]>>::new(), HashSet::<usize>::new());
         for run in words.split(Option::is_none) {
             let run: Vec<u32> = run.iter().copied().flatten().collect();
-            for &length in lengths.range(..=run.len()) {
-                for (at, gram) in run.windows(length).enumerate() {
-                    let Some((gram, texts_with)) = holders.get_key_value(gram) else { continue };
+            // Shorter than the shortest run, and there is no window; so `least` of a run that has one is a length.
+            for (at, beginning) in run.windows(least).enumerate() {
+                if !beginnings.contains(beginning) {
+                    continue;
+                }
+                let behind = &run[at..];
+                for &length in lengths.range(..=behind.len()) {
+                    let Some((gram, texts_with)) = holders.get_key_value(&behind[..length]) else { continue };
                     for &text in texts_with {
                         hits.entry(text).or_default().insert(gram);
-                        if run[at..].starts_with(&texts[text]) {
+                        if behind.starts_with(&texts[text]) {
                             whole.insert(text);
                         }
                     }

@@ -8,6 +8,7 @@ mod fill;
 mod flow;
 mod overlaps;
 mod rows;
+mod started;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +24,7 @@ use pipe_engine::{
 use crate::kinds::table::{Table, TableParams};
 use flow::Use;
 use rows::Rows;
+pub use started::Started;
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -33,6 +35,8 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// Stages whose rows are seeds, documents or exam, and that are made, or brought here, by a run.
     pub unlooked: Vec<(String, Role)>,
+    /// What a run would start.
+    pub started: Vec<Started>,
 }
 
 /// A table that was looked at.
@@ -119,7 +123,7 @@ impl Input {
 
 /// Looks at the tables of a pipeline.
 pub fn check(pipeline: &Pipeline) -> Report {
-    let mut report = Report::default();
+    let mut report = Report { started: started::started(pipeline), ..Report::default() };
     let mut wanted: Vec<Wanted<'_>> = Vec::new();
     for id in pipeline.graph.node_indices() {
         let node = &pipeline.graph[id];

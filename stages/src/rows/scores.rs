@@ -7,7 +7,7 @@ use pipe_engine::{
     context::StageContext,
     kind::{Column, Highlight, OutputPort, StageError},
 };
-use pipe_statistics::{Estimate, estimate, estimate_ratio};
+use pipe_statistics::{Estimate, estimate_ratio, estimates};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -138,18 +138,11 @@ pub(crate) fn summary(
     let counts: ArrayRef = Arc::new(groups.iter().map(|(_, items)| items.len() as i64).collect::<Int64Array>());
     let names: ArrayRef = Arc::new(groups.iter().map(|(task, _)| Some(*task)).collect::<StringArray>());
     let mut columns: Vec<(String, ArrayRef, bool)> = vec![("task".into(), names, false), ("n".into(), counts, false)];
-    for metric in metrics {
-        let one = |(_, items): &(&str, Vec<usize>)| {
-            let BootstrapParams { resamples, confidence, seed } = *interval;
-            if let Some(Ratio { above, below, then }) = metric.ratio {
-                let scored = items.iter().filter(|&&item| metric.values[item].is_some());
-                let pairs: Vec<(f64, f64)> = scored.map(|&item| (above[item], below[item])).collect();
-                return estimate_ratio(&pairs, then, confidence, resamples, seed);
-            }
-            let values: Vec<f64> = items.iter().filter_map(|&item| metric.values[item]).collect();
-            estimate(&values, confidence, resamples, seed)
-        };
-        let estimates: Vec<Option<Estimate>> = groups.iter().map(one).collect();
+    // By group and metric.
+    let found: Vec<Vec<Option<Estimate>>> =
+        groups.iter().map(|(_, items)| of_group(items, metrics, interval)).collect();
+    for (place, metric) in metrics.iter().enumerate() {
+        let estimates: Vec<Option<Estimate>> = found.iter().map(|group| group[place]).collect();
         if metric.may_lack {
             let counts = estimates.iter().map(|e| Some(e.map_or(0, |e| e.n as i64)));
             columns.push((format!("{}_n", metric.name), Arc::new(counts.collect::<Int64Array>()), true));
@@ -164,6 +157,22 @@ pub(crate) fn summary(
     let table = RecordBatch::try_from_iter_with_nullable(columns)
         .map_err(|e| StageError::other("gather the scores in a table", e))?;
     Ok(Summary(table))
+}
+
+/// The estimate of each metric over `items`.
+fn of_group(items: &[usize], metrics: &[Metric<'_>], interval: &BootstrapParams) -> Vec<Option<Estimate>> {
+    let BootstrapParams { resamples, confidence, seed } = *interval;
+    let values = |metric: &Metric<'_>| items.iter().filter_map(|&item| metric.values[item]).collect();
+    let means: Vec<Vec<f64>> = metrics.iter().filter(|metric| metric.ratio.is_none()).map(values).collect();
+    let means: Vec<&[f64]> = means.iter().map(Vec::as_slice).collect();
+    let mut means = estimates(&means, confidence, resamples, seed).into_iter();
+    let one = |metric: &Metric<'_>| {
+        let Some(Ratio { above, below, then }) = metric.ratio else { return means.next().flatten() };
+        let scored = items.iter().filter(|&&item| metric.values[item].is_some());
+        let pairs: Vec<(f64, f64)> = scored.map(|&item| (above[item], below[item])).collect();
+        estimate_ratio(&pairs, then, confidence, resamples, seed)
+    };
+    metrics.iter().map(one).collect()
 }
 
 /// One number of an estimate.

@@ -1,5 +1,7 @@
 //! The mean of one arm's scores, as it stands in stored tables: its numbers, and so its random stream, must not change.
 
+use std::collections::BTreeMap;
+
 use pipe_random::{Random, Stream};
 use rayon::prelude::*;
 
@@ -27,29 +29,72 @@ fn resampled(seed: u64, resample: u64) -> Stream {
     Stream::new(&name)
 }
 
-/// The mean of n draws with replacement. Draw `j` of resample `b` depends on (seed, b, j) alone, so resamples can be
-/// drawn in parallel.
-fn resampled_mean(values: &[f64], seed: u64, resample: u64) -> f64 {
-    let (mut stream, n) = (resampled(seed, resample), values.len());
-    (0..n).map(|_| values[stream.below(n)]).sum::<f64>() / n as f64
+/// So many columns are drawn from at once: a row of them is one cache line.
+const TOGETHER: usize = 8;
+
+/// The mean of each of K columns over n draws of rows with replacement. Draw `j` of resample `b` depends on (seed, b,
+/// j) alone, so resamples can be drawn in parallel, and columns together.
+fn resampled_means<const K: usize>(rows: &[[f64; K]], seed: u64, resample: u64) -> [f64; K] {
+    let (mut stream, n) = (resampled(seed, resample), rows.len());
+    let mut sums = [-0.0; K]; // as an iterator's sum begins
+    for _ in 0..n {
+        let row = &rows[stream.below(n)];
+        for (sum, value) in sums.iter_mut().zip(row) {
+            *sum += value;
+        }
+    }
+    sums.map(|sum| sum / n as f64)
 }
 
-/// Mean, standard error and percentile bootstrap interval at the given confidence (0.95); `None` without items.
+/// The means of all resamples, for each of K columns of equal lengths.
+fn drawn<const K: usize>(columns: &[&[f64]], resamples: usize, seed: u64) -> Vec<Vec<f64>> {
+    let rows: Vec<[f64; K]> =
+        (0..columns[0].len()).map(|row| std::array::from_fn(|column| columns[column][row])).collect();
+    let all = (0..resamples.max(1)).into_par_iter().map(|b| resampled_means(&rows, seed, b as u64));
+    let all: Vec<[f64; K]> = all.collect();
+    (0..K).map(|column| all.iter().map(|means| means[column]).collect()).collect()
+}
+
+/// Of each column mean, standard error and percentile bootstrap interval at the given confidence (0.95); `None` for one
+/// without items.
 ///
 /// `resamples` is usually 1,000 to 10,000. The same seed gives the same interval on any machine and thread count.
-pub fn estimate(values: &[f64], confidence: f64, resamples: usize, seed: u64) -> Option<Estimate> {
-    let n = values.len();
-    if n == 0 {
-        return None;
+/// Columns of equal lengths are drawn together: the same draws are made for all of them, and making them and finding
+/// the rows in memory is what resampling takes.
+pub fn estimates(columns: &[&[f64]], confidence: f64, resamples: usize, seed: u64) -> Vec<Option<Estimate>> {
+    let mut by_length: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (place, column) in columns.iter().enumerate().filter(|(_, column)| !column.is_empty()) {
+        by_length.entry(column.len()).or_default().push(place);
     }
-    let resamples = 0..resamples.max(1);
-    let mut means: Vec<f64> = resamples.into_par_iter().map(|b| resampled_mean(values, seed, b as u64)).collect();
+    let mut found = vec![None; columns.len()];
+    for places in by_length.values().flat_map(|places| places.chunks(TOGETHER)) {
+        let these: Vec<&[f64]> = places.iter().map(|&place| columns[place]).collect();
+        let draw = match these.len() {
+            1 => drawn::<1>,
+            2 => drawn::<2>,
+            3 => drawn::<3>,
+            4 => drawn::<4>,
+            5 => drawn::<5>,
+            6 => drawn::<6>,
+            7 => drawn::<7>,
+            _ => drawn::<TOGETHER>,
+        };
+        for (&place, means) in places.iter().zip(draw(&these, resamples, seed)) {
+            found[place] = Some(summed_up(columns[place], means, confidence));
+        }
+    }
+    found
+}
+
+/// What values and the means of their resamples say.
+fn summed_up(values: &[f64], mut means: Vec<f64>, confidence: f64) -> Estimate {
+    let n = values.len();
     means.sort_by(f64::total_cmp);
     let mean = values.iter().sum::<f64>() / n as f64;
     let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
     let standard_error = if n > 1 { (squares / (n - 1) as f64 / n as f64).sqrt() } else { 0.0 };
     let tail = (1.0 - confidence) / 2.0;
-    Some(Estimate { mean, standard_error, low: quantile(&means, tail), high: quantile(&means, 1.0 - tail), n })
+    Estimate { mean, standard_error, low: quantile(&means, tail), high: quantile(&means, 1.0 - tail), n }
 }
 
 /// A function of Σa/Σb over items, `then`, with the percentile bootstrap interval over items and, as its standard
@@ -93,6 +138,10 @@ pub fn estimate_ratio(
 mod tests {
     use super::*;
 
+    fn estimate(values: &[f64], confidence: f64, resamples: usize, seed: u64) -> Option<Estimate> {
+        estimates(&[values], confidence, resamples, seed)[0]
+    }
+
     #[test]
     fn interval_of_coin_flips_is_near_the_normal_one() {
         let values: Vec<f64> = (0..400).map(|i| f64::from(u8::from(i % 4 == 0))).collect();
@@ -101,6 +150,30 @@ mod tests {
         let normal = 1.96 * e.standard_error;
         assert!((e.high - e.mean - normal).abs() < 0.004 && (e.mean - e.low - normal).abs() < 0.004, "{e:?}");
         assert!(estimate(&[], 0.95, 4000, 1).is_none());
+    }
+
+    /// One column after the other, by the definition: a mean of draws in their order.
+    #[test]
+    fn columns_that_are_drawn_together_have_the_intervals_they_have_alone() {
+        let column = |k: usize, n: usize| (0..n).map(|i| ((i * (k + 3) * 37) % 101) as f64 / 7.0).collect::<Vec<f64>>();
+        let lengths = [50, 30, 50, 0, 50, 50, 1, 50, 50, 50, 50, 50, 50];
+        let columns: Vec<Vec<f64>> = lengths.iter().enumerate().map(|(k, &n)| column(k, n)).collect();
+        let columns: Vec<&[f64]> = columns.iter().map(Vec::as_slice).collect();
+        let together = estimates(&columns, 0.9, 200, 5);
+        for (values, together) in columns.iter().zip(together) {
+            let Some(together) = together else {
+                assert!(values.is_empty());
+                continue;
+            };
+            let mean = |b: u64| {
+                let (mut stream, n) = (resampled(5, b), values.len());
+                (0..n).map(|_| values[stream.below(n)]).sum::<f64>() / n as f64
+            };
+            let mut means: Vec<f64> = (0..200).map(mean).collect();
+            means.sort_by(f64::total_cmp);
+            let ends = [together.low, together.high].map(f64::to_bits);
+            assert_eq!(ends, [quantile(&means, 0.05), quantile(&means, 1.0 - 0.05)].map(f64::to_bits));
+        }
     }
 
     /// With equal weights a ratio of sums is a mean, drawn by the same draws.

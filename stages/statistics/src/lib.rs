@@ -32,7 +32,7 @@ mod variance;
 mod verdict;
 
 pub use draws::{DrawMeans, NotAsked, OverDraws, over_differences, over_draws};
-pub use estimate::{Estimate, estimate, estimate_ratio};
+pub use estimate::{Estimate, estimate_ratio, estimates};
 pub use factorial::{Contrast, contrasts};
 pub use holm::{holm, holm_of_asked};
 pub use invalid::Invalid;

@@ -151,9 +151,9 @@ pub(crate) struct Filter {
     forbidden: Vec<Vec<String>>,
     beginnings: Vec<String>,
     seen: HashSet<String>,
-    near: RougeIndex,
+    near: Option<RougeIndex>,
     excluded: HashSet<String>,
-    near_excluded: RougeIndex,
+    near_excluded: Option<RougeIndex>,
 }
 
 /// Instruction and input as one text to compare.
@@ -164,21 +164,20 @@ fn whole(instruction: &str, input: &str) -> String {
 impl Filter {
     /// Filters that know the seeds and what is to be kept out.
     pub(crate) fn new(settings: &InstructionFilters, seeds: &[Seed], excluded: &[(String, String)]) -> Self {
-        let mut near = RougeIndex::new();
-        for seed in seeds {
-            near.insert(&seed.instruction);
-        }
-        let mut near_excluded = RougeIndex::new();
-        for (instruction, _) in excluded {
-            near_excluded.insert(instruction);
-        }
+        let index = |threshold: f64, of: &mut dyn Iterator<Item = &str>| {
+            let mut index = RougeIndex::new(threshold);
+            of.for_each(|instruction| index.insert(instruction));
+            index
+        };
+        let mut seeded = seeds.iter().map(|seed| &*seed.instruction);
+        let mut asked = excluded.iter().map(|(instruction, _)| &**instruction);
         Self {
+            near: settings.rouge_l.map(|threshold| index(threshold, &mut seeded)),
+            near_excluded: settings.exclude_rouge_l.map(|threshold| index(threshold, &mut asked)),
             forbidden: settings.forbidden_words.iter().map(|w| words(w)).collect(),
             beginnings: settings.forbidden_beginnings.iter().map(|b| normalised(b)).collect(),
             seen: seeds.iter().map(|seed| whole(&seed.instruction, &seed.input)).collect(),
-            near,
             excluded: excluded.iter().map(|(instruction, input)| whole(instruction, input)).collect(),
-            near_excluded,
             settings: settings.clone(),
         }
     }
@@ -231,18 +230,14 @@ impl Filter {
             return Err(OTHER_LANGUAGE);
         }
         let whole = whole(&instruction, &input);
-        let near_excluded = |index: &mut RougeIndex| {
-            settings.exclude_rouge_l.is_some_and(|t| index.find_above(&instruction, t).is_some())
-        };
-        if self.excluded.contains(&whole) || near_excluded(&mut self.near_excluded) {
+        let repeats = |index: &mut RougeIndex| index.find(&instruction).is_some();
+        if self.excluded.contains(&whole) || self.near_excluded.as_mut().is_some_and(repeats) {
             return Err(EXCLUDED);
         }
         if settings.duplicates && self.seen.contains(&whole) {
             return Err(DUPLICATE);
         }
-        if let Some(threshold) = settings.rouge_l
-            && self.near.insert_unless_above(&instruction, threshold).is_some()
-        {
+        if self.near.as_mut().is_some_and(|index| index.insert_unless_found(&instruction).is_some()) {
             return Err(NEAR_DUPLICATE);
         }
         self.seen.insert(whole);

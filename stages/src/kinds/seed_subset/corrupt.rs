@@ -22,7 +22,8 @@ pub(crate) fn apply(
     off_domain: Option<&RecordBatch>,
     drawn: &[Drawn],
 ) -> Result<Subset, StageError> {
-    let mut log = Log::new(params, pool)?;
+    let mut changes = Vec::new();
+    let mut sources = None;
     let indices = drawn.iter().map(|d| d.row as u64).collect::<arrow::array::UInt64Array>();
     let mut columns: Vec<ArrayRef> =
         pool.columns().iter().map(|c| take(c, &indices, None)).collect::<Result<_, _>>().map_err(arrow_error)?;
@@ -33,10 +34,7 @@ pub(crate) fn apply(
             for name in &params.columns {
                 let at = column(pool, "pool", name)?;
                 let changed = noisy_column(&columns[at], name, drawn, params.noise_rate)?;
-                for &i in &corrupt {
-                    log.add(i, drawn[i].row, name, (&columns[at], i), (&changed, i), None)?;
-                }
-                columns[at] = changed;
+                changes.push(Change::of(name, &mut columns[at], changed));
             }
         }
         Quality::Shuffled => {
@@ -46,11 +44,9 @@ pub(crate) fn apply(
             let indices = partners.iter().map(|&row| row as u64).collect::<arrow::array::UInt64Array>();
             for (&at, name) in touched.iter().zip(&params.columns) {
                 let changed = take(pool.column(at), &indices, None).map_err(arrow_error)?;
-                for &i in &corrupt {
-                    log.add(i, drawn[i].row, name, (&columns[at], i), (&changed, i), Some((pool, partners[i])))?;
-                }
-                columns[at] = changed;
+                changes.push(Change::of(name, &mut columns[at], changed));
             }
+            sources = Some((pool, partners));
         }
         Quality::OffDomain => {
             let other = off_domain.ok_or_else(|| StageError::contract("the input `off_domain` was not read"))?;
@@ -72,16 +68,15 @@ pub(crate) fn apply(
             for (at, field) in pool.schema_ref().fields().iter().enumerate() {
                 let theirs = foreign_column(other, field)?;
                 let changed = interleave(&[&columns[at], &theirs], &from).map_err(arrow_error)?;
-                for &i in &corrupt {
-                    log.add(i, drawn[i].row, field.name(), (&columns[at], i), (&changed, i), Some((other, from[i].1)))?;
-                }
-                columns[at] = changed;
+                changes.push(Change::of(field.name(), &mut columns[at], changed));
             }
+            sources = Some((other, from.into_iter().map(|(_, row)| row).collect()));
         }
     }
+    let corruptions = Log { params, pool, drawn, corrupt: &corrupt, changes: &changes, sources }.table()?;
     let rows = RecordBatch::try_new(pool.schema(), columns).map_err(arrow_error)?;
     let corrupted = if params.quality == Quality::Expert { 0 } else { corrupt.len() as u64 };
-    Ok(Subset { rows, corruptions: log.finish()?, corrupted })
+    Ok(Subset { rows, corruptions, corrupted })
 }
 
 fn arrow_error(error: arrow::error::ArrowError) -> StageError {
@@ -120,6 +115,14 @@ fn partners(
     let answers = pipe_cache::row_digests(&pool.project(touched).map_err(arrow_error)?)?;
     // The circle is ordered by seed and content, so that the pool's own order does not matter.
     let circle = order::order(pool, params.seed, None, Allocation::Proportional, 0.0)?;
+    // For each place of the circle the first one behind it that holds another answer. Twice around, so that what lies
+    // behind the last place is known; else rows that nearly all hold the same would each look through all others.
+    let answer = |place: usize| answers[circle[place].row];
+    let mut other = vec![None; circle.len()];
+    for place in (0..2 * circle.len()).rev() {
+        let (place, next) = (place % circle.len(), (place + 1) % circle.len());
+        other[place] = if answer(place) == answer(next) { other[next] } else { Some(next) };
+    }
     drawn
         .iter()
         .map(|d| {
@@ -127,8 +130,8 @@ fn partners(
                 return Ok(d.row);
             }
             let start = random(&d.digest, "partner").below(circle.len());
-            let mut around = circle[start..].iter().chain(&circle[..start]);
-            around.find(|other| answers[other.row] != answers[d.row]).map(|other| other.row).ok_or_else(|| {
+            let found = if answer(start) == answers[d.row] { other[start] } else { Some(start) };
+            found.map(|place| circle[place].row).ok_or_else(|| {
                 StageError::user_help(
                     format!(
                         "all rows of `pool` hold the same in {}, so there is nothing to exchange",
@@ -209,82 +212,96 @@ fn random(row: &Digest, purpose: &str) -> Stream {
     Stream::new(&blake3::Hasher::new_keyed(key.as_bytes()))
 }
 
-/// The table `corruptions`.
-struct Log<'a> {
-    quality: Quality,
-    pool: &'a RecordBatch,
-    id_column: Option<String>,
-    /// Position in the subset, and the values of [`LOG_COLUMNS`].
-    entries: Vec<(i64, [Option<String>; 6])>,
+/// A column that was changed, before and after.
+struct Change {
+    name: String,
+    before: ArrayRef,
+    after: ArrayRef,
 }
 
-const LOG_COLUMNS: [&str; 6] = ["id", "corruption", "column", "before", "after", "source_id"];
-
-impl<'a> Log<'a> {
-    fn new(params: &SeedSubsetParams, pool: &'a RecordBatch) -> Result<Self, StageError> {
-        let id_column = match &params.id_column {
-            Some(name) => column(pool, "pool", name).map(|_| Some(name.clone()))?,
-            None => pool.schema_ref().index_of("id").ok().map(|_| "id".to_owned()),
-        };
-        Ok(Self { quality: params.quality, pool, id_column, entries: Vec::new() })
+impl Change {
+    /// Puts `after` in the column's place.
+    fn of(name: &str, column: &mut ArrayRef, after: ArrayRef) -> Self {
+        Self { name: name.to_owned(), before: std::mem::replace(column, after.clone()), after }
     }
+}
 
-    /// One value of one row was replaced.
-    fn add(
-        &mut self,
-        position: usize,
-        pool_row: usize,
-        column: &str,
-        before: (&ArrayRef, usize),
-        after: (&ArrayRef, usize),
-        source: Option<(&RecordBatch, usize)>,
-    ) -> Result<(), StageError> {
-        let corruption = match self.quality {
+/// What the table `corruptions` is made of.
+struct Log<'a> {
+    params: &'a SeedSubsetParams,
+    pool: &'a RecordBatch,
+    drawn: &'a [Drawn],
+    /// The places in the subset whose rows were changed.
+    corrupt: &'a [usize],
+    changes: &'a [Change],
+    /// Where the new values are from: a table, and its row for each place in the subset.
+    sources: Option<(&'a RecordBatch, Vec<usize>)>,
+}
+
+impl Log<'_> {
+    /// A row for each value that was replaced, row by row of the subset, so that the log of a smaller subset begins
+    /// that of a larger one.
+    fn table(&self) -> Result<RecordBatch, StageError> {
+        let id_column = match &self.params.id_column {
+            Some(name) => column(self.pool, "pool", name).map(|_| Some(name.as_str()))?,
+            None => self.pool.schema_ref().index_of("id").ok().map(|_| "id"),
+        };
+        let corruption = match self.params.quality {
             Quality::Expert => "none",
             Quality::Noisy => "noisy",
             Quality::Shuffled => "shuffled",
             Quality::OffDomain => "off_domain",
         };
-        let id = |table: &RecordBatch, row: usize| {
-            let name = self.id_column.as_ref()?;
-            Some((table.column_by_name(name)?.clone(), row))
+        let ids = |table: &RecordBatch| {
+            let found = id_column.and_then(|name| table.column_by_name(name).cloned());
+            found.unwrap_or_else(|| new_null_array(&DataType::Utf8, table.num_rows()))
         };
-        let id_text = id(self.pool, pool_row).map(|(array, row)| show(&array, row)).transpose()?.flatten();
-        let source_text =
-            source.and_then(|(table, row)| id(table, row)).map(|(array, row)| show(&array, row)).transpose()?.flatten();
-        let values = [
-            id_text,
-            Some(corruption.to_owned()),
-            Some(column.to_owned()),
-            show(before.0, before.1)?,
-            show(after.0, after.1)?,
-            source_text,
-        ];
-        self.entries.push((position as i64, values));
-        Ok(())
-    }
+        let own = ids(self.pool);
+        let theirs = self.sources.as_ref().map(|(table, rows)| (ids(table), rows));
+        let own = Shown::of(&own)?;
+        let theirs = match &theirs {
+            Some((ids, rows)) => Some((Shown::of(ids)?, rows)),
+            None => None,
+        };
+        let shown = |of: fn(&Change) -> &ArrayRef| self.changes.iter().map(|change| Shown::of(of(change))).collect();
+        let (before, after): (Result<Vec<_>, _>, Result<Vec<_>, _>) = (shown(|c| &c.before), shown(|c| &c.after));
+        let (before, after) = (before?, after?);
 
-    /// Row by row, so that the log of a smaller subset begins that of a larger one.
-    fn finish(mut self) -> Result<RecordBatch, StageError> {
-        self.entries.sort_by_key(|(position, _)| *position);
+        let positions = self.corrupt.iter().flat_map(|&i| std::iter::repeat_n(i as i64, self.changes.len()));
+        let texts = |text: &dyn Fn(usize, usize) -> Option<String>| -> ArrayRef {
+            let rows = self.corrupt.iter().flat_map(|&i| (0..self.changes.len()).map(move |change| (i, change)));
+            Arc::new(rows.map(|(i, change)| text(i, change)).collect::<StringArray>())
+        };
+        let columns: [(&str, ArrayRef); 6] = [
+            ("id", texts(&|i, _| own.text(self.drawn[i].row))),
+            ("corruption", texts(&|_, _| Some(corruption.to_owned()))),
+            ("column", texts(&|_, change| Some(self.changes[change].name.clone()))),
+            ("before", texts(&|i, change| before[change].text(i))),
+            ("after", texts(&|i, change| after[change].text(i))),
+            ("source_id", texts(&|i, _| theirs.as_ref().and_then(|(ids, rows)| ids.text(rows[i])))),
+        ];
         let mut fields = vec![Field::new("position", DataType::Int64, false)];
-        fields.extend(LOG_COLUMNS.map(|name| Field::new(name, DataType::Utf8, true)));
-        let positions = self.entries.iter().map(|(position, _)| *position);
-        let mut columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from_iter_values(positions))];
-        for column in 0..LOG_COLUMNS.len() {
-            let texts = self.entries.iter().map(|(_, values)| values[column].as_deref());
-            columns.push(Arc::new(texts.collect::<StringArray>()));
-        }
+        fields.extend(columns.iter().map(|(name, _)| Field::new(*name, DataType::Utf8, true)));
+        let positions: ArrayRef = Arc::new(Int64Array::from_iter_values(positions));
+        let columns = std::iter::once(positions).chain(columns.map(|(_, texts)| texts)).collect();
         RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(arrow_error)
     }
 }
 
-/// A value as text; `None` for null.
-fn show(array: &ArrayRef, row: usize) -> Result<Option<String>, StageError> {
-    if array.is_null(row) {
-        return Ok(None);
+/// The values of a column as texts.
+struct Shown<'a> {
+    array: &'a ArrayRef,
+    format: ArrayFormatter<'a>,
+}
+
+impl<'a> Shown<'a> {
+    fn of(array: &'a ArrayRef) -> Result<Self, StageError> {
+        let format = ArrayFormatter::try_new(array, &FormatOptions::new()).map_err(arrow_error)?;
+        Ok(Self { array, format })
     }
-    let options = FormatOptions::new();
-    let format = ArrayFormatter::try_new(array, &options).map_err(arrow_error)?;
-    Ok(Some(format.value(row).to_string()))
+
+    /// `None` for null.
+    fn text(&self, row: usize) -> Option<String> {
+        self.array.is_valid(row).then(|| self.format.value(row).to_string())
+    }
 }

@@ -174,3 +174,18 @@ fn mistakes_are_explained() {
         "4 rows of the input `off_domain` are needed, and it has 0",
     );
 }
+
+/// One answer differs: whoever exchanges finds it, or the nearest other one, without a look at all that are the same.
+#[test]
+fn rows_that_nearly_all_hold_the_same_exchange_in_no_time() {
+    let rows = 40_000;
+    let pool = table((0..rows).map(|i| (format!("p{i}"), String::new(), format!("answer {}", i / (rows - 1)))));
+    let asked = serde_json::json!({ "count": rows, "quality": "shuffled", "seed": 5 });
+    let begun = std::time::Instant::now();
+    let subset = draw(&params(asked), &pool, None).unwrap();
+    assert!(begun.elapsed().as_secs() < 5, "{:?}", begun.elapsed());
+    let odd = format!("p{}", rows - 1);
+    let (ids, sources) = (texts(&subset.corruptions, "id"), texts(&subset.corruptions, "source_id"));
+    assert_eq!(ids.len(), rows);
+    assert!(ids.iter().zip(&sources).all(|(id, source)| (*id == odd) != (*source == odd)));
+}
