@@ -182,6 +182,7 @@ stages:
     ] {
         assert_eq!(outcome.stdout.matches(line).count(), 1, "{line}\n{}{}", outcome.stdout, outcome.stderr);
     }
-    let told = project.json(&["check", "p.yaml", "--format", "json"]);
+    let told = project.pipe(&["check", "p.yaml", "--format", "json"]);
+    let told: serde_json::Value = serde_json::from_str(&told.stdout).unwrap();
     assert_eq!(told["started"].as_array().unwrap().len(), 5);
 }

@@ -52,6 +52,10 @@ pub(crate) fn run(global: &cli::Global, args: cli::Run) -> Result<Exit, CliError
 
 fn once(global: &cli::Global, args: cli::Run, pipeline: &Pipeline, cancel: CancelToken) -> Result<Exit, CliError> {
     let (store, options) = prepared(global, &args, pipeline, cancel)?;
+    if let Some(remote) = options.remote.clone() {
+        // Also while it is asked what the run will find, when no coordinator listens yet.
+        options.cancel.on_cancel(move || remote.cancel());
+    }
     if !args.keep_going {
         foreseen::check(pipeline, &store, &options, args.format)?;
     }
