@@ -61,7 +61,16 @@ fn all_gone(pids: &[String]) {
 fn signals_that_end_a_run_end_its_programs_and_keep_its_work() {
     for signal in [Signal::TERM, Signal::HUP, Signal::QUIT, Signal::USR1, Signal::XCPU] {
         let project = project();
-        let (mut child, pids) = started(&project, &mut project.command(&["run", "p.yaml"]));
+        let mut command = project.command(&["run", "p.yaml"]);
+        // Tests that run under `nohup` ignore SIGHUP, and so would the run.
+        // SAFETY: `signal` may be called between fork and exec.
+        unsafe {
+            command.pre_exec(|| {
+                libc::signal(libc::SIGHUP, libc::SIG_DFL);
+                Ok(())
+            });
+        }
+        let (mut child, pids) = started(&project, &mut command);
         kill_process(Pid::from_child(&child), signal).unwrap();
         assert_eq!(child.wait().unwrap().code(), Some(130), "{signal:?}");
         assert!(pids.iter().all(|pid| !alive(pid)), "{signal:?}");
