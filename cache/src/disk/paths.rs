@@ -5,11 +5,13 @@ use std::{
     io::{self, Write},
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use crate::{
     error::{IoContext, StoreError},
     hash::Digest,
+    machine::host_name,
 };
 
 /// Renames into place, making the parent directory where it is missing.
@@ -24,13 +26,17 @@ pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// Writes a small file for people, or one that only saves time, so that nobody sees half of it: beside its place, in a
-/// folder that is made where it is missing. Not synced.
+/// folder that is made where it is missing. Not synced. Of several who write the same file, one is the last.
 pub fn put_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temp = path.with_file_name(format!(".{name}.{}", std::process::id()));
+    // A name of its own for every writer: threads, and processes of one number on several machines. It ends in the
+    // process, so that those who look for what killed processes have left know it.
+    static WRITTEN: AtomicU64 = AtomicU64::new(0);
+    let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
+    let temp = path.with_file_name(format!(".{name}.{}-{number}.{}", host_name(), std::process::id()));
     fs::write(&temp, bytes).and_then(|()| fs::rename(&temp, path)).inspect_err(|_| {
         let _ = fs::remove_file(&temp);
     })
@@ -151,5 +157,24 @@ pub(crate) fn size_of(path: &Path) -> u64 {
         Ok(meta) if meta.is_dir() => list(path).unwrap_or_default().iter().map(|p| size_of(p)).sum(),
         Ok(meta) => meta.len(),
         Err(_) => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_that_write_the_same_file_do_not_disturb_each_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("noted/file");
+        std::thread::scope(|scope| {
+            for text in ["one", "two", "three", "four"] {
+                let path = &path;
+                scope.spawn(move || (0..200).for_each(|_| put_file(path, text.as_bytes()).unwrap()));
+            }
+        });
+        assert!(["one", "two", "three", "four"].contains(&&*fs::read_to_string(&path).unwrap()));
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
     }
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{Fetch, HubError, HubSettings, RepoKind, is_commit};
+use crate::weights::temporary_beside;
 
 /// A revision of a data set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,9 +118,10 @@ impl Fetch<'_> {
         let keep = || -> std::io::Result<()> {
             fs::create_dir_all(kept.parent().unwrap_or(&kept))?;
             // In one go: a listing that is cut off would be one of fewer files.
-            let part = kept.with_extension(format!("{}.part", std::process::id()));
-            fs::write(&part, serde_json::to_string(&names).unwrap_or_default())?;
-            fs::rename(&part, &kept)
+            let part = temporary_beside(&kept)?;
+            fs::write(part.path(), serde_json::to_string(&names).unwrap_or_default())?;
+            part.persist(&kept).map_err(|e| e.error)?;
+            Ok(())
         };
         keep().map_err(|source| HubError::Cache { path: kept.clone(), source })?;
         Ok(names)
