@@ -28,13 +28,13 @@ pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
 /// Writes a small file for people, or one that only saves time, so that nobody sees half of it: beside its place, in a
 /// folder that is made where it is missing. Not synced. Of several who write the same file, one is the last.
 pub fn put_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    static WRITTEN: AtomicU64 = AtomicU64::new(0);
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     // A name of its own for every writer: threads, and processes of one number on several machines. It ends in the
     // process, so that those who look for what killed processes have left know it.
-    static WRITTEN: AtomicU64 = AtomicU64::new(0);
     let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
     let temp = path.with_file_name(format!(".{name}.{}-{number}.{}", host_name(), std::process::id()));
     fs::write(&temp, bytes).and_then(|()| fs::rename(&temp, path)).inspect_err(|_| {
