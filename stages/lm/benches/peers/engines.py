@@ -65,11 +65,19 @@ def ctranslate2(model, form, rows):
     return write
 
 
-def openvino(gguf, _, rows):
+def openvino_exact(gguf, form, rows):
+    """Products and sums in f32, as ours are."""
+    return openvino(
+        gguf, form, rows, INFERENCE_PRECISION_HINT="f32", DYNAMIC_QUANTIZATION_GROUP_SIZE=0, KV_CACHE_PRECISION="f32"
+    )
+
+
+def openvino(gguf, _, rows, **properties):
+    """With its defaults: activations in bf16, or in 8 bits, where the CPU multiplies these faster."""
     import openvino_genai as genai
 
     pipeline = genai.LLMPipeline(
-        gguf, "CPU", scheduler_config=genai.SchedulerConfig(), INFERENCE_NUM_THREADS=os.cpu_count()
+        gguf, "CPU", scheduler_config=genai.SchedulerConfig(), INFERENCE_NUM_THREADS=os.cpu_count(), **properties
     )
 
     def write(rows, new):
@@ -109,7 +117,7 @@ def llama_cpp(gguf, _, rows):
     return write
 
 
-ENGINES = {f.__name__: f for f in (transformers, ctranslate2, openvino, llama_cpp)}
+ENGINES = {f.__name__: f for f in (transformers, ctranslate2, openvino, openvino_exact, llama_cpp)}
 
 
 def alone(engine, form, model, rows):
@@ -141,15 +149,18 @@ def main():
     parser.add_argument("--gguf", action="append", default=[], type=lambda text: text.split("=", 1))
     parser.add_argument("--rows", default="64,4,1")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", help="engines, by commas")
     args = parser.parse_args()
     columns = [("pipe", "f32", args.model), ("transformers", "f32", args.model)]
     columns += [("ctranslate2", "float32", args.model), ("ctranslate2", "int8", args.model)]
     for form, file in args.gguf:
-        columns += [(engine, form, file) for engine in ("pipe", "openvino", "llama_cpp")]
+        columns += [(engine, form, file) for engine in ("pipe", "openvino", "openvino_exact", "llama_cpp")]
     for rows in map(int, args.rows.split(",")):
         rates = {}
         for _ in range(args.rounds):
             for engine, form, model in columns:
+                if args.only and engine not in args.only.split(","):
+                    continue
                 if engine == "pipe":
                     got = ours(args.ours, model, rows)
                 else:

@@ -1,7 +1,7 @@
 //! The x86-64 micro-kernels: AVX2 and FMA.
 
 use core::arch::x86_64::{
-    __m256, _MM_HINT_T0, _MM_HINT_T1, _mm_prefetch, _mm256_add_ps, _mm256_broadcast_ss, _mm256_fmadd_ps,
+    __m256, _MM_HINT_T1, _mm_prefetch, _mm256_add_ps, _mm256_broadcast_ss, _mm256_fmadd_ps,
     _mm256_loadu_ps, _mm256_permute2f128_ps, _mm256_setzero_ps, _mm256_shuffle_ps, _mm256_storeu_ps,
     _mm256_unpackhi_ps, _mm256_unpacklo_ps,
 };
@@ -18,11 +18,7 @@ pub(crate) unsafe fn kernel<const ROWS: usize, const PANELS: usize>(t: &Tile) {
     // SAFETY: the caller vouches for the extents behind the pointers of `t`; every access below stays within them.
     unsafe {
         let mut acc: [[[__m256; 2]; PANELS]; ROWS] = [[[_mm256_setzero_ps(); 2]; PANELS]; ROWS];
-        for i in 0..ROWS {
-            for p in 0..PANELS {
-                _mm_prefetch::<_MM_HINT_T0>(t.c.add(i * t.c_stride + p * NR).cast());
-            }
-        }
+        t.bring_c_near(ROWS, PANELS);
         let (mut a, mut b, mut ahead) = (t.a, t.b, t.ahead);
         let mut left = t.k;
         while left > 0 {

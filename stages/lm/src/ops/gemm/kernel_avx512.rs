@@ -1,7 +1,7 @@
 //! The x86-64 micro-kernel for CPUs with AVX-512: a panel's row of B is one register.
 
 use core::arch::x86_64::{
-    __m512, _MM_HINT_T0, _MM_HINT_T1, _mm_prefetch, _mm512_add_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps,
+    __m512, _MM_HINT_T1, _mm_prefetch, _mm512_add_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps,
     _mm512_setzero_ps, _mm512_storeu_ps,
 };
 
@@ -16,11 +16,7 @@ pub(crate) unsafe fn kernel<const ROWS: usize, const PANELS: usize>(t: &Tile) {
     // SAFETY: the caller vouches for the extents behind the pointers of `t`; every access below stays within them.
     unsafe {
         let mut acc: [[__m512; PANELS]; ROWS] = [[_mm512_setzero_ps(); PANELS]; ROWS];
-        for i in 0..ROWS {
-            for p in 0..PANELS {
-                _mm_prefetch::<_MM_HINT_T0>(t.c.add(i * t.c_stride + p * NR).cast());
-            }
-        }
+        t.bring_c_near(ROWS, PANELS);
         let (mut a, mut b, mut ahead) = (t.a, t.b, t.ahead);
         let mut left = t.k;
         while left > 0 {

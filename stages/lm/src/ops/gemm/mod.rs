@@ -114,8 +114,21 @@ struct Tile {
     add: bool,
     ahead: *const f32,
     ahead_step: usize,
-    /// From what is asked for one panel to what is for the next.
+    /// From what is asked for one panel to what is for the next, where a kernel asks for each.
     ahead_across: usize,
+}
+
+impl Tile {
+    /// Asks for the lines of C: they are needed at the end of the chains.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn bring_c_near(&self, rows: usize, panels: usize) {
+        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        for at in (0..rows).flat_map(|i| (0..panels).map(move |p| i * self.c_stride + p * NR)) {
+            // SAFETY: SSE is part of x86-64, and a prefetch of any address is allowed.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(self.c.wrapping_add(at).cast()) };
+        }
+    }
 }
 
 /// Steps of a kernel from one request for memory to the next.
