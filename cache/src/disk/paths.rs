@@ -25,18 +25,25 @@ pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
+/// What a file or a link is called, beside its place, until it is whole: another name for every writer, also for
+/// threads and for processes of one number on several machines.
+pub(crate) fn unfinished() -> String {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    format!(".{}-{}.{}", host_name(), NUMBER.fetch_add(1, Ordering::Relaxed), std::process::id())
+}
+
+/// The process that gave a name by [`unfinished`].
+pub(crate) fn writer(name: &str) -> Option<u32> {
+    name.strip_prefix('.')?.rsplit_once('.')?.1.parse().ok()
+}
+
 /// Writes a small file for people, or one that only saves time, so that nobody sees half of it: beside its place, in a
 /// folder that is made where it is missing. Not synced. Of several who write the same file, one is the last.
 pub fn put_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    static WRITTEN: AtomicU64 = AtomicU64::new(0);
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    // A name of its own for every writer: threads, and processes of one number on several machines. It ends in the
-    // process, so that those who look for what killed processes have left know it.
-    let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
-    let temp = path.with_file_name(format!(".{name}.{}-{number}.{}", host_name(), std::process::id()));
+    let temp = path.with_file_name(unfinished());
     fs::write(&temp, bytes).and_then(|()| fs::rename(&temp, path)).inspect_err(|_| {
         let _ = fs::remove_file(&temp);
     })

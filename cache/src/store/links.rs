@@ -89,16 +89,10 @@ impl Store {
     }
 }
 
-/// What a link is called while it is being made: `.<name>.<process>`.
-fn temp_name(name: &str) -> String {
-    format!(".{name}.{}", std::process::id())
-}
-
 /// Removes what processes left in a folder of links that were killed while they made one.
 fn sweep(folder: &Path) -> Result<(), StoreError> {
     for path in paths::list(folder)? {
-        let name = path.file_name().and_then(|name| name.to_str());
-        let process = name.and_then(|name| name.strip_prefix('.')?.rsplit_once('.')?.1.parse().ok());
+        let process = path.file_name().and_then(|name| name.to_str()).and_then(paths::writer);
         if process.is_some_and(|pid| pid == std::process::id() || !machine::has_process(pid)) {
             paths::remove(&path).at("remove", &path)?;
         }
@@ -123,9 +117,7 @@ fn make_link(at: &Path, target: &Path, object: &Path, kind: ArtifactKind) -> Res
 fn try_link(at: &Path, target: &Path, object: &Path, kind: ArtifactKind) -> Result<bool, StoreError> {
     let parent = at.parent().unwrap_or(at);
     fs::create_dir_all(parent).at("create", parent)?;
-    let name = at.file_name().unwrap_or_default().to_string_lossy();
-    let temp = parent.join(temp_name(&name));
-    paths::remove(&temp).at("remove", &temp)?;
+    let temp = parent.join(paths::unfinished());
     match std::os::unix::fs::symlink(target, &temp) {
         Ok(()) => {}
         Err(e) if no_links(&e) && is_copy(at, object) => return Ok(false),
