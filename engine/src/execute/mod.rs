@@ -23,6 +23,7 @@ mod settle;
 mod sharing;
 mod slots;
 mod stamp;
+mod start;
 mod state;
 mod wish;
 mod worker;
