@@ -1,9 +1,9 @@
 //! New tokens per second of batched generation.
 //!
-//!     cargo bench -p pipe-lm --bench generate -- MODEL [rows [new_tokens [prompt_tokens [repeats]]]]
+//!     cargo bench -p pipe-lm --bench generate -- MODEL [rows [new_tokens [prompt_tokens [repeats [form]]]]]
 //!
-//! MODEL is a folder of a checkpoint, or a GGUF file. Prints one line of JSON per repeat. `benches/peers/generate.py`
-//! and `engines.py` run this and its peers in turns.
+//! MODEL is a folder of a checkpoint, or a GGUF file; `form` that of a checkpoint's weights: f32, bf16, q8_0 or nf4.
+//! Prints one line of JSON per repeat. `benches/peers/generate.py` and `engines.py` run this and its peers in turns.
 #![expect(clippy::print_stdout, reason = "a benchmark reports")]
 
 use std::{
@@ -18,7 +18,8 @@ use pipe_lm::{
     config::DecoderConfig,
     generate::{Backend, Completion, Generator, Prompt, Request, SamplingParams},
     gguf::GgufModel,
-    model::{Decoder, Inference},
+    model::{Decoder, Dense, Inference, WeightProvider},
+    quant::{Quantized, Rounded},
     tokenizer::{SpecialTokens, Tokenizer},
     weights::Weights,
 };
@@ -30,7 +31,7 @@ fn main() {
     let number = |i: usize, default: usize| arguments.get(i).map_or(default, |a| a.parse().unwrap());
     let (rows, new, prompt, repeats) = (number(1, 64), number(2, 128), number(3, 16), number(4, 3));
 
-    let (config, decoder) = load(&model);
+    let (config, decoder) = load(&model, arguments.get(5).map_or("f32", String::as_str));
     let inference = Arc::new(Inference::new(&decoder).unwrap());
     drop(decoder);
     let generator = Generator::new(inference, Arc::new(tokenizer(config.vocab_size)), &[]);
@@ -59,7 +60,7 @@ fn main() {
     }
 }
 
-fn load(model: &Path) -> (DecoderConfig, Decoder) {
+fn load(model: &Path, form: &str) -> (DecoderConfig, Decoder) {
     if model.is_file() {
         let gguf = GgufModel::open(model).unwrap();
         let config = gguf.config().clone();
@@ -68,7 +69,15 @@ fn load(model: &Path) -> (DecoderConfig, Decoder) {
     }
     let config = DecoderConfig::from_dir(model).unwrap();
     let weights = Weights::from_dir(model, &config).unwrap();
-    let decoder = Decoder::load(&config, &weights, &Device::Cpu, DType::F32).unwrap();
+    let build =
+        |provider: &mut dyn WeightProvider| Decoder::build(&config, provider, &Device::Cpu, DType::F32).unwrap();
+    let decoder = match form {
+        "f32" => Decoder::load(&config, &weights, &Device::Cpu, DType::F32).unwrap(),
+        "bf16" => build(&mut Dense { weights: &weights, device: &Device::Cpu, dtype: DType::BF16 }),
+        "q8_0" => build(&mut Rounded { weights: &weights, config: &config }),
+        "nf4" => build(&mut Quantized { weights: &weights, config: &config, dtype: DType::BF16 }),
+        other => panic!("no form of weights: {other}"),
+    };
     (config, decoder)
 }
 

@@ -10,8 +10,9 @@
 use candle_core::{DType, Device, Tensor};
 use pipe_lm::{
     adapter::{AdapterConfig, TargetModules},
+    coded::half_weight,
     config::DecoderConfig,
-    model::{Decoder, HalfTile, ModelError, WeightProvider},
+    model::{Decoder, ModelError, WeightProvider},
     ops::Weight,
     quant::{Nf4Builder, Quantized},
     train::{
@@ -144,7 +145,7 @@ impl WeightProvider for RandomQuantized<'_> {
         if param == Param::Embedding {
             return Ok(Weight::Dense(tensor));
         }
-        Ok(Weight::Tiles(Arc::new(HalfTile::new(&tensor).map_err(|e| failed(e.to_string()))?)))
+        Ok(Weight::Tiles(half_weight(&tensor).map_err(|e| failed(e.to_string()))?))
     }
 
     fn vector(&mut self, param: Param) -> Result<Tensor, ModelError> {

@@ -7,6 +7,7 @@
 
 pub mod adapter;
 pub mod chat;
+pub mod coded;
 pub mod config;
 pub mod embed;
 mod error;

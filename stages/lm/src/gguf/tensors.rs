@@ -1,5 +1,5 @@
-//! A matrix that stays in its GGUF encoding: laid out for the kernels where it is in `f16`, `bf16` or `q8_0`, else as
-//! it is in the file, expanded row by row.
+//! A matrix that stays in its GGUF encoding: laid out for the kernels, or, in types that no model's matrices come in,
+//! as it is in the file, expanded row by row.
 
 use std::{ops::Range, sync::Arc};
 
@@ -7,14 +7,9 @@ use candle_core::{
     Result,
     quantized::{GgmlDType, GgmlType, QTensor, k_quants},
 };
-use half::{bf16, f16};
 
 use super::names;
-use crate::{
-    model::{HalfForm, HalfTile},
-    ops::WeightTile,
-    quant::Q8Tile,
-};
+use crate::{coded::ggml_weight, ops::WeightTile};
 
 /// In which order the file holds the rows.
 #[derive(Debug, Clone, Copy)]
@@ -37,22 +32,13 @@ impl RowOrder {
 
 /// A matrix `[out, in]` as the kernels take it; the values are the file's.
 pub(super) fn tile(tensor: QTensor, order: RowOrder) -> Result<Arc<dyn WeightTile>> {
-    let shape = tensor.shape().dims2()?;
-    let half = |form| -> Result<Arc<HalfTile>> {
+    let (dtype, shape) = (tensor.dtype(), tensor.shape().dims2()?);
+    let width = row_bytes(dtype, shape.1);
+    let coded = {
         let data = tensor.data()?;
-        let values = aligned::<u16>(&data);
-        Ok(Arc::new(HalfTile::of_rows(shape, form, |row| &values[order.stored(row) * shape.1..][..shape.1])))
+        ggml_weight(dtype, shape, |row| &data[order.stored(row) * width..][..width])
     };
-    Ok(match tensor.dtype() {
-        GgmlDType::F16 => half(HalfForm::F16)?,
-        GgmlDType::BF16 => half(HalfForm::Bf16)?,
-        GgmlDType::Q8_0 => {
-            let data = tensor.data()?;
-            let width = row_bytes(GgmlDType::Q8_0, shape.1);
-            Arc::new(Q8Tile::of_rows(shape, |row| &data[order.stored(row) * width..][..width]))
-        }
-        _ => Arc::new(GgufTile { tensor, order }),
-    })
+    Ok(coded.unwrap_or_else(|| Arc::new(GgufTile { tensor, order })))
 }
 
 /// Bytes of a row of `columns` values.
@@ -89,20 +75,9 @@ impl WeightTile for GgufTile {
 fn expand(dtype: GgmlDType, bytes: &[u8], out: &mut [f32]) {
     match dtype {
         GgmlDType::F32 => blocks::<f32>(bytes, out),
-        GgmlDType::F16 => blocks::<f16>(bytes, out),
-        GgmlDType::BF16 => blocks::<bf16>(bytes, out),
-        GgmlDType::Q4_0 => blocks::<k_quants::BlockQ4_0>(bytes, out),
-        GgmlDType::Q4_1 => blocks::<k_quants::BlockQ4_1>(bytes, out),
-        GgmlDType::Q5_0 => blocks::<k_quants::BlockQ5_0>(bytes, out),
-        GgmlDType::Q5_1 => blocks::<k_quants::BlockQ5_1>(bytes, out),
-        GgmlDType::Q8_0 => blocks::<k_quants::BlockQ8_0>(bytes, out),
         GgmlDType::Q8_1 => blocks::<k_quants::BlockQ8_1>(bytes, out),
-        GgmlDType::Q2K => blocks::<k_quants::BlockQ2K>(bytes, out),
-        GgmlDType::Q3K => blocks::<k_quants::BlockQ3K>(bytes, out),
-        GgmlDType::Q4K => blocks::<k_quants::BlockQ4K>(bytes, out),
-        GgmlDType::Q5K => blocks::<k_quants::BlockQ5K>(bytes, out),
-        GgmlDType::Q6K => blocks::<k_quants::BlockQ6K>(bytes, out),
         GgmlDType::Q8K => blocks::<k_quants::BlockQ8K>(bytes, out),
+        _ => unreachable!("kept in its code"),
     }
 }
 

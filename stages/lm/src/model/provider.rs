@@ -4,8 +4,9 @@ use std::{ops::Range, sync::Arc};
 
 use candle_core::{DType, Device, Tensor};
 
-use super::{HalfTile, ModelError};
+use super::{ModelError, error::Context};
 use crate::{
+    coded::half_weight,
     config::DecoderConfig,
     ops::{Weight, gemm::PackedWeight},
     weights::{Param, Weights},
@@ -44,7 +45,7 @@ impl WeightProvider for Dense<'_> {
         let tensor = self.weights.load(param, self.dtype, self.device)?;
         let half = matches!(self.dtype, DType::F16 | DType::BF16);
         if half && self.device.is_cpu() {
-            return Ok(Weight::Tiles(Arc::new(HalfTile::new(&tensor)?)));
+            return Ok(Weight::Tiles(half_weight(&tensor).what(|| "16-bit weights".to_owned())?));
         }
         Ok(Weight::Dense(tensor))
     }

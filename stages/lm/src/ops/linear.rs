@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::{
     autograd::{Grads, Input, Op, View, apply, fused},
     composed,
-    gemm::{Lhs, PackedWeight, Rhs, Store, gemm},
+    gemm::{FewRows, Lhs, PackedWeight, Rhs, Store, gemm},
     scratch::{filled, recycle},
 };
 
@@ -26,6 +26,17 @@ pub trait WeightTile: Send + Sync {
     fn expand_panel(&self, _panel: usize, _out: &mut [f32]) -> bool {
         false
     }
+
+    /// Most rows of x that [`WeightTile::multiply_few`] takes; none where the matrix is not kept for it.
+    fn few_rows(&self) -> usize {
+        0
+    }
+
+    /// `c (+)= x wᵀ` in the columns of `panels`, without expanding them to memory.
+    ///
+    /// # Safety
+    /// There are one to [`WeightTile::few_rows`] rows, x and c hold them all, and nobody else has these columns of c.
+    unsafe fn multiply_few(&self, _few: &FewRows, _panels: Range<usize>) {}
 }
 
 /// The weight `[out, in]` of a linear layer.

@@ -36,11 +36,11 @@ macro_rules! simd {
 }
 pub(crate) use simd;
 
-/// Whether the CPU has AVX2 and FMA (the answer is cached by the standard library).
+/// Whether the CPU has AVX2, FMA and F16C, as all with AVX2 have (the answer is cached by the standard library).
 #[cfg(target_arch = "x86_64")]
 #[inline]
 pub(crate) fn has_avx2() -> bool {
-    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c")
 }
 
 /// Whether the CPU has the parts of AVX-512 that all such CPUs have had since 2017, with AVX2 and FMA.

@@ -34,6 +34,7 @@ pub use crew::{Crew, Team};
 pub use cross_entropy::cross_entropy;
 pub use embedding::embedding;
 pub use encoding::{gelu_in_place, silu_in_place, softmax_row};
+pub use gemm::FewRows;
 pub use linear::{Weight, WeightTile, linear};
 pub use lora::{Dropout, Lora, lora_linear};
 pub use norm::{layer_norm, rms_norm};

@@ -19,7 +19,7 @@ pub use blockwise::{DYNAMIC_BLOCK, dynamic_map};
 pub use double::Scales;
 pub use nf4::{BLOCK, CODEBOOK, Nf4Builder, Nf4Tensor};
 pub use provider::Quantized;
-pub use q8_0::{Q8Tile, Rounded};
+pub use q8_0::Rounded;
 
 /// What can be wrong with values to quantise.
 #[derive(Debug, thiserror::Error)]

@@ -6,6 +6,7 @@
 //! general libraries do not promise (they choose blocking and special cases by shape). The blocking follows Goto and
 //! van de Geijn 2008, "Anatomy of high-performance matrix multiplication": a panel of B in L1, a block of A in L2.
 
+mod few;
 mod job;
 #[cfg(target_arch = "x86_64")]
 mod kernel_avx2;
@@ -15,7 +16,8 @@ mod kernel_portable;
 mod pack;
 mod packed;
 
-pub(crate) use pack::prefetch_ahead;
+pub use few::FewRows;
+pub(crate) use pack::prefetch;
 pub use packed::PackedWeight;
 pub(crate) use packed::read_panels;
 
@@ -260,6 +262,11 @@ impl Product<'_> {
             if store == Store::Overwrite {
                 c.fill(0.0);
             }
+            return;
+        }
+        if let (Rhs::TilesTransposed(w), Lhs::Rows(x), Skip::Nothing) = (b, a, skip)
+            && few::multiply(m, w, x, store, crew, c)
+        {
             return;
         }
         if let Rhs::TilesTransposed(_) = b

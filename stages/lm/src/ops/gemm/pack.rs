@@ -193,16 +193,6 @@ fn prefetch_range(data: &[f32], at: usize, len: usize) {
     }
 }
 
-/// Asks for as much memory as `part` takes, 4 KB beyond it. Who reads an encoded weight once, from end to end, would
-/// otherwise wait for it: processors foresee what is next within a page alone.
-#[inline(always)]
-pub(crate) fn prefetch_ahead<T>(part: &[T]) {
-    let at = part.as_ptr().cast::<f32>().wrapping_byte_add(4096);
-    for line in (0..size_of_val(part)).step_by(64) {
-        prefetch(at.wrapping_byte_add(line));
-    }
-}
-
 /// Asks for the cache line at `at` to be brought near. Any address will do: nothing is read that a program could
 /// notice.
 #[inline(always)]

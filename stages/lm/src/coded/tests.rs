@@ -1,0 +1,172 @@
+use candle_core::{
+    DType, Device,
+    quantized::{GgmlType, QTensor, k_quants},
+};
+
+use super::*;
+use crate::ops::{
+    Crew,
+    gemm::{Lhs, Product, Rhs, Store},
+};
+
+/// What a generator of any kind makes: bytes, whose f16 are moderate numbers where `scales` says so.
+fn bytes(len: usize, scales: &[usize], block: usize) -> Vec<u8> {
+    let mut state = 7_u64;
+    let mut bytes: Vec<u8> = (0..len)
+        .map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 56) as u8
+        })
+        .collect();
+    for block in bytes.chunks_exact_mut(block) {
+        for at in scales {
+            // Exponents from -15 to 0, both signs, subnormal numbers among them.
+            block[at + 1] = block[at + 1] & 0x80 | block[at + 1] & 0x3f;
+        }
+    }
+    bytes
+}
+
+/// A matrix of random blocks: the values are candle's, and products have the bits of those with the values in f32, in
+/// few rows and in many, whole panels and cut ones.
+fn check<C: Code, B: GgmlType>(scales: &[usize]) {
+    for (rows, columns) in [(16 * 9, 512), (37, 1536)] {
+        let blocks = columns / C::COLUMNS;
+        let data = bytes(rows * blocks * C::BLOCK, scales, C::BLOCK);
+        let width = blocks * C::BLOCK;
+        let weight = CodedWeight::<C>::of_rows((rows, columns), |row| &data[row * width..][..width]);
+
+        let mut expected = vec![0.0; rows * columns];
+        let mut aligned = vec![0_u64; data.len().div_ceil(8)];
+        // SAFETY: any bytes are blocks, and the vector is long and aligned enough.
+        unsafe {
+            std::ptr::copy_nonoverlapping(data.as_ptr(), aligned.as_mut_ptr().cast(), data.len());
+            let blocks = std::slice::from_raw_parts(aligned.as_ptr().cast::<B>(), data.len() / size_of::<B>());
+            B::to_float(blocks, &mut expected);
+        }
+        check_weight(&weight, &expected);
+        let mut again = CodedWeight::<C>::zeros((rows, columns));
+        again.put_rows(0, &data[..16 * width]);
+        again.put_rows(16, &data[16 * width..]);
+        assert_eq!(again.bytes(), weight.bytes());
+    }
+}
+
+fn check_weight<C: Code>(weight: &CodedWeight<C>, expected: &[f32]) {
+    let (rows, columns) = weight.shape;
+    let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+    for range in [0..rows, 5..6, 8..16, 16..24, 24..37] {
+        let mut found = vec![f32::NAN; range.len() * columns];
+        weight.read_rows(range.clone(), &mut found);
+        assert_eq!(bits(&found), bits(&expected[range.start * columns..range.end * columns]), "{range:?}");
+    }
+    for m in [1, 2, 3, 4, 5, 7] {
+        let x: Vec<f32> = (0..m * columns).map(|i| ((i * 31 % 97) as f32 - 48.0) * 0.021).collect();
+        for store in [Store::Overwrite, Store::Add] {
+            let multiply = |b: Rhs, crew: Crew| {
+                let mut c: Vec<f32> = (0..m * rows).map(|i| i as f32).collect();
+                Product { m, n: rows, k: columns, a: Lhs::Rows(&x), b, store }.by(crew, &mut c);
+                bits(&c)
+            };
+            let plain = multiply(Rhs::Transposed(expected), Crew::Alone);
+            for crew in [Crew::Alone, Crew::Pool] {
+                assert_eq!(multiply(Rhs::TilesTransposed(weight), crew), plain, "{m} rows, {store:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn quantised_blocks_have_candles_values_and_the_bits_of_their_products() {
+    check::<Q8_0, k_quants::BlockQ8_0>(&[0]);
+    check::<Q4_0, k_quants::BlockQ4_0>(&[0]);
+    check::<Q4_1, k_quants::BlockQ4_1>(&[0, 2]);
+    check::<Q5_0, k_quants::BlockQ5_0>(&[0]);
+    check::<Q5_1, k_quants::BlockQ5_1>(&[0, 2]);
+    check::<Q2K, k_quants::BlockQ2K>(&[80, 82]);
+    check::<Q3K, k_quants::BlockQ3K>(&[108]);
+    check::<Q4K, k_quants::BlockQ4K>(&[0, 2]);
+    check::<Q5K, k_quants::BlockQ5K>(&[0, 2]);
+    check::<Q6K, k_quants::BlockQ6K>(&[208]);
+}
+
+#[test]
+fn halves_are_exact_and_have_the_bits_of_their_products() {
+    let (rows, columns) = (37, 333);
+    let values: Vec<f32> = (0..rows * columns).map(|i| ((i * 37 % 101) as f32 - 50.0) * 0.013).collect();
+    let matrix = Tensor::from_vec(values, (rows, columns), &Device::Cpu).unwrap();
+    let in_f32 = |dtype| -> Vec<f32> {
+        let stored = matrix.to_dtype(dtype).unwrap();
+        stored.to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+    };
+    let halves = |half: fn(f32) -> u16| -> Vec<u8> {
+        let all: Vec<f32> = matrix.flatten_all().unwrap().to_vec1().unwrap();
+        all.into_iter().flat_map(|value| half(value).to_le_bytes()).collect()
+    };
+    let width = 2 * columns;
+    let f16 = halves(|value| ::half::f16::from_f32(value).to_bits());
+    check_weight(
+        &CodedWeight::<F16>::of_rows((rows, columns), |row| &f16[row * width..][..width]),
+        &in_f32(DType::F16),
+    );
+    let bf16 = halves(|value| ::half::bf16::from_f32(value).to_bits());
+    check_weight(
+        &CodedWeight::<Bf16>::of_rows((rows, columns), |row| &bf16[row * width..][..width]),
+        &in_f32(DType::BF16),
+    );
+}
+
+/// Every kernel, not only this CPU's.
+#[test]
+fn kernels_for_every_cpu_give_the_same_bits() {
+    let (rows, columns) = (NR * 4, 256);
+    let data = bytes(rows * Q4K::BLOCK, &[0, 2], Q4K::BLOCK);
+    let weight = CodedWeight::<Q4K>::of_rows((rows, columns), |row| &data[row * Q4K::BLOCK..][..Q4K::BLOCK]);
+    let x: Vec<f32> = (0..4 * columns).map(|i| ((i * 31 % 97) as f32 - 48.0) * 0.021).collect();
+    let all: Vec<Vec<u32>> = kernel::every::<Q4K>()
+        .into_iter()
+        .map(|kernels| {
+            let mut found = vec![0.0; NR * columns];
+            let mut c = vec![0.0; 4 * rows];
+            // SAFETY: the CPU has these kernels, the first panel is there, and the tiles are whole.
+            unsafe {
+                (kernels.expand)(weight.bytes().as_ptr(), &mut found);
+                for (panels, kernels, c) in
+                    [(kernels.panels, kernels.several, c.as_mut_ptr()), (1, kernels.one, c.as_mut_ptr().add(NR * 3))]
+                {
+                    assert!(panels <= 4);
+                    kernels[2](&Tile {
+                        k: 0..columns,
+                        x: x.as_ptr(),
+                        x_stride: columns,
+                        panels: weight.bytes().as_ptr(),
+                        panel_bytes: Q4K::BYTES,
+                        c,
+                        c_stride: rows,
+                        add: false,
+                    });
+                }
+            }
+            // Of the products the first panel and the last: kernels differ in how many they do at once.
+            let products = c.chunks_exact(rows).flat_map(|row| row[..NR].iter().chain(&row[NR * 3..]));
+            found.iter().chain(products).map(|value| value.to_bits()).collect()
+        })
+        .collect();
+    let fused = &all[..all.len() - usize::from(!cfg!(target_arch = "aarch64"))];
+    assert!(fused.iter().all(|found| *found == fused[0]));
+    assert_eq!(all[0][..NR * columns], all[all.len() - 1][..NR * columns], "values do not depend on fusing");
+}
+
+#[test]
+fn a_checkpoint_is_rounded_as_candle_rounds() {
+    let (rows, columns) = (21, 96);
+    let values: Vec<f32> = (0..rows * columns).map(|i| ((i * 37 % 101) as f32 - 50.0) * 0.013).collect();
+    let matrix = Tensor::from_vec(values, (rows, columns), &Device::Cpu).unwrap();
+    let quantised = QTensor::quantize(&matrix, GgmlDType::Q8_0).unwrap();
+    let expected: Vec<f32> = quantised.dequantize(&Device::Cpu).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+    let (data, width) = (quantised.data().unwrap(), 3 * Q8_0::BLOCK);
+    let weight = ggml_weight(GgmlDType::Q8_0, (rows, columns), |row| &data[row * width..][..width]).unwrap();
+    let mut found = vec![0.0; rows * columns];
+    weight.read_rows(0..rows, &mut found);
+    assert_eq!(found, expected);
+}
