@@ -27,7 +27,11 @@ const FORMS: [(WeightForm, &str, &str); 5] = [
     (WeightForm::Bf16, "bf16", "Rounded to bfloat16: half the memory. A checkpoint in bfloat16 loses nothing."),
     (WeightForm::Q8_0, "q8_0", "Blocks of 32 in 8 bits, as GGUF's Q8_0: a quarter of the memory."),
     (WeightForm::Nf4, "nf4", "The layers' matrices in 4-bit NormalFloat with double quantization (QLoRA): an eighth."),
-    (WeightForm::Dequantized, "dequantized", "Of a GGUF file: its blocks, expanded to f32 once. Faster, more memory."),
+    (
+        WeightForm::Dequantized,
+        "dequantized",
+        "Of a GGUF file: its blocks, expanded to f32 once. More memory, not faster.",
+    ),
 ];
 
 /// What the default was called when the parameter was `quantization`; keys have it still.

@@ -54,8 +54,8 @@ pub(crate) fn pack_panels(
     if let Rhs::Tiles(w) = b {
         // One expansion of the rows serves all panels.
         scratch::with(range.len() * n, |rows| {
-            crew.parts(rows, 8 * n, |i, rows| {
-                let start = range.start + i * 8;
+            crew.parts(rows, NR * n, |i, rows| {
+                let start = range.start + i * NR;
                 w.read_rows(start..start + rows.len() / n, rows);
             });
             let rows = &*rows;
