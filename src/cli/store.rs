@@ -31,13 +31,17 @@ pub(crate) struct Status {
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum StoreCommand {
     /// Try out what a store asks of the file system that it lies on: locks, renames, publishing without replacing,
-    /// clocks
-    #[command(after_help = "Examples:\n  pipe store check\n  pipe store check --store /shared/me/.pipe")]
+    /// clocks, and what two machines see of each other
+    #[command(after_help = "Examples:\n  pipe store check\n  pipe store check --store /shared/me/.pipe\n  \
+                            pipe store check --together     # on two machines, at about the same time")]
     Check(StoreCheck),
 }
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct StoreCheck {
+    /// Try it with another machine, too, on which the same is started within that time
+    #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "2m", value_parser = duration)]
+    pub together: Option<Duration>,
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 }

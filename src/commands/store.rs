@@ -13,7 +13,12 @@ use crate::{
 
 pub(crate) fn check(global: &cli::Global, args: &cli::StoreCheck) -> Result<Exit, CliError> {
     let path = project::store_to_check(global)?;
-    let checks = Store::open(path, project::writing())?.check_place()?;
+    let store = Store::open(path, project::writing())?;
+    let mut checks = store.check_place()?;
+    if let Some(wait) = args.together {
+        output::say("waiting for another machine: `pipe store check --together`");
+        checks.extend(store.check_together(wait)?);
+    }
     let word = |outcome| match outcome {
         Outcome::Sound => ("ok", style::GOOD),
         Outcome::Otherwise => ("otherwise", style::WARNING),

@@ -45,7 +45,7 @@ impl Store {
         let session = self.session()?;
         let dir = session.temp();
         fs::create_dir(&dir).map_err(|e| StoreError::io("create", &dir, e))?;
-        let mut checks = vec![self.place(), self.locking(&dir)];
+        let mut checks = vec![self.place(), self.locking(&dir), self.folders(&dir)];
         checks.push(tried("replacing a file by renaming", "readers see the old or the new, whole", rename(&dir)));
         checks.push(tried("creating a file that is not there", "of several, one does", create_new(&dir)));
         checks.push(tried("publishing without replacing", "of several, one does", place(&dir)));
@@ -82,6 +82,22 @@ impl Store {
             Err(e) if lock::unsupported(&e) => check(Outcome::Otherwise, "there are none: leases are held by touch"),
             Err(e) => check(Outcome::Missing, &e.to_string()),
         }
+    }
+
+    fn folders(&self, dir: &Path) -> Check {
+        let what = "folders that others change";
+        let (outcome, found) = match (self.layout().remembers(), self.layout().touch(dir)) {
+            (false, _) => (Outcome::Sound, "they are seen as they are".to_owned()),
+            (true, Ok(())) => {
+                let found = "they may be remembered as they were: they are touched before it matters";
+                (Outcome::Sound, found.to_owned())
+            }
+            (true, Err(e)) => {
+                let found = format!("they cannot be touched ({e}): what other machines did may be done twice");
+                (Outcome::Otherwise, found)
+            }
+        };
+        Check { what, outcome, found }
     }
 }
 

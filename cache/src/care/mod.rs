@@ -4,6 +4,7 @@ mod census;
 mod check;
 mod gc;
 mod removed;
+mod together;
 mod verify;
 
 pub use check::{Check, Outcome};

@@ -18,6 +18,7 @@
 //!     parts/<digest>             a large file on its way here from a remote, as far as it has come
 //!     remote/<id>/<recipe>.json  which shards of a memo a remote has
 //!     tmp/<session>/             what a live process is writing; its `session` file is locked while it lives
+//!     meeting/                   two machines that check the store together
 //!     births                     locked, shared, by a process while its session begins
 //!     quarantine/                damaged things, moved out of the way
 //!     logs/  runs/               of the engine
@@ -27,7 +28,15 @@
 //! Every file but logs, work directories, leases, `births` and `lock` is written under `tmp/` and renamed into place,
 //! so that it is there whole or not at all.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use rustix::{
+    fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW},
+    io::Errno,
+};
 
 use super::manifest::{ArtifactKind, ArtifactRef};
 use crate::{
@@ -38,6 +47,10 @@ use crate::{
 /// The newest format this version reads and writes.
 pub(super) const FORMAT: u32 = 1;
 
+const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW as _ };
+/// Both times of a file, as the file system has them.
+const NOW: Timestamps = Timestamps { last_access: TICK, last_modification: TICK };
+
 /// The paths of a store.
 #[derive(Debug, Clone)]
 pub struct Layout {
@@ -45,18 +58,56 @@ pub struct Layout {
     dir: PathBuf,
     /// Whether locks of files are of use here.
     locks: bool,
+    /// Whether this machine may remember folders as they were before another changed them.
+    remembers: bool,
 }
 
 impl Layout {
     /// The layout below `root`, which is made absolute.
     pub(crate) fn new(root: &Path) -> Result<Self, StoreError> {
         let root = std::path::absolute(root).at("open the store", root)?;
-        Ok(Self { dir: root.join(format!("v{FORMAT}")), root, locks: true })
+        Ok(Self { dir: root.join(format!("v{FORMAT}")), root, locks: true, remembers: false })
     }
 
-    /// The same, without locks.
+    /// The same where nothing is believed in: neither locks, nor that a machine sees at once what others do.
     pub(crate) fn without_locks(self) -> Self {
-        Self { locks: false, ..self }
+        Self { locks: false, remembers: true, ..self }
+    }
+
+    /// The same, on a file system where a machine may be late to see what others do.
+    pub(crate) fn with_memory(self) -> Self {
+        Self { remembers: true, ..self }
+    }
+
+    /// Whether looking for something here may be answered from memory: then what has to be known as it is now is looked
+    /// at after [`Layout::refresh`].
+    pub(crate) fn remembers(&self) -> bool {
+        self.remembers
+    }
+
+    /// Has the machine ask for what is in a folder of the store when it looks there next. A network file system
+    /// remembers for up to a minute what it was told of a folder, or of a name that was not there, but not of a folder
+    /// that this machine itself has changed since. Does nothing where everybody sees at once what anybody does.
+    pub(crate) fn refresh(&self, folder: &Path) {
+        if !self.remembers {
+            return;
+        }
+        if let Err(error) = self.touch(folder) {
+            tracing::debug!(%error, folder = %folder.display(), "not touched: what others did may be seen late");
+        }
+    }
+
+    /// Changes a folder of the store, and nothing in it.
+    pub(crate) fn touch(&self, folder: &Path) -> io::Result<()> {
+        let touch = |folder: &Path| rustix::fs::utimensat(CWD, folder, &NOW, AtFlags::empty());
+        let touched = match touch(folder) {
+            // It may be there by now.
+            Err(Errno::NOENT) if folder.starts_with(&self.dir) && *folder != self.dir => {
+                touch(folder.parent().unwrap_or(&self.dir)).and_then(|()| touch(folder))
+            }
+            touched => touched,
+        };
+        touched.map_err(io::Error::from)
     }
 
     /// Whether what is locked on one machine is locked on all. Else whoever has to be alone holds a lease by touch.

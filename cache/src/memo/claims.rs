@@ -355,9 +355,16 @@ fn read_claim(path: &Path, known: Option<(Stat, Arc<Claimed>)>) -> Option<(Stat,
 /// The files of a board's claims.
 fn claims_of(store: &Store, id: &Digest) -> Result<Vec<PathBuf>, StoreError> {
     let prefix = id.to_string();
-    let mut paths = paths::list(&store.layout().claims())?;
+    let mut paths = all_claims(store)?;
     paths.retain(|path| path.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.starts_with(&prefix)));
     Ok(paths)
+}
+
+/// All files of claims, as they are now.
+fn all_claims(store: &Store) -> Result<Vec<PathBuf>, StoreError> {
+    let folder = store.layout().claims();
+    store.layout().refresh(&folder);
+    paths::list(&folder)
 }
 
 /// Whose claim a file is; `None` of one that only asks for rows.
@@ -368,7 +375,7 @@ fn token_of(path: &Path) -> Option<Digest> {
 /// Removes what dead workers had claimed. Returns how many files that were.
 pub(crate) fn sweep(store: &Store) -> Result<usize, StoreError> {
     let mut swept = 0;
-    for path in paths::list(&store.layout().claims())? {
+    for path in all_claims(store)? {
         let asking = path.to_str().and_then(|name| name.strip_suffix(asking::ENDING)).map(Path::new);
         let free = match token_of(asking.unwrap_or(&path)) {
             Some(token) => matches!(store.try_lease(&token)?, LeaseAttempt::Acquired(_)),

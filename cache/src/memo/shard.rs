@@ -65,6 +65,7 @@ impl ShardDir {
 
     /// The shards whose names begin with `prefix`, sorted by name.
     pub(crate) fn list(&self, prefix: &str) -> Result<Vec<PathBuf>, StoreError> {
+        self.store.layout().refresh(&self.dir);
         list(&self.dir, prefix)
     }
 

@@ -1,6 +1,7 @@
 //! Leases: at most one process, and one thread of it, computes a key at a time.
 //!
-//! A lease is a lock on the file `leases/<key>`, which the kernel frees when its owner dies, however it dies.
+//! A lease is a lock on the file `leases/<key>`, which the kernel frees when its owner dies, however it dies. A process
+//! that takes many gives one file that it has locked one name after the other.
 //!
 //! Where locks are missing, or end at each machine, it is the file `leases/<key>.<token>` with a count in it, which its
 //! owner raises every few seconds. It is free when its owner is known to be dead, or when somebody who looks again and
@@ -15,15 +16,19 @@ mod touch;
 use std::{
     fs::{self, File},
     io::{self, Write},
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
 
 use self::touch::{Beat, Beating};
-use super::lock;
+use super::{
+    lock,
+    session::{Session, SpareLease},
+};
 use crate::{
     disk::{paths, stat::Stat},
     error::{IoContext, StoreError},
@@ -79,6 +84,8 @@ pub struct Lease {
 enum Hold {
     /// The kernel's lock.
     Lock(File),
+    /// The same, on a file that is kept for the next lease; `None` while this one ends.
+    Spare(Option<SpareLease>, Arc<Session>),
     /// Touched as long as this lives.
     Touch(Beating),
 }
@@ -98,6 +105,7 @@ impl Lease {
     pub fn is_current(&self) -> bool {
         match &self.hold {
             Hold::Lock(file) => is_at(file, &self.path),
+            Hold::Spare(spare, _) => spare.as_ref().is_some_and(|spare| is_at(&spare.file, &self.path)),
             Hold::Touch(beating) => !beating.is_lost() && self.path.exists(),
         }
     }
@@ -109,6 +117,14 @@ impl Drop for Lease {
             // Removed while still held, so that nobody removes a successor's file.
             Hold::Lock(file) if !is_at(file, &self.path) => return,
             Hold::Lock(_) => {}
+            Hold::Spare(spare, session) => {
+                let Some(spare) = spare.take() else { return };
+                // Else it is closed, and its lock with it.
+                if is_at(&spare.file, &self.path) && fs::remove_file(&self.path).is_ok() {
+                    session.keep_lease(spare);
+                }
+                return;
+            }
             Hold::Touch(beating) => beating.stop(),
         }
         let _ = fs::remove_file(&self.path);
@@ -121,11 +137,17 @@ fn is_at(file: &File, path: &Path) -> bool {
     matches!((fs::metadata(path), file.metadata()), (Ok(there), Ok(here)) if stat(&there) == stat(&here))
 }
 
-/// Takes the lease of a key, which is kept in that file, if nobody holds it.
-pub(crate) fn try_lease(path: &Path, key: &Digest, by: By) -> Result<LeaseAttempt, StoreError> {
+/// Takes the lease of a key, which is kept in that file, if nobody holds it. `session` is this process's, if it has
+/// begun.
+pub(crate) fn try_lease(
+    path: &Path,
+    key: &Digest,
+    by: By,
+    session: Option<Arc<Session>>,
+) -> Result<LeaseAttempt, StoreError> {
     match by {
         By::Touch(timeout) => touch::take(path, key, Beat::of(timeout)),
-        By::Lock => match take_lock(path, key) {
+        By::Lock => match take_lock(path, key, session) {
             Err(e) if lock::unsupported(&e) => touch::take(path, key, Beat::of(None)),
             other => other,
         },
@@ -133,8 +155,31 @@ pub(crate) fn try_lease(path: &Path, key: &Digest, by: By) -> Result<LeaseAttemp
     .at("take the lease", path)
 }
 
+/// Gives a file that is locked already the name of a lease. `None` where there is such a name, or files cannot have
+/// several: then the one that is there is to be locked.
+fn take_spare(path: &Path, key: &Digest, session: Arc<Session>) -> io::Result<Option<Lease>> {
+    if paths::is_there(path) {
+        return Ok(None);
+    }
+    let Some(spare) = session.spare_lease()? else { return Ok(None) };
+    let token = next_token(None);
+    spare.file.set_len(0)?;
+    spare.file.write_all_at(&Record::this(token), 0)?;
+    if fs::hard_link(&spare.path, path).is_err() {
+        session.keep_lease(spare);
+        return Ok(None);
+    }
+    let hold = Hold::Spare(Some(spare), session);
+    Ok(Some(Lease { key: *key, path: path.to_owned(), token, hold, found: None }))
+}
+
 /// Locks a lease file.
-fn take_lock(path: &Path, key: &Digest) -> io::Result<LeaseAttempt> {
+fn take_lock(path: &Path, key: &Digest, session: Option<Arc<Session>>) -> io::Result<LeaseAttempt> {
+    if let Some(session) = session
+        && let Some(lease) = take_spare(path, key, session)?
+    {
+        return Ok(LeaseAttempt::Acquired(lease));
+    }
     loop {
         let mut file = lock::create(path)?;
         match lock::try_exclusive(&file) {

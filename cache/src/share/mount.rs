@@ -1,4 +1,5 @@
-//! What file system a store lies on, and whether its locks are of use to several machines.
+//! What file system a store lies on: whether its locks are of use to several machines, and whether they see at once
+//! what others do.
 
 use std::{fs, path::Path};
 
@@ -13,8 +14,9 @@ pub(crate) struct Mount {
     options: Vec<String>,
 }
 
-/// File systems whose locks everybody sees who can see the files: one machine has them, or they send locks along.
-const LOCKING: [&str; 18] = [
+/// File systems on which everybody who can see the files sees at once what anybody does, locks included: one machine
+/// has them, or its machines tell each other.
+const COHERENT: [&str; 18] = [
     "ext2",
     "ext3",
     "ext4",
@@ -72,8 +74,14 @@ impl Mount {
             "nfs" | "nfs4" => !has("nolock") && !has("local_lock=all") && !has("local_lock=flock"),
             "lustre" => has("flock"),
             "cifs" | "smb3" => !has("nobrl") && !has("nolock"),
-            kind => LOCKING.contains(&kind),
+            kind => COHERENT.contains(&kind),
         }
+    }
+
+    /// Whether a machine may go on for a while with what it was told of a folder, or of a file's attributes, although
+    /// another has changed it. NFS does so for a minute, as it is usually mounted.
+    pub(crate) fn remembers(&self) -> bool {
+        self.kind != "lustre" && !COHERENT.contains(&&*self.kind)
     }
 }
 
@@ -90,19 +98,24 @@ mod tests {
 12 6 0:7 / /home/me rw - tmpfs tmpfs rw";
 
     #[test]
-    fn locks_are_believed_in_where_all_machines_see_them() {
+    fn locks_and_folders_are_believed_in_where_all_machines_see_them() {
         let at = |path: &str| Mount::among(MOUNTS, Path::new(path)).unwrap();
-        let check = |path: &str, kind: &str, locks: bool| {
-            assert_eq!((&*at(path).kind, at(path).locks_reach_others()), (kind, locks), "{path}");
+        let check = |path: &str, kind: &str, locks: bool, remembers: bool| {
+            let found = at(path);
+            assert_eq!(
+                (&*found.kind, found.locks_reach_others(), found.remembers()),
+                (kind, locks, remembers),
+                "{path}"
+            );
         };
-        check("/var/x", "ext4", true);
-        check("/homes", "ext4", true);
-        check("/home/you/.pipe", "nfs4", true);
-        check("/home/me/.pipe", "tmpfs", true);
-        check("/old/x", "nfs", false);
-        check("/scratch/x", "lustre", true);
-        check("/fast/x", "lustre", false);
-        check("/my data/x", "fuse.sshfs", false);
+        check("/var/x", "ext4", true, false);
+        check("/homes", "ext4", true, false);
+        check("/home/you/.pipe", "nfs4", true, true);
+        check("/home/me/.pipe", "tmpfs", true, false);
+        check("/old/x", "nfs", false, true);
+        check("/scratch/x", "lustre", true, false);
+        check("/fast/x", "lustre", false, false);
+        check("/my data/x", "fuse.sshfs", false, true);
     }
 
     #[test]

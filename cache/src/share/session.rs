@@ -10,12 +10,13 @@
 
 use std::{
     fs::{self, File},
-    io::Write,
+    io::{self, Write},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -43,11 +44,22 @@ struct Marker {
 }
 
 /// The writing side of a process. Dropped, it removes its directory.
+#[derive(Debug)]
 pub(crate) struct Session {
     dir: PathBuf,
     /// Locked as long as the session lives.
     _marker: File,
     next: AtomicU64,
+    /// Locked files of leases that are over, for the next ones.
+    spare_leases: Mutex<Vec<SpareLease>>,
+}
+
+/// A file that this process has locked: the next lease is another name of it, rather than a file that is made, locked
+/// and removed for each of thousands of small results.
+#[derive(Debug)]
+pub(crate) struct SpareLease {
+    pub(super) file: File,
+    pub(super) path: PathBuf,
 }
 
 impl Session {
@@ -65,12 +77,30 @@ impl Session {
         file.write_all(&json).and_then(|()| fs::rename(&new, &path)).at("write", &path)?;
         syncer.touch(file.try_clone().at("open", &path)?);
         syncer.submit(SyncJob { first: vec![path, dir.clone(), tmp], then: Vec::new() });
-        Ok(Self { dir, _marker: file, next: AtomicU64::new(0) })
+        Ok(Self { dir, _marker: file, next: AtomicU64::new(0), spare_leases: Mutex::default() })
     }
 
     /// A path in the session's directory that was not handed out before.
     pub(crate) fn temp(&self) -> PathBuf {
         self.dir.join(self.next.fetch_add(1, Ordering::Relaxed).to_string())
+    }
+
+    /// A locked file for a lease. `None` where files cannot be locked.
+    pub(super) fn spare_lease(&self) -> io::Result<Option<SpareLease>> {
+        if let Some(spare) = self.spare_leases.lock().pop() {
+            return Ok(Some(spare));
+        }
+        let path = self.temp();
+        let file = lock::create(&path)?;
+        if matches!(lock::try_exclusive(&file), Ok(true)) {
+            return Ok(Some(SpareLease { file, path }));
+        }
+        fs::remove_file(&path).map(|()| None)
+    }
+
+    /// Takes back a file whose lease is over.
+    pub(super) fn keep_lease(&self, spare: SpareLease) {
+        self.spare_leases.lock().push(spare);
     }
 }
 

@@ -26,6 +26,8 @@ const LINGER: Duration = Duration::from_millis(500);
 pub(super) const TOUCH: Duration = Duration::from_mins(30);
 /// Concurrent `fsync`s: the journal commits them together.
 const PARALLEL: usize = 16;
+/// A thread is not worth its while for fewer.
+const EACH: usize = 4;
 
 /// What has to become durable: `first` before `then`.
 #[derive(Debug, Default)]
@@ -143,7 +145,7 @@ pub(crate) fn sync_all<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Result<(
     let paths: BTreeSet<&Path> = paths.map(PathBuf::as_path).collect();
     let (dirs, files): (Vec<_>, Vec<_>) = paths.into_iter().partition(|p| p.is_dir());
     for group in [files, dirs] {
-        let mut shares = group.chunks(group.len().div_ceil(PARALLEL).max(1));
+        let mut shares = group.chunks(group.len().div_ceil(PARALLEL).max(EACH));
         let Some(own) = shares.next() else { continue };
         let sync_each = |paths: &[&Path]| paths.iter().try_for_each(|path| sync(path));
         std::thread::scope(|scope| {

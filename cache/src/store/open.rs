@@ -99,7 +99,11 @@ impl Store {
         let mut recovered = Vec::new();
         if !options.read_only {
             prepare(&layout)?;
-            let is_known = || Mount::of(layout.root()).is_some_and(|mount| !mount.locks_reach_others());
+            let mount = Mount::of(layout.root());
+            if mount.as_ref().is_some_and(Mount::remembers) {
+                layout = layout.with_memory();
+            }
+            let is_known = || mount.is_some_and(|mount| !mount.locks_reach_others());
             if !layout.no_locks().exists() && (options.no_locks || is_known()) {
                 let path = layout.no_locks();
                 fs::write(&path, NO_LOCKS).at("write", &path)?;
@@ -193,6 +197,17 @@ impl Store {
         Ok(Lookup::Hit(self.index_entry(manifest.entry(), there)))
     }
 
+    /// [`Store::lookup`] by who is about to compute the key: what another machine has published is seen although this
+    /// one has looked for it in vain just before.
+    pub fn lookup_anew(&self, key: &Digest) -> Result<Lookup, StoreError> {
+        let found = self.lookup(key)?;
+        if !self.layout().remembers() || matches!(found, Lookup::Hit(_)) {
+            return Ok(found);
+        }
+        self.layout().refresh(self.layout().manifest(key).parent().unwrap_or(self.layout().root()));
+        self.lookup(key)
+    }
+
     /// The entry of a key, if the index has one and its manifest and outputs are there as that says.
     fn indexed(&self, key: &Digest) -> Option<Arc<Entry>> {
         let index = self.inner.index.read();
@@ -227,7 +242,7 @@ impl Store {
         self.no_directory(&path)?;
         let manifest = self.layout().manifest(key);
         let found = Stat::at(&manifest).at("read", &manifest)?;
-        Ok(match lease::try_lease(&path, key, self.lease_by())? {
+        Ok(match lease::try_lease(&path, key, self.lease_by(), self.own_session())? {
             LeaseAttempt::Acquired(mut lease) => {
                 lease.found = found;
                 LeaseAttempt::Acquired(lease)
@@ -238,7 +253,11 @@ impl Store {
 
     /// Who holds the lease of a key just now, if anybody does. Nothing is taken.
     pub fn lease_owner(&self, key: &Digest) -> Result<Option<LeaseOwner>, StoreError> {
-        lease::owner(&self.layout().lease(key), self.lease_by())
+        let path = self.layout().lease(key);
+        if !self.read_only() {
+            self.layout().refresh(path.parent().unwrap_or(&path));
+        }
+        lease::owner(&path, self.lease_by())
     }
 
     /// How leases are held here.

@@ -6,6 +6,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt::Display,
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -37,7 +38,7 @@ pub struct Publication {
     lease: Lease,
     ports: Vec<String>,
     outputs: Outputs,
-    scratch: Scratch,
+    parts: Parts,
     session: Arc<Session>,
     /// The manifest that the key had before its lease was taken, which is to be replaced.
     replaces: Option<Stat>,
@@ -45,14 +46,42 @@ pub struct Publication {
     stamps: BTreeMap<Digest, Stamp>,
 }
 
+/// Where a publication writes: names in the session's directory that begin alike, for a directory of its own would be
+/// made and removed for each of thousands of small results. What is left there is removed with it.
+struct Parts {
+    base: PathBuf,
+    ports: usize,
+}
+
+const MANIFEST: &str = "manifest";
+const SCRATCH: &str = "scratch";
+
+impl Parts {
+    fn at(&self, part: impl Display) -> PathBuf {
+        self.base.with_extension(part.to_string())
+    }
+}
+
+impl Drop for Parts {
+    fn drop(&mut self) {
+        let outputs = (0..self.ports).map(|index| self.at(index));
+        outputs.chain([self.at(MANIFEST), self.at(SCRATCH)]).for_each(|path| discard(&path));
+    }
+}
+
+/// Removes what is of no use any more.
+fn discard(path: &Path) {
+    if let Err(e) = paths::remove(path) {
+        tracing::warn!(path = %path.display(), error = %e, "a temporary file was not removed; gc will");
+    }
+}
+
 /// A directory below the session's, for one piece of work; removed when dropped.
 pub(crate) struct Scratch(pub(crate) PathBuf);
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        if let Err(e) = paths::remove(&self.0) {
-            tracing::warn!(path = %self.0.display(), error = %e, "failed to remove a temporary directory; gc will");
-        }
+        discard(&self.0);
     }
 }
 
@@ -64,13 +93,12 @@ impl Store {
             return Err(StoreError::misuse("publish output", twice.1, "it is declared twice"));
         }
         let session = self.session()?;
-        let scratch = Scratch(session.temp());
-        fs::create_dir(&scratch.0).at("create", &scratch.0)?;
+        let parts = Parts { base: session.temp(), ports: ports.len() };
         let outputs = Outputs::default();
         outputs.lock().resize(ports.len(), None);
         let replaces = lease.found;
         let stamps = BTreeMap::new();
-        Ok(Publication { store: self.clone(), lease, ports, outputs, scratch, session, replaces, stamps })
+        Ok(Publication { store: self.clone(), lease, ports, outputs, parts, session, replaces, stamps })
     }
 }
 
@@ -86,7 +114,7 @@ impl Publication {
             let declared = self.ports.join("`, `");
             StoreError::misuse("publish output", port, format!("only `{declared}` are declared"))
         })?;
-        Ok((index, self.scratch.0.join(index.to_string())))
+        Ok((index, self.parts.at(index)))
     }
 
     /// A writer for the table of a port. It may move to another thread. Asked for again, the table starts over: what
@@ -111,7 +139,7 @@ impl Publication {
 
     /// A directory for files that are no output; removed with the publication, whatever becomes of it.
     pub fn scratch_dir(&self) -> Result<PathBuf, StoreError> {
-        let path = self.scratch.0.join("scratch");
+        let path = self.parts.at(SCRATCH);
         fs::create_dir_all(&path).at("create", &path)?;
         Ok(path)
     }
@@ -121,6 +149,8 @@ impl Publication {
     pub fn work_dir(&self) -> Result<PathBuf, StoreError> {
         let path = self.store.layout().work(self.lease.key());
         self.store.make_dir(&path)?;
+        // Its last user may have been on another machine.
+        self.store.layout().refresh(&path);
         Ok(path)
     }
 
@@ -145,7 +175,7 @@ impl Publication {
 
     /// Where the object of output number `index` is put by who has it from elsewhere.
     pub(crate) fn received(&self, index: usize) -> PathBuf {
-        self.scratch.0.join(index.to_string())
+        self.parts.at(index)
     }
 
     /// [`Publication::commit`] of a result that was computed elsewhere, whose tables have been verified: files are
@@ -177,7 +207,7 @@ impl Publication {
 
     fn publish(self, manifest: &Manifest) -> Result<Arc<Entry>, StoreError> {
         let key = manifest.key;
-        let temp = self.scratch.0.join("manifest");
+        let temp = self.parts.at(MANIFEST);
         fs::write(&temp, checked_json::encode(manifest)).at("write", &temp)?;
         object::write_protect(&temp).at("write", &temp)?;
 
@@ -189,7 +219,7 @@ impl Publication {
         }
         let mut job = SyncJob::default();
         for (index, output) in manifest.outputs.iter().enumerate() {
-            self.place_object(&self.scratch.0.join(index.to_string()), output, &mut job)?;
+            self.place_object(&self.parts.at(index), output, &mut job)?;
         }
         while !paths::place(&temp, &path).at("write", &path)? {
             if let Some(entry) = self.winner(&path)? {
@@ -253,7 +283,7 @@ impl Publication {
         let mut written = std::mem::take(&mut *self.outputs.lock());
         let mut outputs = Vec::with_capacity(self.ports.len());
         for (index, port) in self.ports.iter().enumerate() {
-            let path = self.scratch.0.join(index.to_string());
+            let path = self.parts.at(index);
             outputs.push(match written[index].take() {
                 Some(output) => output,
                 None if path.is_dir() => {

@@ -166,7 +166,9 @@ impl RefLog {
             }
         }
         if !path.exists() {
-            paths::replace(&session.temp(), &path, &record_log::encode([]))?;
+            let temp = session.temp();
+            fs::write(&temp, record_log::encode([])).at("write", &temp)?;
+            paths::place(&temp, &path).at("write", &path)?;
         }
         record_log::append(&path, records.iter().map(Vec::as_slice)).at("write", &path)?;
         let mut job = SyncJob::default();
@@ -238,6 +240,8 @@ impl Store {
         }
         let session = self.session()?;
         let _lock = self.lock_refs()?;
+        // A file that was missing when this machine looked last.
+        self.layout().refresh(&self.layout().join("refs"));
         let mut file = self.refs_file(pipeline)?;
         let log = read_log(&log_path)?;
         if !change.apply(&mut file) && log.is_none() {

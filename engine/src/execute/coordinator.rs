@@ -220,6 +220,7 @@ impl<'a> Coordinator<'a> {
     fn job_done(&mut self, node: u32, end: JobEnd) {
         self.running -= 1;
         self.returning.retain(|(returning, _)| *returning != node);
+        self.elsewhere.helping.remove(&node);
         let work = self.state(node).work.as_mut().expect("a running node has been keyed");
         let (key, uncached, recipe) = (work.key, work.uncached, work.recipe);
         match work.held.take() {

@@ -1,7 +1,7 @@
 //! What other processes do of the same pipeline: nodes that they compute, and what is left for this one.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     time::{Duration, Instant},
 };
 
@@ -43,6 +43,8 @@ pub(super) struct Elsewhere {
     pub first: u32,
     /// Nodes that wait for another process.
     pub waiting: HashMap<u32, Wait>,
+    /// Nodes of other processes that this one adds rows to.
+    pub helping: BTreeSet<u32>,
     /// How many running nodes hold no slots, because they follow others.
     pub following: usize,
     /// When this process did something last.
@@ -64,9 +66,17 @@ impl Elsewhere {
             (drawn % nodes.max(1) as u64) as u32
         });
         let now = Instant::now();
-        let waiting = HashMap::new();
-        let shown = Vec::new();
-        Self { first, waiting, following: 0, worked: now, left: false, looks_around: false, told: now, shown }
+        Self {
+            first,
+            waiting: HashMap::new(),
+            helping: BTreeSet::new(),
+            following: 0,
+            worked: now,
+            left: false,
+            looks_around: false,
+            told: now,
+            shown: Vec::new(),
+        }
     }
 
     /// When others are told of this run next.
@@ -228,6 +238,12 @@ impl Coordinator<'_> {
         self.elsewhere.looks_around = true;
         self.write_origins(false);
         self.emitter.tell();
+        for &node in &self.elsewhere.helping {
+            // Without locks, an owner is known to be dead to who has looked for half a minute: not from when the last
+            // of its rows has been done, but meanwhile.
+            let work = self.nodes[node as usize].work.as_ref().expect("a running node has been keyed");
+            let _ = self.run.store.lease_owner(&work.key);
+        }
         let mut others = live(&self.run.store, Some(&self.pipeline.name));
         others.retain(|other| other.run != self.run.run);
         if others != self.elsewhere.shown {

@@ -79,6 +79,9 @@ impl Coordinator<'_> {
         let label = self.name(node).label;
         let help = self.may_help(node) && !force;
         self.elsewhere.waiting.remove(&node);
+        if help {
+            self.elsewhere.helping.insert(node);
+        }
         let in_the_way = self.in_the_way(node);
         let state = self.state(node);
         state.phase = Phase::Running;

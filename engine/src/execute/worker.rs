@@ -24,7 +24,7 @@ use crate::{
         CancelReason, CancelToken, ContextParts, Forgotten, Kept, Shared, StageContext, StageError, StageMessage,
     },
     events::{NodeStats, WAITING},
-    keys::{KeyRecord, KeyedSources, ResultRecord, SourceHasher, look_up, texts},
+    keys::{KeyRecord, KeyedSources, ResultRecord, SourceHasher, look_up_anew, texts},
     kind::{AnyParams, DynKind, OutputPort, Source},
     pipeline::Label,
 };
@@ -162,7 +162,7 @@ impl ComputeJob {
         }
         if !self.uncached && !self.force {
             // The last holder of the lease may have published it.
-            match look_up(store, &self.key, &self.outputs) {
+            match look_up_anew(store, &self.key, &self.outputs) {
                 Ok(Lookup::Hit(entry)) => return JobEnd::Found(entry),
                 Ok(_) => {}
                 Err(e) => return Failure::early(e),

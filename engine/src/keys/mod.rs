@@ -27,5 +27,5 @@ pub use self::{
 };
 pub(crate) use self::{
     sources::{KeyedSources, texts},
-    stand::{look_up, misfit},
+    stand::{look_up, look_up_anew, misfit},
 };

@@ -133,10 +133,18 @@ impl View<'_> {
 
 /// Looks up the result of a stage with these outputs. One that has others is damaged.
 pub(crate) fn look_up(store: &Store, key: &Digest, outputs: &[OutputPort]) -> Result<Lookup, StoreError> {
-    let found = store.lookup(key)?;
+    store.lookup(key).map(|found| fitting(store, key, outputs, found))
+}
+
+/// [`look_up`] by who is about to compute the key.
+pub(crate) fn look_up_anew(store: &Store, key: &Digest, outputs: &[OutputPort]) -> Result<Lookup, StoreError> {
+    store.lookup_anew(key).map(|found| fitting(store, key, outputs, found))
+}
+
+fn fitting(store: &Store, key: &Digest, outputs: &[OutputPort], found: Lookup) -> Lookup {
     let reason = if let Lookup::Hit(entry) = &found { misfit(outputs, entry) } else { None };
     let damage = |reason| Lookup::Damaged(Damage { path: store.layout().manifest(key), reason });
-    Ok(reason.map_or(found, damage))
+    reason.map_or(found, damage)
 }
 
 /// Why a result cannot be one of a stage with these outputs, if it cannot: consumers find an artifact by its number.

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Claims, Own, token_of};
+use super::{Claims, Own, all_claims, token_of};
 use crate::{
     disk::paths,
     error::{IoContext, StoreError},
@@ -54,7 +54,7 @@ impl Claims {
     /// Whether a live worker asks this one for rows.
     pub(crate) fn is_asked(&self) -> Result<bool, StoreError> {
         let Some(own) = &self.own else { return Ok(false) };
-        for path in paths::list(&self.store.layout().claims())? {
+        for path in all_claims(&self.store)? {
             let named = path.file_name().and_then(|n| n.to_str()).and_then(|n| n.strip_suffix(ENDING));
             let Some(name) = named.filter(|name| name.starts_with(&self.id.to_string())) else { continue };
             let whom = fs::read_to_string(&path).ok().and_then(|text| text.parse::<Digest>().ok());

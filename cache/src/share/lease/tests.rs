@@ -129,7 +129,7 @@ fn with_locks_too_tokens_grow_and_nobody_removes_what_is_not_its_own() {
     let key = Digest::of_bytes(b"");
     let path = dir.path().join(key.to_string());
     fs::write(&path, Record::this(u64::MAX - 10)).unwrap();
-    let take = || match try_lease(&path, &key, By::Lock).unwrap() {
+    let take = || match try_lease(&path, &key, By::Lock, None).unwrap() {
         LeaseAttempt::Acquired(lease) => lease,
         LeaseAttempt::Held(_) => panic!("nobody holds it"),
     };
@@ -144,4 +144,39 @@ fn with_locks_too_tokens_grow_and_nobody_removes_what_is_not_its_own() {
     assert_eq!(owner(&path, By::Lock).unwrap().unwrap().pid(), Some(std::process::id()));
     drop(second);
     assert!(!path.exists() && owner(&path, By::Lock).unwrap().is_none());
+}
+
+#[test]
+fn one_locked_file_is_the_lease_of_one_key_after_the_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = crate::Store::open(dir.path(), crate::StoreOptions::default()).unwrap();
+    store.session().unwrap();
+    let keys: Vec<Digest> = (0..4).map(|n: u8| Digest::of_bytes(&[n])).collect();
+    let path = |key: &Digest| store.layout().lease(key);
+    let take = |key: &Digest| match store.try_lease(key).unwrap() {
+        LeaseAttempt::Acquired(lease) => lease,
+        LeaseAttempt::Held(owner) => panic!("{owner:?} holds it"),
+    };
+    let inode = |key: &Digest| fs::metadata(path(key)).unwrap().ino();
+    let first = take(&keys[0]);
+    let other = take(&keys[1]);
+    let (one, two) = (inode(&keys[0]), inode(&keys[1]));
+    assert_ne!(one, two, "two at a time are two");
+    assert!(matches!(store.try_lease(&keys[0]).unwrap(), LeaseAttempt::Held(Some(owner)) if owner.is_this()));
+    drop(first);
+    assert!(!path(&keys[0]).exists() && store.lease_owner(&keys[0]).unwrap().is_none());
+    let third = take(&keys[2]);
+    assert!(inode(&keys[2]) == one && third.is_current() && third.token() >= other.token());
+    assert_eq!(store.lease_owner(&keys[2]).unwrap().unwrap().pid(), Some(std::process::id()));
+    // Somebody has removed it: it is not this one's to remove any more, whoever has the name now.
+    fs::remove_file(path(&keys[2])).unwrap();
+    fs::write(path(&keys[2]), "another's").unwrap();
+    assert!(!third.is_current());
+    drop(third);
+    assert!(path(&keys[2]).exists());
+    // What a dead process left is taken as it is.
+    let fourth = take(&keys[2]);
+    assert!(![one, two].contains(&inode(&keys[2])) && fourth.is_current());
+    drop((fourth, other));
+    assert!(paths::list(&store.layout().join("leases")).unwrap().is_empty());
 }

@@ -52,10 +52,11 @@ pub(super) fn take(path: &Path, key: &Digest, beat: Beat) -> io::Result<LeaseAtt
     file.write_all(&record.encode())?;
     drop(file);
     // Who sees another's by now gives way: of several at once, perhaps all, and they come again. So does one that was
-    // stopped here for so long that its own has been taken over.
+    // stopped here for so long that its own has been taken over. Having made a file, this machine does not list the
+    // folder from memory.
     let now = tokens(path)?;
     let rival = now.iter().find(|(file, _)| *file != ours && !is_free(file, beat));
-    if rival.is_some() || now.iter().all(|(file, _)| *file != ours) {
+    if rival.is_some() || !ours.exists() {
         paths::remove(&ours)?;
         return Ok(LeaseAttempt::Held(rival.and_then(|(file, _)| read(file)).map(Record::told)));
     }
