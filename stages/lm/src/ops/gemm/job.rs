@@ -110,19 +110,22 @@ impl<'a> Job<'a> {
         };
         let blocks = self.m.div_ceil(height);
         // Few blocks: cut the columns as well, so that threads which started late still share the end. Every cut copies
-        // a transposed A once more. A team takes a part in passing, hence down to single panels: the smaller the last
-        // parts, the shorter the wait for them.
+        // a transposed A once more. A team takes a part in passing, hence down to the least that kernels are quick at:
+        // the smaller the last parts, the shorter the wait for them.
+        let unit = family().unit(height.min(self.m));
+        let units = group.len().div_ceil(unit);
         let cuts = match (self.a, crew) {
             _ if threads == 1 => 1,
             (Lhs::Transposed(_), _) => (2 * threads).div_ceil(blocks).min(group.len().div_ceil(4)),
-            (_, Crew::Team(_)) => (64 * threads).div_ceil(blocks).min(group.len()).min(work / SMALLEST_PART + 1),
+            (_, Crew::Team(_)) => (64 * threads).div_ceil(blocks).min(work / SMALLEST_PART + 1),
             _ => (16 * threads).div_ceil(blocks).min(group.len().div_ceil(4)),
         };
+        let cuts = cuts.min(units);
         // Where the thread of a task most likely goes on: a team's threads take tasks in turns, others rows of tasks.
         let stride = if let Crew::Team(_) = crew { threads } else { 1 };
         crew.each(blocks * cuts, |index| {
             let (block, cut) = (index / cuts, index % cuts);
-            let first_of = |cut: usize| cut * group.len() / cuts;
+            let first_of = |cut: usize| (cut * units / cuts * unit).min(group.len());
             let task = Task {
                 rows: block * height..self.m.min((block + 1) * height),
                 panels: first_of(cut)..first_of(cut + 1),

@@ -152,6 +152,15 @@ struct Family {
     most: [usize; MR],
 }
 
+impl Family {
+    /// Panels that tasks are cut by: with fewer side by side, a tile of so many rows has fewer chains than it takes to
+    /// keep two multipliers busy for the four cycles of a multiply-add.
+    fn unit(&self, rows: usize) -> usize {
+        let rows = rows.clamp(1, MR);
+        8_usize.div_ceil(rows).next_power_of_two().min(self.most[rows - 1])
+    }
+}
+
 macro_rules! kernels {
     ($of:ident, $panels:literal) => {{
         use $of::kernel;
