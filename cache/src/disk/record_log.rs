@@ -6,8 +6,9 @@
 //! record = length (u32, little endian), first 8 bytes of blake3(payload), payload
 //! ```
 //!
-//! Appending is one `write` with `O_APPEND`, so records of several processes do not mix. What follows a
-//! bad record is lost; its owner builds the log anew.
+//! Appending is one `write` with `O_APPEND`, so records of several processes do not mix; but for machines that remember
+//! where the end of a file was, so that each has to be alone there. What follows a bad record is lost; its owner builds
+//! the log anew.
 
 use std::{
     fs::{File, OpenOptions},
@@ -114,6 +115,22 @@ impl Follower {
 
 /// Appends records to a log that exists. A log that does not exist is left so: its owner builds it whole.
 pub(crate) fn append<'a>(path: &Path, records: impl IntoIterator<Item = &'a [u8]>) -> io::Result<()> {
+    write(path, OpenOptions::new().append(true), records, |mut file, bytes| file.write_all(bytes))
+}
+
+/// [`append`] by who is alone there. Where the end is, is asked for anew: a network file system may take the end that
+/// it remembers, and have one machine's records over another's.
+pub(crate) fn append_alone<'a>(path: &Path, records: impl IntoIterator<Item = &'a [u8]>) -> io::Result<()> {
+    // `O_APPEND` would put them at the end that is remembered, wherever they are told to go.
+    write(path, OpenOptions::new().write(true), records, |file, bytes| file.write_all_at(bytes, file.metadata()?.len()))
+}
+
+fn write<'a>(
+    path: &Path,
+    options: &OpenOptions,
+    records: impl IntoIterator<Item = &'a [u8]>,
+    write: impl FnOnce(&File, &[u8]) -> io::Result<()>,
+) -> io::Result<()> {
     let mut bytes = Vec::new();
     for record in records {
         frame(&mut bytes, record);
@@ -121,9 +138,8 @@ pub(crate) fn append<'a>(path: &Path, records: impl IntoIterator<Item = &'a [u8]
     if bytes.is_empty() {
         return Ok(());
     }
-    let open: io::Result<File> = OpenOptions::new().append(true).open(path);
-    match open {
-        Ok(mut file) => file.write_all(&bytes),
+    match options.open(path) {
+        Ok(file) => write(&file, &bytes),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(e) => Err(e),
     }

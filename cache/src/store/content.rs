@@ -43,6 +43,8 @@ const LARGE: u64 = 8 << 20;
 /// Digests of files that were settled when they were hashed, by absolute path.
 pub(crate) struct StatCache {
     known: HashMap<PathBuf, (Stat, Digest)>,
+    /// What the log is to be told when this process is alone there.
+    unlogged: Vec<Vec<u8>>,
 }
 
 impl StatCache {
@@ -50,6 +52,18 @@ impl StatCache {
     pub(crate) fn check(layout: &Layout) -> Result<bool, StoreError> {
         let path = layout.join("sources");
         record_log::read(&path, |payload| payload.len() >= Stat::ENCODED + 32).at("read", &path)
+    }
+
+    /// Whether there is something to be logged by who is alone there.
+    pub(crate) fn has_unlogged(&self) -> bool {
+        !self.unlogged.is_empty()
+    }
+
+    /// Logs what was not logged yet. To be called by who is alone there.
+    pub(crate) fn log_all(&mut self, layout: &Layout) -> Result<(), StoreError> {
+        let path = layout.join("sources");
+        let records = std::mem::take(&mut self.unlogged);
+        record_log::append_alone(&path, records.iter().map(Vec::as_slice)).at("write", &path)
     }
 
     /// Reads the log, or begins it; one with many outdated records is written anew.
@@ -65,7 +79,7 @@ impl StatCache {
             true
         })
         .at("read", &path)?;
-        let cache = Self { known };
+        let cache = Self { known, unlogged: Vec::new() };
         if !store.read_only() && (!whole || records > 1000 + 2 * cache.known.len()) {
             let mut records: Vec<_> = cache.known.iter().map(|(p, (stat, digest))| record(p, stat, digest)).collect();
             records.sort();
@@ -166,11 +180,15 @@ impl Store {
     }
 
     fn note_digest(&self, path: &Path, stat: Stat, digest: Digest) -> Result<(), StoreError> {
-        if !self.read_only() {
+        let later = self.layout().remembers();
+        if !self.read_only() && !later {
             let log = self.layout().join("sources");
             record_log::append(&log, [record(path, &stat, &digest).as_slice()]).at("write", &log)?;
         }
         if let Some(cache) = &mut *self.stat_cache() {
+            if later {
+                cache.unlogged.push(record(path, &stat, &digest));
+            }
             cache.known.insert(path.to_owned(), (stat, digest));
         }
         Ok(())

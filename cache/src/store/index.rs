@@ -3,7 +3,7 @@
 //! when it is missing or damaged it is built from there.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -59,6 +59,8 @@ impl Indexed {
 pub(crate) struct Index {
     pub(crate) entries: HashMap<Digest, Indexed>,
     log: record_log::Follower,
+    /// What the log is to be told when this process is alone there.
+    unlogged: BTreeSet<Digest>,
 }
 
 /// What entries of version 0.1.0 begin with. They say nothing of their manifests, which are read when their keys are
@@ -178,10 +180,13 @@ impl Index {
 
     fn apply(&mut self, record: Record) {
         match record {
-            Record::Put(entry, manifest, day) => match self.entries.get(&entry.key) {
-                Some(indexed) if indexed.manifest == manifest => indexed.touched(day),
-                _ => drop(self.entries.insert(entry.key, Indexed::new(entry, manifest, day))),
-            },
+            Record::Put(entry, manifest, day) => {
+                self.unlogged.remove(&entry.key);
+                match self.entries.get(&entry.key) {
+                    Some(indexed) if indexed.manifest == manifest => indexed.touched(day),
+                    _ => drop(self.entries.insert(entry.key, Indexed::new(entry, manifest, day))),
+                }
+            }
             Record::Used(key, day) => {
                 if let Some(indexed) = self.entries.get(&key) {
                     indexed.touched(day);
@@ -205,9 +210,39 @@ impl Index {
         record_log::append(&path, [Record::Put(entry.clone(), manifest, day).encode().as_slice()]).at("write", &path)
     }
 
+    /// Has the log told of an entry later, by [`Index::log_all`].
+    pub(crate) fn log_later(&mut self, key: Digest) {
+        self.unlogged.insert(key);
+    }
+
+    /// Whether there is something to be logged by who is alone there.
+    pub(crate) fn has_unlogged(&self) -> bool {
+        let is_new = |indexed: &Indexed| indexed.logged_day.load(Ordering::Relaxed) != indexed.last_used();
+        !self.unlogged.is_empty() || self.entries.values().any(is_new)
+    }
+
+    /// Logs all that others have not logged meanwhile. To be called by who is alone there.
+    pub(crate) fn log_all(&mut self, layout: &Layout) -> Result<(), StoreError> {
+        self.follow(layout)?;
+        let mut records = Vec::new();
+        for key in std::mem::take(&mut self.unlogged) {
+            if let Some(indexed) = self.entries.get(&key) {
+                records.push(Record::Put((*indexed.entry).clone(), indexed.manifest, indexed.last_used()).encode());
+                indexed.touched(indexed.last_used());
+            }
+        }
+        records.extend(self.uses());
+        let path = layout.join("index");
+        record_log::append_alone(&path, records.iter().map(Vec::as_slice)).at("write", &path)
+    }
+
     /// Logs the uses of this process that the log does not know to the day.
     pub(crate) fn log_uses(&self, layout: &Layout) -> Result<(), StoreError> {
         let path = layout.join("index");
+        record_log::append(&path, self.uses().iter().map(Vec::as_slice)).at("write", &path)
+    }
+
+    fn uses(&self) -> Vec<Vec<u8>> {
         let mut records = Vec::new();
         let mut keys: Vec<_> = self.entries.keys().collect();
         keys.sort();
@@ -218,7 +253,7 @@ impl Index {
                 records.push(Record::Used(*key, day).encode());
             }
         }
-        record_log::append(&path, records.iter().map(Vec::as_slice)).at("write", &path)
+        records
     }
 
     /// Writes the whole log anew. The caller holds the store's lock exclusively, or the log is missing or damaged.

@@ -1,5 +1,7 @@
 //! The store itself: opening it, and looking up keys.
 
+mod closing;
+
 use std::{
     collections::HashMap,
     fs::{self, File},
@@ -262,7 +264,7 @@ impl Store {
 
     /// How leases are held here.
     pub(crate) fn lease_by(&self) -> lease::By {
-        if self.layout().locks() { lease::By::Lock } else { lease::By::Touch(self.inner.options.lease_timeout) }
+        self.inner.lease_by()
     }
 
     /// Waits until all that was published is on the disk. Publishing returns when a result survives the death of this
@@ -327,12 +329,19 @@ impl Store {
     pub(crate) fn index_entry(&self, entry: Entry, manifest: Option<Stat>) -> Arc<Entry> {
         let Some(manifest) = manifest else { return Arc::new(entry) };
         let day = index::today();
+        let later = self.layout().remembers();
         if !self.read_only()
+            && !later
             && let Err(error) = Index::log_put(self.layout(), &entry, manifest, day)
         {
             tracing::warn!(%error, "the index was not written");
         }
-        self.index_mut(|index| index.insert(entry, manifest, day))
+        self.index_mut(|index| {
+            if later {
+                index.log_later(entry.key);
+            }
+            index.insert(entry, manifest, day)
+        })
     }
 
     /// Builds the index from the manifests.
@@ -347,7 +356,7 @@ impl Store {
         if index.entries.is_empty() {
             // The common case of a new store is not worth a session.
             let path = self.layout().join("index");
-            fs::write(&path, record_log::encode([])).at("write", &path)?;
+            paths::put_file(&path, &record_log::encode([])).at("write", &path)?;
         } else {
             index.write(self.layout(), &*self.session()?)?;
         }
@@ -383,29 +392,4 @@ fn prepare(layout: &Layout) -> Result<(), StoreError> {
         fs::write(tag, CACHEDIR_TAG).at("write", tag)?;
     }
     Ok(())
-}
-
-impl Inner {
-    /// Notes the uses of results, for gc.
-    fn log_uses(&self) {
-        if self.options.read_only {
-            return;
-        }
-        if let Err(error) = self.index.read().log_uses(&self.layout) {
-            tracing::warn!(%error, "the last uses of results were not noted");
-        }
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.log_uses();
-        if let Err(error) = self.syncer.close() {
-            // The marker stays, so that what was published is checked after a crash of the machine.
-            tracing::error!(%error, "published results may not survive a power failure");
-            if let Some(session) = self.session.lock().take() {
-                std::mem::forget(session);
-            }
-        }
-    }
 }

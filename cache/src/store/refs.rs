@@ -170,7 +170,7 @@ impl RefLog {
             fs::write(&temp, record_log::encode([])).at("write", &temp)?;
             paths::place(&temp, &path).at("write", &path)?;
         }
-        record_log::append(&path, records.iter().map(Vec::as_slice)).at("write", &path)?;
+        record_log::append_alone(&path, records.iter().map(Vec::as_slice)).at("write", &path)?;
         let mut job = SyncJob::default();
         with_parents(&mut job.then, &path);
         self.store.submit_sync(job);

@@ -23,7 +23,7 @@ impl Drop for End<'_> {
 }
 
 #[test]
-#[ignore = "runs mounts"]
+#[ignore = "runs mounts, for two minutes"]
 fn clocks_that_are_set_while_leases_are_held_take_none_away_and_keep_none() {
     const ROWS: usize = 240;
     let further = cheap(20, ["rows", "said"]);
