@@ -104,9 +104,10 @@ impl<C: Code> CodedWeight<C> {
         weight
     }
 
-    /// Puts rows from `first` on in their places: `rows` holds their blocks.
+    /// Puts rows from `first` on in their places: `rows` holds their blocks, which are whole.
     pub(crate) fn put_rows(&mut self, first: usize, rows: &[u8]) {
         let (columns, panel_bytes) = (self.shape.1, Self::panel_bytes(self.shape.1));
+        debug_assert!(columns.is_multiple_of(C::COLUMNS), "rows are whole blocks");
         for (at, row) in rows.chunks_exact(columns.div_ceil(C::COLUMNS) * C::BLOCK).enumerate() {
             let at = first + at;
             put_row::<C>(&mut self.bytes_mut()[at / NR * panel_bytes..][..panel_bytes], at % NR, row);

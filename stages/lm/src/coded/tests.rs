@@ -116,45 +116,58 @@ fn halves_are_exact_and_have_the_bits_of_their_products() {
     );
 }
 
-/// Every kernel, not only this CPU's.
+/// Every kernel, not only this CPU's: the values of a panel, and products with three rows.
+fn check_kernels<C: Code>(scales: &[usize]) {
+    const PANELS: usize = 4;
+    let (rows, columns) = (NR * PANELS, 256);
+    let width = columns / C::COLUMNS * C::BLOCK;
+    let data = bytes(rows * width, scales, C::BLOCK);
+    let weight = CodedWeight::<C>::of_rows((rows, columns), |row| &data[row * width..][..width]);
+    let panel_bytes = CodedWeight::<C>::panel_bytes(columns);
+    let x: Vec<f32> = (0..3 * columns).map(|i| ((i * 31 % 97) as f32 - 48.0) * 0.021).collect();
+    let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+    let found = kernel::every::<C>().into_iter().map(|kernels| {
+        let (mut values, mut c) = (vec![0.0; NR * columns], vec![0.0; 3 * rows]);
+        let multiply = |kernel: unsafe fn(&Tile), panel: usize, c: &mut [f32]| {
+            let tile = Tile {
+                k: 0..columns,
+                x: x.as_ptr(),
+                x_stride: columns,
+                panels: weight.bytes()[panel * panel_bytes..].as_ptr(),
+                panel_bytes,
+                c: c[panel * NR..].as_mut_ptr(),
+                c_stride: rows,
+                add: false,
+            };
+            // SAFETY: the CPU has these kernels, and as many panels are there.
+            unsafe { kernel(&tile) };
+        };
+        // SAFETY: as above.
+        unsafe { (kernels.expand)(weight.bytes().as_ptr(), &mut values) };
+        (0..PANELS).step_by(kernels.panels).for_each(|panel| multiply(kernels.several[2], panel, &mut c));
+        let several = bits(&c);
+        (0..PANELS).for_each(|panel| multiply(kernels.one[2], panel, &mut c));
+        assert_eq!(bits(&c), several, "panels alone and together");
+        (bits(&values), several)
+    });
+    let found: Vec<_> = found.collect();
+    let (portable, others) = found.split_last().unwrap();
+    for other in others {
+        assert_eq!(other.0, portable.0, "what a code means does not depend on fusing");
+        assert_eq!(other.1, others[0].1, "those that fuse have the same sums");
+    }
+}
+
 #[test]
 fn kernels_for_every_cpu_give_the_same_bits() {
-    let (rows, columns) = (NR * 4, 256);
-    let data = bytes(rows * Q4K::BLOCK, &[0, 2], Q4K::BLOCK);
-    let weight = CodedWeight::<Q4K>::of_rows((rows, columns), |row| &data[row * Q4K::BLOCK..][..Q4K::BLOCK]);
-    let x: Vec<f32> = (0..4 * columns).map(|i| ((i * 31 % 97) as f32 - 48.0) * 0.021).collect();
-    let all: Vec<Vec<u32>> = kernel::every::<Q4K>()
-        .into_iter()
-        .map(|kernels| {
-            let mut found = vec![0.0; NR * columns];
-            let mut c = vec![0.0; 4 * rows];
-            // SAFETY: the CPU has these kernels, the first panel is there, and the tiles are whole.
-            unsafe {
-                (kernels.expand)(weight.bytes().as_ptr(), &mut found);
-                for (panels, kernels, c) in
-                    [(kernels.panels, kernels.several, c.as_mut_ptr()), (1, kernels.one, c.as_mut_ptr().add(NR * 3))]
-                {
-                    assert!(panels <= 4);
-                    kernels[2](&Tile {
-                        k: 0..columns,
-                        x: x.as_ptr(),
-                        x_stride: columns,
-                        panels: weight.bytes().as_ptr(),
-                        panel_bytes: Q4K::BYTES,
-                        c,
-                        c_stride: rows,
-                        add: false,
-                    });
-                }
-            }
-            // Of the products the first panel and the last: kernels differ in how many they do at once.
-            let products = c.chunks_exact(rows).flat_map(|row| row[..NR].iter().chain(&row[NR * 3..]));
-            found.iter().chain(products).map(|value| value.to_bits()).collect()
-        })
-        .collect();
-    let fused = &all[..all.len() - usize::from(!cfg!(target_arch = "aarch64"))];
-    assert!(fused.iter().all(|found| *found == fused[0]));
-    assert_eq!(all[0][..NR * columns], all[all.len() - 1][..NR * columns], "values do not depend on fusing");
+    check_kernels::<F16>(&[0, 2, 4, 6, 8, 10, 12, 14]);
+    check_kernels::<Bf16>(&[0, 2, 4, 6, 8, 10, 12, 14]);
+    check_kernels::<Q8_0>(&[0]);
+    check_kernels::<Q4_0>(&[0]);
+    check_kernels::<Q5_1>(&[0, 2]);
+    check_kernels::<Q3K>(&[108]);
+    check_kernels::<Q4K>(&[0, 2]);
+    check_kernels::<Q6K>(&[208]);
 }
 
 #[test]
