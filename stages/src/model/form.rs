@@ -53,8 +53,8 @@ impl WeightForm {
             Self::Bf16 => (2.0, 2.0),
             // 32 values and a scale of 16 bits.
             Self::Q8_0 => (34.0 / 32.0, 34.0 / 32.0),
-            // 64 values of 4 bits, and their scale of 8; the ends keep their type, 16 bits as a rule.
-            Self::Nf4 => (0.5 + 1.0 / 64.0, 2.0),
+            // 64 values of 4 bits, and their scale in f32; the ends keep their type, 16 bits as a rule.
+            Self::Nf4 => (0.5 + 4.0 / 64.0, 2.0),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Frozen weights that are computed with in the code they are kept in: f16, bf16 and GGUF's quantised blocks.
+//! Frozen weights that are computed with in the code they are kept in: f16, bf16, GGUF's quantised blocks and NF4.
 //!
 //! A matrix lies in panels of [`NR`] rows, column by column, in its code. For a few rows of x, kernels multiply
 //! straight out of it: such a product takes as long as reading the weight. For more, panels are expanded to f32 first,
@@ -9,18 +9,23 @@ mod forms;
 mod half;
 mod kernel;
 mod lanes;
+mod nf4;
 
 use std::{marker::PhantomData, ops::Range, sync::Arc};
 
 use candle_core::{CpuStorage, Storage, Tensor, quantized::GgmlDType};
 use rayon::prelude::*;
 
-use crate::ops::{
-    FewRows, WeightTile,
-    gemm::{PackedWeight, read_panels},
+use crate::{
+    ops::{
+        FewRows, WeightTile,
+        gemm::{PackedWeight, read_panels},
+    },
+    quant::{BLOCK, Nf4Tensor},
 };
 use kernel::Tile;
 use lanes::Lanes;
+use nf4::Nf4;
 
 /// Rows side by side, as all kernels read them.
 const NR: usize = PackedWeight::ROWS;
@@ -251,6 +256,20 @@ pub(crate) fn ggml_weight<'a>(
         GgmlDType::Q6K => Arc::new(CodedWeight::<Q6K>::of_rows(shape, row)),
         GgmlDType::F32 | GgmlDType::Q8_1 | GgmlDType::Q8K => return None,
     })
+}
+
+/// A matrix in NF4; `None` where rows are no whole number of blocks.
+pub(crate) fn nf4_weight(matrix: &Nf4Tensor) -> Option<Arc<dyn WeightTile>> {
+    let [rows, columns] = matrix.shape();
+    if !columns.is_multiple_of(BLOCK) {
+        return None;
+    }
+    let blocks = matrix.packed().chunks_exact(BLOCK / 2).enumerate();
+    let bytes: Vec<u8> = blocks
+        .flat_map(|(at, indices)| matrix.scales().get(at).to_le_bytes().into_iter().chain(indices.iter().copied()))
+        .collect();
+    let width = columns / BLOCK * Nf4::BLOCK;
+    Some(Arc::new(CodedWeight::<Nf4>::of_rows((rows, columns), |row| &bytes[row * width..][..width])))
 }
 
 #[cfg(test)]

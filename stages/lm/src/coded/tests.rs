@@ -52,8 +52,8 @@ fn check<C: Code, B: GgmlType>(scales: &[usize]) {
     }
 }
 
-fn check_weight<C: Code>(weight: &CodedWeight<C>, expected: &[f32]) {
-    let (rows, columns) = weight.shape;
+fn check_weight(weight: &dyn WeightTile, expected: &[f32]) {
+    let (rows, columns) = (weight.out_features(), weight.in_features());
     let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
     for range in [0..rows, 5..6, 8..16, 16..24, 24..37] {
         let mut found = vec![f32::NAN; range.len() * columns];
@@ -116,6 +116,15 @@ fn halves_are_exact_and_have_the_bits_of_their_products() {
     );
 }
 
+#[test]
+fn nf4_has_the_values_of_its_blocks_and_the_bits_of_their_products() {
+    let (rows, columns) = (37, 576);
+    let values: Vec<f32> = (0..rows * columns).map(|i| ((i * 37 % 1009) as f32 - 504.0) * 0.0013).collect();
+    let matrix = Nf4Tensor::quantize(&values, [rows, columns]).unwrap();
+    check_weight(&*nf4_weight(&matrix).unwrap(), &matrix.dequantize());
+    assert!(nf4_weight(&Nf4Tensor::quantize(&values[..48 * 3], [3, 48]).unwrap()).is_none(), "part of a block");
+}
+
 /// Every kernel, not only this CPU's: the values of a panel, and products with three rows.
 fn check_kernels<C: Code>(scales: &[usize]) {
     const PANELS: usize = 4;
@@ -168,6 +177,7 @@ fn kernels_for_every_cpu_give_the_same_bits() {
     check_kernels::<Q3K>(&[108]);
     check_kernels::<Q4K>(&[0, 2]);
     check_kernels::<Q6K>(&[208]);
+    check_kernels::<Nf4>(&[2]);
 }
 
 #[test]

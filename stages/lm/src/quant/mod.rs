@@ -4,6 +4,7 @@
 //! A weight matrix is flattened row-major and cut into blocks of 64 values. Each block keeps its largest
 //! magnitude (`absmax`) and, per value, the index of the nearest of sixteen codes. The `absmax` values are
 //! themselves quantised to 8 bits in blocks of 256, which takes 4.5 bits per parameter to about 4.127.
+//! (Models in memory keep the scales in f32, beside the codes as kernels read them: [`crate::coded`].)
 //!
 //! Reference: bitsandbytes 0.50 `quantize_4bit(quant_type="nf4", compress_statistics=True)`, with the nearest
 //! code found exactly as its CUDA kernels and its PyTorch backend do. (Its native CPU backend rounds the second

@@ -131,45 +131,10 @@ fn encode(values: &[f32], packed: &mut [u8]) -> f32 {
 
 /// Writes `out[i] = codebook[code_i] * scale` for codes packed from the first nibble of `packed`.
 fn decode(packed: &[u8], scale: f32, out: &mut [f32]) {
-    #[cfg(target_arch = "x86_64")]
-    if out.len() == BLOCK && is_x86_feature_detected!("avx2") {
-        // SAFETY: AVX2 was just detected; a block is 64 values from 32 bytes.
-        unsafe { decode_block_avx2(packed, scale, out) };
-        return;
-    }
     for (pair, &byte) in out.chunks_mut(2).zip(packed) {
         pair[0] = CODEBOOK[usize::from(byte >> 4)] * scale;
         if let Some(second) = pair.get_mut(1) {
             *second = CODEBOOK[usize::from(byte & 15)] * scale;
-        }
-    }
-}
-
-/// One whole block. The sixteen codes are two registers of eight; bit 3 of an index chooses between them. One
-/// multiplication per value, as in the scalar form, so the bits are the same.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-unsafe fn decode_block_avx2(packed: &[u8], scale: f32, out: &mut [f32]) {
-    use std::arch::x86_64::{
-        _mm256_and_si256, _mm256_blendv_ps, _mm256_castsi256_ps, _mm256_loadu_ps, _mm256_mul_ps,
-        _mm256_permutevar8x32_ps, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setr_epi32, _mm256_slli_epi32,
-        _mm256_srlv_epi32, _mm256_storeu_ps,
-    };
-    assert!(packed.len() == BLOCK / 2 && out.len() == BLOCK);
-    // SAFETY: the lengths are asserted above, and every load and store stays within them.
-    unsafe {
-        let low = _mm256_loadu_ps(CODEBOOK.as_ptr());
-        let high = _mm256_loadu_ps(CODEBOOK.as_ptr().add(8));
-        let scale = _mm256_set1_ps(scale);
-        let shifts = _mm256_setr_epi32(4, 0, 12, 8, 20, 16, 28, 24);
-        let mask = _mm256_set1_epi32(15);
-        for i in 0..BLOCK / 8 {
-            let four_bytes = packed.as_ptr().add(i * 4).cast::<i32>().read_unaligned();
-            let index = _mm256_and_si256(_mm256_srlv_epi32(_mm256_set1_epi32(four_bytes), shifts), mask);
-            let upper = _mm256_castsi256_ps(_mm256_slli_epi32(index, 28));
-            let code =
-                _mm256_blendv_ps(_mm256_permutevar8x32_ps(low, index), _mm256_permutevar8x32_ps(high, index), upper);
-            _mm256_storeu_ps(out.as_mut_ptr().add(i * 8), _mm256_mul_ps(code, scale));
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Nf4Builder, Nf4Tensor, QuantError};
 use crate::{
+    coded::nf4_weight,
     config::DecoderConfig,
     model::{Dense, ModelError, Packing, WeightProvider},
     ops::{Weight, WeightTile},
@@ -58,7 +59,8 @@ impl WeightProvider for Quantized<'_> {
         })?;
         let quantized = result.and_then(|()| builder.finish());
         let name = || param.name(self.weights.family());
-        Ok(Weight::Tiles(Arc::new(quantized.map_err(|e| ModelError::Unsupported(format!("{}: {e}", name())))?)))
+        let quantized = quantized.map_err(|e| ModelError::Unsupported(format!("{}: {e}", name())))?;
+        Ok(Weight::Tiles(nf4_weight(&quantized).unwrap_or_else(|| Arc::new(quantized))))
     }
 
     fn vector(&mut self, param: Param) -> Result<Tensor, ModelError> {

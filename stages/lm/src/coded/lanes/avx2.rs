@@ -3,14 +3,14 @@
 #![expect(unsafe_op_in_unsafe_fn, reason = "every function is as unsafe as the trait says, and for that reason alone")]
 
 use core::arch::x86_64::{
-    __m256, __m256i, _mm_loadl_epi64, _mm_loadu_si128, _mm256_add_ps, _mm256_and_si256, _mm256_castsi256_ps,
-    _mm256_cvtepi8_epi32, _mm256_cvtepi32_ps, _mm256_cvtepu8_epi32, _mm256_cvtepu16_epi32, _mm256_cvtph_ps,
-    _mm256_fmadd_ps, _mm256_fmsub_ps, _mm256_loadu_ps, _mm256_mul_ps, _mm256_or_si256, _mm256_set1_epi32,
-    _mm256_set1_ps, _mm256_setzero_ps, _mm256_slli_epi32, _mm256_sllv_epi32, _mm256_srlv_epi32, _mm256_storeu_ps,
-    _mm256_sub_epi32,
+    __m256, __m256i, _mm_loadl_epi64, _mm_loadu_si128, _mm256_add_ps, _mm256_and_si256, _mm256_blendv_ps,
+    _mm256_castsi256_ps, _mm256_cvtepi8_epi32, _mm256_cvtepi32_ps, _mm256_cvtepu8_epi32, _mm256_cvtepu16_epi32,
+    _mm256_cvtph_ps, _mm256_fmadd_ps, _mm256_fmsub_ps, _mm256_loadu_ps, _mm256_mul_ps, _mm256_or_si256,
+    _mm256_permutevar8x32_ps, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps, _mm256_slli_epi32,
+    _mm256_sllv_epi32, _mm256_srlv_epi32, _mm256_storeu_ps, _mm256_sub_epi32,
 };
 
-use super::Lanes;
+use super::{Lanes, NR};
 
 #[derive(Clone, Copy)]
 pub(crate) struct Avx2([__m256; 2]);
@@ -96,6 +96,19 @@ impl Lanes for Avx2 {
             _mm256_or_si256(low[0], _mm256_sllv_epi32(high[0], by)),
             _mm256_or_si256(low[1], _mm256_sllv_epi32(high[1], by)),
         ]
+    }
+
+    #[inline(always)]
+    unsafe fn look_up(ints: Self::Ints, table: &[f32; NR]) -> Self {
+        // Eight values a register: bit 3 of an index chooses between two.
+        let [low, high] = [_mm256_loadu_ps(table.as_ptr()), _mm256_loadu_ps(table.as_ptr().add(8))];
+        let mut found = [low; 2];
+        for (found, ints) in found.iter_mut().zip(ints) {
+            let upper = _mm256_castsi256_ps(_mm256_slli_epi32::<28>(ints));
+            let (low, high) = (_mm256_permutevar8x32_ps(low, ints), _mm256_permutevar8x32_ps(high, ints));
+            *found = _mm256_blendv_ps(low, high, upper);
+        }
+        Self(found)
     }
 
     #[inline(always)]

@@ -13,6 +13,8 @@ mod portable;
 pub(crate) use self::{avx2::Avx2, avx512::Avx512};
 pub(crate) use portable::Portable;
 
+use super::NR;
+
 /// Sixteen floats.
 ///
 /// # Safety
@@ -42,6 +44,8 @@ pub(crate) trait Lanes: Copy {
     unsafe fn field(ints: Self::Ints, by: u32, mask: i32) -> Self::Ints;
     /// `low | high << by`
     unsafe fn join(low: Self::Ints, high: Self::Ints, by: u32) -> Self::Ints;
+    /// The values of a table at `ints`, which are below sixteen.
+    unsafe fn look_up(ints: Self::Ints, table: &[f32; NR]) -> Self;
     /// `ints - offset`, as floats.
     unsafe fn float(ints: Self::Ints, offset: i32) -> Self;
 }

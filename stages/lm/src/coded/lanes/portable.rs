@@ -85,6 +85,11 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
+    unsafe fn look_up(ints: Self::Ints, table: &[f32; NR]) -> Self {
+        Self(ints.map(|at| table[at as usize]))
+    }
+
+    #[inline(always)]
     unsafe fn float(ints: Self::Ints, offset: i32) -> Self {
         Self(ints.map(|value| (value - offset) as f32))
     }
