@@ -35,7 +35,8 @@ impl Code for Nf4 {
     unsafe fn row<L: Lanes>(panel: *const u8, k: usize, h: usize, scale: &L) -> L {
         // SAFETY: as above.
         unsafe {
-            let lanes = panel.add(k / BLOCK * Self::BYTES + SCALES + (k % BLOCK + h) / 2 * NR);
+            // Groups of eight columns begin with a byte.
+            let lanes = panel.add(k / BLOCK * Self::BYTES + SCALES + (k % BLOCK / 2 + h / 2) * NR);
             let indices = L::field(L::bytes(lanes), if h.is_multiple_of(2) { 4 } else { 0 }, 15);
             L::look_up(indices, &CODEBOOK).mul(*scale)
         }
