@@ -83,9 +83,15 @@ impl TableInput {
         Ok(self.rows.get_or_init(|| rows))
     }
 
-    /// All rows, as one batch.
+    /// All rows, as one batch. They do not stay in memory a second time: see [`TableInput::rows`].
     pub fn read(&self) -> Result<RecordBatch, StageError> {
-        concat_batches(&self.schema, self.rows()?).map_err(|e| StageError::other("join the batches of a table", e))
+        let join = |batches: &[RecordBatch]| {
+            concat_batches(&self.schema, batches).map_err(|e| StageError::other("join the batches of a table", e))
+        };
+        match self.rows.get() {
+            Some(rows) => join(rows),
+            None => join(&self.batches().collect::<Result<Vec<_>, _>>()?),
+        }
     }
 
     /// The verified Parquet file, for programs that read it themselves. `None` for a gathered table, which has none.

@@ -11,7 +11,7 @@
 
 use std::collections::HashMap;
 
-use crate::{lcs::lcs_len, rouge::rouge_tokens, words::content_words};
+use crate::{lcs::lcs_len, rouge::rouge_tokens};
 
 /// Kept texts, searchable for near-duplicates. Whether a text is one depends only on the texts inserted before it.
 #[derive(Debug)]
@@ -27,7 +27,6 @@ pub struct RougeIndex {
     /// occurrence -> the texts that have it among their first, in insertion order
     postings: Vec<Vec<Entry>>,
     queries: u64,
-    content: bool,
 }
 
 /// A text of the index.
@@ -49,6 +48,20 @@ struct Entry {
     before: u32,
     /// The text's, so that most of them are passed over without a look elsewhere.
     mask: u64,
+}
+
+/// A word that no inserted text has; numbers below it stand for occurrences that none has.
+const UNKNOWN: u32 = u32::MAX;
+
+/// The numbers of the occurrences in a text, the largest first. The n-th occurrence of a word is (word, n).
+fn occurrences(ids: &[u32], mut number: impl FnMut((u32, u32)) -> u32) -> Vec<u32> {
+    let mut sorted = ids.to_vec();
+    sorted.sort_unstable();
+    let same = sorted.chunk_by(|a, b| a == b);
+    let all = same.flat_map(|same| (0..same.len() as u32).map(|nth| (same[0], nth)));
+    let mut ordered: Vec<u32> = all.map(&mut number).collect();
+    ordered.sort_unstable_by(|a, b| b.cmp(a));
+    ordered
 }
 
 /// The overlap that F > `threshold` takes of two texts of `together` tokens; a little less than exact, so that rounding
@@ -79,14 +92,7 @@ impl RougeIndex {
             occurrences: HashMap::new(),
             postings: Vec::new(),
             queries: 0,
-            content: false,
         }
-    }
-
-    /// An empty index of what texts are about: of the words that carry content, in any script, where ROUGE itself
-    /// compares all words, and knows letters of ASCII only.
-    pub(crate) fn of_content(threshold: f64) -> Self {
-        Self { content: true, ..Self::new(threshold) }
     }
 
     /// The number of texts inserted.
@@ -101,8 +107,11 @@ impl RougeIndex {
 
     /// Token ids of `text`; the number of new tokens is unbounded, as texts are.
     fn ids(&mut self, text: &str) -> Vec<u32> {
-        let mut ids = Vec::new();
-        let tokens = if self.content { content_words(text) } else { rouge_tokens(text, false) };
+        self.numbers(rouge_tokens(text, false))
+    }
+
+    fn numbers(&mut self, tokens: Vec<String>) -> Vec<u32> {
+        let mut ids = Vec::with_capacity(tokens.len());
         for token in tokens {
             let next = self.vocabulary.len() as u32;
             ids.push(*self.vocabulary.entry(token).or_insert(next));
@@ -112,44 +121,55 @@ impl RougeIndex {
 
     /// The occurrences in a text, rarest first: those met last before those met first.
     fn ordered(&mut self, ids: &[u32]) -> Vec<u32> {
-        let mut sorted = ids.to_vec();
-        sorted.sort_unstable();
-        let mut ordered = Vec::with_capacity(ids.len());
-        for same in sorted.chunk_by(|a, b| a == b) {
-            for nth in 0..same.len() as u32 {
-                let next = self.occurrences.len() as u32;
-                let number = *self.occurrences.entry((same[0], nth)).or_insert(next);
-                if number == next {
-                    self.postings.push(Vec::new());
-                }
-                ordered.push(number);
+        occurrences(ids, |occurrence| {
+            let next = self.occurrences.len() as u32;
+            let number = *self.occurrences.entry(occurrence).or_insert(next);
+            if number == next {
+                self.postings.push(Vec::new());
             }
-        }
-        ordered.sort_unstable_by(|a, b| b.cmp(a));
-        ordered
+            number
+        })
     }
 
     /// The first inserted text whose F with `text` exceeds the threshold, with that F.
     pub fn find(&mut self, text: &str) -> Option<(usize, f64)> {
-        self.find_where(text, |_, _, _| true)
-    }
-
-    /// The first of those that `accept` takes, given the words of both, as numbers, and that F.
-    pub(crate) fn find_where(
-        &mut self,
-        text: &str,
-        accept: impl Fn(&[u32], &[u32], f64) -> bool,
-    ) -> Option<(usize, f64)> {
         let query = self.ids(text);
         let probes = self.ordered(&query);
-        self.search(&query, &probes, accept)
+        self.first(&query, &probes)
+    }
+
+    /// The tokens of a text as numbers, of which nothing is held: what no inserted text has is [`UNKNOWN`].
+    pub(crate) fn known(&self, tokens: &[String]) -> Vec<u32> {
+        tokens.iter().map(|token| self.vocabulary.get(token).copied().unwrap_or(UNKNOWN)).collect()
+    }
+
+    /// Compares a text of [`RougeIndex::known`] tokens with all inserted ones that are `open` and may be near: `found`
+    /// is given those whose F exceeds the threshold. Gives back how many were compared. What is not open will not be
+    /// again, and is forgotten by and by.
+    pub(crate) fn each(
+        &mut self,
+        query: &[u32],
+        open: impl Fn(usize) -> bool,
+        mut found: impl FnMut(usize, &[u32], f64),
+    ) -> usize {
+        let mut unknown = UNKNOWN;
+        let probes = occurrences(query, |occurrence| {
+            self.occurrences.get(&occurrence).copied().unwrap_or_else(|| {
+                unknown -= 1;
+                unknown
+            })
+        });
+        self.visit(query, &probes, open, |index, other, f| {
+            found(index, other, f);
+            false
+        })
     }
 
     /// Inserts `text`, unless an inserted one exceeds the threshold; then that one and the F are returned.
     pub fn insert_unless_found(&mut self, text: &str) -> Option<(usize, f64)> {
         let ids = self.ids(text);
         let ordered = self.ordered(&ids);
-        let found = self.search(&ids, &ordered, |_, _, _| true);
+        let found = self.first(&ids, &ordered);
         if found.is_none() {
             self.push(&ids, &ordered);
         }
@@ -158,7 +178,12 @@ impl RougeIndex {
 
     /// Inserts `text` without a search (the seeds).
     pub fn insert(&mut self, text: &str) {
-        let ids = self.ids(text);
+        self.insert_tokens(rouge_tokens(text, false));
+    }
+
+    /// Inserts a text of these tokens, which need not be ROUGE's.
+    pub(crate) fn insert_tokens(&mut self, tokens: Vec<String>) {
+        let ids = self.numbers(tokens);
         let ordered = self.ordered(&ids);
         self.push(&ids, &ordered);
     }
@@ -175,30 +200,49 @@ impl RougeIndex {
         self.tokens.extend_from_slice(ids);
     }
 
-    fn search(
+    fn first(&mut self, query: &[u32], probes: &[u32]) -> Option<(usize, f64)> {
+        let mut first = None;
+        self.visit(
+            query,
+            probes,
+            |_| true,
+            |index, _, f| {
+                first = Some((index, f));
+                true
+            },
+        );
+        first
+    }
+
+    /// Compares a text with all that may exceed the threshold, each once. `found` is given those that do, and says
+    /// whether from then on only texts before it are wanted. Gives back how many were compared.
+    fn visit(
         &mut self,
         query: &[u32],
         probes: &[u32],
-        accept: impl Fn(&[u32], &[u32], f64) -> bool,
-    ) -> Option<(usize, f64)> {
+        open: impl Fn(usize) -> bool,
+        mut found: impl FnMut(usize, &[u32], f64) -> bool,
+    ) -> usize {
         let (n, threshold) = (query.len(), self.threshold);
         if n == 0 {
-            return None;
+            return 0;
         }
         self.queries += 1;
         let shortest = shortest_partner(threshold, n);
         let longest = if threshold > 0.0 { (2.0 - threshold) * n as f64 / threshold } else { f64::INFINITY };
         let mask = mask(probes);
 
-        let mut first: Option<(usize, f64)> = None;
+        let (mut wanted_before, mut compared) = (usize::MAX, 0);
         for (before, &occurrence) in probes.iter().enumerate() {
             if before + enough(threshold, n as f64 + shortest) > n {
                 break; // for longer texts even more would have to come behind
             }
-            for entry in &self.postings[occurrence as usize] {
+            let Some(entries) = self.postings.get_mut(occurrence as usize) else { continue };
+            let mut closed = 0;
+            for entry in entries.iter() {
                 let (index, m) = (entry.text as usize, f64::from(entry.length));
-                if first.is_some_and(|(found, _)| found <= index) {
-                    break; // postings are in insertion order, and only an earlier text would change the answer
+                if wanted_before <= index {
+                    break; // postings are in insertion order
                 }
                 let overlap = enough(threshold, n as f64 + m);
                 if before + overlap > n || entry.before as usize + overlap > entry.length as usize {
@@ -213,15 +257,23 @@ impl RougeIndex {
                     continue;
                 }
                 kept.seen_by = self.queries;
+                if !open(index) {
+                    closed += 1;
+                    continue;
+                }
                 let other = &self.tokens[kept.begins..][..entry.length as usize];
+                compared += 1;
                 let common = lcs_len(query, other);
                 let f = 2.0 * common as f64 / (n as f64 + m);
-                if f > threshold && accept(query, other, f) {
-                    first = Some((index, f));
+                if f > threshold && found(index, other, f) {
+                    wanted_before = index;
                 }
             }
+            if 2 * closed > entries.len() {
+                entries.retain(|entry| open(entry.text as usize));
+            }
         }
-        first
+        compared
     }
 }
 

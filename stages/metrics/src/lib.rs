@@ -4,6 +4,7 @@
 //! is, so that a number in a table can be told from another tool's number of the same name.
 
 mod confusion;
+mod contained;
 mod dedup;
 mod defs;
 mod extract;
@@ -20,12 +21,13 @@ mod sets;
 mod words;
 
 pub use confusion::{Averages, Confusion, LabelScore};
+pub use contained::{Contained, Grams, contained};
 pub use dedup::RougeIndex;
 pub use extract::{BadExtract, Extract, ExtractMatch};
 pub use labels::{AmbiguousLabels, Labels};
 pub use metric::Metric;
 pub use normalize::Normalizer;
-pub use overlap::{Grams, Overlap, contained, contained_by, repeated, repeated_within};
+pub use overlap::{Overlap, Repeats, repeated, repeated_within};
 pub use ranking::{Judged, RankMetric, trec_order};
 pub use rouge::RougeL;
 pub use words::content_words;

@@ -1,8 +1,11 @@
-//! Which texts of one set stand in another: questions of an exam among those that were trained on, or inside documents.
+//! Which texts of one set stand among those of another: questions of an exam among those that were trained on.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
-use crate::{RougeIndex, words::unicode_words};
+use crate::{
+    RougeIndex,
+    words::{unicode_words, with_content},
+};
 
 /// A text that stands in another set.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -22,32 +25,115 @@ const NEAR: f64 = 0.7;
 /// The same if both have: questions that differ in what they ask about (`in May`, `in June`) are very much alike.
 const NEARER: f64 = 0.9;
 
-/// For each of `texts` its first equal among `others`, or else the first that asks nearly the same, by ROUGE-L F over
-/// the words that carry content. Texts without a word are like none. Of `others`, the ids of their words are held.
+/// Looks for each of some texts for its first equal among others, or else the first that asks nearly the same, by
+/// ROUGE-L F over the words that carry content. Texts without a word are like none. The others are seen one after the
+/// other, and what is held of them are the words of those that come near a text.
+#[derive(Debug)]
+pub struct Repeats {
+    /// Of each text, which of the different ones it is; `None` without a word.
+    texts: Vec<Option<usize>>,
+    /// Different texts by their words.
+    places: HashMap<String, usize>,
+    found: Vec<Found>,
+    index: RougeIndex,
+    seen: usize,
+    /// What was compared with texts: the same again finds nothing new.
+    known: HashSet<Vec<u32>>,
+    /// Comparisons.
+    compared: usize,
+}
+
+/// What is found of a text: the first others.
+#[derive(Debug, Clone, Copy, Default)]
+struct Found {
+    exact: Option<usize>,
+    near: Option<(usize, f64)>,
+}
+
+impl Found {
+    fn is_open(&self) -> bool {
+        self.exact.is_none() && self.near.is_none()
+    }
+}
+
+impl Repeats {
+    /// Of these texts.
+    pub fn new<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
+        let (mut index, mut places) = (RougeIndex::new(NEAR), HashMap::new());
+        let one = |text: &str| {
+            let words = unicode_words(text);
+            (!words.is_empty()).then(|| {
+                let next = places.len();
+                let place = *places.entry(words.join(" ")).or_insert(next);
+                if place == next {
+                    index.insert_tokens(with_content(words));
+                }
+                place
+            })
+        };
+        let texts = texts.into_iter().map(one).collect();
+        let found = vec![Found::default(); places.len()];
+        Self { texts, places, found, index, seen: 0, known: HashSet::new(), compared: 0 }
+    }
+
+    /// Looks at the next of the others, and says whether it is the first for any text.
+    pub fn see(&mut self, other: &str) -> bool {
+        let at = self.seen;
+        self.seen += 1;
+        let words = unicode_words(other);
+        let equal = self.places.get(&words.join(" ")).map(|&place| &mut self.found[place].exact);
+        let mut is_first = false;
+        if let Some(exact) = equal {
+            if exact.is_some() {
+                return false; // all that is like it was found then
+            }
+            (*exact, is_first) = (Some(at), true);
+        }
+        let query = self.index.known(&with_content(words));
+        if self.known.contains(&query) {
+            return is_first;
+        }
+        let (found, mut near) = (&self.found, Vec::new());
+        let has_all = |of: &[u32], these: &[u32]| these.iter().all(|word| of.contains(word));
+        let compared = self.index.each(
+            &query,
+            |place| found[place].is_open(),
+            |place, text, f| {
+                if f > NEARER || has_all(text, &query) || has_all(&query, text) {
+                    near.push((place, f));
+                }
+            },
+        );
+        for &(place, f) in &near {
+            self.found[place].near = Some((at, f));
+        }
+        self.compared += compared;
+        if compared > 0 {
+            self.known.insert(query);
+        }
+        is_first || !near.is_empty()
+    }
+
+    /// What was found, in the order of the texts.
+    pub fn found(&self) -> Vec<Overlap> {
+        let one = |(text, place): (usize, &Option<usize>)| match self.found[(*place)?] {
+            Found { exact: Some(other), .. } => Some(Overlap { text, other, exact: true, share: 1.0 }),
+            Found { near, .. } => near.map(|(other, share)| Overlap { text, other, exact: false, share }),
+        };
+        self.texts.iter().enumerate().filter_map(one).collect()
+    }
+}
+
+/// What [`Repeats`] finds of texts among others.
 pub fn repeated<'a>(
     texts: impl IntoIterator<Item = &'a str>,
     others: impl IntoIterator<Item = impl AsRef<str>>,
 ) -> Vec<Overlap> {
-    let texts: Vec<(&str, String)> = texts.into_iter().map(|text| (text, unicode_words(text).join(" "))).collect();
-    let mut equal: HashMap<&str, Option<usize>> = texts.iter().map(|(_, normal)| (normal.as_str(), None)).collect();
-    let mut near = RougeIndex::of_content(NEAR);
-    for (at, other) in others.into_iter().enumerate() {
-        let other = other.as_ref();
-        if let Some(first) = equal.get_mut(unicode_words(other).join(" ").as_str()) {
-            first.get_or_insert(at);
-        }
-        near.insert(other);
+    let mut repeats = Repeats::new(texts);
+    for other in others {
+        repeats.see(other.as_ref());
     }
-    let found = texts.iter().enumerate().filter_map(|(text, (words, normal))| match equal[normal.as_str()] {
-        Some(other) if !normal.is_empty() => Some(Overlap { text, other, exact: true, share: 1.0 }),
-        _ => {
-            let has_all = |of: &[u32], these: &[u32]| these.iter().all(|word| of.contains(word));
-            let same = |own: &[u32], other: &[u32], f: f64| f > NEARER || has_all(other, own) || has_all(own, other);
-            let found = near.find_where(words, same);
-            found.map(|(other, share)| Overlap { text, other, exact: false, share })
-        }
-    });
-    found.collect()
+    repeats.found()
 }
 
 /// Those of `texts` that have the words of an earlier one, in the same order. What is nearly the same is not told.
@@ -65,102 +151,6 @@ pub fn repeated_within<'a>(texts: impl IntoIterator<Item = &'a str>) -> Vec<Over
         }
     }
     found
-}
-
-/// Runs of words by which texts are found inside others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Grams {
-    /// So many words in a row are compared.
-    pub words: usize,
-    /// A text of fewer words than that is compared as a whole; one of fewer than this is found nowhere, because it may
-    /// stand anywhere.
-    pub shortest: usize,
-}
-
-impl Grams {
-    /// Of questions.
-    const OF_QUESTIONS: Self = Self { words: 5, shortest: 5 };
-
-    /// The length of a text's runs; `None` where it has none.
-    fn of(self, text: &[u32]) -> Option<usize> {
-        (text.len() >= self.shortest.max(1)).then(|| self.words.min(text.len()))
-    }
-}
-
-/// For each of `texts` the document that has most of it: of its runs of five words, the share `share` or more. Exact
-/// are those that stand there whole.
-pub fn contained<'a>(
-    texts: impl IntoIterator<Item = &'a str>,
-    documents: impl IntoIterator<Item = impl AsRef<str>>,
-    share: f64,
-) -> Vec<Overlap> {
-    contained_by(Grams::OF_QUESTIONS, texts, documents, share)
-}
-
-/// [`contained`] by other runs of words. Documents are read once, one after the other, and nothing is held of them.
-pub fn contained_by<'a>(
-    grams: Grams,
-    texts: impl IntoIterator<Item = &'a str>,
-    documents: impl IntoIterator<Item = impl AsRef<str>>,
-    share: f64,
-) -> Vec<Overlap> {
-    // A run of a document that has a word which no text has is a run of none of them.
-    let mut vocabulary: HashMap<String, u32> = HashMap::new();
-    let mut id = |word: String| {
-        let next = vocabulary.len() as u32;
-        *vocabulary.entry(word).or_insert(next)
-    };
-    let texts: Vec<Vec<u32>> =
-        texts.into_iter().map(|text| unicode_words(text).into_iter().map(&mut id).collect()).collect();
-    let mut holders: HashMap<&[u32], Vec<usize>> = HashMap::new();
-    let mut grams_of: Vec<usize> = Vec::with_capacity(texts.len());
-    let mut lengths: BTreeSet<usize> = BTreeSet::new();
-    for (text, words) in texts.iter().enumerate() {
-        let length = grams.of(words);
-        let own: BTreeSet<&[u32]> = length.into_iter().flat_map(|length| words.windows(length)).collect();
-        grams_of.push(own.len());
-        lengths.extend(length);
-        for gram in own {
-            holders.entry(gram).or_default().push(text);
-        }
-    }
-    // Most runs of documents are runs of no text: that shows by their first words, whatever lengths there are.
-    let least = lengths.first().copied().unwrap_or(usize::MAX);
-    let beginnings: HashSet<&[u32]> = holders.keys().map(|gram| &gram[..least]).collect();
-    let mut best: BTreeMap<usize, Overlap> = BTreeMap::new();
-    for (other, document) in documents.into_iter().enumerate() {
-        let words: Vec<Option<u32>> =
-            unicode_words(document.as_ref()).iter().map(|word| vocabulary.get(word).copied()).collect();
-        let (mut hits, mut whole) = (BTreeMap::<usize, HashSet<&[u32]>>::new(), HashSet::<usize>::new());
-        for run in words.split(Option::is_none) {
-            let run: Vec<u32> = run.iter().copied().flatten().collect();
-            // Shorter than the shortest run, and there is no window; so `least` of a run that has one is a length.
-            for (at, beginning) in run.windows(least).enumerate() {
-                if !beginnings.contains(beginning) {
-                    continue;
-                }
-                let behind = &run[at..];
-                for &length in lengths.range(..=behind.len()) {
-                    let Some((gram, texts_with)) = holders.get_key_value(&behind[..length]) else { continue };
-                    for &text in texts_with {
-                        hits.entry(text).or_default().insert(gram);
-                        if behind.starts_with(&texts[text]) {
-                            whole.insert(text);
-                        }
-                    }
-                }
-            }
-        }
-        for (text, hits) in hits {
-            let exact = whole.contains(&text);
-            let found = if exact { 1.0 } else { hits.len() as f64 / grams_of[text] as f64 };
-            let better = best.get(&text).is_none_or(|known| (exact, found) > (known.exact, known.share));
-            if found >= share && better {
-                best.insert(text, Overlap { text, other, exact, share: found });
-            }
-        }
-    }
-    best.into_values().collect()
 }
 
 #[cfg(test)]
@@ -190,52 +180,52 @@ mod tests {
         assert_eq!(found.iter().map(|o| (o.text, o.other)).collect::<Vec<_>>(), [(2, 0), (5, 1)]);
     }
 
+    /// Against the plain way: each of the others in turn, by the words that carry content.
     #[test]
-    fn questions_are_found_inside_documents() {
-        let documents = [
-            "Answers: what is the rate of the bond in May? It is three percent.",
-            "One may ask what is the rate of the bond, or in which month of the year it was issued first.",
-        ];
-        let exam = [
-            "What is the rate of the bond in May?",
-            "Say what is the rate of the bond",
-            "the bond in May",
-            "Who signs the report of the year?",
-        ];
-        let found = contained(exam, documents, 0.5);
-        let told: Vec<_> = found.iter().map(|o| (o.text, o.other, o.exact)).collect();
-        assert_eq!(told, [(0, 0, true), (1, 0, false)]);
-        assert!((found[1].share - 3.0 / 4.0).abs() < 1e-12, "{found:?}");
+    fn the_first_that_is_nearly_the_same_is_found_as_by_looking_at_all_of_them() {
+        let word = |i: usize| ["rate", "bond", "loan", "may", "june", "tax", "sign", "year", "note"][i % 9];
+        let text = |seed: usize| -> String {
+            let words = 3 + seed % 5;
+            (0..words).map(|i| word(seed / 7 + i * (seed % 2 + 1) + seed * i % 3)).collect::<Vec<_>>().join(" ")
+        };
+        let (texts, others): (Vec<String>, Vec<String>) =
+            ((0..120).map(|i| text(i * 3)).collect(), (0..400).map(|i| text(i * 5 + 1)).collect());
+        let rouge = crate::RougeL::new(false);
+        let is_near = |text: &str, other: &str| {
+            let has_all = |of: &str, these: &str| these.split(' ').all(|word| of.split(' ').any(|of| of == word));
+            let f = rouge.f(text, other);
+            f > NEARER || f > NEAR && (has_all(text, other) || has_all(other, text))
+        };
+        let first = |text: &String| {
+            let equal = others.iter().position(|other| other == text).map(|at| (at, true));
+            equal.or_else(|| others.iter().position(|other| is_near(text, other)).map(|at| (at, false)))
+        };
+        let found = repeated(texts.iter().map(String::as_str), &others);
+        let expect: Vec<_> = texts.iter().enumerate().filter_map(|(i, text)| Some((i, first(text)?))).collect();
+        assert_eq!(found.iter().map(|o| (o.text, (o.other, o.exact))).collect::<Vec<_>>(), expect);
+        assert!(expect.iter().any(|(_, (_, exact))| *exact) && expect.iter().any(|(_, (_, exact))| !exact));
     }
 
-    /// Against the plain way: sets of runs of words, for every text and document.
+    /// A million rows may be one row a million times, and an exam one question: each is looked at once.
     #[test]
-    fn runs_of_any_length_are_found_as_by_looking_at_all_of_them() {
-        let word = |i: usize| ["a", "b", "c", "the", "of", "x9"][i % 6];
-        let text = |seed: usize, words: usize| -> String {
-            (0..words).map(|i| word(seed * seed + i * (seed % 5 + 1) + i * i % 3)).collect::<Vec<_>>().join(" ")
-        };
-        let texts: Vec<String> = (0..40).map(|i| text(i, i % 17)).collect();
-        let documents: Vec<String> = (0..60).map(|i| format!("{} new {}", text(i + 7, 12), text(i, 20))).collect();
-        for grams in [Grams { words: 13, shortest: 3 }, Grams { words: 4, shortest: 4 }] {
-            let found = contained_by(grams, texts.iter().map(String::as_str), &documents, 0.3);
-            for (at, text) in texts.iter().enumerate() {
-                let words: Vec<&str> = text.split_whitespace().collect();
-                let length = grams.words.min(words.len());
-                let own: BTreeSet<&[&str]> =
-                    if words.len() < grams.shortest { BTreeSet::new() } else { words.windows(length).collect() };
-                let share = |document: &String| {
-                    let all: Vec<&str> = document.split_whitespace().collect();
-                    let theirs: BTreeSet<&[&str]> = all.windows(length.max(1)).collect();
-                    let exact = !own.is_empty() && all.windows(words.len()).any(|window| window == words);
-                    let share = own.intersection(&theirs).count() as f64 / own.len().max(1) as f64;
-                    (exact, if exact { 1.0 } else { share })
-                };
-                let best = documents.iter().map(share).fold((false, 0.0), |a, b| if b > a { b } else { a });
-                let expect = (best.1 >= 0.3).then_some(best);
-                let found = found.iter().find(|overlap| overlap.text == at).map(|o| (o.exact, o.share));
-                assert_eq!(found, expect, "{text:?} by {grams:?}");
-            }
+    fn what_is_said_again_and_again_is_compared_once() {
+        let mut repeats = Repeats::new(vec!["What is the rate of the bond in May and June of the year?"; 50]);
+        for _ in 0..100 {
+            repeats.see("What is the rate of the bond in May and July of the year?");
         }
+        assert_eq!((repeats.compared, repeats.found().len()), (1, 0));
+    }
+
+    /// Neither is a question compared any more that was found, nor does it stand in the way of others.
+    #[test]
+    fn what_was_found_is_not_looked_for_any_more() {
+        let exam: Vec<String> = (0..40).map(|i| format!("rate bond loan tax note year q{i}")).collect();
+        let mut repeats = Repeats::new(exam.iter().map(String::as_str));
+        for number in 0..200 {
+            repeats.see(&format!("rate bond loan tax note year r{number}"));
+            repeats.see(&format!("rate bond loan tax note year q{}", number % 40));
+        }
+        assert!(repeats.found().iter().all(|found| found.exact) && repeats.found().len() == 40);
+        assert!(repeats.compared < 40 * 41 + 40, "{}", repeats.compared);
     }
 }

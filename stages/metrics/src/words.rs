@@ -46,7 +46,11 @@ pub(crate) fn unicode_words(text: &str) -> Vec<String> {
 
 /// The words of a text that carry content: those that are no stop words, or all where there are no others.
 pub fn content_words(text: &str) -> Vec<String> {
-    let words = unicode_words(text);
+    with_content(unicode_words(text))
+}
+
+/// Those of the words of a text that carry content, or all.
+pub(crate) fn with_content(words: Vec<String>) -> Vec<String> {
     let content: Vec<String> = words.iter().filter(|word| !is_stop_word(word)).cloned().collect();
     if content.is_empty() { words } else { content }
 }

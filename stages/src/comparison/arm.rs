@@ -24,14 +24,26 @@ pub(crate) struct Arm {
 #[derive(Debug)]
 pub(crate) struct Draw {
     /// Where each item stands.
-    pub places: HashMap<String, usize>,
-    pub ids: Vec<String>,
-    pub tasks: Vec<Option<String>>,
-    pub clusters: Vec<Option<String>>,
+    pub places: HashMap<Arc<str>, usize>,
+    pub ids: Vec<Arc<str>>,
+    pub tasks: Vec<Option<Arc<str>>>,
+    /// Where the items of each task stand.
+    pub of_task: HashMap<Arc<str>, Vec<usize>>,
+    pub clusters: Vec<Option<Arc<str>>>,
     /// By metric, in the order of the metrics.
     pub scores: Vec<Vec<Option<f64>>>,
     /// Of the table, to tell results that several variants share.
     pub content: Digest,
     /// The variant, where the input is gathered.
     pub variant: Option<String>,
+}
+
+impl Draw {
+    /// Where the items of a task stand, or all.
+    pub(super) fn places_of(&self, task: Option<&str>) -> Box<dyn Iterator<Item = usize> + '_> {
+        match task {
+            None => Box::new(0..self.ids.len()),
+            Some(task) => Box::new(self.of_task.get(task).into_iter().flatten().copied()),
+        }
+    }
 }

@@ -89,8 +89,10 @@ pub(super) fn shown(task: Option<&str>) -> String {
 
 fn tasks(arms: &[Arm]) -> Vec<String> {
     let draws = arms.iter().flat_map(|arm| arm.draws.values());
-    let tasks: BTreeSet<&String> = draws.flat_map(|draw| draw.tasks.iter().flatten()).collect();
-    tasks.into_iter().cloned().collect()
+    let mut tasks: Vec<&str> = draws.flat_map(|draw| draw.tasks.iter().flatten()).map(|task| &**task).collect();
+    tasks.sort_unstable();
+    tasks.dedup();
+    tasks.into_iter().map(str::to_owned).collect()
 }
 
 impl Arm {

@@ -95,8 +95,8 @@ pub(super) fn flips(params: &CompareParams, arms: &Arms) -> Result<Cells, StageE
 pub(super) fn spread(arms: &Arms) -> Result<Cells, StageError> {
     let mut cells = Cells::default();
     let draws = arms.draws();
-    let ids: BTreeSet<&String> =
-        arms.all.iter().flat_map(|arm| arm.draws.values()).flat_map(|draw| &draw.ids).collect();
+    let all = arms.all.iter().flat_map(|arm| arm.draws.values());
+    let ids: BTreeSet<&str> = all.flat_map(|draw| &draw.ids).map(|id| &**id).collect();
     for (metric, name) in arms.metrics.iter().enumerate() {
         let of_draw = |arm: &Arm, draw: &&String| -> Vec<Option<f64>> {
             let Some(draw) = arm.draws.get(*draw) else { return Vec::new() };

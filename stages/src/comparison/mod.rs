@@ -79,18 +79,22 @@ pub(crate) struct Content {
 /// Says whether to go on: an error, where somebody wants an end.
 pub(crate) type GoOn<'a> = &'a (dyn Fn() -> Result<(), StageError> + Sync);
 
-/// All answers, as tables.
+/// All answers, as tables; but for what is told of single items ([`flips`]).
 #[derive(Debug)]
 pub(crate) struct Answers {
     pub effects: RecordBatch,
     pub means: RecordBatch,
-    pub flips: RecordBatch,
     pub variance: RecordBatch,
     pub trends: RecordBatch,
     pub contrasts: RecordBatch,
     pub left_out: RecordBatch,
     /// What people should know of what is left out.
     pub warning: Option<String>,
+}
+
+/// Items whose score another arm changes, the largest changes first: as many rows as there are items, metrics and arms.
+pub(crate) fn flips(params: &CompareParams, arms: &Arms) -> Result<RecordBatch, StageError> {
+    details::flips(params, arms)?.batch()
 }
 
 /// Asks all questions.
@@ -100,7 +104,6 @@ pub(crate) fn answers(params: &CompareParams, arms: &Arms, go_on: GoOn<'_>) -> R
     Ok(Answers {
         effects: effects::table(params, arms, &found).batch()?,
         means: details::means(arms).batch()?,
-        flips: details::flips(params, arms)?.batch()?,
         variance: details::spread(arms)?.batch()?,
         trends: details::trends(params, arms)?.batch()?,
         contrasts: factorial::table(params, arms, go_on)?.batch()?,

@@ -19,10 +19,6 @@ pub(super) struct Paired<'a> {
     pub clusters: Vec<usize>,
 }
 
-fn is_in(draw: &Draw, place: usize, task: Option<&str>) -> bool {
-    task.is_none_or(|task| draw.tasks[place].as_deref() == Some(task))
-}
-
 /// The scores of `metric` in one draw of both arms, of one task or of all.
 pub(super) fn pair<'a>(
     arm: &'a Draw,
@@ -30,11 +26,10 @@ pub(super) fn pair<'a>(
     metric: usize,
     task: Option<&str>,
 ) -> Result<Paired<'a>, StageError> {
-    let of_baseline = (0..baseline.ids.len()).filter(|&place| is_in(baseline, place, task));
-    let only_arm = (0..arm.ids.len())
-        .filter(|&place| is_in(arm, place, task) && !baseline.places.contains_key(&arm.ids[place]))
-        .map(|place| &*arm.ids[place]);
-    let ids: Vec<&str> = of_baseline.map(|place| &*baseline.ids[place]).chain(only_arm).collect();
+    let of_baseline = baseline.places_of(task).map(|place| &*baseline.ids[place]);
+    let of_arm = arm.places_of(task).map(|place| &*arm.ids[place]);
+    let only_arm = of_arm.filter(|id| !baseline.places.contains_key(*id));
+    let ids: Vec<&str> = of_baseline.chain(only_arm).collect();
     let scores = |draw: &Draw| -> Vec<Option<f64>> {
         ids.iter().map(|id| draw.scores[metric][*draw.places.get(*id)?]).collect()
     };
@@ -104,8 +99,7 @@ pub(super) fn draws(
 
 /// The mean of a draw's items that have a score, and how many these are.
 pub(super) fn mean(draw: &Draw, metric: usize, task: Option<&str>) -> (Option<f64>, usize) {
-    let places = (0..draw.ids.len()).filter(|&place| is_in(draw, place, task));
-    let scores = places.filter_map(|place| draw.scores[metric][place]);
+    let scores = draw.places_of(task).filter_map(|place| draw.scores[metric][place]);
     let scores: Vec<f64> = scores.filter(|score| score.is_finite()).collect();
     let mean = (!scores.is_empty()).then(|| scores.iter().sum::<f64>() / scores.len() as f64);
     (mean, scores.len())

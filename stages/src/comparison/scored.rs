@@ -1,7 +1,7 @@
 //! Tables of scored items, as they come in.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -22,6 +22,19 @@ use super::{
     arm::{Arm, Draw},
     params::CompareParams,
 };
+
+/// Texts that many rows have, as the name of their task, are held once.
+fn shared(texts: Vec<Option<Arc<str>>>) -> Vec<Option<Arc<str>>> {
+    let mut known: HashSet<Arc<str>> = HashSet::new();
+    let mut one = |text: Arc<str>| {
+        if let Some(known) = known.get(&text) {
+            return Arc::clone(known);
+        }
+        known.insert(Arc::clone(&text));
+        text
+    };
+    texts.into_iter().map(|text| text.map(&mut one)).collect()
+}
 
 /// One input.
 pub(super) struct Table {
@@ -138,14 +151,14 @@ impl Table {
             Some(name) => format!("the input `{}` in the variant `{name}`", self.input),
             None => format!("the input `{}`", self.input),
         };
-        let text = |name: &str| -> Result<Vec<Option<String>>, StageError> {
+        let text = |name: &str| -> Result<Vec<Option<Arc<str>>>, StageError> {
             let column = rows.column_by_name(name).ok_or_else(|| StageError::User {
                 message: format!("the input `{}` has no column `{name}`", self.input),
                 help: one_of(name, "the columns are", self.schema.fields().iter().map(|f| f.name().as_str())),
             })?;
             let options = FormatOptions::default();
             let shown = ArrayFormatter::try_new(column, &options).map_err(failed)?;
-            Ok((0..column.len()).map(|row| column.is_valid(row).then(|| shown.value(row).to_string())).collect())
+            Ok((0..column.len()).map(|row| column.is_valid(row).then(|| shown.value(row).to_string().into())).collect())
         };
         let (count, item) = (rows.num_rows(), &params.item);
         let (mut ids, mut places) = (Vec::with_capacity(count), HashMap::with_capacity(count));
@@ -160,8 +173,14 @@ impl Table {
             }
             ids.push(id);
         }
-        let tasks = if self.schema.field_with_name("task").is_ok() { text("task")? } else { vec![None; count] };
-        let clusters = params.cluster.as_ref().map_or_else(|| Ok(vec![None; count]), |name| text(name))?;
+        let tasks = if self.schema.field_with_name("task").is_ok() { shared(text("task")?) } else { vec![None; count] };
+        let mut of_task: HashMap<Arc<str>, Vec<usize>> = HashMap::new();
+        for (place, task) in tasks.iter().enumerate() {
+            if let Some(task) = task {
+                of_task.entry(Arc::clone(task)).or_default().push(place);
+            }
+        }
+        let clusters = params.cluster.as_ref().map_or_else(|| Ok(vec![None; count]), |name| text(name).map(shared))?;
         let mut scores = Vec::with_capacity(metrics.len());
         for name in metrics {
             let column =
@@ -169,6 +188,6 @@ impl Table {
             let numbers = cast(column, &DataType::Float64).map_err(failed)?;
             scores.push(numbers.as_primitive::<Float64Type>().iter().collect());
         }
-        Ok(Draw { places, ids, tasks, clusters, scores, content: table.digest, variant: name.cloned() })
+        Ok(Draw { places, ids, tasks, of_task, clusters, scores, content: table.digest, variant: name.cloned() })
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray},
+    array::{ArrayRef, BooleanBuilder, Float64Builder, Int64Builder, RecordBatch, StringBuilder},
     datatypes::{DataType, Field, Schema},
 };
 use indexmap::IndexMap;
@@ -21,47 +21,50 @@ pub(super) struct Cells {
     columns: IndexMap<&'static str, Values>,
 }
 
+/// As they will stand in the table, which may have a row for every item, metric and arm.
 #[derive(Debug)]
 enum Values {
-    Text(Vec<Option<String>>),
-    Number(Vec<Option<f64>>),
-    Count(Vec<Option<i64>>),
-    Flag(Vec<bool>),
+    Text(StringBuilder),
+    Number(Float64Builder),
+    Count(Int64Builder),
+    Flag(BooleanBuilder),
 }
 
 impl Cells {
     /// A table without rows has columns, too.
     pub(super) fn with(columns: &[(&'static str, DataType)]) -> Self {
         let empty = |of: &DataType| match of {
-            DataType::Float64 => Values::Number(Vec::new()),
-            DataType::Int64 => Values::Count(Vec::new()),
-            DataType::Boolean => Values::Flag(Vec::new()),
-            _ => Values::Text(Vec::new()),
+            DataType::Float64 => Values::Number(Float64Builder::new()),
+            DataType::Int64 => Values::Count(Int64Builder::new()),
+            DataType::Boolean => Values::Flag(BooleanBuilder::new()),
+            _ => Values::Text(StringBuilder::new()),
         };
         Self { columns: columns.iter().map(|(name, of)| (*name, empty(of))).collect() }
     }
 
     pub(super) fn text(&mut self, name: &'static str, value: Option<&str>) {
-        if let Values::Text(values) = self.columns.entry(name).or_insert_with(|| Values::Text(Vec::new())) {
-            values.push(value.map(str::to_owned));
+        if let Values::Text(values) = self.columns.entry(name).or_insert_with(|| Values::Text(StringBuilder::new())) {
+            values.append_option(value);
         }
     }
 
     pub(super) fn number(&mut self, name: &'static str, value: Option<f64>) {
-        if let Values::Number(values) = self.columns.entry(name).or_insert_with(|| Values::Number(Vec::new())) {
-            values.push(value);
+        if let Values::Number(values) =
+            self.columns.entry(name).or_insert_with(|| Values::Number(Float64Builder::new()))
+        {
+            values.append_option(value);
         }
     }
 
     pub(super) fn count(&mut self, name: &'static str, value: Option<usize>) {
-        if let Values::Count(values) = self.columns.entry(name).or_insert_with(|| Values::Count(Vec::new())) {
-            values.push(value.map(|value| value as i64));
+        if let Values::Count(values) = self.columns.entry(name).or_insert_with(|| Values::Count(Int64Builder::new())) {
+            values.append_option(value.map(|value| value as i64));
         }
     }
 
     pub(super) fn flag(&mut self, name: &'static str, value: bool) {
-        if let Values::Flag(values) = self.columns.entry(name).or_insert_with(|| Values::Flag(Vec::new())) {
-            values.push(value);
+        if let Values::Flag(values) = self.columns.entry(name).or_insert_with(|| Values::Flag(BooleanBuilder::new())) {
+            values.append_value(value);
         }
     }
 
@@ -70,10 +73,10 @@ impl Cells {
         let (mut fields, mut arrays) = (Vec::new(), Vec::<ArrayRef>::new());
         for (name, values) in self.columns {
             let array: ArrayRef = match values {
-                Values::Text(values) => Arc::new(values.into_iter().collect::<StringArray>()),
-                Values::Number(values) => Arc::new(values.into_iter().collect::<Float64Array>()),
-                Values::Count(values) => Arc::new(values.into_iter().collect::<Int64Array>()),
-                Values::Flag(values) => Arc::new(BooleanArray::from(values)),
+                Values::Text(mut values) => Arc::new(values.finish()),
+                Values::Number(mut values) => Arc::new(values.finish()),
+                Values::Count(mut values) => Arc::new(values.finish()),
+                Values::Flag(mut values) => Arc::new(values.finish()),
             };
             fields.push(Field::new(name, array.data_type().clone(), true));
             arrays.push(array);

@@ -72,7 +72,7 @@ impl StageKind for Compare {
         for (port, table) in [
             ("effects", &answers.effects),
             ("means", &answers.means),
-            ("flips", &answers.flips),
+            ("flips", &comparison::flips(params, &arms)?),
             ("variance", &answers.variance),
             ("trends", &answers.trends),
             ("contrasts", &answers.contrasts),

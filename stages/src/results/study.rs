@@ -287,13 +287,11 @@ fn study(looked: &Looked<'_>, wanted: Wanted) -> Result<Study, StoreError> {
 fn kept(looked: &Looked<'_>, node: NodeId) -> Result<Option<Answers>, StoreError> {
     let table = |port: &str| -> Result<Option<RecordBatch>, StoreError> { looked.output(node, port) };
     let tables = (
-        (table("effects")?, table("means")?, table("flips")?, table("variance")?),
+        (table("effects")?, table("means")?, table("variance")?),
         (table("trends")?, table("contrasts")?, table("left_out")?),
     );
-    let ((Some(effects), Some(means), Some(flips), Some(variance)), (Some(trends), Some(contrasts), Some(left_out))) =
-        tables
-    else {
+    let ((Some(effects), Some(means), Some(variance)), (Some(trends), Some(contrasts), Some(left_out))) = tables else {
         return Ok(None);
     };
-    Ok(Some(Answers { effects, means, flips, variance, trends, contrasts, left_out, warning: None }))
+    Ok(Some(Answers { effects, means, variance, trends, contrasts, left_out, warning: None }))
 }

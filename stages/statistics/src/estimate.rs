@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use pipe_random::{Random, Stream};
 use rayon::prelude::*;
 
-use crate::quantile::quantile;
+use crate::{
+    pool::{Pool, Values},
+    quantile::quantile,
+};
 
 /// A mean over items with its standard error and a percentile interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -34,12 +37,11 @@ const TOGETHER: usize = 8;
 
 /// The mean of each of K columns over n draws of rows with replacement. Draw `j` of resample `b` depends on (seed, b,
 /// j) alone, so resamples can be drawn in parallel, and columns together.
-fn resampled_means<const K: usize>(rows: &[[f64; K]], seed: u64, resample: u64) -> [f64; K] {
+fn resampled_means<const K: usize>(rows: &(impl Values<[f64; K]> + ?Sized), seed: u64, resample: u64) -> [f64; K] {
     let (mut stream, n) = (resampled(seed, resample), rows.len());
     let mut sums = [-0.0; K]; // as an iterator's sum begins
     for _ in 0..n {
-        let row = &rows[stream.below(n)];
-        for (sum, value) in sums.iter_mut().zip(row) {
+        for (sum, value) in sums.iter_mut().zip(rows.at(stream.below(n))) {
             *sum += value;
         }
     }
@@ -50,8 +52,12 @@ fn resampled_means<const K: usize>(rows: &[[f64; K]], seed: u64, resample: u64) 
 fn drawn<const K: usize>(columns: &[&[f64]], resamples: usize, seed: u64) -> Vec<Vec<f64>> {
     let rows: Vec<[f64; K]> =
         (0..columns[0].len()).map(|row| std::array::from_fn(|column| columns[column][row])).collect();
-    let all = (0..resamples.max(1)).into_par_iter().map(|b| resampled_means(&rows, seed, b as u64));
-    let all: Vec<[f64; K]> = all.collect();
+    let pool = Pool::of(&rows, |row| row.map(f64::to_bits));
+    let one = |b: usize| match &pool {
+        Some(pool) => resampled_means(pool, seed, b as u64),
+        None => resampled_means(&rows[..], seed, b as u64),
+    };
+    let all: Vec<[f64; K]> = (0..resamples.max(1)).into_par_iter().map(one).collect();
     (0..K).map(|column| all.iter().map(|means| means[column]).collect()).collect()
 }
 
@@ -97,6 +103,10 @@ fn summed_up(values: &[f64], mut means: Vec<f64>, confidence: f64) -> Estimate {
     Estimate { mean, standard_error, low: quantile(&means, tail), high: quantile(&means, 1.0 - tail), n }
 }
 
+fn sums(pairs: impl Iterator<Item = (f64, f64)>) -> (f64, f64) {
+    pairs.fold((0.0, 0.0), |(a, b), (c, d)| (a + c, b + d))
+}
+
 /// A function of Σa/Σb over items, `then`, with the percentile bootstrap interval over items and, as its standard
 /// error, the standard deviation of the resamples; `None` without items, or where all `b` are 0.
 pub fn estimate_ratio(
@@ -108,14 +118,18 @@ pub fn estimate_ratio(
 ) -> Option<Estimate> {
     let n = pairs.len();
     let of = |sums: (f64, f64)| then(sums.0 / sums.1);
-    let sum = |all: &mut dyn Iterator<Item = (f64, f64)>| all.fold((0.0, 0.0), |(a, b), (c, d)| (a + c, b + d));
-    let all = sum(&mut pairs.iter().copied());
+    let all = sums(pairs.iter().copied());
     if n == 0 || all.1 == 0.0 {
         return None;
     }
+    let pool = Pool::of(pairs, |(a, b)| (a.to_bits(), b.to_bits()));
     let one = |resample: usize| {
         let mut stream = resampled(seed, resample as u64);
-        let drawn = sum(&mut (0..n).map(|_| pairs[stream.below(n)]));
+        let numbers = (0..n).map(|_| stream.below(n));
+        let drawn = match &pool {
+            Some(pool) => sums(numbers.map(|number| pool.at(number))),
+            None => sums(numbers.map(|number| pairs[number])),
+        };
         // A resample of nothing but texts without length says nothing else than all of them.
         if drawn.1 == 0.0 { of(all) } else { of(drawn) }
     };
@@ -156,7 +170,8 @@ mod tests {
     #[test]
     fn columns_that_are_drawn_together_have_the_intervals_they_have_alone() {
         let column = |k: usize, n: usize| (0..n).map(|i| ((i * (k + 3) * 37) % 101) as f64 / 7.0).collect::<Vec<f64>>();
-        let lengths = [50, 30, 50, 0, 50, 50, 1, 50, 50, 50, 50, 50, 50];
+        // The last ones are many of few values, which are drawn by their places among these.
+        let lengths = [50, 30, 50, 0, 50, 50, 1, 50, 50, 50, 50, 50, 50, 20_000, 20_000];
         let columns: Vec<Vec<f64>> = lengths.iter().enumerate().map(|(k, &n)| column(k, n)).collect();
         let columns: Vec<&[f64]> = columns.iter().map(Vec::as_slice).collect();
         let together = estimates(&columns, 0.9, 200, 5);

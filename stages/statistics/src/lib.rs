@@ -21,6 +21,7 @@ mod items;
 mod mcnemar;
 mod mixed;
 mod pairs;
+mod pool;
 mod power;
 mod quantile;
 mod resample;

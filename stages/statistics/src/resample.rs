@@ -3,6 +3,8 @@
 use pipe_random::{Random, Stream};
 use rayon::prelude::*;
 
+use crate::pool::{Pool, Values};
+
 /// How many resamples one generator draws. Blocks, not threads, own their numbers.
 const BLOCK: usize = 256;
 
@@ -43,36 +45,38 @@ impl Random for Generator {
 }
 
 impl Generator {
-    /// Two numbers below `n`, without bias, each from half of the bits (as [`Random::below`] has it from all of them).
+    /// A number below `n`, without bias, from half of the bits (as [`Random::below`] has it from all of them).
+    fn half_below(&mut self, half: u64, n: u32) -> usize {
+        let product = half * u64::from(n);
+        let low = product as u32;
+        if low < n && low < n.wrapping_neg() % n { self.below(n as usize) } else { (product >> 32) as usize }
+    }
+
     fn two_below(&mut self, n: u32) -> [usize; 2] {
         let bits = self.next_u64();
-        [bits >> 32, bits & 0xffff_ffff].map(|half| {
-            let product = half * u64::from(n);
-            let low = product as u32;
-            if low < n && low < n.wrapping_neg() % n { self.below(n as usize) } else { (product >> 32) as usize }
-        })
+        [self.half_below(bits >> 32, n), self.half_below(bits & 0xffff_ffff, n)]
     }
 
     /// The sum of as many values as there are, drawn with replacement; in two parts, which need not wait for each
     /// other.
-    fn sum_of_drawn(&mut self, values: &[f64]) -> f64 {
+    fn sum_of_drawn(&mut self, values: &(impl Values<f64> + ?Sized)) -> f64 {
         let (n, mut sum) = (values.len() as u32, [0.0; 2]);
         for _ in 0..n / 2 {
             let [one, other] = self.two_below(n);
-            sum[0] += values[one];
-            sum[1] += values[other];
+            sum[0] += values.at(one);
+            sum[1] += values.at(other);
         }
-        let last = if n % 2 == 1 { values[self.below(n as usize)] } else { 0.0 };
+        let last = if n % 2 == 1 { values.at(self.below(n as usize)) } else { 0.0 };
         sum[0] + sum[1] + last
     }
 
     /// The same of clusters: the sum of drawn sums over the sum of their sizes.
-    fn ratio_of_drawn(&mut self, sums: &[f64], sizes: &[f64]) -> f64 {
+    fn ratio_of_drawn(&mut self, clusters: &(impl Values<(f64, f64)> + ?Sized)) -> f64 {
         let (mut sum, mut size) = (0.0, 0.0);
-        for _ in 0..sums.len() {
-            let cluster = self.below(sums.len());
-            sum += sums[cluster];
-            size += sizes[cluster];
+        for _ in 0..clusters.len() {
+            let cluster = clusters.at(self.below(clusters.len()));
+            sum += cluster.0;
+            size += cluster.1;
         }
         sum / size
     }
@@ -81,16 +85,29 @@ impl Generator {
 /// Means of `resamples` samples of the clusters, sorted. A cluster has the sum of its items' values and, unless all
 /// have one item, the number of these: the mean is over items, however many a sample has.
 pub(crate) fn resampled_means(sums: &[f64], sizes: Option<&[f64]>, resamples: usize, source: Source) -> Vec<f64> {
-    let k = sums.len();
+    let Some(sizes) = sizes else {
+        let (k, pool) = (sums.len() as f64, Pool::of(sums, |sum| sum.to_bits()));
+        return drawn(resamples, source, |random| match &pool {
+            Some(pool) => random.sum_of_drawn(pool) / k,
+            None => random.sum_of_drawn(sums) / k,
+        });
+    };
+    let clusters: Vec<(f64, f64)> = sums.iter().copied().zip(sizes.iter().copied()).collect();
+    let pool = Pool::of(&clusters, |(sum, size)| (sum.to_bits(), size.to_bits()));
+    drawn(resamples, source, |random| match &pool {
+        Some(pool) => random.ratio_of_drawn(pool),
+        None => random.ratio_of_drawn(&clusters[..]),
+    })
+}
+
+/// What `one` makes of the random numbers of each resample, sorted.
+fn drawn(resamples: usize, source: Source, one: impl Fn(&mut Generator) -> f64 + Sync) -> Vec<f64> {
     let mut means = vec![0.0; resamples];
     means.par_chunks_mut(BLOCK).enumerate().for_each(|(block, means)| {
         let mut stream = source.stream("resample", block);
         let mut random = Generator(std::array::from_fn(|_| stream.next_u64()));
         for mean in means {
-            *mean = match sizes {
-                None => random.sum_of_drawn(sums) / k as f64,
-                Some(sizes) => random.ratio_of_drawn(sums, sizes),
-            };
+            *mean = one(&mut random);
         }
     });
     means.sort_unstable_by(f64::total_cmp);
@@ -107,6 +124,19 @@ mod tests {
         let mut generator = Generator([1, 2, 3, 4]);
         let first = [41_943_041, 58_720_359, 3_588_806_011_781_223, 3_591_011_842_654_386];
         assert_eq!(std::array::from_fn(|_| generator.next_u64()), first);
+    }
+
+    /// Whether a value is drawn as it is, or by its place among the different ones.
+    #[test]
+    fn many_values_are_drawn_as_few_are() {
+        let sums: Vec<f64> = (0..20_001).map(|i| f64::from(i * i % 97) / 7.0).collect();
+        let sizes: Vec<f64> = (0..20_001).map(|i| f64::from(1 + i % 3)).collect();
+        let clusters: Vec<(f64, f64)> = sums.iter().copied().zip(sizes.iter().copied()).collect();
+        let source = Source { seed: 3, name: "a" };
+        let plain = drawn(20, source, |random| random.sum_of_drawn(&sums[..]) / 20_001.0);
+        assert_eq!(resampled_means(&sums, None, 20, source), plain);
+        let plain = drawn(20, source, |random| random.ratio_of_drawn(&clusters[..]));
+        assert_eq!(resampled_means(&sums, Some(&sizes), 20, source), plain);
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! What is found where.
 
+use std::collections::HashMap;
+
 use arrow::array::RecordBatch;
 use pipe_engine::{context::StageContext, kind::StageError};
-use pipe_metrics::{Grams, Overlap, contained_by, repeated};
+use pipe_metrics::{Contained, Grams, Overlap, Repeats};
 
 use super::{ContaminationParams, DOCUMENTS, TRAINING};
-use crate::rows::columns::{self, TextColumn, missing};
+use crate::rows::columns::{Ids, TextColumn, missing};
 
 /// An item of the exam.
 pub(super) struct Item {
@@ -93,30 +95,41 @@ impl Found {
         for (source, names) in [(TRAINING, &params.training_columns), (DOCUMENTS, &params.document_columns)] {
             let Some(table) = cx.optional_table(source)? else { continue };
             found.sources.push(source);
-            let table = table.read()?;
-            let ids = columns::ids(&table, source)?;
-            let all = texts(&table, source, names)?;
             let asked = || items.iter().map(|item| item.text.as_str());
-            let mut keep = |overlaps: Vec<Overlap>, verdict: fn(&Overlap) -> Verdict| {
-                found.matches.extend(overlaps.iter().map(|overlap| Match {
-                    item: overlap.text,
-                    source,
-                    verdict: verdict(overlap),
-                    id: ids[overlap.other].clone(),
-                    share: overlap.share,
-                    text: beginning(&all[overlap.other]),
-                }));
-            };
             let grams = Grams { words: params.ngram, shortest: params.min_words };
-            let by_grams = contained_by(grams, asked(), &all, params.min_share);
-            keep(by_grams, |overlap| if overlap.exact { Verdict::Exact } else { Verdict::Ngrams });
-            cx.check_cancelled()?;
-            if source == TRAINING {
-                let questions = texts(&table, source, &params.training_question_columns)?;
-                let near = repeated(asked(), &questions);
-                keep(near, |overlap| if overlap.exact { Verdict::Exact } else { Verdict::Near });
+            let mut runs = Contained::new(grams, asked(), params.min_share);
+            let mut questions = (source == TRAINING).then(|| Repeats::new(asked()));
+            // Ids and beginnings of rows that were the best, or the first, when they were seen.
+            let (mut ids, mut row, mut kept) = (Ids::default(), 0, HashMap::new());
+            // A table without rows must have the columns, too.
+            let none = RecordBatch::new_empty(table.schema().clone());
+            for batch in std::iter::once(Ok(none)).chain(table.batches()) {
+                let batch = batch?;
+                let (ids, all) = (ids.of(&batch, source)?, texts(&batch, source, names)?);
+                let asking = match &questions {
+                    Some(_) => texts(&batch, source, &params.training_question_columns)?,
+                    None => Vec::new(),
+                };
+                for (at, (id, text)) in ids.into_iter().zip(&all).enumerate() {
+                    let is_best = runs.see(text);
+                    let is_first = questions.as_mut().is_some_and(|questions| questions.see(&asking[at]));
+                    if is_best || is_first {
+                        kept.insert(row, (id, beginning(text)));
+                    }
+                    row += 1;
+                }
                 cx.check_cancelled()?;
             }
+            let mut keep = |overlaps: Vec<Overlap>, verdict: fn(&Overlap) -> Verdict| {
+                found.matches.extend(overlaps.iter().map(|overlap| {
+                    let (id, text) = kept[&overlap.other].clone();
+                    let (item, verdict, share) = (overlap.text, verdict(overlap), overlap.share);
+                    Match { item, source, verdict, id, share, text }
+                }));
+            };
+            keep(runs.found(), |overlap| if overlap.exact { Verdict::Exact } else { Verdict::Ngrams });
+            let near = questions.map_or_else(Vec::new, |questions| questions.found());
+            keep(near, |overlap| if overlap.exact { Verdict::Exact } else { Verdict::Near });
         }
         if found.sources.is_empty() {
             return Err(StageError::user_help(
