@@ -1,6 +1,6 @@
 //! Which texts of one set stand inside those of another: questions of an exam inside documents.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::{Overlap, words::unicode_words};
 
@@ -34,15 +34,17 @@ pub struct Contained {
     texts: Vec<usize>,
     different: Vec<Different>,
     vocabulary: HashMap<String, u32>,
-    /// Of each run, its number, and which texts have it.
-    holders: HashMap<Box<[u32]>, (u32, Vec<usize>)>,
+    /// Of each run, its number.
+    runs: HashMap<Box<[u32]>, u32>,
+    /// By number: the texts that have the run, and its place among theirs.
+    holders: Vec<Vec<(usize, usize)>>,
     lengths: BTreeSet<usize>,
     /// Most runs of documents are runs of no text: that shows by their first words, whatever lengths there are.
     beginnings: HashSet<Box<[u32]>>,
     /// What documents had of texts: the same again, in the same order, is nothing better.
     known: HashSet<Vec<u32>>,
     seen: usize,
-    /// Times that a document's run was counted for a text.
+    /// Times that a text's runs were looked for in a document.
     counted: usize,
 }
 
@@ -50,8 +52,11 @@ pub struct Contained {
 #[derive(Debug)]
 struct Different {
     words: Vec<u32>,
-    /// How many different runs it has.
-    runs: usize,
+    /// Its different runs, those that few texts have first.
+    runs: Vec<u32>,
+    /// Whoever is better than the best so far has one of so many of the first of these: he has more than were found, and
+    /// so not only others. What all texts begin with soon leads to none of them.
+    open: usize,
     /// The document, whether it has all of the text, and its share.
     best: Option<(usize, bool, f64)>,
 }
@@ -69,7 +74,7 @@ impl Contained {
             *vocabulary.entry(word).or_insert(next)
         };
         let mut places: HashMap<Vec<u32>, usize> = HashMap::new();
-        let mut holders: HashMap<Box<[u32]>, (u32, Vec<usize>)> = HashMap::new();
+        let (mut numbers, mut counts) = (HashMap::<Box<[u32]>, u32>::new(), Vec::new());
         let (mut different, mut lengths) = (Vec::new(), BTreeSet::new());
         let one = |text: &str| {
             let words: Vec<u32> = unicode_words(text).into_iter().map(&mut id).collect();
@@ -79,19 +84,31 @@ impl Contained {
             let (length, place) = (grams.of(&words), different.len());
             let own: BTreeSet<&[u32]> = length.into_iter().flat_map(|length| words.windows(length)).collect();
             lengths.extend(length);
-            for gram in &own {
-                let next = holders.len() as u32;
-                holders.entry((*gram).into()).or_insert((next, Vec::new())).1.push(place);
-            }
-            different.push(Different { words: words.clone(), runs: own.len(), best: None });
+            let number = |gram: &[u32]| {
+                let number = *numbers.entry(gram.into()).or_insert(counts.len() as u32);
+                counts.resize(counts.len().max(number as usize + 1), 0);
+                counts[number as usize] += 1;
+                number
+            };
+            let runs: Vec<u32> = own.into_iter().map(number).collect();
+            let too_few = (0..runs.len()).take_while(|&few| few as f64 / (runs.len() as f64) < share).count();
+            let open = runs.len() + 1 - too_few.max(1);
+            different.push(Different { words: words.clone(), runs, open, best: None });
             places.insert(words, place);
             place
         };
         let texts = texts.into_iter().map(one).collect();
+        let mut holders = vec![Vec::new(); counts.len()];
+        for (text, Different { runs, .. }) in different.iter_mut().enumerate() {
+            runs.sort_by_key(|&run| counts[run as usize]);
+            for (place, &run) in runs.iter().enumerate() {
+                holders[run as usize].push((text, place));
+            }
+        }
         let least = lengths.first().copied().unwrap_or(usize::MAX);
-        let beginnings = holders.keys().map(|gram| gram[..least].into()).collect();
-        let (known, seen, counted) = (HashSet::new(), 0, 0);
-        Self { share, texts, different, vocabulary, holders, lengths, beginnings, known, seen, counted }
+        let beginnings = numbers.keys().map(|gram| gram[..least].into()).collect();
+        let (runs, known, seen, counted) = (numbers, HashSet::new(), 0, 0);
+        Self { share, texts, different, vocabulary, runs, holders, lengths, beginnings, known, seen, counted }
     }
 
     /// Looks at the next document, and says whether it is the best so far for any text.
@@ -103,17 +120,17 @@ impl Contained {
             unicode_words(document).iter().map(|word| self.vocabulary.get(word).copied()).collect();
         let runs: Vec<Vec<u32>> =
             words.split(Option::is_none).map(|run| run.iter().copied().flatten().collect()).collect();
-        // What stands behind a place, and who has how much of it.
-        let (mut matches, mut key) = (Vec::<(&[u32], u32, &[usize])>::new(), Vec::new());
+        // What stands behind a place, and the number of the run there.
+        let (mut matches, mut key) = (Vec::<(&[u32], u32)>::new(), Vec::new());
         for run in &runs {
             // Shorter than the shortest run, and there is no window; so `least` of a run that has one is a length.
             for (at, beginning) in run.windows(least).enumerate() {
                 if self.beginnings.contains(beginning) {
                     let behind = &run[at..];
                     for &length in self.lengths.range(..=behind.len()) {
-                        let Some((number, texts)) = self.holders.get(&behind[..length]) else { continue };
-                        matches.push((behind, *number, texts));
-                        key.push(*number);
+                        let Some(&number) = self.runs.get(&behind[..length]) else { continue };
+                        matches.push((behind, number));
+                        key.push(number);
                     }
                 }
                 if !key.ends_with(&[APART; 2]) {
@@ -127,21 +144,27 @@ impl Contained {
         if matches.is_empty() || self.known.contains(&key) {
             return false;
         }
-        let mut hits = BTreeMap::<usize, (HashSet<u32>, bool)>::new();
-        for (behind, number, texts) in matches {
-            self.counted += texts.len();
-            for &text in texts {
-                let (runs, whole) = hits.entry(text).or_default();
-                runs.insert(number);
-                *whole |= behind.starts_with(&self.different[text].words);
-            }
+        let has: HashSet<u32> = matches.iter().map(|&(_, number)| number).collect();
+        let mut touched = BTreeSet::new();
+        for &(_, number) in &matches {
+            let holders = &mut self.holders[number as usize];
+            let is_open = |&(text, place): &(usize, usize)| place < self.different[text].open;
+            let open = holders.iter().copied().filter(is_open).map(|(text, _)| text);
+            let before = touched.len();
+            touched.extend(open);
+            self.counted += touched.len() - before;
+            holders.retain(is_open);
         }
         let mut is_best = false;
-        for (text, (runs, exact)) in hits {
-            let Different { runs: all, best, .. } = &mut self.different[text];
-            let found = if exact { 1.0 } else { runs.len() as f64 / *all as f64 };
+        for text in touched {
+            let Different { words, runs, open, best } = &mut self.different[text];
+            let hits = runs.iter().filter(|run| has.contains(run)).count();
+            let exact = hits == runs.len() && matches.iter().any(|(behind, _)| behind.starts_with(words));
+            let found = if exact { 1.0 } else { hits as f64 / runs.len() as f64 };
             if found >= self.share && best.is_none_or(|(_, whole, share)| (exact, found) > (whole, share)) {
                 (*best, is_best) = (Some((at, exact, found)), true);
+                // One that has all of them may stand there whole.
+                *open = if exact { 0 } else { (runs.len() - hits).max(1) };
             }
         }
         self.known.insert(key);
@@ -238,6 +261,21 @@ mod tests {
             let row = format!("Row {number}. What is the rate of the bond in May and July of {number}?");
             assert_eq!(contained.see(&row), number == 0);
         }
-        assert_eq!((contained.counted, contained.found().len()), (6, 50));
+        assert_eq!((contained.counted, contained.found().len()), (1, 50));
+    }
+
+    /// An exam whose items begin alike is not gone through for every document that begins like them.
+    #[test]
+    fn what_all_texts_begin_with_leads_to_none_of_them() {
+        let exam: Vec<String> = (0..40).map(|i| format!("answer this question in one word q{i} r{i} s{i}")).collect();
+        let mut contained = Contained::new(Grams { words: 5, shortest: 5 }, exam.iter().map(String::as_str), 0.0);
+        for number in 0..200 {
+            contained.see(&format!("answer this question in one word q{} x{number}", number % 40));
+        }
+        contained.see(&exam[7]);
+        assert!(contained.counted <= 40 + 40 + 1, "{}", contained.counted);
+        let found: Vec<_> = contained.found().iter().map(|o| (o.other, o.exact, o.share)).collect();
+        let expect: Vec<_> = (0..40).map(|i| if i == 7 { (200, true, 1.0) } else { (i, false, 0.6) }).collect();
+        assert_eq!(found, expect);
     }
 }

@@ -25,7 +25,7 @@ use crate::rows::{
 /// nearly the same, by ROUGE-L F above 0.7 over the words that carry content, where one question has no word of its
 /// own, or above 0.9. `pipe check` looks for the same by the same code, before anything is run.
 ///
-/// Tables are read once, row by row, and what is held of a million rows are the numbers of their words. Join `items` to
+/// Tables are read once, row by row, and what is held of a million rows are their ids. Join `items` to
 /// an exam by `id` (`select`) to score what is clean by itself.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
