@@ -25,8 +25,8 @@ impl Grams {
 }
 
 /// Looks for each of some texts for the document that has most of it: of its runs of words, a share of `share` or more.
-/// Exact are those that stand there whole. Documents are seen one after the other, and what is held of them are the runs
-/// that those have which have any.
+/// Exact are those that stand there whole. Documents are seen one after the other, and what is held of them are the
+/// runs that those have which have any.
 #[derive(Debug)]
 pub struct Contained {
     share: f64,
@@ -54,8 +54,8 @@ struct Different {
     words: Vec<u32>,
     /// Its different runs, those that few texts have first.
     runs: Vec<u32>,
-    /// Whoever is better than the best so far has one of so many of the first of these: he has more than were found, and
-    /// so not only others. What all texts begin with soon leads to none of them.
+    /// Whoever is better than the best so far has one of so many of the first of these: he has more than were found,
+    /// and so not only others. What all texts begin with soon leads to none of them.
     open: usize,
     /// The document, whether it has all of the text, and its share.
     best: Option<(usize, bool, f64)>,
