@@ -7,8 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Machine, WORKER, all_answered, check, process, study};
-use crate::slow::{answered, cheap, signal, until};
+use super::{Machine, WORKER, all_answered, check, done_and_to_be_done, process};
+use crate::slow::{answered, signal, until};
 
 /// Days from ours, one after the other.
 const STEPS: [i32; 5] = [1, -1, 0, 2, -3];
@@ -26,11 +26,8 @@ impl Drop for End<'_> {
 #[ignore = "runs mounts, for two minutes"]
 fn clocks_that_are_set_while_leases_are_held_take_none_away_and_keep_none() {
     const ROWS: usize = 240;
-    let further = cheap(20, ["rows", "said"]);
-    let (alone, test) = (study(ROWS, &further), study(ROWS, &further));
-    alone.ok(&["run", "study.yaml"]);
-    let clocks = tempfile::tempdir().unwrap();
-    let machines = Machine::three(clocks.path());
+    let (alone, test) = done_and_to_be_done(ROWS);
+    let machines = Machine::three();
     let worker = |machine: &Machine| -> Command {
         let mut command = machine.pipe(test.path(), &WORKER);
         // On different machines: nobody can know that a process of another is dead.

@@ -6,7 +6,10 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::Arc,
 };
+
+use tempfile::TempDir;
 
 use crate::{
     environment::TestEnvironment,
@@ -23,7 +26,7 @@ const WORKER: [&str; 3] = ["run", "study.yaml", "--worker"];
 
 /// A mount of a folder.
 struct Mount {
-    at: tempfile::TempDir,
+    at: TempDir,
     server: Child,
 }
 
@@ -54,13 +57,16 @@ struct Machine {
     host: &'static str,
     /// How far its clock is from ours, in a file.
     clock: PathBuf,
+    /// The folder of these files.
+    _clocks: Arc<TempDir>,
 }
 
 impl Machine {
-    /// Three of them. Their clocks are files in that folder.
-    fn three(folder: &Path) -> [Self; 3] {
+    /// Three of them.
+    fn three() -> [Self; 3] {
+        let clocks = Arc::new(tempfile::tempdir().unwrap());
         ["one", "two", "three"].map(|host| {
-            let machine = Self { host, clock: folder.join(host) };
+            let machine = Self { host, clock: clocks.path().join(host), _clocks: clocks.clone() };
             machine.set_clock(0);
             machine
         })
@@ -113,6 +119,14 @@ fn study(rows: usize, further: &str) -> TestEnvironment {
     test
 }
 
+/// The study and some cheap stages, twice: as a run does it that is alone, and not begun.
+fn done_and_to_be_done(rows: usize) -> (TestEnvironment, TestEnvironment) {
+    let further = cheap(20, ["rows", "said"]);
+    let (alone, test) = (study(rows, &further), study(rows, &further));
+    alone.ok(&["run", "study.yaml"]);
+    (alone, test)
+}
+
 /// That all is done, as a run that was alone has done it, and sound.
 fn check(test: &TestEnvironment, alone: &TestEnvironment) {
     assert_eq!(results(test), results(alone));
@@ -133,11 +147,8 @@ fn all_answered(test: &TestEnvironment) -> (Vec<usize>, usize) {
 #[ignore = "runs mounts, for two minutes"]
 fn three_machines_share_a_store_over_mounts_without_common_locks() {
     const ROWS: usize = 240;
-    let further = cheap(20, ["rows", "said"]);
-    let (alone, test) = (study(ROWS, &further), study(ROWS, &further));
-    alone.ok(&["run", "study.yaml"]);
-    let clocks = tempfile::tempdir().unwrap();
-    let machines = Machine::three(clocks.path());
+    let (alone, test) = done_and_to_be_done(ROWS);
+    let machines = Machine::three();
     let mounts = [(); 3].map(|()| Mount::of(test.path(), None));
     let begin = |n: usize, days: i32| {
         machines[n].set_clock(days);
@@ -187,8 +198,7 @@ fn what_machines_remember_of_folders_has_nothing_computed_twice() {
     };
     let (alone, test) = (study(), study());
     alone.ok(&["run", "study.yaml"]);
-    let clocks = tempfile::tempdir().unwrap();
-    let machines = Machine::three(clocks.path());
+    let machines = Machine::three();
     // Longer than the whole study takes.
     let mounts = [(); 3].map(|()| Mount::of(test.path(), Some(120)));
     let begin = |n: usize| machines[n].begin(&test, machines[n].pipe(mounts[n].at.path(), &WORKER));
@@ -204,8 +214,7 @@ fn what_machines_remember_of_folders_has_nothing_computed_twice() {
 #[ignore = "runs mounts"]
 fn two_machines_that_check_a_store_together_are_told_what_they_see_of_each_other() {
     let test = TestEnvironment::with(&[("study.yaml", "pipeline: study\n")]);
-    let clocks = tempfile::tempdir().unwrap();
-    let [one, two, _] = Machine::three(clocks.path());
+    let [one, two, _] = Machine::three();
     let mounts = [(); 2].map(|()| Mount::of(test.path(), Some(60)));
     let words = ["store", "check", "--together", "60s", "--format", "json"];
     let begin = |machine: &Machine, mount: &Mount| {

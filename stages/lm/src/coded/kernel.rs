@@ -2,12 +2,7 @@
 
 use std::ops::Range;
 
-#[cfg(target_arch = "x86_64")]
-use super::lanes::{Avx2, Avx512};
-use super::{
-    Code, NR,
-    lanes::{Lanes, Portable},
-};
+use super::{Code, NR, lanes::Lanes};
 use crate::ops::{gemm::prefetch, math};
 
 /// Rows of a panel between two requests for memory: what all codes have a whole number of in a step.
@@ -45,31 +40,15 @@ pub(super) struct Kernels {
     pub expand: unsafe fn(*const u8, &mut [f32]),
 }
 
-macro_rules! kernels {
-    ($multiply:ident, $expand:ident, $panels:literal) => {
-        Kernels {
-            panels: $panels,
-            several: [
-                $multiply::<C, 1, $panels>,
-                $multiply::<C, 2, $panels>,
-                $multiply::<C, 3, $panels>,
-                $multiply::<C, 4, $panels>,
-            ],
-            one: [$multiply::<C, 1, 1>, $multiply::<C, 2, 1>, $multiply::<C, 3, 1>, $multiply::<C, 4, 1>],
-            expand: $expand::<C>,
-        }
-    };
-}
-
 /// Those of this CPU.
 pub(super) fn kernels<C: Code>() -> Kernels {
     #[cfg(target_arch = "x86_64")]
     if math::has_avx512() {
-        return kernels!(multiply_avx512, expand_avx512, 4);
+        return with_avx512::kernels::<C>();
     } else if math::has_avx2() {
-        return kernels!(multiply_avx2, expand_avx2, 2);
+        return with_avx2::kernels::<C>();
     }
-    kernels!(multiply_portable, expand_portable, 2)
+    plain::kernels::<C>()
 }
 
 /// Those of all CPUs whose instructions this one has, the portable ones last.
@@ -78,38 +57,58 @@ pub(super) fn every<C: Code>() -> Vec<Kernels> {
     let mut every = Vec::new();
     #[cfg(target_arch = "x86_64")]
     {
-        every.extend(math::has_avx512().then_some(kernels!(multiply_avx512, expand_avx512, 4)));
-        every.extend(math::has_avx2().then_some(kernels!(multiply_avx2, expand_avx2, 2)));
+        every.extend(math::has_avx512().then(with_avx512::kernels::<C>));
+        every.extend(math::has_avx2().then(with_avx2::kernels::<C>));
     }
-    every.push(kernels!(multiply_portable, expand_portable, 2));
+    every.push(plain::kernels::<C>());
     every
 }
 
+/// Compiles kernels for a kind of CPU, with so many panels side by side.
 macro_rules! compiled {
-    ($lanes:ident, $multiply:ident, $expand:ident $(, $features:literal)?) => {
-        /// # Safety
-        /// As [`multiply`]'s, on a CPU that has what it is compiled for.
-        $(#[target_feature(enable = $features)])?
-        unsafe fn $multiply<C: Code, const ROWS: usize, const PANELS: usize>(t: &Tile) {
-            // SAFETY: as this function's contract.
-            unsafe { multiply::<C, $lanes, ROWS, PANELS>(t) }
-        }
+    ($name:ident, $lanes:ident, $panels:literal $(, $features:literal)?) => {
+        mod $name {
+            use super::{Code, Kernels, Tile};
+            use crate::coded::lanes::$lanes;
 
-        /// # Safety
-        /// As [`expand`]'s, on a CPU that has what it is compiled for.
-        $(#[target_feature(enable = $features)])?
-        unsafe fn $expand<C: Code>(panel: *const u8, out: &mut [f32]) {
-            // SAFETY: as this function's contract.
-            unsafe { expand::<C, $lanes>(panel, out) }
+            /// # Safety
+            /// As [`super::multiply`]'s, on a CPU that has what it is compiled for.
+            $(#[target_feature(enable = $features)])?
+            unsafe fn multiply<C: Code, const ROWS: usize, const PANELS: usize>(t: &Tile) {
+                // SAFETY: as this function's contract.
+                unsafe { super::multiply::<C, $lanes, ROWS, PANELS>(t) }
+            }
+
+            /// # Safety
+            /// As [`super::expand`]'s, on a CPU that has what it is compiled for.
+            $(#[target_feature(enable = $features)])?
+            unsafe fn expand<C: Code>(panel: *const u8, out: &mut [f32]) {
+                // SAFETY: as this function's contract.
+                unsafe { super::expand::<C, $lanes>(panel, out) }
+            }
+
+            pub(super) fn kernels<C: Code>() -> Kernels {
+                Kernels {
+                    panels: $panels,
+                    several: [
+                        multiply::<C, 1, $panels>,
+                        multiply::<C, 2, $panels>,
+                        multiply::<C, 3, $panels>,
+                        multiply::<C, 4, $panels>,
+                    ],
+                    one: [multiply::<C, 1, 1>, multiply::<C, 2, 1>, multiply::<C, 3, 1>, multiply::<C, 4, 1>],
+                    expand: expand::<C>,
+                }
+            }
         }
     };
 }
 
 #[cfg(target_arch = "x86_64")]
-compiled!(Avx512, multiply_avx512, expand_avx512, "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl");
+compiled!(with_avx512, Avx512, 4, "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl");
 #[cfg(target_arch = "x86_64")]
-compiled!(Avx2, multiply_avx2, expand_avx2, "avx2,fma,f16c");
-compiled!(Portable, multiply_portable, expand_portable);
+compiled!(with_avx2, Avx2, 2, "avx2,fma,f16c");
+compiled!(plain, Portable, 2);
 
 // Below, whatever uses lanes is a function that is always inlined: a closure would be compiled for no CPU in
 // particular, and every instruction in it become a call.

@@ -33,15 +33,32 @@ const NR: usize = PackedWeight::ROWS;
 /// f16.
 pub(crate) type F16 = half::Half<false>;
 /// bf16.
-pub(crate) type Bf16 = half::Half<true>;
+pub(crate) type BF16 = half::Half<true>;
 
-macro_rules! quantised {
-    ($($name:ident)*) => { $(
-        #[doc = concat!("GGUF's `", stringify!($name), "`.")]
-        pub(crate) type $name = blocks::Blocks<forms::$name>;
-    )* };
+macro_rules! ggml {
+    ($($quantised:ident)*) => {
+        $(
+            #[doc = concat!("GGUF's `", stringify!($quantised), "`.")]
+            pub(crate) type $quantised = blocks::Blocks<forms::$quantised>;
+        )*
+
+        /// A matrix in one of GGUF's types, whose rows are asked for one by one as the file has them; `None` where
+        /// there is no kernel for the type.
+        pub(crate) fn ggml_weight<'a>(
+            dtype: GgmlDType,
+            shape: (usize, usize),
+            row: impl Fn(usize) -> &'a [u8] + Sync,
+        ) -> Option<Arc<dyn WeightTile>> {
+            Some(match dtype {
+                GgmlDType::F16 => Arc::new(CodedWeight::<F16>::of_rows(shape, row)),
+                GgmlDType::BF16 => Arc::new(CodedWeight::<BF16>::of_rows(shape, row)),
+                $(GgmlDType::$quantised => Arc::new(CodedWeight::<$quantised>::of_rows(shape, row)),)*
+                GgmlDType::F32 | GgmlDType::Q8_1 | GgmlDType::Q8K => return None,
+            })
+        }
+    };
 }
-quantised!(Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2K Q3K Q4K Q5K Q6K);
+ggml!(Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2K Q3K Q4K Q5K Q6K);
 
 /// A code of weights. A square is a block of columns of [`NR`] rows; a panel is squares one after the other.
 pub(crate) trait Code: Send + Sync + 'static {
@@ -222,7 +239,7 @@ pub fn half_weight(matrix: &Tensor) -> candle_core::Result<Arc<dyn WeightTile>> 
     let start = layout.start_offset();
     Ok(match &*storage {
         Storage::Cpu(CpuStorage::F16(all)) => of_values::<F16, _>(shape, &all[start..]),
-        Storage::Cpu(CpuStorage::BF16(all)) => of_values::<Bf16, _>(shape, &all[start..]),
+        Storage::Cpu(CpuStorage::BF16(all)) => of_values::<BF16, _>(shape, &all[start..]),
         _ => candle_core::bail!("a 16-bit matrix on the CPU is needed, not {:?}", matrix.dtype()),
     })
 }
@@ -232,30 +249,6 @@ fn of_values<C: Code, T: Sync>(shape: (usize, usize), values: &[T]) -> Arc<dyn W
     let bytes = unsafe { std::slice::from_raw_parts(values.as_ptr().cast::<u8>(), size_of_val(values)) };
     let width = shape.1 * size_of::<T>();
     Arc::new(CodedWeight::<C>::of_rows(shape, |row| &bytes[row * width..][..width]))
-}
-
-/// A matrix in one of GGUF's types, whose rows are asked for one by one as the file has them; `None` where there is no
-/// kernel for the type.
-pub(crate) fn ggml_weight<'a>(
-    dtype: GgmlDType,
-    shape: (usize, usize),
-    row: impl Fn(usize) -> &'a [u8] + Sync,
-) -> Option<Arc<dyn WeightTile>> {
-    Some(match dtype {
-        GgmlDType::F16 => Arc::new(CodedWeight::<F16>::of_rows(shape, row)),
-        GgmlDType::BF16 => Arc::new(CodedWeight::<Bf16>::of_rows(shape, row)),
-        GgmlDType::Q8_0 => Arc::new(CodedWeight::<Q8_0>::of_rows(shape, row)),
-        GgmlDType::Q4_0 => Arc::new(CodedWeight::<Q4_0>::of_rows(shape, row)),
-        GgmlDType::Q4_1 => Arc::new(CodedWeight::<Q4_1>::of_rows(shape, row)),
-        GgmlDType::Q5_0 => Arc::new(CodedWeight::<Q5_0>::of_rows(shape, row)),
-        GgmlDType::Q5_1 => Arc::new(CodedWeight::<Q5_1>::of_rows(shape, row)),
-        GgmlDType::Q2K => Arc::new(CodedWeight::<Q2K>::of_rows(shape, row)),
-        GgmlDType::Q3K => Arc::new(CodedWeight::<Q3K>::of_rows(shape, row)),
-        GgmlDType::Q4K => Arc::new(CodedWeight::<Q4K>::of_rows(shape, row)),
-        GgmlDType::Q5K => Arc::new(CodedWeight::<Q5K>::of_rows(shape, row)),
-        GgmlDType::Q6K => Arc::new(CodedWeight::<Q6K>::of_rows(shape, row)),
-        GgmlDType::F32 | GgmlDType::Q8_1 | GgmlDType::Q8K => return None,
-    })
 }
 
 /// A matrix in NF4; `None` where rows are no whole number of blocks.

@@ -111,7 +111,7 @@ fn halves_are_exact_and_have_the_bits_of_their_products() {
     );
     let bf16 = halves(|value| ::half::bf16::from_f32(value).to_bits());
     check_weight(
-        &CodedWeight::<Bf16>::of_rows((rows, columns), |row| &bf16[row * width..][..width]),
+        &CodedWeight::<BF16>::of_rows((rows, columns), |row| &bf16[row * width..][..width]),
         &in_f32(DType::BF16),
     );
 }
@@ -170,7 +170,7 @@ fn check_kernels<C: Code>(scales: &[usize]) {
 #[test]
 fn kernels_for_every_cpu_give_the_same_bits() {
     check_kernels::<F16>(&[0, 2, 4, 6, 8, 10, 12, 14]);
-    check_kernels::<Bf16>(&[0, 2, 4, 6, 8, 10, 12, 14]);
+    check_kernels::<BF16>(&[0, 2, 4, 6, 8, 10, 12, 14]);
     check_kernels::<Q8_0>(&[0]);
     check_kernels::<Q4_0>(&[0]);
     check_kernels::<Q5_1>(&[0, 2]);
