@@ -159,6 +159,15 @@ pub(crate) fn prose() -> Shown<io::StdoutLock<'static>> {
     Shown { columns: columns_of(io::stdout()), ..stdout() }
 }
 
+/// Writes text that a program reads to standard output, character by character; only a terminal gets it as it may have
+/// it.
+pub(crate) fn exactly(text: &str) -> io::Result<()> {
+    if io::stdout().is_terminal() {
+        return stdout().write_all(text.as_bytes());
+    }
+    io::stdout().lock().write_all(text.as_bytes())
+}
+
 /// Writes a table to standard output, no wider than the terminal.
 pub(crate) fn fitted(mut table: Table) -> io::Result<()> {
     let out = prose();

@@ -24,8 +24,8 @@ pub(super) fn job(plan: &Plan<'_>, class: &WorkerClass) -> Result<String, CliErr
     let claim = plan.cluster.claim.as_deref();
     let claim = claim.ok_or_else(|| missing("claim", "the claim of the volume on which the project lies"))?;
     let folder = plan.folder.display().to_string();
-    // The program is the image's.
-    let script = format!("{}exec {}", plan.setup(), plan.command_of("pipe", class));
+    // The program is the image's. Kubernetes fills in `$(NAME)` before the shell sees it, and takes `$$` for a dollar.
+    let script = format!("{}exec {}", plan.setup(), plan.command_of("pipe", class)).replace('$', "$$");
     let mut limits = vec![format!("cpu: {}", class.cpus)];
     limits.extend((class.memory > 0).then(|| format!("memory: {}Mi", class.memory.div_ceil(1 << 20))));
     limits.extend((class.gpus > 0).then(|| format!("nvidia.com/gpu: {}", class.gpus)));

@@ -10,13 +10,12 @@ mod slurm;
 
 use std::{
     fs, io,
-    io::Write,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use pipe_cache::{Store, now_ms};
-use pipe_engine::pipeline::Pipeline;
+use pipe_engine::{diag::is_hostile, pipeline::Pipeline};
 
 use self::{
     classes::WorkerClass,
@@ -91,7 +90,7 @@ pub(crate) fn submit(global: &cli::Global, args: cli::Submit) -> Result<Exit, Cl
         Scheduler::Skypilot => classes.iter().map(|class| skypilot::task(&plan, class)).collect(),
     };
     if args.print {
-        output::prose().write_all(scripts.concat().as_bytes())?;
+        output::exactly(&scripts.concat())?;
         return Ok(Exit::Success);
     }
     if args.on != Scheduler::Slurm {
@@ -183,7 +182,14 @@ fn plain(text: &str) -> String {
 
 /// Text as YAML reads it, on one line.
 fn yaml_text(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    let json = serde_json::Value::from(text).to_string();
+    json.chars().map(|c| if is_special(c) { format!("\\u{:04x}", c as u32) } else { c.to_string() }).collect()
+}
+
+/// Characters that YAML takes for ends of lines, or not at all where they stand for themselves, and those that a
+/// terminal obeys.
+fn is_special(c: char) -> bool {
+    is_hostile(c) || matches!(c, '\n' | '\t' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
 }
 
 fn io_error(action: &'static str, path: &Path, source: io::Error) -> CliError {
