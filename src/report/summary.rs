@@ -1,5 +1,7 @@
 //! The last words of a run.
 
+use std::collections::HashSet;
+
 use pipe_cache::RemoteCounts;
 use pipe_engine::{
     events::{Arm, Event, EventKind, RunEnd, RunSummary, SkipReason},
@@ -17,6 +19,8 @@ pub(crate) struct Summary {
     arms: Vec<Arm>,
     /// The stage that was computed last.
     last: Option<u32>,
+    /// The nodes that have results, or failed.
+    settled: HashSet<u32>,
 }
 
 impl Summary {
@@ -26,14 +30,26 @@ impl Summary {
             EventKind::RunStarted { pipeline, origin, .. } => {
                 self.pipeline = origin.trial.as_ref().map_or_else(|| pipeline.clone(), |t| format!("{pipeline} +{t}"));
             }
-            EventKind::Failed { node, .. } => self.failed.push(node.label.to_string()),
+            EventKind::Failed { node, .. } => {
+                self.failed.push(node.label.to_string());
+                self.settled.insert(node.id);
+            }
+            EventKind::Hit { node, .. } => _ = self.settled.insert(node.id),
             EventKind::Skipped { node, reason: SkipReason::UpstreamNotSelected { upstream } } => {
                 self.not_selected.push(format!("{} (needs {upstream})", node.label));
             }
-            EventKind::Finished { node, .. } => self.last = Some(node.id),
+            EventKind::Finished { node, .. } => {
+                self.last = Some(node.id);
+                self.settled.insert(node.id);
+            }
             EventKind::Arms { arms } => self.arms.clone_from(arms),
             _ => {}
         }
+    }
+
+    /// Whether a node has a result, or failed, as far as this process knows.
+    pub(crate) fn is_settled(&self, node: NodeId) -> bool {
+        self.settled.contains(&(node.index() as u32))
     }
 
     /// What to look at next: a result, and a variant to compare with the baseline. The names are those under which

@@ -82,6 +82,24 @@ fn a_worker_that_is_told_to_end_says_that_there_is_more_to_do() {
 }
 
 #[test]
+fn a_worker_says_what_it_leaves_and_why() {
+    let test = TestEnvironment::with(&[("p.yaml", CLASSES), ("rows.jsonl", "{\"n\": 1}\n")]);
+    let left = |arguments: &[&str]| test.ok(&[&["run", "p.yaml", "--worker"], arguments].concat()).stderr;
+    let said = left(&[]);
+    assert!(
+        said.contains("left to others: 1 ran") && said.contains("  left: `big` wants 1 GPU, and there are 0"),
+        "{said}"
+    );
+    let said = left(&["--gpus", "1"]);
+    assert!(said.contains("  left: `big` wants the class a100\n"), "{said}");
+    let said = left(&["--gpus", "1", "--class", "a100", "--memory", "1GB"]);
+    assert!(said.contains("  left: `big` wants 40.0 GB of memory, and there are 1.0 GB\n"), "{said}");
+    let said = left(&["--until", "rows"]);
+    assert!(!said.contains("left"), "{said}");
+    assert!(!left(&["--gpus", "1", "--class", "a100"]).contains("left"));
+}
+
+#[test]
 fn a_killed_worker_costs_what_it_had_under_way() {
     let test = slow();
     let mut victim = spawn(&test, &["--worker"]);
@@ -214,7 +232,7 @@ fn kubernetes_and_skypilot_get_the_same_worker() {
     }
     assert!(yaml.contains("exec pipe run 'my study.yaml' --store ") && yaml.contains("--class=a100"), "{yaml}");
     let sky = test.ok(&["submit", "my study.yaml", "--on", "skypilot", "--print"]).stdout;
-    assert!(sky.contains("accelerators: \"A100:1\"") && sky.contains("  pipe run 'my study.yaml'"), "{sky}");
+    assert!(sky.contains("accelerators: \"A100:1\"") && sky.contains("    pipe run 'my study.yaml'"), "{sky}");
     let wrong = test.pipe(&["submit", "my study.yaml", "--on", "slurm", "--print", "--workers", "h100=1"]);
     assert!(wrong.code == Some(2) && wrong.stderr.contains("the stages want a100, cpu"), "{}", wrong.stderr);
     for (text, says) in [
@@ -227,6 +245,36 @@ fn kubernetes_and_skypilot_get_the_same_worker() {
     }
 }
 
+/// Shells, YAML and Kubernetes each have characters of their own.
+#[test]
+fn what_is_set_reaches_workers_as_it_was_said() {
+    let pipeline =
+        CLASSES.replace("stages:", "vars: { word: x }\nstages:").replace("n > 1", "n > 1 or '${word}' == ''");
+    let test = TestEnvironment::with(&[("p.yaml", &pipeline), ("rows.jsonl", "{\"n\": 1}\n")]);
+    test.write(
+        "cluster.yaml",
+        "cluster: { image: i, claim: c, setup: \"\\n  module load $(uname -m)\\nexport A=$$\" }\n",
+    );
+    let printed = |on: &str, word: &str| {
+        test.ok(&["submit", "p.yaml", "--print", "--on", on, "--set", &format!("word={word}")]).stdout
+    };
+    let kubernetes = printed("kubernetes", r#""$$5 $(HOME)""#);
+    assert!(kubernetes.contains(r#"--set 'word=\"$$$$5 $$(HOME)\"' "#), "{kubernetes}");
+    assert!(kubernetes.contains(r"module load $$(uname -m)\nexport A=$$$$\nexec "), "{kubernetes}");
+    let sky = printed("skypilot", r#""$$5 $(HOME)""#);
+    assert!(sky.contains("|| exit 4\n\n    module load $(uname -m)\n  export A=$$\n"), "{sky}");
+    assert!(sky.contains("\n      pipe run p.yaml --set 'word=\"$$5 $(HOME)\"' ") && sky.ends_with("\n  exit $code\n"));
+    // Such lines would end where YAML sees the end of one.
+    for (special, escaped) in [("\u{2028}", "\\u2028"), ("\u{85}", "\\u0085"), ("\u{202e}", "\\u202e")] {
+        let word = format!("a{special}b");
+        assert!(printed("slurm", &word).contains(&format!(" --set 'word={word}' ")));
+        for on in ["kubernetes", "skypilot"] {
+            let text = printed(on, &word);
+            assert!(text.contains(&format!("word=a{escaped}b")) && !text.contains(special), "{text}");
+        }
+    }
+}
+
 #[test]
 fn jobs_are_long_enough_and_stages_that_no_worker_begins_are_told() {
     let test = TestEnvironment::with(&[("p.yaml", CLASSES), ("rows.jsonl", "{\"n\": 1}\n")]);
@@ -234,7 +282,7 @@ fn jobs_are_long_enough_and_stages_that_no_worker_begins_are_told() {
     let submitted = test.ok(&["submit", "p.yaml", "--on", "slurm", "--print"]);
     assert!(submitted.stdout.contains("#SBATCH --time=10\n"), "{}", submitted.stdout);
     assert!(
-        submitted.stderr.contains("no worker of class a100 ever begins `big`: it wants 1 GPUs, and there are 0"),
+        submitted.stderr.contains("no worker of class a100 ever begins `big`: it wants 1 GPU, and there are 0"),
         "{}",
         submitted.stderr
     );
@@ -278,7 +326,7 @@ fn what_has_blanks_in_its_name_is_quoted_in_scripts() {
     let yaml = printed("kubernetes", "my 5% store", &[]).stdout;
     assert!(yaml.contains("module load x\\nexec pipe run study.yaml --store 'my 5% store' --worker"), "{yaml}");
     let sky = printed("skypilot", "my 5% store", &[]).stdout;
-    assert!(sky.contains("\n  pipe run study.yaml --store 'my 5% store' --worker"), "{sky}");
+    assert!(sky.contains("\n      pipe run study.yaml --store 'my 5% store' --worker"), "{sky}");
     assert!([&text, &yaml, &sky].iter().all(|text| text.contains("--idle=90s")));
 }
 

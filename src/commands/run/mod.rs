@@ -1,6 +1,7 @@
 //! `pipe run`.
 
 mod foreseen;
+mod left;
 mod next;
 mod shown;
 mod watch;
@@ -29,7 +30,7 @@ use crate::{
     signals::{self, Insistence},
 };
 
-pub(crate) use self::{next::quoted, worker::offer};
+pub(crate) use self::{left::refusal, next::quoted, worker::offer};
 
 pub(crate) fn run(global: &cli::Global, args: cli::Run) -> Result<Exit, CliError> {
     let cancel = CancelToken::new();
@@ -40,13 +41,16 @@ pub(crate) fn run(global: &cli::Global, args: cli::Run) -> Result<Exit, CliError
         signals::cancel_on_signal(cancel.clone(), Insistence::AnySignal);
         return watch::run(global, args, &cancel);
     }
+    // A worker may be told to end at any moment, also while it reads a large pipeline.
+    if args.worker.joins {
+        signals::cancel_on_signal(cancel.clone(), Insistence::Interrupt);
+    }
     // The process ends after it, and its memory goes back as a whole: of ten thousand stages, that is felt.
     let pipeline = ManuallyDrop::new(project::load(&args.pipeline)?);
-    let how = if args.worker.joins { Insistence::Interrupt } else { Insistence::AnySignal };
-    signals::cancel_on_signal(cancel.clone(), how);
     if args.worker.joins {
         return worker::run(global, &args, &pipeline, cancel);
     }
+    signals::cancel_on_signal(cancel.clone(), Insistence::AnySignal);
     once(global, args, &pipeline, cancel)
 }
 

@@ -12,8 +12,14 @@ use pipe_engine::{
     pipeline::Pipeline,
 };
 
-use super::{performed, prepared};
-use crate::{cli, error::CliError, exit::Exit, output::say, report::reporter};
+use super::{left::say_left, performed, prepared};
+use crate::{
+    cli::{self, Format},
+    error::CliError,
+    exit::Exit,
+    output::say,
+    report::reporter,
+};
 
 /// What is left of a worker's time for ending in good order, within these bounds: a twentieth.
 const LAST_WORDS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_mins(1));
@@ -48,6 +54,9 @@ pub(super) fn run(
     drop(reporter);
     if !global.quiet {
         words.say(&summary);
+        if args.format == Format::Text && summary.skipped > 0 {
+            say_left(pipeline, &store, &options, &words);
+        }
     }
     store.flush()?;
     Ok(match summary.outcome {

@@ -8,21 +8,14 @@ use std::{
 
 use pipe_cache::Store;
 use pipe_engine::{
-    context::Increment,
     diag::list_names,
-    execute::{Fit, RunOptions, wish},
+    execute::{RunOptions, wish},
     keys::SourceHasher,
     pipeline::{Node, NodeId, Pipeline, Resources},
 };
 
 use super::{cluster::Cluster, slurm::WARNED};
-use crate::{
-    cli,
-    commands::run,
-    error::CliError,
-    output::{bytes, warning},
-    project,
-};
+use crate::{cli, commands::run, error::CliError, output::warning, project};
 
 /// The class of stages that name none: with a GPU, and without.
 const USUAL: [&str; 2] = ["cpu", "gpu"];
@@ -87,18 +80,8 @@ impl WorkerClass {
         let worker = Some(run::offer(&worker, now));
         let (jobs, gpus, memory) = (self.cpus, self.gpus, self.memory);
         let options = RunOptions { jobs, gpus, memory, worker, ..RunOptions::default() };
-        let is_resumed = !matches!(node.kind.increment(&node.params), Increment::Whole);
-        let minutes = |time: Option<Duration>| time.unwrap_or_default().as_secs().div_ceil(60);
-        match options.offers(wish, is_resumed, now) {
-            Fit::Fits => None,
-            Fit::TooLate => Some(format!(
-                "{} minutes, and jobs last {}, with beginning and ending",
-                minutes(wish.time),
-                minutes(self.time)
-            )),
-            Fit::Unfit if wish.gpu > self.gpus => Some(format!("{} GPUs, and there are {}", wish.gpu, self.gpus)),
-            Fit::Unfit => Some(format!("{} of memory, and there are {}", bytes(wish.memory), bytes(self.memory))),
-        }
+        let minutes = self.time.unwrap_or_default().as_secs().div_ceil(60);
+        run::refusal(&options, node, wish, now, &format!("jobs last {minutes}, with beginning and ending"))
     }
 }
 
@@ -175,6 +158,7 @@ pub(super) fn of(
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use pipe_engine::execute::Fit;
 
     use super::*;
 
