@@ -10,7 +10,9 @@ use std::{
 };
 
 use common::{hit, key, open, publish, publish_files, read, rows, schema};
-use pipe_cache::{Ability, Access, CollectPolicy, Digest, Lookup, Remote, RemoteOptions, Secret, Store, VerifyOptions};
+use pipe_cache::{
+    Ability, Access, CollectPolicy, Digest, Lookup, Remote, RemoteMode, RemoteOptions, Secret, Store, VerifyOptions,
+};
 use servers::{
     faults::{FaultProxy, Harm},
     files::{FileServer, Habit},
@@ -87,6 +89,11 @@ fn a_refusal_is_no_miss_in_silence() {
     assert_eq!((stranger.counts().failures, stranger.counts().unpushed), (2, 1));
     assert!(stranger.check().iter().any(|step| step.ability == Ability::Write && step.problem.is_some()));
 
+    let late = Remote::open(&at(&FileServer::start(Habit::LivesIn1994).address)).unwrap();
+    assert!(late.pull(&a, &key(9)).is_none());
+    let said = late.take_warnings().concat();
+    assert!(said.contains("403 from the remote: RequestTimeTooSkewed: its clock and this machine's are "), "{said}");
+
     let access = Access::Bearer(Secret::new("open sesame"));
     let friend = Remote::open(&RemoteOptions { access, ..at(&server.address) }).unwrap();
     push(&friend, &a, &[1]);
@@ -161,9 +168,11 @@ fn what_a_server_lacks_is_said_of_what_needs_it() {
         (Habit::NoSizes, Ability::Read, true, "HEAD"),
         (Habit::Replaces, Ability::WriteNew, false, "replaces"),
         (Habit::NoConditions, Ability::WriteNew, true, "501"),
+        (Habit::IsRead, Ability::Write, false, "403"),
     ] {
         let server = FileServer::start(habit);
-        let steps = Remote::open(&at(&server.address)).unwrap().check();
+        let mode = if habit == Habit::IsRead { RemoteMode::Pull } else { RemoteMode::Both };
+        let steps = Remote::open(&RemoteOptions { mode, ..at(&server.address) }).unwrap().check();
         let step = steps.into_iter().find(|step| step.ability == ability).unwrap();
         assert_eq!(step.needed, needed, "{step:?}");
         assert!(step.problem.unwrap().contains(said));

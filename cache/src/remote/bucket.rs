@@ -130,7 +130,7 @@ impl Transport for Bucket {
         let said = text(response, MOST_LISTED)?;
         match DeleteObjectsResponse::parse(&said) {
             Ok(outcome) => match outcome.errors.first() {
-                Some(error) if error.code == "AccessDenied" => Err(Fault::Refused { status: 403 }),
+                Some(error) if error.code == "AccessDenied" => Err(Fault::forbidden()),
                 Some(error) => Err(Fault::Status { status: 200, detail: error.code.clone() }),
                 None => Ok(()),
             },

@@ -6,7 +6,7 @@ use super::{
     Remote, RemoteMode,
     fault::Fault,
     names,
-    transport::{Answer, Content, Transport},
+    transport::{Answer, Content, Listed, Transport},
 };
 use crate::{hash::Digest, machine};
 
@@ -60,8 +60,14 @@ impl Remote {
         let written = transport.put(&name, &Content::Bytes(content), false).map(drop).map_err(|e| e.to_string());
         let there = written.is_ok();
         step(Ability::Write, pushes, Some(written));
-        step(Ability::Read, pulls, there.then(|| read_back(transport, &name, content, 0)));
-        step(Ability::ReadPart, false, there.then(|| read_back(transport, &name, content, 100)));
+        // Where nothing may be written, something may have been.
+        let other = if there { None } else { any(transport) };
+        let read = |from| match &other {
+            None => there.then(|| read_back(transport, &name, content, from)),
+            Some(other) => Some(read_other(transport, other, from)),
+        };
+        step(Ability::Read, pulls, read(0));
+        step(Ability::ReadPart, false, read(100));
         step(Ability::Miss, true, Some(miss(transport, &format!("{name}-none"))));
         let new = there.then(|| write_new(transport, &name, content));
         // One that only ignores the condition is of use; one that fails over it takes no results at all.
@@ -80,8 +86,14 @@ impl Remote {
 }
 
 fn read_back(transport: &dyn Transport, name: &str, content: &[u8], from: u64) -> Result<(), String> {
+    let (begins, bytes) = read(transport, name, content.len() as u64, from)?;
+    if content.get(begins as usize..) == Some(&bytes) { Ok(()) } else { Err("it comes back changed".to_owned()) }
+}
+
+/// An object of `length` bytes from one of them on: where what comes begins, and what it is.
+fn read(transport: &dyn Transport, name: &str, length: u64, from: u64) -> Result<(u64, Vec<u8>), String> {
     match transport.head(name).map_err(|e| format!("asked for its size (HEAD): {e}"))? {
-        Some(bytes) if bytes == content.len() as u64 => {}
+        Some(bytes) if bytes == length => {}
         Some(_) => return Err("it does not say how large an object is (HEAD): all is sent again and again".to_owned()),
         None => return Err("it says that what was written is not there (HEAD)".to_owned()),
     }
@@ -92,7 +104,20 @@ fn read_back(transport: &dyn Transport, name: &str, content: &[u8], from: u64) -
     if from > 0 && begins == 0 {
         return Err("it sends objects as a whole only: what is cut off begins anew".to_owned());
     }
-    if content.get(begins as usize..) == Some(&bytes) { Ok(()) } else { Err("it comes back changed".to_owned()) }
+    if begins + bytes.len() as u64 == length {
+        Ok((begins, bytes))
+    } else {
+        Err(format!("{} bytes came of {length}", bytes.len()))
+    }
+}
+
+/// Something that lies there already: a record, if objects can be listed.
+fn any(transport: &dyn Transport) -> Option<Listed> {
+    transport.list(names::RECORDS, None).ok()?.into_iter().next()
+}
+
+fn read_other(transport: &dyn Transport, object: &Listed, from: u64) -> Result<(), String> {
+    read(transport, &object.name, object.bytes, from).map(drop)
 }
 
 fn miss(transport: &dyn Transport, name: &str) -> Result<(), String> {
@@ -103,7 +128,7 @@ fn miss(transport: &dyn Transport, name: &str) -> Result<(), String> {
             Err(fault) => Err(format!("asked with HEAD: {fault}")),
         },
         Ok(Some(_)) => Err("it sends something for an object that is not there".to_owned()),
-        Err(Fault::Refused { status }) => Err(format!(
+        Err(Fault::Refused { status, minutes_apart: None, .. }) => Err(format!(
             "{status} for what is not there: a key that may not list the bucket is told so (on S3, s3:ListBucket \
              of the bucket is missing), or it may not read"
         )),
@@ -138,7 +163,8 @@ fn list(transport: &dyn Transport, name: Option<&str>) -> Result<(), String> {
 fn remove(transport: &dyn Transport, name: &str) -> Result<(), String> {
     transport.delete(&[name.to_owned()]).map_err(|e| e.to_string())?;
     match transport.head(name) {
-        Ok(None) => Ok(()),
+        // A key that may not list is told so of what is gone.
+        Ok(None) | Err(Fault::Refused { .. }) => Ok(()),
         Ok(Some(_)) => Err("it is still there".to_owned()),
         Err(fault) => Err(fault.to_string()),
     }

@@ -9,10 +9,14 @@ use crate::{disk::checked_json::Broken, error::StoreError};
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Fault {
     /// The remote knows us, and does not let us, or does not know us.
-    #[error("{status} from the remote: {}", refused(*status))]
+    #[error("{status} from the remote: {}", refused(*status, said, *minutes_apart))]
     Refused {
         /// 401 or 403.
         status: u16,
+        /// What the remote said of it, in a word.
+        said: String,
+        /// How far its clock is from ours, if that is too far: signatures are good for minutes.
+        minutes_apart: Option<u64>,
     },
     /// Another status than was hoped for.
     #[error("{status} from the remote{}", if detail.is_empty() { String::new() } else { format!(": {detail}") })]
@@ -51,15 +55,23 @@ pub(crate) enum Fault {
     Cancelled,
 }
 
-fn refused(status: u16) -> &'static str {
-    if status == 401 {
-        "it does not know the credentials"
-    } else {
-        "the credentials do not allow it (a bucket that may not be listed says so of what is missing, too)"
-    }
+fn refused(status: u16, said: &str, minutes_apart: Option<u64>) -> String {
+    let why = match (status, minutes_apart) {
+        (_, Some(minutes)) => {
+            &*format!("its clock and this machine's are {minutes} minutes apart, and signatures are good for a few")
+        }
+        (401, None) => "it does not know the credentials",
+        _ => "the credentials do not allow it (a bucket that may not be listed says so of what is missing, too)",
+    };
+    if said.is_empty() { why.to_owned() } else { format!("{said}: {why}") }
 }
 
 impl Fault {
+    /// A refusal of which nothing more is known.
+    pub(super) fn forbidden() -> Self {
+        Self::Refused { status: 403, said: String::new(), minutes_apart: None }
+    }
+
     /// Whether asking again may help.
     pub(super) fn may_pass(&self) -> bool {
         match self {

@@ -5,6 +5,7 @@ use std::{
     io::{self, Read, Seek, SeekFrom},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
     time::UNIX_EPOCH,
 };
 
@@ -19,15 +20,40 @@ use crate::disk::paths;
 /// A folder whose files are the objects.
 pub(super) struct Folder {
     root: PathBuf,
+    /// Whether objects were seen there. If they are gone then, the folder is: what is mounted may go, and what is found
+    /// in its place says nothing of what there is.
+    seen: AtomicBool,
     stop: Stop,
 }
 
 impl Folder {
     pub(super) fn new(root: PathBuf, stop: Stop) -> Self {
-        Self { root, stop }
+        let seen = root.join(names::VERSION).is_dir().into();
+        Self { root, seen, stop }
+    }
+
+    /// An error where objects were seen, and there is nothing now.
+    fn look(&self) -> io::Result<()> {
+        if self.root.join(names::VERSION).is_dir() {
+            self.seen.store(true, Ordering::Relaxed);
+        } else if self.seen.load(Ordering::Relaxed) {
+            let said = format!("the folder {} is gone, or what was in it", self.root.display());
+            return Err(io::Error::new(io::ErrorKind::NotConnected, said));
+        }
+        Ok(())
+    }
+
+    /// What there is of an object; nothing is an answer only while the folder is there.
+    fn found<T>(&self, outcome: io::Result<T>) -> Result<Option<T>, Fault> {
+        let found = found(outcome)?;
+        if found.is_none() {
+            self.look().map_err(|e| failed(&e))?;
+        }
+        Ok(found)
     }
 
     fn write(&self, name: &str, reader: &mut impl Read, only_new: bool) -> io::Result<bool> {
+        self.look()?;
         let path = self.root.join(name);
         if only_new && path.exists() {
             return Ok(false);
@@ -48,7 +74,7 @@ impl Folder {
 /// What a failure of the file system says to who asked.
 fn failed(error: &io::Error) -> Fault {
     match error.kind() {
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Fault::Refused { status: 403 },
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Fault::forbidden(),
         _ => Fault::broken(error),
     }
 }
@@ -63,11 +89,11 @@ fn found<T>(outcome: io::Result<T>) -> Result<Option<T>, Fault> {
 
 impl Transport for Folder {
     fn head(&self, name: &str) -> Result<Option<u64>, Fault> {
-        Ok(found(fs::metadata(self.root.join(name)))?.map(|meta| meta.len()))
+        Ok(self.found(fs::metadata(self.root.join(name)))?.map(|meta| meta.len()))
     }
 
     fn get(&self, name: &str, from: u64) -> Result<Option<Answer>, Fault> {
-        let Some(mut file) = found(File::open(self.root.join(name)))? else { return Ok(None) };
+        let Some(mut file) = self.found(File::open(self.root.join(name)))? else { return Ok(None) };
         file.seek(SeekFrom::Start(from)).map_err(|e| failed(&e))?;
         Ok(Some(Answer { from, body: Box::new(self.stop.watch(file)) }))
     }
@@ -80,6 +106,7 @@ impl Transport for Folder {
     fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Listed>, Fault> {
         // Prefixes of ours end in `/`: they are folders.
         let mut all = Vec::new();
+        self.look().map_err(|e| failed(&e))?;
         walk(&self.root.join(prefix), prefix.trim_end_matches('/'), &mut all).map_err(|e| failed(&e))?;
         all.retain(|listed| after.is_none_or(|after| listed.name.as_str() > after));
         all.sort_by(|a, b| a.name.cmp(&b.name));

@@ -17,6 +17,7 @@ use super::{
     stop::Stop,
     transport::{Answer, Content},
 };
+use crate::machine;
 
 /// Slower than so many bytes a second, and it counts as silence.
 const CRAWL: u64 = 16 << 10;
@@ -161,7 +162,8 @@ pub(super) fn drain(response: Response<Body>) -> Result<(), Fault> {
 pub(super) fn refusal(response: Response<Body>) -> Fault {
     let status = response.status().as_u16();
     if matches!(status, 401 | 403) {
-        return Fault::Refused { status };
+        let minutes_apart = minutes_apart(&response);
+        return Fault::Refused { status, said: code(&text(response, MOST_SAID).unwrap_or_default()), minutes_apart };
     }
     let region = response.headers().get("x-amz-bucket-region").and_then(|value| value.to_str().ok());
     let region = region.filter(|_| (300..500).contains(&status)).map(|r| format!("the bucket is in region {r}"));
@@ -170,6 +172,14 @@ pub(super) fn refusal(response: Response<Body>) -> Fault {
         _ => code(&text(response, MOST_SAID).unwrap_or_default()),
     });
     Fault::Status { status, detail }
+}
+
+/// How far the clock of the server is from this machine's, if that is further than it may be where requests are signed.
+fn minutes_apart(response: &Response<Body>) -> Option<u64> {
+    let date = response.headers().get("date")?.to_str().ok()?;
+    let there = chrono::DateTime::parse_from_rfc2822(date).ok()?.timestamp_millis();
+    let minutes = there.abs_diff(machine::now_ms() as i64) / 60_000;
+    (minutes >= 5).then_some(minutes)
 }
 
 /// The code of an error of S3.

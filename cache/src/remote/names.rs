@@ -12,6 +12,8 @@
 
 use crate::hash::Digest;
 
+/// Below this lies all of it.
+pub(super) const VERSION: &str = "v1";
 pub(super) const RECORDS: &str = "v1/ac/";
 pub(super) const BLOBS: &str = "v1/cas/";
 pub(super) const MEMOS: &str = "v1/memo/";

@@ -8,7 +8,7 @@ use std::{
 };
 
 use arrow::array::RecordBatch;
-use pipe_cache::{CollectPolicy, Remote, RemoteMode};
+use pipe_cache::{Ability, CollectPolicy, Remote, RemoteMode};
 
 use crate::{
     Place,
@@ -120,6 +120,46 @@ fn files_on_their_way_into_a_folder_do_not_meet_and_what_is_left_of_them_goes() 
     assert_eq!(files(&left).len(), 2);
     reader.collect(&CollectPolicy { dry_run: false, ..policy }).unwrap();
     assert_eq!(files(&left), [left.join("young")]);
+}
+
+/// What is mounted may go in the middle of a run: what is found in its place is not the remote.
+#[test]
+fn a_folder_that_goes_away_is_a_failure_and_no_empty_remote() {
+    let place = Place::new();
+    let a = place.store("a");
+    for n in 1..=3 {
+        publish(&a, &key(n), &rows(0, 5));
+    }
+    let remote = remote(&place.folder());
+    push(&remote, &a, 1);
+    assert_eq!((remote.counts().pushed, remote.counts().failures), (1, 0));
+    let elsewhere = place.folder().with_extension("elsewhere");
+    fs::rename(place.folder(), &elsewhere).unwrap();
+    assert!(remote.pull(&place.store("b"), &key(1)).is_none());
+    push(&remote, &a, 2);
+    assert_eq!((remote.counts().pushed, remote.counts().unpushed), (1, 1));
+    let warnings = remote.take_warnings();
+    assert!(warnings.iter().any(|warning| warning.contains("is gone")), "{warnings:?}");
+    assert_eq!(files(&place.folder()), [] as [PathBuf; 0], "nothing is begun anew");
+    fs::rename(&elsewhere, place.folder()).unwrap();
+    push(&remote, &a, 3);
+    assert_eq!(remote.counts().pushed, 2);
+}
+
+/// `pipe remote check` of who may only read tries that on what is there.
+#[test]
+fn a_folder_that_may_only_be_read_is_read_by_the_check() {
+    let place = Place::new();
+    let a = place.store("a");
+    publish(&a, &key(1), &rows(0, 5));
+    push(&remote(&place.folder()), &a, 1);
+    // A file stands where those go that are on their way.
+    fs::remove_dir(place.folder().join("v1/tmp")).unwrap();
+    fs::write(place.folder().join("v1/tmp"), "").unwrap();
+    let steps = remote_of(&place.folder(), RemoteMode::Pull).check();
+    let told: Vec<_> = steps.iter().map(|step| (step.ability, step.tried && step.problem.is_none())).collect();
+    assert_eq!(told[..3], [(Ability::Write, false), (Ability::Read, true), (Ability::ReadPart, true)], "{steps:?}");
+    assert!(steps.iter().all(|step| !step.needed || step.problem.is_none()), "{steps:?}");
 }
 
 #[test]

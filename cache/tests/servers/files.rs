@@ -23,6 +23,10 @@ pub(crate) enum Habit {
     None,
     /// It serves nobody without this token.
     Asks(&'static str),
+    /// It refuses all, as S3 does where clocks differ.
+    LivesIn1994,
+    /// It is only read.
+    IsRead,
     /// It replaces what is there, whatever it was asked.
     Replaces,
     /// It knows no conditions, and says so.
@@ -81,6 +85,11 @@ fn serve(stream: &TcpStream, files: &Files, told: &Mutex<Vec<String>>, habit: Ha
         let found = files.get(&path).cloned();
         let (status, extra, body) = match (method.as_str(), found) {
             _ if !allowed => (401, String::new(), Vec::new()),
+            _ if habit == Habit::LivesIn1994 => {
+                let date = "date: Sun, 06 Nov 1994 08:49:37 GMT\r\n".to_owned();
+                (403, date, b"<Error><Code>RequestTimeTooSkewed</Code></Error>".to_vec())
+            }
+            ("PUT" | "DELETE", _) if habit == Habit::IsRead => (403, String::new(), Vec::new()),
             _ if let Habit::SendsTo(address) = habit => {
                 (307, format!("location: http://{address}{path}\r\n"), Vec::new())
             }
