@@ -169,6 +169,10 @@ pub(crate) struct Push {
 pub(crate) struct Pull {
     #[command(flatten)]
     pub pipeline: PipelineArgs,
+    /// Stages (or `stage@variant`) with what is upstream of them, or variants; all when left out. They may stand alone
+    /// where the file is pipeline.yaml
+    #[arg(value_name = "STAGE|VARIANT", add = complete::stages())]
+    pub targets: Vec<String>,
     #[command(flatten)]
     pub select: ChoiceArgs,
     /// `json` prints one event per line

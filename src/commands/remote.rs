@@ -11,6 +11,7 @@ use pipe_engine::{
     context::CancelToken,
     events::RunEnd,
     execute::{self, RunOptions},
+    pipeline::Selection,
 };
 use serde_json::json;
 
@@ -59,7 +60,7 @@ fn only_pulled(so: &str) -> CliError {
 pub(crate) fn remote(args: &cli::Remote) -> Result<Exit, CliError> {
     let cli::RemoteQuestion::Check = args.what;
     let steps = remote_of(Path::new("."))?.check();
-    let missing = steps.iter().any(|step| step.needed && (step.problem.is_some() || !step.tried));
+    let missing = steps.iter().any(|step| step.needed && step.problem.is_some());
     match args.format {
         Format::Json => output::json(&steps.iter().map(as_json).collect::<Vec<_>>())?,
         Format::Text => write_steps(&steps, &mut output::prose())?,
@@ -182,7 +183,18 @@ fn wanted(store: &Store, args: &cli::Push) -> Result<Vec<Digest>, CliError> {
 pub(crate) fn pull(global: &cli::Global, args: cli::Pull) -> Result<Exit, CliError> {
     let cancel = CancelToken::new();
     signals::cancel_on_signal(cancel.clone(), signals::Insistence::AnySignal);
-    let pipeline = project::load(&args.pipeline)?;
+    let (mut arguments, mut targets) = (args.pipeline, args.targets);
+    // What stands alone is a stage or a variant.
+    if !arguments.pipeline.exists() && Path::new(cli::PIPELINE).exists() {
+        let first = std::mem::replace(&mut arguments.pipeline, cli::PIPELINE.into());
+        targets.insert(0, first.display().to_string());
+    }
+    let pipeline = project::load(&arguments)?;
+    let mut selection = Selection::from(args.select);
+    let (variants, stages): (Vec<_>, Vec<_>) =
+        targets.into_iter().partition(|target| pipeline.variants.iter().any(|variant| variant.name == *target));
+    selection.variants.extend(variants);
+    selection.until.extend(stages);
     let remote = remote_of(&pipeline.base_dir)?;
     if !remote.pulls() {
         return Err(CliError::Usage {
@@ -192,7 +204,7 @@ pub(crate) fn pull(global: &cli::Global, args: cli::Pull) -> Result<Exit, CliErr
     }
     let store = project::open_store(global, &pipeline.base_dir)?;
     let options = RunOptions {
-        selection: args.select.into(),
+        selection,
         keep_going: true,
         results: Some(project::results_path(&store)),
         cancel,

@@ -106,6 +106,12 @@ fn pull_fetches_and_computes_nothing() {
     assert!(outcome.stderr.contains("0 ran, 3 reused"), "{}", outcome.stderr);
     assert!(outcome.stderr.contains("6 not on the remote"), "{}", outcome.stderr);
     assert!(second.ok(&["pull", "p.yaml", "--variant", "n=2"]).stderr.contains("0 ran, 3 reused"));
+    assert!(second.ok(&["pull", "p.yaml", "n=2"]).stderr.contains("0 ran, 3 reused"));
+    assert!(second.ok(&["pull", "p.yaml", "upper@n=2"]).stderr.contains("0 ran, 3 reused"));
+    second.write("pipeline.yaml", &second.read("p.yaml"));
+    assert!(second.ok(&["pull", "n=2"]).stderr.contains("0 ran, 3 reused"));
+    let unknown = second.pipe(&["pull", "upped"]);
+    assert!(unknown.code == Some(6) && unknown.stderr.contains("no stage `upped`"), "{}", unknown.stderr);
     assert!(second.ok(&["show", "upper@n=2"]).stdout.contains("ANSWER"));
 }
 
