@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// Bytes: a number and a unit, decimal (`KB`, `MB`, `GB`, `TB`, also without the B) or binary (`KiB`, `MiB`, `GiB`,
-/// `TiB`), or `B`.
+/// Bytes: a number and a unit, decimal (`KB`, `MB`, `GB`, `TB`) or binary (`KiB`, `MiB`, `GiB`, `TiB`), also without the
+/// B, or `B`.
 pub fn parse_bytes(text: &str) -> Option<u64> {
     let (number, unit) = split(text.trim())?;
     let factor: u64 = match unit.to_ascii_lowercase().as_str() {
@@ -12,10 +12,10 @@ pub fn parse_bytes(text: &str) -> Option<u64> {
         "m" | "mb" => 1_000_000,
         "g" | "gb" => 1_000_000_000,
         "t" | "tb" => 1_000_000_000_000,
-        "kib" => 1 << 10,
-        "mib" => 1 << 20,
-        "gib" => 1 << 30,
-        "tib" => 1 << 40,
+        "ki" | "kib" => 1 << 10,
+        "mi" | "mib" => 1 << 20,
+        "gi" | "gib" => 1 << 30,
+        "ti" | "tib" => 1 << 40,
         _ => return None,
     };
     let bytes = number * factor as f64;
@@ -67,6 +67,7 @@ mod tests {
         check("512mb", Some(512_000_000));
         check("7B", Some(7));
         check("40G", Some(40_000_000_000));
+        check("40Gi", Some(42_949_672_960));
         check("4", None);
         check("GB", None);
         check("-1GB", None);
