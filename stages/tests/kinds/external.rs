@@ -155,6 +155,13 @@ fn what_a_program_does_wrong_is_told() {
     broken[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
     leaves(&config, &broken, "has numbers that are not finite");
 
+    // Half of one.
+    leaves(&config, &bytes[..bytes.len() / 2], "is not the adapter that was asked for");
+    leaves(&config[..config.len() / 2], &bytes, "is not the adapter that was asked for");
+    let at = bytes.windows(6).position(|name| name == b"lora_B").unwrap();
+    let renamed = [&bytes[..at], b"lora_X", &bytes[at + 6..]].concat();
+    leaves(&config, &renamed, "is missing, though `target_modules` names its module");
+
     lab.write("tricks.json", "{}");
     let pinned = external("{ program: [python3, trainer.py, made], versions: { torch: 2.8.0 } }");
     let failure = lab.run_stages(&pinned).failure();

@@ -52,14 +52,24 @@ struct Line {
 impl Line {
     /// A line of JSON that says something of a training; numbers that are none (`NaN`), as Python's `json` writes
     /// them, are left out.
-    fn read(line: &str) -> Option<Self> {
+    ///
+    /// # Errors
+    /// It tells the loss of a step in another way.
+    fn read(line: &str) -> Result<Option<Self>, serde_json::Error> {
         if !line.starts_with('{') || line.len() > MAX_LINE {
-            return None;
+            return Ok(None);
         }
-        let read = |text: &str| serde_json::from_str::<Self>(text).ok();
         let without = || ["-Infinity", "Infinity", "NaN"].iter().fold(line.to_owned(), |l, n| l.replace(n, "null"));
-        let found = read(line).or_else(|| read(&without()))?;
-        (found.versions.is_some() || found.resumed.is_some() || found.step.is_some()).then_some(found)
+        match serde_json::from_str::<Self>(line).or_else(|_| serde_json::from_str(&without())) {
+            Ok(found) => {
+                Ok((found.versions.is_some() || found.resumed.is_some() || found.step.is_some()).then_some(found))
+            }
+            Err(error) => {
+                let value = serde_json::from_str::<serde_json::Value>(&without()).unwrap_or_default();
+                let says = |key| value.get(key).is_some();
+                if says("step") && (says("loss") || says("eval_loss")) { Err(error) } else { Ok(None) }
+            }
+        }
     }
 }
 
@@ -119,7 +129,7 @@ impl<'a> Listener<'a> {
             file.write_all(b"\n").map_err(failed)?;
             heard.read += 1;
         }
-        for line in String::from_utf8_lossy(&bytes).lines().filter_map(Line::read) {
+        for line in String::from_utf8_lossy(&bytes).lines().filter_map(|line| Line::read(line).ok()?) {
             // What was wrong then ended that run; it may be right now.
             let _ = heard.take(&line, &expected);
         }
@@ -178,7 +188,14 @@ impl<'a> Listener<'a> {
         let whole = if last { text.len() } else { text.iter().rposition(|b| *b == b'\n').map_or(0, |end| end + 1) };
         heard.rest = text.split_off(whole);
         for line in String::from_utf8_lossy(&text).lines() {
-            let Some(read) = Line::read(line) else {
+            let read = Line::read(line).map_err(|error| {
+                self.spoilt.store(true, Ordering::Relaxed);
+                StageError::user_help(
+                    format!("a line of a step of {} cannot be read: {error}: {}", self.expected.name, line.trim_end()),
+                    "`step` and `tokens` are whole numbers, losses, `grad_norm` and `learning_rate` numbers",
+                )
+            })?;
+            let Some(read) = read else {
                 // Whatever else it prints.
                 writeln!(self.cx.log()?, "{line}").map_err(|e| StageError::other("write to the stage's log", e))?;
                 continue;
@@ -348,7 +365,8 @@ mod tests {
         let versions = versions.iter().map(|(name, version)| ((*name).to_owned(), (*version).to_owned())).collect();
         let expected = Expected { steps: &STEPS, versions: &versions, stall_window: None, name: "t.py" };
         let mut heard = Heard::default();
-        for line in lines.iter().filter_map(|line| Line::read(line)) {
+        for line in lines {
+            let Some(line) = Line::read(line).map_err(|e| e.to_string())? else { continue };
             heard.take(&line, &expected).map_err(|e| e.to_string())?;
         }
         Ok(heard)
@@ -360,7 +378,8 @@ mod tests {
 
     #[test]
     fn lines_become_the_log() {
-        let heard = hear(&[], &["loading", "{not json}", r#"{"own": 1}"#, ONE, TWO, EVAL]).unwrap();
+        let heard =
+            hear(&[], &["loading", "{not json}", r#"{"own": 1}"#, r#"{"step": "warm up"}"#, ONE, TWO, EVAL]).unwrap();
         let steps: Vec<_> = heard.steps.iter().map(|s| (s.step, s.loss, s.learning_rate, s.tokens)).collect();
         assert_eq!(steps, [(1, 2.5, 0.5, 10), (2, 2.0, 0.25, 10)]);
         assert_eq!(heard.evals, [EvalRecord { step: 2, loss: 2.25, score: None }]);
@@ -392,6 +411,8 @@ mod tests {
             &[r#"{"step": 1, "loss": 1, "grad_norm": 1, "tokens": 7}"#],
             "7 tokens were read, and its rows have 12",
         );
+        check(&[], &[r#"{"step": 1, "loss": "2.5", "grad_norm": 1}"#], "invalid type: string \"2.5\", expected f64");
+        check(&[], &[r#"{"step": 1.0, "loss": NaN}"#], "invalid type: floating point `1.0`, expected u64");
         check(&[("torch", "2.9.1")], &[ONE], "without a word about versions");
         let there = r#"{"versions": {"torch": "2.8.0"}}"#;
         check(&[("torch", "2.9.1")], &[there, ONE], "torch 2.9.1 is pinned, and t.py has 2.8.0");
