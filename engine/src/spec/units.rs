@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// Bytes: a number and a unit, decimal (`KB`, `MB`, `GB`, `TB`) or binary (`KiB`, `MiB`, `GiB`, `TiB`), also without the
-/// B, or `B`.
+/// Bytes: a number and a unit, decimal (`KB`, `MB`, `GB`, `TB`) or binary (`KiB`, `MiB`, `GiB`, `TiB`), each also
+/// without the B, or `B`.
 pub fn parse_bytes(text: &str) -> Option<u64> {
     let (number, unit) = split(text.trim())?;
     let factor: u64 = match unit.to_ascii_lowercase().as_str() {
