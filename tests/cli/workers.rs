@@ -227,6 +227,8 @@ fn kubernetes_and_skypilot_get_the_same_worker() {
     assert!(refused.code == Some(2) && refused.stderr.contains("`image:`"), "{}", refused.stderr);
     test.write("cluster.yaml", "cluster: { image: lab/pipe, claim: shared }\n");
     let yaml = test.ok(&["submit", "my study.yaml", "--on", "kubernetes", "--print"]).stdout;
+    // The Job's schema wants both of a condition, though servers fill in one.
+    assert!(yaml.contains("[{ type: DisruptionTarget, status: \"True\" }]"), "{yaml}");
     for part in ["completionMode: Indexed", "nvidia.com/gpu: 1", "image: \"lab/pipe\"", "claimName: \"shared\""] {
         assert!(yaml.contains(part), "{part}: {yaml}");
     }

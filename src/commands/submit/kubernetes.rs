@@ -44,7 +44,7 @@ spec:
   backoffLimitPerIndex: 100
   podFailurePolicy:
     rules:
-      - {{ action: Ignore, onPodConditions: [{{ type: DisruptionTarget }}] }}
+      - {{ action: Ignore, onPodConditions: [{{ type: DisruptionTarget, status: \"True\" }}] }}
       - {{ action: FailIndex, onExitCodes: {{ containerName: worker, operator: In, values: [1, 2, 3, 4, 5, 6] }} }}
   template:
     spec:
