@@ -1,20 +1,11 @@
 //! Attention of new tokens to a key/value cache, for inference on the CPU: prefill and decode in one call.
 
-#![expect(
-    clippy::inline_always,
-    reason = "inlined into the AVX2 version of their caller, or they would lack its instructions"
-)]
-
 use super::{
     AttentionSpec, Crew,
-    math::{self, exp, mla, simd},
+    attention_heads::{BLOCK, View, attend},
     pages::Pages,
     scratch,
 };
-
-/// Positions of a block of keys, which lie transposed, `[head_dim, BLOCK]`: the scores of a block are then computed
-/// side by side in vector lanes, without a horizontal sum.
-const BLOCK: usize = 16;
 
 /// Keys and values of one layer: `slots` rows (one per sequence in flight) of up to `capacity` positions.
 #[derive(Debug)]
@@ -109,15 +100,6 @@ impl KvCache {
     }
 }
 
-/// What one query sees: positions `start..end`, with `scale · q·k - slope · distance` as score.
-#[derive(Clone, Copy)]
-struct View {
-    start: usize,
-    end: usize,
-    scale: f32,
-    slope: f32,
-}
-
 /// Attention of the packed queries `q [Σ len, n_heads * head_dim]` to their slots' keys and values, which must already
 /// hold the new tokens themselves ([`KvCache::append`]). Writes the shape of `q` to `out`.
 ///
@@ -144,12 +126,9 @@ pub fn attention_cached(
         let offset = cache.offset(slot, kv_head);
         let keys = &cache.keys[offset..][..end.next_multiple_of(BLOCK) * d];
         let values = &cache.values[offset..][..end * d];
-        scratch::with(end.next_multiple_of(BLOCK), |scores| {
-            for (i, (q, out)) in q.chunks_exact(d).zip(out.chunks_exact_mut(d)).enumerate() {
-                let slope = spec.alibi.as_ref().map_or(0.0, |slopes| slopes[kv_head * group + i]);
-                attend(q, keys, values, View { start, end, scale: spec.scale, slope }, scores, out);
-            }
-        });
+        let slopes = spec.alibi.as_ref().map_or(&[][..], |slopes| &slopes[kv_head * group..][..group]);
+        let view = View { start, end, scale: spec.scale, slopes };
+        scratch::with(group * end.next_multiple_of(BLOCK), |scores| attend(q, d, keys, values, view, scores, out));
     };
     let width = group * d;
     let crew = if work < 1 << 15 { Crew::Alone } else { crew };
@@ -160,131 +139,6 @@ pub fn attention_cached(
             task(part * each + i, q, out);
         }
     });
-}
-
-simd! {
-    /// One query. `scores` is scratch for all blocks up to the query's.
-    fn attend(q: &[f32], keys: &[f32], values: &[f32], view: View, scores: &mut [f32], out: &mut [f32]) {
-        let first = view.start / BLOCK * BLOCK;
-        let scores = &mut scores[first..];
-        let keys = &keys[first * q.len()..];
-        score_blocks::<FMA>(q, keys, scores);
-        finish_scores(view, first, scores);
-        let max = math::max(scores);
-        let mut lanes = [0.0; BLOCK];
-        for block in scores.chunks_exact_mut(BLOCK) {
-            for (lane, score) in lanes.iter_mut().zip(block) {
-                *score = exp::<FMA>(*score - max);
-                *lane += *score;
-            }
-        }
-        let scale = 1.0 / lanes.iter().sum::<f32>();
-        let weights = &scores[view.start - first..view.end - first];
-        weigh::<FMA>(weights, &values[view.start * q.len()..], scale, out);
-    }
-}
-
-/// `q·k` of every position, several blocks at a time; each is one chain over the head's dimensions.
-#[inline(always)]
-fn score_blocks<const FMA: bool>(q: &[f32], keys: &[f32], scores: &mut [f32]) {
-    const TOGETHER: usize = 4;
-    let size = BLOCK * q.len();
-    let whole = scores.len() / (TOGETHER * BLOCK) * TOGETHER * BLOCK;
-    let (many, rest) = scores.split_at_mut(whole);
-    for (keys, scores) in keys.chunks_exact(TOGETHER * size).zip(many.chunks_exact_mut(TOGETHER * BLOCK)) {
-        score::<FMA, TOGETHER>(q, keys, scores);
-    }
-    let keys = &keys[whole * q.len()..];
-    for (keys, scores) in keys.chunks_exact(size).zip(rest.chunks_exact_mut(BLOCK)) {
-        score::<FMA, 1>(q, keys, scores);
-    }
-}
-
-#[inline(always)]
-fn score<const FMA: bool, const N: usize>(q: &[f32], keys: &[f32], scores: &mut [f32]) {
-    let size = BLOCK * q.len();
-    let mut sums = [[0.0; BLOCK]; N];
-    let blocks: [&[f32]; N] = std::array::from_fn(|b| &keys[b * size..(b + 1) * size]);
-    for (i, &x) in q.iter().enumerate() {
-        for (sums, block) in sums.iter_mut().zip(blocks) {
-            let lanes = &block[i * BLOCK..(i + 1) * BLOCK];
-            for (sum, key) in sums.iter_mut().zip(lanes) {
-                *sum = mla::<FMA>(x, *key, *sum);
-            }
-        }
-    }
-    for (scores, sums) in scores.chunks_exact_mut(BLOCK).zip(sums) {
-        scores.copy_from_slice(&sums);
-    }
-}
-
-/// Scales, adds ALiBi, and hides what lies outside the view. `first` is the position of `scores[0]`.
-#[inline(always)]
-fn finish_scores(view: View, first: usize, scores: &mut [f32]) {
-    if view.slope == 0.0 {
-        for score in scores.iter_mut() {
-            *score *= view.scale;
-        }
-    } else {
-        let newest = (view.end - 1 - first) as f32;
-        for (i, score) in scores.iter_mut().enumerate() {
-            *score = *score * view.scale - view.slope * (newest - i as f32);
-        }
-    }
-    scores[..view.start - first].fill(f32::NEG_INFINITY);
-    scores[view.end - first..].fill(f32::NEG_INFINITY);
-}
-
-/// `out = scale · Σ weights[j] values[j]`, columns in tiles that fit the registers.
-#[inline(always)]
-fn weigh<const FMA: bool>(weights: &[f32], values: &[f32], scale: f32, out: &mut [f32]) {
-    let d = out.len();
-    let mut column = 0;
-    while d - column >= 32 {
-        weigh_columns::<FMA, 32>(weights, values, d, column, scale, &mut out[column..column + 32]);
-        column += 32;
-    }
-    while d - column >= 8 {
-        weigh_columns::<FMA, 8>(weights, values, d, column, scale, &mut out[column..column + 8]);
-        column += 8;
-    }
-    while column < d {
-        weigh_columns::<FMA, 1>(weights, values, d, column, scale, &mut out[column..=column]);
-        column += 1;
-    }
-}
-
-/// Columns `column..column + W`, even and odd positions summed apart so that the additions need not wait for each
-/// other.
-#[inline(always)]
-fn weigh_columns<const FMA: bool, const W: usize>(
-    weights: &[f32],
-    values: &[f32],
-    d: usize,
-    column: usize,
-    scale: f32,
-    out: &mut [f32],
-) {
-    let (mut even, mut odd) = ([0.0; W], [0.0; W]);
-    let mut pairs = weights.chunks_exact(2);
-    let mut rows = values.chunks_exact(2 * d);
-    for (weights, rows) in pairs.by_ref().zip(rows.by_ref()) {
-        add_row::<FMA, W>(&mut even, weights[0], &rows[column..]);
-        add_row::<FMA, W>(&mut odd, weights[1], &rows[d + column..]);
-    }
-    if let [weight] = pairs.remainder() {
-        add_row::<FMA, W>(&mut even, *weight, &values[(weights.len() - 1) * d + column..]);
-    }
-    for (out, (a, b)) in out.iter_mut().zip(even.iter().zip(odd)) {
-        *out = (a + b) * scale;
-    }
-}
-
-#[inline(always)]
-fn add_row<const FMA: bool, const W: usize>(sums: &mut [f32; W], weight: f32, row: &[f32]) {
-    for (sum, value) in sums.iter_mut().zip(&row[..W]) {
-        *sum = mla::<FMA>(weight, *value, *sum);
-    }
 }
 
 #[cfg(test)]

@@ -41,6 +41,7 @@ fn specs() -> Vec<AttentionSpec> {
         AttentionSpec::causal(4, 4, 32),
         AttentionSpec::causal(4, 2, 64),
         AttentionSpec::causal(4, 1, 20),
+        AttentionSpec::causal(7, 1, 100),
         AttentionSpec { window: Some(7), ..AttentionSpec::causal(4, 2, 8) },
         AttentionSpec { window: Some(16), ..AttentionSpec::causal(4, 2, 40) },
         AttentionSpec { alibi: Some(slopes), ..AttentionSpec::causal(4, 4, 12) },
@@ -83,6 +84,29 @@ fn equals_its_definition_whatever_the_pieces() {
             let same = run(&spec, pieces).iter().zip(&whole).all(|(a, b)| a.to_bits() == b.to_bits());
             assert!(same, "{spec:?} in pieces {pieces:?}");
         }
+    }
+}
+
+#[test]
+fn heads_side_by_side_have_the_bits_of_each_alone() {
+    let (heads, d, len) = (7, 72, 70);
+    let slopes: Vec<f32> = (0..heads).map(|head| 0.1 / (head + 1) as f32).collect();
+    let (q, k, v) = (noise(len * heads * d, 1), noise(len * d, 2), noise(len * d, 3));
+    let spans = [QuerySpan { slot: 0, start: 0, len }];
+    let mut cache = KvCache::new(1, d, 1, len);
+    cache.append(Crew::Alone, &spans, &k, &v);
+    let attention = |q: &[f32], slopes: &[f32]| {
+        let spec = AttentionSpec { alibi: Some(slopes.into()), ..AttentionSpec::causal(slopes.len(), 1, d) };
+        let mut out = vec![0.0; q.len()];
+        attention_cached(Crew::Alone, q, &spans, &cache, &spec, &mut out);
+        out
+    };
+    let together = attention(&q, &slopes);
+    for head in 0..heads {
+        let of = |data: &[f32]| -> Vec<f32> {
+            data.chunks_exact(heads * d).flat_map(|row| row[head * d..][..d].to_vec()).collect()
+        };
+        assert_eq!(of(&together), attention(&of(&q), &slopes[head..=head]), "head {head}");
     }
 }
 

@@ -44,6 +44,12 @@ impl Crew<'_> {
         }
     }
 
+    /// Elements of an elementwise pass over `len` that make one part: a team's threads take a few each.
+    pub fn part(self, len: usize) -> usize {
+        let few = if let Self::Team(team) = self { len.div_ceil(4 * team.threads) } else { 0 };
+        self.grain().max(few).min(len)
+    }
+
     /// Does `task(0)` to `task(count - 1)`, each once, in any order and at the same time.
     pub fn each(self, count: usize, task: impl Fn(usize) + Sync) {
         match self {

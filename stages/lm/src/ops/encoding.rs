@@ -66,12 +66,12 @@ pub fn gelu_in_place(crew: Crew, x: &mut [f32], kind: Gelu) {
         Gelu::Erf => gelu_erf_task,
         Gelu::Tanh => gelu_tanh_task,
     };
-    crew.parts(x, crew.grain().min(x.len()), |_, x| task(x));
+    crew.parts(x, crew.part(x.len()), |_, x| task(x));
 }
 
 /// `x = x sigmoid(x)`.
 pub fn silu_in_place(crew: Crew, x: &mut [f32]) {
-    crew.parts(x, crew.grain().min(x.len()), |_, x| silu_task(x));
+    crew.parts(x, crew.part(x.len()), |_, x| silu_task(x));
 }
 
 simd! {

@@ -3,23 +3,23 @@
 
 /// Defines a function whose body is also compiled for AVX2 with FMA, and for AVX-512, and runs the widest version that
 /// the CPU has; the two give the same bits. Inside, `FMA` says whether it is one of them, for [`mla`] and the functions
-/// built on it.
+/// built on it, and `WIDE` whether it is the one for AVX-512, which has twice as many registers of twice the width.
 macro_rules! simd {
     ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
         $(#[$meta])*
         $vis fn $name($($arg: $type),*) $(-> $ret)? {
             #[inline(always)]
-            fn body<const FMA: bool>($($arg: $type),*) $(-> $ret)? $body
+            fn body<const FMA: bool, const WIDE: bool>($($arg: $type),*) $(-> $ret)? $body
 
             #[cfg(target_arch = "x86_64")]
             {
                 #[target_feature(enable = "avx2,fma")]
                 fn fused($($arg: $type),*) $(-> $ret)? {
-                    body::<true>($($arg),*)
+                    body::<true, false>($($arg),*)
                 }
                 #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
                 fn wide($($arg: $type),*) $(-> $ret)? {
-                    body::<true>($($arg),*)
+                    body::<true, true>($($arg),*)
                 }
                 if $crate::ops::math::has_avx512() {
                     // SAFETY: AVX-512, AVX2 and FMA were detected.
@@ -30,7 +30,7 @@ macro_rules! simd {
                     return unsafe { fused($($arg),*) };
                 }
             }
-            body::<{ cfg!(target_arch = "aarch64") }>($($arg),*)
+            body::<{ cfg!(target_arch = "aarch64") }, false>($($arg),*)
         }
     };
 }
@@ -153,7 +153,17 @@ pub(crate) fn max(x: &[f32]) -> f32 {
             *lane = if value > *lane { value } else { *lane };
         }
     }
-    rest.iter().chain(&lanes).fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a })
+    for (lane, &value) in lanes.iter_mut().zip(rest) {
+        *lane = if value > *lane { value } else { *lane };
+    }
+    let mut width = LANES / 2;
+    while width > 0 {
+        for i in 0..width {
+            lanes[i] = if lanes[i + width] > lanes[i] { lanes[i + width] } else { lanes[i] };
+        }
+        width /= 2;
+    }
+    lanes[0]
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 
 mod activation;
 mod attention_cached;
+mod attention_heads;
 mod attention_spec;
 mod attention_train;
 mod autograd;

@@ -18,7 +18,7 @@ pub(super) fn rows_per_task(width: usize) -> usize {
 
 /// Rows of `width` elements of `x` that make one part of a crew's work.
 fn rows_per_part(crew: Crew, width: usize, x: &[f32]) -> usize {
-    crew.grain().min(x.len()).div_ceil(width.max(1)).max(1)
+    crew.part(x.len()).div_ceil(width.max(1)).max(1)
 }
 
 simd! {
@@ -169,6 +169,6 @@ simd! {
 
 /// `gate = silu(gate) * up`, in place.
 pub fn swiglu(crew: Crew, gate: &mut [f32], up: &[f32]) {
-    let size = crew.grain().min(gate.len());
+    let size = crew.part(gate.len());
     crew.parts(gate, size, |i, gate| swiglu_in_place(gate, &up[i * size..][..gate.len()]));
 }

@@ -42,6 +42,24 @@ impl Panels {
     }
 }
 
+/// Where parts of `units` begin, and where the last one ends. Two thirds of what is left go to the threads in equal
+/// parts, again and again, down to parts of `least` (as Hummel et al. 1992, "Factoring"): a large part is read from one
+/// end to the other, and whoever is late or slow leaves small ones to the others.
+fn shrinking(units: usize, threads: usize, least: usize) -> Vec<usize> {
+    let mut begins = vec![0];
+    let mut begin = 0;
+    while begin < units {
+        let part = ((units - begin) * 2 / (3 * threads)).max(least);
+        for _ in 0..threads {
+            begin = units.min(begin + part);
+            if begins.last() != Some(&begin) {
+                begins.push(begin);
+            }
+        }
+    }
+    begins
+}
+
 /// A product whose B is packed by parts.
 pub(super) struct Job<'a> {
     m: usize,
@@ -114,18 +132,23 @@ impl<'a> Job<'a> {
         // the smaller the last parts, the shorter the wait for them.
         let unit = family().unit(height.min(self.m));
         let units = group.len().div_ceil(unit);
-        let cuts = match (self.a, crew) {
+        let most = match (self.a, crew) {
             _ if threads == 1 => 1,
             (Lhs::Transposed(_), _) => (2 * threads).div_ceil(blocks).min(group.len().div_ceil(4)),
             (_, Crew::Team(_)) => (64 * threads).div_ceil(blocks).min(work / SMALLEST_PART + 1),
             _ => (16 * threads).div_ceil(blocks).min(group.len().div_ceil(4)),
         };
-        let cuts = cuts.min(units);
+        let cuts = most.min(units);
+        let begins = match crew {
+            Crew::Team(_) if blocks == 1 => shrinking(units, threads, units.div_ceil(cuts)),
+            _ => (0..=cuts).map(|cut| cut * units / cuts).collect(),
+        };
+        let cuts = begins.len() - 1;
         // Where the thread of a task most likely goes on: a team's threads take tasks in turns, others rows of tasks.
         let stride = if let Crew::Team(_) = crew { threads } else { 1 };
         crew.each(blocks * cuts, |index| {
             let (block, cut) = (index / cuts, index % cuts);
-            let first_of = |cut: usize| (cut * units / cuts * unit).min(group.len());
+            let first_of = |cut: usize| (begins[cut] * unit).min(group.len());
             let task = Task {
                 rows: block * height..self.m.min((block + 1) * height),
                 panels: first_of(cut)..first_of(cut + 1),
@@ -233,6 +256,23 @@ impl<'a> Job<'a> {
                     multiply(packed.as_ptr(), MR * len, 1, MR);
                 }),
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shrinking;
+
+    #[test]
+    fn parts_shrink_and_leave_nothing_out() {
+        assert_eq!(shrinking(18, 2, 1), [0, 6, 12, 14, 16, 17, 18]);
+        assert_eq!(shrinking(3, 4, 1), [0, 1, 2, 3]);
+        for (units, threads, least) in [(1, 1, 1), (7, 3, 2), (48, 2, 3), (1536, 64, 1), (5, 2, 9)] {
+            let begins = shrinking(units, threads, least);
+            assert_eq!((begins[0], begins[begins.len() - 1]), (0, units));
+            let lengths: Vec<usize> = begins.windows(2).map(|part| part[1] - part[0]).collect();
+            assert!(lengths.windows(2).all(|two| two[0] >= two[1]) && lengths.iter().all(|&len| len > 0));
         }
     }
 }
