@@ -3,11 +3,12 @@
 //! The naive way compares each new text with every kept one. Here an inverted index over tokens proposes the few that
 //! can reach the threshold at all, and only those are compared. A pair of n and m tokens with F > t has an LCS, hence a
 //! multiset overlap o, of more than t(n+m)/2. With the tokens of every text in one order, rarest first, the first that
-//! both share is then among the first n - o + 1 of the one and the first m - o + 1 of the other (the prefix filter
-//! of Chaudhuri et al. 2006 and the positional one of Xiao et al. 2008). Where in its text a token stands is told as the
-//! longest partner for which that is not too late: then a list is walked where both texts' lengths allow it, and nowhere
-//! else. What is too late for the shortest partner is no entry. Of what is left most has one token in common, by chance:
-//! masks bound the overlap from above, one of 64 bits in the entry, then a wide one, before anything is compared.
+//! both share is then among the first n - o + 1 of the one and the first m - o + 1 of the other (the prefix filter of
+//! Chaudhuri et al. 2006 and the positional one of Xiao et al. 2008). Where in its text a token stands is told as the
+//! longest partner for which that is not too late: then a list is walked where both texts' lengths allow it, and
+//! nowhere else. What is too late for the shortest partner is no entry. Of what is left most has one token in common,
+//! by chance: masks bound the overlap from above, one of 64 bits in the entry, then a wide one, before anything is
+//! compared.
 
 mod bounds;
 mod mask;
