@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-/// The columns that arrive at inputs, by input, where all of them are known.
+/// The columns that arrive at inputs, by input, where all of them are known; of what is no table, what was told of it
+/// in their place.
 pub type Arriving = BTreeMap<String, Vec<String>>;
 
 /// What a stage takes of memory, estimated, in bytes.
@@ -21,7 +22,8 @@ pub struct Memory {
 pub struct Preview {
     /// What it takes of this machine's memory, where that can be told.
     pub memory: Option<Memory>,
-    /// By output: all columns of the table.
+    /// By output: all columns of the table. Of what is no table, words by which a consumer can refuse it, such as the
+    /// rank of an adapter.
     pub columns: BTreeMap<String, Vec<String>>,
     /// By output: what to do where a stage misses a column there, if there is more to say than which there are.
     pub hints: BTreeMap<String, String>,

@@ -16,8 +16,8 @@ use arrow::{
 use pipe_engine::{
     context::StageContext,
     kind::{
-        Column, Highlight, Increment, OutputPort, ParamProblem, Ports, Preview, Source, SourceHost, StageError,
-        StageKind,
+        Arriving, Column, Highlight, Increment, OutputPort, ParamProblem, Ports, Preview, Source, SourceHost,
+        StageError, StageKind,
     },
 };
 
@@ -142,6 +142,10 @@ impl StageKind for Evaluate {
 
     fn shares(&self, params: &EvaluateParams) -> Option<String> {
         ModelRef::shared(params.model.as_ref())
+    }
+
+    fn follow(&self, params: &EvaluateParams, arriving: &Arriving) -> Result<Preview, StageError> {
+        model::follow(params.model.as_ref(), arriving)
     }
 
     fn preview(&self, params: &EvaluateParams, host: &dyn SourceHost) -> Result<Preview, StageError> {

@@ -9,8 +9,8 @@ use std::path::Path;
 use pipe_engine::{
     context::{PendingRows, RowSink, StageContext},
     kind::{
-        Highlight, Increment, InputPort, OutputPort, ParamProblem, PortType, Ports, Preview, Role, Source, SourceHost,
-        StageError, StageKind,
+        Arriving, Highlight, Increment, InputPort, OutputPort, ParamProblem, PortType, Ports, Preview, Role, Source,
+        SourceHost, StageError, StageKind,
     },
 };
 use pipe_lm::generate::{Backend, SamplingParams};
@@ -199,6 +199,10 @@ impl StageKind for Respond {
 
     fn shares(&self, params: &RespondParams) -> Option<String> {
         ModelRef::shared(params.model.as_ref())
+    }
+
+    fn follow(&self, params: &RespondParams, arriving: &Arriving) -> Result<Preview, StageError> {
+        model::follow(params.model.as_ref(), arriving)
     }
 
     fn preview(&self, params: &RespondParams, host: &dyn SourceHost) -> Result<Preview, StageError> {

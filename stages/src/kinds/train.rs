@@ -32,7 +32,9 @@ use self::{dataset::Examples, params::NEVER};
 use crate::model::training::{EVAL_SCORE, Training, check_context, log_table, train_in_stage, training_error};
 use crate::rows::ports;
 use crate::{
-    model::{self, Asked, BaseModel, InFlight, ModelRef, estimate, model_error, model_port, resolve_local},
+    model::{
+        self, Asked, BaseModel, InFlight, ModelRef, adapter_rank, estimate, model_error, model_port, resolve_local,
+    },
     prompts::Purpose,
 };
 
@@ -120,6 +122,10 @@ impl StageKind for Train {
             check_context(params.max_seq_len.unwrap_or(0), seen.config.max_position_embeddings)?;
             // What a program takes, and of which device, nobody knows but itself.
             preview.memory = params.engine.is_none().then(|| estimate(&seen, params.weights, params.work()));
+        }
+        // One that is gone on from keeps its own.
+        if params.method == Method::Lora && !host.connected("adapter") {
+            preview.columns.insert("adapter".to_owned(), vec![adapter_rank(params.lora.r)]);
         }
         if let Some(engine) = &params.engine {
             engine.look(host)?;

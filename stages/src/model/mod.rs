@@ -24,7 +24,7 @@ use std::{
 use parking_lot::Mutex;
 use pipe_engine::{
     context::StageContext,
-    kind::{InputPort, PortType, Preview, SourceHost, StageError},
+    kind::{Arriving, InputPort, PortType, Preview, SourceHost, StageError},
     spec::{is_builtin, join},
 };
 use pipe_lm::{
@@ -71,6 +71,23 @@ pub fn model_port(param: Option<&ModelRef>) -> InputPort {
 /// The optional input `adapter`: a LoRA adapter in PEFT's layout.
 pub fn adapter_port() -> InputPort {
     InputPort::new("adapter", PortType::Files, false).about("A LoRA adapter in PEFT's layout, such as `train` makes.")
+}
+
+/// What is told of an adapter before it is trained: [`follow`] reads it.
+pub(crate) fn adapter_rank(r: usize) -> String {
+    format!("r={r}")
+}
+
+/// What follows for a stage's model from the adapter that will arrive.
+///
+/// # Errors
+/// The server cannot take it.
+pub(crate) fn follow(param: Option<&ModelRef>, arriving: &Arriving) -> Result<Preview, StageError> {
+    let told = arriving.get("adapter").into_iter().flatten().find_map(|word| word.strip_prefix("r="));
+    if let (Some(ModelRef::Served(served)), Some(Ok(r))) = (param, told.map(str::parse)) {
+        served.check_rank(r)?;
+    }
+    Ok(Preview::default())
 }
 
 /// What a stage asks of its model, as far as that is known before a run.

@@ -33,30 +33,24 @@ fn digest(folder: &Path) -> Result<Digest, StageError> {
     Ok(hasher.finish())
 }
 
-/// Whether vLLM computes with an adapter what it says.
+/// Whether vLLM computes with an adapter what it says; its rank.
 ///
 /// # Errors
 /// It is no adapter, or one that vLLM refuses, or reads otherwise.
-pub(super) fn check_for_vllm(folder: &Path, max_rank: Option<usize>) -> Result<(), StageError> {
+pub(super) fn check_for_vllm(folder: &Path) -> Result<usize, StageError> {
     let config = AdapterConfig::from_dir(folder).map_err(model_error)?;
-    let refused =
-        |what: String, help: &str| Err(StageError::user_help(format!("vLLM cannot use the adapter: {what}"), help));
     // It scales all modules by lora_alpha / r, whatever patterns say.
     for (key, is_there) in
         [("rank_pattern", !config.rank_pattern.is_empty()), ("alpha_pattern", !config.alpha_pattern.is_empty())]
     {
         if is_there {
-            let help = "train it with one `r` and `alpha` for all modules, or use the model's files";
-            return refused(format!("it reads no `{key}`"), help);
+            return Err(StageError::user_help(
+                format!("vLLM cannot use the adapter: it reads no `{key}`"),
+                "train it with one `r` and `alpha` for all modules, or use the model's files",
+            ));
         }
     }
-    match max_rank {
-        Some(max) if config.r > max => refused(
-            format!("its rank is {}, and the server is started for ranks up to {max}", config.r),
-            "raise `max_lora_rank`",
-        ),
-        _ => Ok(()),
-    }
+    Ok(config.r)
 }
 
 /// An adapter in llama.cpp's form, which a server reads when it starts.

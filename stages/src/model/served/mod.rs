@@ -103,6 +103,23 @@ impl ServeRef {
         Ok(())
     }
 
+    /// Whether an adapter of this rank fits.
+    ///
+    /// # Errors
+    /// It does not.
+    pub(super) fn check_rank(&self, r: usize) -> Result<(), StageError> {
+        match self.max_lora_rank {
+            Some(max) if r > max => Err(StageError::user_help(
+                format!(
+                    "{} cannot use the adapter: its rank is {r}, and the server is started for ranks up to {max}",
+                    self.serve
+                ),
+                "raise `max_lora_rank`",
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// What is known of a stage before it runs.
     ///
     /// # Errors
@@ -197,7 +214,7 @@ impl ServedModel {
                         Some(adapter::for_llama_cpp(cx, folder, local)?)
                     }
                     Some(folder) => {
-                        adapter::check_for_vllm(folder, served.max_lora_rank)?;
+                        served.check_rank(adapter::check_for_vllm(folder)?)?;
                         None
                     }
                     None => None,
@@ -210,7 +227,7 @@ impl ServedModel {
         };
         match adapter {
             Some(folder) if endpoint.config().server == Server::Vllm => {
-                adapter::check_for_vllm(folder, None)?;
+                adapter::check_for_vllm(folder)?;
                 let loaded = Loaded::get(cx, &endpoint, folder)?;
                 let endpoint = loaded.endpoint(endpoint.config())?;
                 Ok(Box::new(ServedBackend { endpoint, _adapter: Some(loaded), instance }))

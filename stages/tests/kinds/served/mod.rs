@@ -224,6 +224,7 @@ fn what_a_server_cannot_take_is_refused_before_it_is_started() {
     let lab = lab();
     lab.write("x.gguf", "GGUF");
     let without = VLLM.replace(", max_lora_rank: 8", "");
+    let large = "  large: { kind: train, inputs: { examples: rows }, params: { model: base, lora: { r: 12 } } }\n";
     let cases = [
         (ask("s", ", adapter: adapter", &without, ""), "add `max_lora_rank: 64`"),
         (
@@ -241,6 +242,14 @@ fn what_a_server_cannot_take_is_refused_before_it_is_started() {
             "`NO_SUCH`, which `api_key_env` names, is not set",
         ),
         (ask("s", ", model: gguf", VLLM, ""), "the model is given twice"),
+        // Told before the adapter is trained.
+        (ask("s", ", adapter: large", VLLM, "") + large, "its rank is 12, and the server is started for ranks up to 8"),
+        (
+            "  s: { kind: respond, inputs: { instructions: exam, adapter: large }, params: { model: { VLLM } } }\n"
+                .replace("VLLM", VLLM)
+                + large,
+            "its rank is 12, and the server is started for ranks up to 8",
+        ),
     ];
     for (stage, message) in cases {
         let pipeline = lab.pipeline(&format!("pipeline: p\nstages:\n{STAGES}{stage}"));
