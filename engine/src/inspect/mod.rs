@@ -6,6 +6,7 @@ mod diff;
 mod estimate;
 mod memo;
 mod plan;
+mod servers;
 mod survey;
 mod watched;
 mod why;
@@ -19,6 +20,7 @@ pub use self::{
     },
     memo::Remembered,
     plan::{Action, Plan, PlanNode, StageSharing, plan},
+    servers::ask_servers,
     survey::{Survey, survey},
     watched::{Sight, Watched},
     why::{Earlier, Verdict, Why, why},

@@ -18,7 +18,7 @@ pub use self::{
     example::{Example, usual_ports},
     highlight::Highlight,
     ports::{Column, InputPort, OutputPort, PortType, Ports, Role},
-    preview::{Arriving, Memory, Preview},
+    preview::{Arriving, Memory, Preview, Question},
     registry::Registry,
     source::{Finder, Source, SourceHost, WRITTEN, written},
     stage_kind::{AnyParams, DynKind, ParamProblem, StageKind},

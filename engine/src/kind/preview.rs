@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::StageError;
+
 /// The columns that arrive at inputs, by input, where all of them are known; of what is no table, what was told of it
 /// in their place.
 pub type Arriving = BTreeMap<String, Vec<String>>;
@@ -15,6 +17,14 @@ pub struct Memory {
     pub most: u64,
     /// The weights of its model, which are in both.
     pub weights: u64,
+}
+
+/// Something to ask of a server that a stage will use, before a run begins.
+pub struct Question {
+    /// Of whom, and what: what is equal is asked once.
+    pub name: String,
+    /// Asks. A server that cannot be reached may be there when the stage begins: that is no error.
+    pub ask: Box<dyn FnOnce() -> Result<(), StageError>>,
 }
 
 /// What is known of a stage before it runs, by looking at the beginning of files.

@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::{Arriving, Highlight, Ports, Preview, Source, SourceHost};
+use super::{Arriving, Highlight, Ports, Preview, Question, Source, SourceHost};
 use crate::context::{Increment, StageContext, StageError};
 
 /// A parameter that is of the right type but makes no sense.
@@ -82,6 +82,11 @@ pub trait StageKind: Send + Sync + 'static {
         Ok(Preview::default())
     }
 
+    /// What to ask of its server before a run begins, that the stage would fail on hours later.
+    fn asks(&self, _params: &Self::Params, _host: &dyn SourceHost) -> Option<Question> {
+        None
+    }
+
     /// What people want to see of the result when a run ends: scores, yields, counts.
     fn highlights(&self, _params: &Self::Params) -> Vec<Highlight> {
         Vec::new()
@@ -133,6 +138,8 @@ pub trait DynKind: Send + Sync {
     fn preview(&self, params: &AnyParams, host: &dyn SourceHost) -> Result<Preview, StageError>;
     /// See [`StageKind::follow`].
     fn follow(&self, params: &AnyParams, arriving: &Arriving) -> Result<Preview, StageError>;
+    /// See [`StageKind::asks`].
+    fn asks(&self, params: &AnyParams, host: &dyn SourceHost) -> Option<Question>;
     /// See [`StageKind::highlights`].
     fn highlights(&self, params: &AnyParams) -> Vec<Highlight>;
     /// See [`StageKind::shares`].
@@ -192,6 +199,9 @@ impl<K: StageKind> DynKind for K {
     }
     fn follow(&self, params: &AnyParams, arriving: &Arriving) -> Result<Preview, StageError> {
         K::follow(self, typed::<K>(params), arriving)
+    }
+    fn asks(&self, params: &AnyParams, host: &dyn SourceHost) -> Option<Question> {
+        K::asks(self, typed::<K>(params), host)
     }
     fn highlights(&self, params: &AnyParams) -> Vec<Highlight> {
         StageKind::highlights(self, typed::<K>(params))

@@ -25,7 +25,8 @@ pub(super) fn check(pipeline: &Pipeline, store: &Store, options: &RunOptions, fo
     if pipeline.graph.node_count() > MOST {
         return Ok(());
     }
-    let plan = inspect::plan(pipeline, store, options)?;
+    let mut plan = inspect::plan(pipeline, store, options)?;
+    inspect::ask_servers(pipeline, store, options, &mut plan);
     let mut wrong: Vec<(&str, Vec<String>)> = Vec::new();
     for node in plan.nodes.iter().filter(|node| !node.may_pass) {
         let Action::Error { message } = &node.action else { continue };

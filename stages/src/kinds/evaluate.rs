@@ -16,7 +16,7 @@ use arrow::{
 use pipe_engine::{
     context::StageContext,
     kind::{
-        Arriving, Column, Highlight, Increment, OutputPort, ParamProblem, Ports, Preview, Source, SourceHost,
+        Arriving, Column, Highlight, Increment, OutputPort, ParamProblem, Ports, Preview, Question, Source, SourceHost,
         StageError, StageKind,
     },
 };
@@ -146,6 +146,10 @@ impl StageKind for Evaluate {
 
     fn follow(&self, params: &EvaluateParams, arriving: &Arriving) -> Result<Preview, StageError> {
         model::follow(params.model.as_ref(), arriving)
+    }
+
+    fn asks(&self, params: &EvaluateParams, host: &dyn SourceHost) -> Option<Question> {
+        model::asks(params.model.as_ref(), host)
     }
 
     fn preview(&self, params: &EvaluateParams, host: &dyn SourceHost) -> Result<Preview, StageError> {

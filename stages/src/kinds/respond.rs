@@ -9,8 +9,8 @@ use std::path::Path;
 use pipe_engine::{
     context::{PendingRows, RowSink, StageContext},
     kind::{
-        Arriving, Highlight, Increment, InputPort, OutputPort, ParamProblem, PortType, Ports, Preview, Role, Source,
-        SourceHost, StageError, StageKind,
+        Arriving, Highlight, Increment, InputPort, OutputPort, ParamProblem, PortType, Ports, Preview, Question, Role,
+        Source, SourceHost, StageError, StageKind,
     },
 };
 use pipe_lm::generate::{Backend, SamplingParams};
@@ -203,6 +203,10 @@ impl StageKind for Respond {
 
     fn follow(&self, params: &RespondParams, arriving: &Arriving) -> Result<Preview, StageError> {
         model::follow(params.model.as_ref(), arriving)
+    }
+
+    fn asks(&self, params: &RespondParams, host: &dyn SourceHost) -> Option<Question> {
+        model::asks(params.model.as_ref(), host)
     }
 
     fn preview(&self, params: &RespondParams, host: &dyn SourceHost) -> Result<Preview, StageError> {

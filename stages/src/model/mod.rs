@@ -47,6 +47,7 @@ pub(crate) use footprint::{Work, estimate};
 pub use form::WeightForm;
 pub use reference::{EndpointRef, ModelRef, encoder, numeric_class};
 pub(crate) use reference::{NO_PATHS, NUMERIC_CLASS};
+pub(crate) use served::asks;
 pub use served::{Program, ServeRef, ServedModel};
 
 /// The name of the file that the kind `export` writes.

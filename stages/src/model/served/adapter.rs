@@ -144,6 +144,10 @@ impl Drop for Loaded {
     }
 }
 
+/// When vLLM loads adapters.
+pub(super) const TAKES_ADAPTERS: &str = "vLLM loads adapters while it runs if it was started with --enable-lora, and \
+                                         with VLLM_ALLOW_RUNTIME_LORA_UPDATING=True in its environment";
+
 /// Why an adapter was not loaded, and what to do.
 fn refusal(error: EndpointError) -> StageError {
     let (status, problem) = match &error {
@@ -155,10 +159,7 @@ fn refusal(error: EndpointError) -> StageError {
         401 | 403 => return told(error),
         408 | 425 | 429 | 503 => return StageError::transient(message),
         // The way there is missing, which is not told from a missing adapter by the status.
-        404 | 405 if !problem.contains("lora") && !problem.contains("adapter") => {
-            "vLLM loads adapters while it runs if it was started with --enable-lora, and with \
-             VLLM_ALLOW_RUNTIME_LORA_UPDATING=True in its environment"
-        }
+        404 | 405 if !problem.contains("lora") && !problem.contains("adapter") => TAKES_ADAPTERS,
         404 => "vLLM reads the adapter from its own disk: the store must lie where it is seen there, too, by that path",
         _ if problem.contains("rank") => "start vLLM with a higher --max-lora-rank",
         _ if problem.contains("not enabled") => "start vLLM with --enable-lora",

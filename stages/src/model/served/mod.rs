@@ -8,7 +8,7 @@ use std::{path::Path, sync::Arc};
 
 use pipe_engine::{
     context::StageContext,
-    kind::{Preview, SourceHost, StageError},
+    kind::{Preview, Question, SourceHost, StageError},
 };
 use pipe_lm::{
     generate::{
@@ -23,7 +23,10 @@ use self::{
     adapter::Loaded,
     instance::{Instance, Starting},
 };
-use super::{Asked, carried, connected, fetch, given_twice, key_of, model_error, reference::EndpointRef, refuse};
+use super::{
+    Asked, ModelRef, api_key, carried, connected, fetch, given_twice, key_of, model_error, reference::EndpointRef,
+    refuse,
+};
 use crate::programs::find;
 
 /// A server with the model of a stage.
@@ -89,6 +92,26 @@ pub(super) fn refuse_adapter(server: Server, url: &str) -> Result<(), StageError
              that, or use the model's files",
         )),
     }
+}
+
+/// What to ask of a running vLLM before adapters are made for it.
+pub(crate) fn asks(param: Option<&ModelRef>, host: &dyn SourceHost) -> Option<Question> {
+    let Some(ModelRef::Endpoint(server)) = param else { return None };
+    if server.server != Server::Vllm || !host.connected("adapter") {
+        return None;
+    }
+    let api_key = api_key(server, |name| host.env(name)).ok()?;
+    let endpoint = Endpoint::new(EndpointConfig { api_key, ..config_of(server) }).ok()?;
+    Some(Question {
+        name: format!("adapters of {}", server.endpoint),
+        ask: Box::new(move || match endpoint.takes_adapters() {
+            Some(false) => Err(StageError::user_help(
+                format!("the server at {} does not load adapters", endpoint.config().base_url),
+                adapter::TAKES_ADAPTERS,
+            )),
+            _ => Ok(()),
+        }),
+    })
 }
 
 impl ServeRef {

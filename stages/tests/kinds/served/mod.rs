@@ -376,6 +376,16 @@ fn a_vllm_that_runs_already_loads_an_adapter_and_forgets_it() {
     let plain = Other::start(&lab, &["--enable-lora"], &[]);
     let failure = told(&ask(&plain, "org/base"));
     assert!(failure.contains("VLLM_ALLOW_RUNTIME_LORA_UPDATING=True"), "{failure}");
+    // A run says so before it trains anything.
+    let refused = |server: &Other| {
+        let stage = self::ask("s", ", adapter: adapter", &format!("{}, model: org/base", server.1), "");
+        let pipeline = lab.pipeline(&format!("pipeline: p\nstages:\n{STAGES}{stage}"));
+        let mut plan = pipe_engine::inspect::plan(&pipeline, &lab.store, &lab.options).unwrap();
+        pipe_engine::inspect::ask_servers(&pipeline, &lab.store, &lab.options, &mut plan);
+        let told = format!("{:?}", plan.nodes.iter().map(|node| &node.action).collect::<Vec<_>>());
+        told.contains("does not load adapters") && told.contains("VLLM_ALLOW_RUNTIME_LORA_UPDATING=True")
+    };
+    assert!(refused(&plain));
     let without = Other::start(&lab, &[], &updating);
     let failure = told(&ask(&without, "org/base"));
     assert!(failure.contains("start vLLM with --enable-lora"), "{failure}");
@@ -388,8 +398,10 @@ fn a_vllm_that_runs_already_loads_an_adapter_and_forgets_it() {
     let right = Other::start(&lab, &["--enable-lora"], &updating);
     let failure = told(&ask(&right, "org/other"));
     assert!(failure.contains("does not have the model `org/other`") && failure.contains("org/base"), "{failure}");
+    assert!(!refused(&right));
     assert_eq!(ask(&right, "org/base").failures(), [""; 0]);
     assert_eq!(answers(&lab, "s"), ["adapter"; 4]);
-    let (loaded, unloaded) = (asked(&lab, "/v1/load_lora_adapter"), asked(&lab, "/v1/unload_lora_adapter"));
+    let (loaded, mut unloaded) = (asked(&lab, "/v1/load_lora_adapter"), asked(&lab, "/v1/unload_lora_adapter"));
+    unloaded.retain(|body| loaded.iter().any(|loaded| loaded["lora_name"] == body["lora_name"]));
     assert_eq!(unloaded.len(), 2, "what was loaded: {loaded:?}");
 }

@@ -81,6 +81,19 @@ impl Endpoint {
         self.client.admin("unload the adapter", &url, Some(&json!({ "lora_name": name })), Some(SHORT)).map(drop)
     }
 
+    /// Whether vLLM loads adapters while it runs: it says of one that it does not have that it has none of that name.
+    /// `None` where it gives no answer.
+    pub fn takes_adapters(&self) -> Option<bool> {
+        match self.unload_adapter("pipe: is there a way to unload adapters?") {
+            Err(EndpointError::Admin { status: Some(404 | 405), problem, .. }) => {
+                let problem = problem.to_lowercase();
+                Some(problem.contains("lora") || problem.contains("adapter"))
+            }
+            Err(_) => None,
+            Ok(()) => Some(true),
+        }
+    }
+
     /// An address of the server itself: what stands in front of the version of the interface.
     fn beside(&self, path: &str) -> String {
         let base = &self.config().base_url;
