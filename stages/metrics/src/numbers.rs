@@ -2,7 +2,10 @@
 //!
 //! Digits as English writes them: groups of three by commas, thin or protected spaces, apostrophes or underscores; a
 //! point before decimals; `e` before an exponent. Digits that are a part of a name (`B12`, `COVID-19`, `1.2.3`) are no
-//! number, and neither are words (`three`).
+//! number, and neither are words (`three`). Scripts that put no space between words have their numbers right behind
+//! them (`答案是42`), and full-width digits and signs (`４２％`) are read as the others.
+
+use pipe_text::is_unspaced;
 
 use crate::f1::f_measure;
 
@@ -60,12 +63,12 @@ fn once(numbers: Vec<Number>) -> Vec<Number> {
 
 /// The numbers of a text, in order.
 pub(crate) fn numbers(text: &str) -> Vec<Number> {
-    let chars: Vec<char> = text.chars().collect();
+    let chars: Vec<char> = text.chars().map(half_width).collect();
     let at = |i: usize| chars.get(i).copied().unwrap_or(' ');
     let digit = |i: usize| at(i).is_ascii_digit();
     let (mut found, mut i) = (Vec::new(), 0);
     while i < chars.len() {
-        let starts = digit(i) || (at(i) == '.' && digit(i + 1) && !before(&chars, i).is_alphanumeric());
+        let starts = digit(i) || (at(i) == '.' && digit(i + 1) && !is_of_name(before(&chars, i)));
         if !starts {
             i += 1;
             continue;
@@ -86,7 +89,7 @@ pub(crate) fn numbers(text: &str) -> Vec<Number> {
         if matches!(at(i), 'e' | 'E') {
             let sign = usize::from(matches!(at(i + 1), '+' | '-'));
             let digits = (i + 1 + sign..chars.len()).take_while(|&n| digit(n)).count();
-            if digits > 0 && !at(i + 1 + sign + digits).is_alphanumeric() {
+            if digits > 0 && !is_of_name(at(i + 1 + sign + digits)) {
                 written.extend(&chars[i..i + 1 + sign + digits]);
                 i += 1 + sign + digits;
             }
@@ -98,6 +101,25 @@ pub(crate) fn numbers(text: &str) -> Vec<Number> {
         }
     }
     found
+}
+
+/// What numbers are written with, in the width of ASCII. The full-width comma stays: it parts clauses, not digits.
+fn half_width(c: char) -> char {
+    match c {
+        '０'..='９' | '．' | '－' | '％' | '＄' => char::from_u32(u32::from(c) - 0xfee0).unwrap_or(c),
+        '￥' => '¥',
+        '￡' => '£',
+        c => c,
+    }
+}
+
+/// Whether a digit right beside the character is of the same name.
+fn is_of_name(c: char) -> bool {
+    c.is_alphanumeric() && !is_unspaced(c)
+}
+
+fn is_letter(c: char) -> bool {
+    c.is_alphabetic() && !is_unspaced(c)
 }
 
 fn before(chars: &[char], i: usize) -> char {
@@ -132,7 +154,7 @@ fn sign(chars: &[char], begin: usize) -> Option<f64> {
         i -= 1;
     }
     let first = before(chars, i);
-    if first.is_alphabetic() || first == '_' {
+    if is_letter(first) || first == '_' {
         return None;
     }
     if !matches!(first, '-' | '−') {
@@ -140,7 +162,7 @@ fn sign(chars: &[char], begin: usize) -> Option<f64> {
     }
     match before(chars, i - 1) {
         // `COVID-19` is a name, `3-5` are two numbers.
-        c if c.is_alphabetic() => None,
+        c if is_letter(c) => None,
         c if c.is_ascii_digit() || c == '%' => Some(1.0),
         _ => Some(-1.0),
     }
@@ -170,6 +192,14 @@ mod tests {
         assert_eq!(values("3-5 mg, 10mg, 2nd"), [3.0, 5.0, 10.0, 2.0]);
         assert_eq!(values("on 2020-01-05."), [2020.0, 1.0, 5.0]);
         assert_eq!(values("B12, COVID-19, v1.2.3, 1.2.3, three, 1e999"), [0.0; 0]);
+    }
+
+    #[test]
+    fn numbers_stand_right_beside_scripts_without_spaces() {
+        assert_eq!(values("答案是42。第3章、約−5度、気温は.5度、1e3個"), [42.0, 3.0, -5.0, 0.5, 1000.0]);
+        assert_eq!(values("４２円、－３．５，100，200 Ｂ１２"), [42.0, -3.5, 100.0, 200.0]);
+        assert!(all_found("约占５０％", "0.5"));
+        assert_eq!(values("éclair7, ключ8, 한9"), [0.0; 0], "these put spaces between words");
     }
 
     #[test]

@@ -2,7 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use crate::{Normalizer, f1::f_measure, words::placed_words};
+use crate::{
+    Normalizer,
+    f1::f_measure,
+    normalize::{is_article, without_punctuation},
+    words::placed_words,
+};
 
 /// What of two sets is the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,11 +41,17 @@ impl Common {
 }
 
 /// The members of a list: what stands between commas, semicolons, line breaks, bullets and the word `and` (or `&`),
-/// normalised. What is blank then is none.
+/// normalised; an article that stands alone is one, too: exams call choices `A`. What is blank then is none.
 pub(crate) fn members(normalizer: Normalizer, text: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut keep = |piece: &str| {
-        let member = normalizer.apply(piece);
+        let mut member = normalizer.apply(piece);
+        if member.is_empty() {
+            let bare = without_punctuation(&piece.to_lowercase());
+            if is_article(bare.trim()) {
+                bare.trim().clone_into(&mut member);
+            }
+        }
         if !member.is_empty() {
             found.insert(member);
         }
@@ -98,7 +109,8 @@ mod tests {
     fn members_stand_between_separators() {
         assert_eq!(list("Heparin, the aspirin; and Warfarin."), ["aspirin", "heparin", "warfarin"]);
         assert_eq!(list("- one\n* two\n3. three\n4) four"), ["four", "one", "three", "two"]);
-        assert_eq!(list("A & B and C AND D"), ["b", "c", "d"], "an article is nothing");
+        assert_eq!(list("A & B and C AND D"), ["a", "b", "c", "d"], "an article alone is a choice");
+        assert_eq!(list("(A), the B"), ["a", "b"]);
         assert_eq!(list("1,000 or 1,2"), ["1000 or 1", "2"]);
         assert_eq!(list("肝、肾；心"), ["心", "肝", "肾"]);
         assert_eq!(list("sand, Andes, band"), ["andes", "band", "sand"], "whole words alone");

@@ -11,8 +11,8 @@ use pipe_engine::{
     kind::{ParamProblem, StageError},
 };
 use pipe_lm::train::{
-    Checkpoints, Dataset, EvalRecord, Evaluation, Example, Observer, Progress, StepRecord, Surroundings, TrainConfig,
-    TrainError, TrainLog, Trainable, train,
+    Checkpoints, Dataset, EvalRecord, Evaluation, Example, Observer, Progress, StepRecord, Stopping, Surroundings,
+    TrainConfig, TrainError, TrainLog, Trainable, train,
 };
 
 /// Checkpoints kept of a running training: the newest, and one before it in case the newest is damaged.
@@ -119,12 +119,13 @@ pub(crate) fn train_in_stage(
         cx.check_cancelled()?;
         return Err(StageError::contract("a training stopped although nobody asked for it"));
     }
-    leave_counts(cx, &outcome.log, outcome.best_step);
+    let stopping = training.evaluation.map(|evaluation| evaluation.stopping).unwrap_or_default();
+    leave_counts(cx, &outcome.log, stopping);
     Ok(outcome.log)
 }
 
 /// Leaves with the result what a training came to, and says what people should know of it.
-pub(crate) fn leave_counts(cx: &StageContext, log: &TrainLog, best_step: Option<u64>) {
+pub(crate) fn leave_counts(cx: &StageContext, log: &TrainLog, stopping: Stopping) {
     if log.steps.iter().all(|step| step.learning_rate == 0.0 || step.grad_norm == 0.0) {
         let why = if log.steps.iter().all(|step| step.learning_rate == 0.0) {
             "the learning rate was 0 at every step; a warmup begins with 0, so that the budget must be longer than it"
@@ -133,7 +134,14 @@ pub(crate) fn leave_counts(cx: &StageContext, log: &TrainLog, best_step: Option<
         };
         cx.warn(format!("nothing was learned, and the weights are those of the start: {why}"));
     }
-    if let Some(step) = best_step {
+    if (stopping.keep_best || stopping.patience.is_some()) && log.evals.len() == 1 && log.steps.len() > 1 {
+        cx.warn(format!(
+            "held-out rows were measured once, at the end: nothing could end the training before, nor be better than \
+             its last weights; an `eval_steps` below the {} steps measures on the way",
+            log.steps.len()
+        ));
+    }
+    if let Some(step) = stopping.best_step(&log.evals) {
         cx.counter("best_step", step);
         cx.note(format!("the weights are those of step {step}, of {}", log.steps.len()));
     }

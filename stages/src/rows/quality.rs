@@ -4,6 +4,7 @@
 use std::{borrow::Cow, collections::HashSet};
 
 use pipe_metrics::content_words;
+use pipe_text::is_unspaced;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use unicode_segmentation::UnicodeSegmentation;
@@ -13,15 +14,27 @@ use whatlang::Lang;
 const RUN: usize = 4;
 
 /// The share of a text's runs of four words that stood in it before, in `0..=1`: `seq-rep-4` of Welleck et al. 2019
-/// (arXiv:1908.04319). Of fewer than four words it is 0.
+/// (arXiv:1908.04319). Of fewer than four words it is 0. White space separates words; of scripts that put none between
+/// them every character is one.
 pub(crate) fn repetition(text: &str) -> f64 {
-    let words: Vec<&str> = text.split_whitespace().collect();
+    let words: Vec<&str> = text.split_whitespace().flat_map(unspaced_apart).collect();
     let runs = words.windows(RUN).len();
     if runs == 0 {
         return 0.0;
     }
     let different: HashSet<&[&str]> = words.windows(RUN).collect();
     1.0 - different.len() as f64 / runs as f64
+}
+
+/// What white space left together, taken apart at the characters that are words by themselves.
+fn unspaced_apart(word: &str) -> impl Iterator<Item = &str> {
+    let begins = word.char_indices().scan(true, |after_whole, (at, c)| {
+        let whole = is_unspaced(c);
+        Some((std::mem::replace(after_whole, whole) || whole).then_some(at))
+    });
+    let begins: Vec<usize> = begins.flatten().collect();
+    let ends = begins.iter().skip(1).copied().chain([word.len()]).collect::<Vec<_>>();
+    begins.into_iter().zip(ends).map(|(begin, end)| &word[begin..end])
 }
 
 /// The share of a text's different words of content that stand in one of the sources, in `0..=1`; of a text without
@@ -122,6 +135,9 @@ mod tests {
         // Runs: abcd bcda cdab dabc abcd: four of five are new.
         assert!((repetition("a b c d a b c d") - 0.2).abs() < 1e-12);
         assert!(repetition(&"it is a gene. ".repeat(20)) > 0.9);
+        assert!(repetition(&"东京是日本的首都。".repeat(20)) > 0.9);
+        assert_eq!(repetition("东京是日本的首都。"), 0.0);
+        assert_eq!(unspaced_apart("B12は水。ok").collect::<Vec<_>>(), ["B12", "は", "水", "。ok"]);
     }
 
     #[test]

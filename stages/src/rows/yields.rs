@@ -22,7 +22,11 @@ const EXAMPLE_WORDS: usize = 24;
 
 /// What is done about an outcome that too many rows have.
 const ADVICE: &[(&str, &str)] = &[
-    ("truncated", "raise `max_new_tokens`, show shorter examples, or cut texts back (`filters: { truncated: trim }`)"),
+    (
+        "truncated",
+        "raise `max_new_tokens`, or show shorter examples; `filters: { truncated: trim }` saves texts with a whole \
+         sentence in them, and no others",
+    ),
     ("unparsed", "the model does not continue the list: look at the prompt (`template`), or show more seeds"),
     ("too_few_words", "lower `filters.min_words`, or show longer examples"),
     ("too_many_words", "raise `filters.max_words`, or end texts earlier (`stop`)"),

@@ -34,6 +34,9 @@ fn held_out_rows_end_a_training_and_choose_its_weights() {
     assert_eq!(lab.run_stages(&stages(early)).failures(), [""; 0]);
     assert!(lab.rows("train.log").len() < last.1);
 
+    let once = lab.run_stages(&stages("eval_steps: 5000, early_stopping: {}"));
+    assert!(once.warnings().join("\n").contains("measured once, at the end"), "{:?}", once.warnings());
+
     let missing = lab.run_stages(&with(&TRAIN.replace("seed: 3", "seed: 3, eval_steps: 5, keep: best"))).failure();
     assert!(missing.contains("there are none"), "{missing}");
     assert!(lab.problems(&stages("keep: best")).contains("the best is the last"));
@@ -103,4 +106,10 @@ fn a_training_goes_on_from_an_adapter() {
     let (first, more) = (losses("train"), losses("more"));
     assert!(more[0] < 0.7 * first[0], "it begins where the other ended: {first:?} {more:?}");
     assert!(more.last() < first.last());
+
+    let whole = short.replace("lora: ", "method: full, lora: ").replace("epochs: 10", "steps: 1");
+    let stages = with(&whole).replace(", adapter: train", "")
+        + &format!("  more: {{ kind: train, inputs: {{ examples: rows, adapter: train }}, params: {short} }}\n");
+    let refused = lab.run_stages(&stages).failure();
+    assert!(refused.contains("no adapter_config.json, but a whole model"), "{refused}");
 }

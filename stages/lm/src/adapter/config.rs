@@ -1,6 +1,6 @@
 //! `adapter_config.json`: which modules have an adapter, and how strong it is.
 
-use std::path::Path;
+use std::{io::ErrorKind, path::Path};
 
 use regex::Regex;
 use serde::Deserialize;
@@ -153,10 +153,11 @@ impl AdapterConfig {
     /// The file is missing or malformed, or it asks for something that is not supported: the message names it.
     pub fn from_dir(dir: &Path) -> Result<Self, AdapterError> {
         let path = dir.join("adapter_config.json");
-        let text = std::fs::read_to_string(&path).map_err(|source| AdapterError::Io {
-            action: "read",
-            path: path.clone(),
-            source,
+        let text = std::fs::read_to_string(&path).map_err(|source| match source.kind() {
+            ErrorKind::NotFound => {
+                AdapterError::NoConfig { dir: dir.to_owned(), model: dir.join("config.json").exists() }
+            }
+            _ => AdapterError::Io { action: "read", path: path.clone(), source },
         })?;
         let kind: Result<Kind, _> = crate::json::parse(&text);
         let raw = kind.map_err(AdapterProblem::Json).and_then(|kind| {

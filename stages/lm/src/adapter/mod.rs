@@ -138,6 +138,18 @@ pub enum AdapterError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A directory of something else.
+    #[error(
+        "read an adapter from {}: there is no adapter_config.json{}",
+        dir.display(),
+        if *model { ", but a whole model: name it as the model, or train it with `method: lora`" } else { "" }
+    )]
+    NoConfig {
+        /// The directory.
+        dir: PathBuf,
+        /// Whether a model lies there.
+        model: bool,
+    },
     /// A directory without weights.
     #[error(
         "find {WEIGHTS} in {}{}",

@@ -26,13 +26,12 @@ impl Stopping {
         best
     }
 
-    /// By score where there are scores, else by loss.
+    /// By score where there are scores, else by loss. What is no number is better than nothing.
     fn is_better(self, record: &EvalRecord, best: &EvalRecord) -> bool {
-        let is_no_better = match (record.score, best.score) {
-            (Some(score), Some(highest)) => score <= highest + self.min_delta,
-            _ => record.loss >= best.loss - self.min_delta,
-        };
-        !is_no_better
+        match (record.score, best.score) {
+            (Some(score), Some(highest)) => score > highest + self.min_delta,
+            _ => record.loss < best.loss - self.min_delta || (best.loss.is_nan() && !record.loss.is_nan()),
+        }
     }
 
     /// Whether the training has ended, after these evaluations.
@@ -81,6 +80,14 @@ mod tests {
 
     fn evals(losses: &[f64]) -> Vec<EvalRecord> {
         losses.iter().zip(1..).map(|(&loss, step)| EvalRecord { step: 10 * step, loss, score: None }).collect()
+    }
+
+    #[test]
+    fn a_loss_that_is_no_number_is_never_the_best_of_several() {
+        let stopping = Stopping { keep_best: true, patience: Some(2), min_delta: 0.0 };
+        assert_eq!(stopping.best_step(&evals(&[3.0, f64::NAN, f64::INFINITY])), Some(10));
+        assert!(stopping.is_enough(&evals(&[3.0, f64::NAN, f64::NAN])));
+        assert_eq!(stopping.best_step(&evals(&[f64::NAN, 4.0, 5.0])), Some(20));
     }
 
     #[test]

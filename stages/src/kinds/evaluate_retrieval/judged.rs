@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use arrow::{
     array::{Array, AsArray, RecordBatch},
     compute::cast,
-    datatypes::{DataType, Int64Type},
+    datatypes::{DataType, Float64Type, Int64Type},
 };
 use pipe_engine::{context::StageContext, kind::StageError};
 use pipe_metrics::{Judged, trec_order};
@@ -72,7 +72,8 @@ impl Judgements {
     /// Reads judgements. Of several for one pair, as chunks of a document may have, the largest counts.
     ///
     /// # Errors
-    /// A column is missing or of the wrong type; a pair is judged twice, and differently.
+    /// A column is missing or of the wrong type; a relevance is no whole number; a pair is judged twice, and
+    /// differently.
     pub(super) fn read(params: &EvaluateRetrievalParams, table: &RecordBatch) -> Result<Self, StageError> {
         const PORT: &str = "judgements";
         let queries = TextColumn::scalars(table, PORT, &params.query_column)?;
@@ -82,7 +83,16 @@ impl Judgements {
             if !column.data_type().is_numeric() && *column.data_type() != DataType::Boolean {
                 return Err(wrong_type(PORT, name, column.data_type(), "a whole number"));
             }
-            let numbers = cast(column, &DataType::Int64).map_err(|e| StageError::other("read judgements", e))?;
+            let as_type = |of| cast(column, of).map_err(|e| StageError::other("read judgements", e));
+            let exact = as_type(&DataType::Float64)?;
+            let broken = exact.as_primitive::<Float64Type>().iter().position(|n| n.is_some_and(|n| n.fract() != 0.0));
+            if let Some(row) = broken {
+                return Err(StageError::user_help(
+                    format!("`{name}` of row {} of the input `{PORT}` is no whole number", row + 1),
+                    "grades are whole numbers, 1 or more is relevant: round them in a `select`",
+                ));
+            }
+            let numbers = as_type(&DataType::Int64)?;
             Ok(numbers.as_primitive::<Int64Type>().clone())
         });
         let relevance = relevance.transpose()?;

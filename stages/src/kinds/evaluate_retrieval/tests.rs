@@ -83,14 +83,15 @@ fn what_does_not_fit_together_is_told() {
     let problems = lab.problems(&stage("metrics: ['dcg@3']"));
     assert!(problems.contains("such as `ndcg@10`"), "{problems}");
     assert!(lab.problems(&stage("metrics: [mrr, mrr]")).contains("a measure is named twice"));
-    let told = |query: usize, relevance: i64| {
+    let told = |query: usize, relevance: f64| {
         lab.jsonl(
             "qrels.jsonl",
-            [(query, 1), (query, relevance)]
+            [(query, 1.0), (query, relevance)]
                 .map(|(query, relevance)| json!({ "query_id": query, "document_id": "a", "relevance": relevance })),
         );
         lab.run_stages(&stage("metrics: [mrr]")).failure()
     };
-    assert!(told(1, 0).contains("`a` is judged 1 for `1`, and 0 in row 2"));
-    assert!(told(7, 1).contains("no query of `rankings` is judged: the first is `1`, the first judged one `7`"));
+    assert!(told(1, 0.0).contains("`a` is judged 1 for `1`, and 0 in row 2"));
+    assert!(told(1, 0.5).contains("`relevance` of row 2 of the input `judgements` is no whole number"));
+    assert!(told(7, 1.0).contains("no query of `rankings` is judged: the first is `1`, the first judged one `7`"));
 }

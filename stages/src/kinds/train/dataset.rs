@@ -73,7 +73,8 @@ impl Examples {
             return Err(StageError::user_help(
                 "held-out rows are to be answered, to decide when the training ends, or with which weights, and there \
                  are none",
-                "connect the input `evaluation`, or set a share apart with `eval_fraction: 0.1`",
+                "connect a table with rows as the input `evaluation`, or set a share of two rows or more apart with \
+                 `eval_fraction: 0.1`",
             ));
         }
         Ok(Self { training, held_out, exam })

@@ -192,6 +192,7 @@ pub struct EarlyStopping {
     #[schemars(range(min = 1))]
     pub patience: u64,
     /// By how much the loss must fall to count as better, in nats per token; with `eval_answers`, the score rise.
+    /// `keep: best` goes by it, too.
     #[schemars(range(min = 0.0))]
     pub min_delta: f64,
 }

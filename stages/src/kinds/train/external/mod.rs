@@ -118,7 +118,7 @@ pub(super) fn train(
     let dir = cx.output_dir("adapter")?;
     // As the built-in trainer writes it: no path, no time, and no other word of the program's.
     save_adapter(&dir, &asked, &left, base.config()).map_err(model_error)?;
-    leave_counts(cx, &log, params.stopping().best_step(&log.evals));
+    leave_counts(cx, &log, params.stopping());
     Ok(log)
 }
 
