@@ -85,7 +85,9 @@ fn cannot_run(stages: &str, texts: &[&str]) {
         "pipeline: p\nstages:\n  rows: {{ kind: table, params: {{ path: rows.jsonl }} }}\n{}\n",
         stages.replace("NANO", &nano())
     );
-    let project = TestEnvironment::with(&[("p.yaml", &text), ("rows.jsonl", &questions(2))]);
+    let rows = questions(2);
+    let files = [("p.yaml", &*text), ("rows.jsonl", &rows), ("empty/config.json", "{}"), ("m.gguf", "")];
+    let project = TestEnvironment::with(&files);
     let plan = project.pipe(&["plan", "p.yaml"]);
     assert_eq!(plan.code, Some(1), "{}{}", plan.stdout, plan.stderr);
     for text in texts {
@@ -118,6 +120,16 @@ fn what_a_stage_would_fail_on_is_known_before_a_run() {
         |params: &str| format!("{{ kind: train, inputs: {{ examples: rows }}, params: {{ model: NANO, {params} }} }}");
     check(&train("lora: { target_modules: [query_proj] }"), &["✗ a", "query_proj"]);
     check(&train("max_seq_len: 100000"), &["✗ a", "`max_seq_len` is 100000, and the model's context is"]);
+    for params in ["method: dense, embedder: NANO", "rerank: { model: NANO }"] {
+        let retrieve = "{ kind: retrieve, inputs: { queries: rows, corpus: rows }, params: { PARAMS } }";
+        check(&retrieve.replace("PARAMS", params), &["✗ a", "as an embedding model: its model_type is `llama`"]);
+    }
+    check(
+        "{ kind: embed, inputs: { rows: rows }, params: { embedder: empty, columns: [instruction] } }",
+        &["✗ a", "empty/config.json"],
+    );
+    let file = train("weights: nf4").replace("NANO", "m.gguf");
+    check(&file, &["✗ a", "m.gguf is a GGUF file, whose weights have a form of their own: they cannot be nf4"]);
     let query = "{ kind: retrieve, inputs: { queries: rows, corpus: rows }, params: { method: none, query_template: \
                  '{{ instrction }}' } }";
     check(query, &["✗ a", "`queries` needs a column `instrction`"]);

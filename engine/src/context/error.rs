@@ -71,16 +71,23 @@ impl StageError {
 
 /// An error and its causes, outermost first; each is told once, because transparent wrappers repeat what they wrap.
 pub fn causes(error: &dyn Error) -> Vec<String> {
-    let mut told = vec![error.to_string()];
+    let mut told = vec![message(error)];
     let mut next = error.source();
     while let Some(cause) = next {
-        let message = cause.to_string();
+        let message = message(cause);
         if told.last() != Some(&message) {
             told.push(message);
         }
         next = cause.source();
     }
     told
+}
+
+/// What an error says, without the backtrace that some libraries put behind it where `RUST_BACKTRACE` is set.
+fn message(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    text.truncate(text.find("\n   0: ").unwrap_or(text.len()));
+    text
 }
 
 #[cfg(test)]
@@ -93,5 +100,11 @@ mod tests {
         assert_eq!(causes(&StageError::other("write a table", io)), ["write a table", "disk on fire"]);
         let store = pipe_cache::StoreError::ReadOnly { action: "write to", path: "store".into() };
         assert_eq!(causes(&StageError::from(store)).len(), 1);
+    }
+
+    #[test]
+    fn backtraces_are_not_told() {
+        let traced = std::io::Error::other(format!("disk on fire\n{}", std::backtrace::Backtrace::force_capture()));
+        assert_eq!(causes(&StageError::other("write a table", traced)), ["write a table", "disk on fire"]);
     }
 }

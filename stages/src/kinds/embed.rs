@@ -7,12 +7,16 @@ use arrow::{
     datatypes::{DataType, Field, Schema, SchemaRef},
 };
 use pipe_engine::{
-    context::{StageContext, TableInput},
+    context::StageContext,
     kind::{
-        Column, Increment, InputPort, OutputPort, ParamProblem, PortType, Ports, Role, Source, StageError, StageKind,
+        Column, Increment, InputPort, OutputPort, ParamProblem, PortType, Ports, Preview, Role, Source, SourceHost,
+        StageError, StageKind,
     },
 };
-use pipe_lm::embed::{Embedder, Pooling, Role as TextRole};
+use pipe_lm::{
+    embed::{Embedder, Pooling, Role as TextRole},
+    origin::check_embedder,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -112,6 +116,11 @@ impl StageKind for Embed {
         EmbedderRef::sources(params.embedder.as_ref())
     }
 
+    fn preview(&self, params: &EmbedParams, host: &dyn SourceHost) -> Result<Preview, StageError> {
+        params.embedder.iter().try_for_each(|embedder| embedder.look(host, check_embedder))?;
+        Ok(Preview::default())
+    }
+
     fn run(&self, params: &EmbedParams, cx: &mut StageContext) -> Result<(), StageError> {
         let named = params.embedder.as_ref().map(EmbedderRef::model).transpose().map_err(StageError::user)?.flatten();
         let dir = match named {
@@ -125,6 +134,12 @@ impl StageKind for Embed {
         let memo: SchemaRef = Arc::new(Schema::new(vec![field.clone()]));
         let prefix = params.prompts.prefix(cx, &dir, &params.prefix, TextRole::Document)?;
         let table = cx.table(PORT)?;
+        // Ids that occur twice are found before anything is embedded.
+        let (mut ids, mut named) = (Ids::default(), Vec::new());
+        for batch in table.rows()? {
+            named.extend(ids.of(batch, PORT)?);
+        }
+        drop(ids);
         let mut opened = None;
         let mapped = cx.map_rows(&table, &memo, |pending, sink| {
             let embedder = match &mut opened {
@@ -159,7 +174,7 @@ impl StageKind for Embed {
         let told = HashMap::from([(EMBEDDER.to_owned(), identity(&dir, params.pooling)?.to_string())]);
         let id = Field::new("id", DataType::Utf8, false);
         let schema: SchemaRef = Arc::new(Schema::new(vec![id, field.with_metadata(told)]));
-        let empty = write(cx, &table, &schema, &mapped.batches)?;
+        let empty = write(cx, &named, &schema, &mapped.batches)?;
         if empty > 0 {
             cx.counter("texts_empty", empty as u64);
             cx.warn(format!("{empty} rows of `{PORT}` have no text, and so no vector"));
@@ -192,15 +207,10 @@ fn texts(params: &EmbedParams, batch: &RecordBatch) -> Result<Vec<Option<String>
 /// Writes the vectors beside the ids of their rows, and says how many are missing.
 fn write(
     cx: &StageContext,
-    table: &TableInput,
+    named: &[String],
     schema: &SchemaRef,
     vectors: &[RecordBatch],
 ) -> Result<usize, StageError> {
-    let mut ids = Ids::default();
-    let mut named = Vec::new();
-    for batch in table.rows()? {
-        named.extend(ids.of(batch, PORT)?);
-    }
     let (mut writer, mut first, mut empty) = (cx.write_table("vectors", schema)?, 0, 0);
     for batch in vectors {
         let ids = StringArray::from_iter_values(&named[first..first + batch.num_rows()]);

@@ -13,10 +13,14 @@ use arrow::{
 use pipe_engine::{
     context::{PendingRows, RowSink, StageContext},
     kind::{
-        Column, Increment, InputPort, OutputPort, ParamProblem, PortType, Ports, Role, Source, StageError, StageKind,
+        Column, Increment, InputPort, OutputPort, ParamProblem, PortType, Ports, Preview, Role, Source, SourceHost,
+        StageError, StageKind,
     },
 };
-use pipe_lm::embed::Pooling;
+use pipe_lm::{
+    embed::Pooling,
+    origin::{check_embedder, check_ranker},
+};
 use pipe_retrieval::{Stemmer, StopWords};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -240,6 +244,9 @@ impl StageKind for Retrieve {
         if let Some(Err(message)) = params.embedder.as_ref().map(EmbedderRef::model) {
             problem("/embedder", &message, "`lsa`, a Hugging Face directory, or hf:org/name");
         }
+        if params.method == Method::Hybrid && params.weights.bm25 == 0.0 && params.weights.dense == 0.0 {
+            problem("/weights", "neither ranking counts, so that nothing would be found", "give one of them more than 0");
+        }
         match params.rerank.as_ref().map(|rerank| rerank.model.model()) {
             Some(Err(message)) => problem("/rerank/model", &message, "a Hugging Face directory, or hf:org/name"),
             Some(Ok(None)) => problem("/rerank/model", "`lsa` reads no pairs", "name a cross-encoder"),
@@ -259,6 +266,16 @@ impl StageKind for Retrieve {
             }
         }
         Ok(sources)
+    }
+
+    fn preview(&self, params: &RetrieveParams, host: &dyn SourceHost) -> Result<Preview, StageError> {
+        if let Some(embedder) = params.embedder.as_ref().filter(|_| params.is_dense()) {
+            embedder.look(host, check_embedder)?;
+        }
+        if let Some(rerank) = params.rerank.as_ref().filter(|_| params.method != Method::None) {
+            rerank.model.look(host, check_ranker)?;
+        }
+        Ok(Preview::default())
     }
 
     fn run(&self, params: &RetrieveParams, cx: &mut StageContext) -> Result<(), StageError> {

@@ -33,7 +33,8 @@ use crate::model::training::{EVAL_SCORE, Training, check_context, log_table, tra
 use crate::rows::ports;
 use crate::{
     model::{
-        self, Asked, BaseModel, InFlight, ModelRef, adapter_rank, estimate, model_error, model_port, resolve_local,
+        self, Asked, BaseModel, InFlight, ModelRef, WeightForm, adapter_rank, estimate, model_error, model_port,
+        resolve_local,
     },
     prompts::Purpose,
 };
@@ -114,7 +115,10 @@ impl StageKind for Train {
 
     fn preview(&self, params: &TrainParams, host: &dyn SourceHost) -> Result<Preview, StageError> {
         let template = Some((&params.template, Purpose::Respond));
-        let mut preview = model::preview(params.model.as_ref(), &Asked { template, ..Asked::default() }, host)?;
+        // What a program does with them is its own affair.
+        let weights = if params.engine.is_none() { params.weights } else { WeightForm::default() };
+        let asked = Asked { weights, template, ..Asked::default() };
+        let mut preview = model::preview(params.model.as_ref(), &asked, host)?;
         if let Some(seen) = model::seen(params.model.as_ref(), host)? {
             if params.method == Method::Lora {
                 params.lora.config().targets(&seen.config).map_err(|e| training_error(e.into()))?;

@@ -95,6 +95,21 @@ fn folder(local: &LocalModel) -> Result<Folder<'_>, StageError> {
     })
 }
 
+/// Whether the weights of a GGUF file can be kept in a form.
+///
+/// # Errors
+/// They have their own, and can be expanded at most.
+pub(super) fn own_form(path: &Path, weights: WeightForm) -> Result<(), StageError> {
+    if matches!(weights, WeightForm::F32 | WeightForm::Dequantized) {
+        return Ok(());
+    }
+    let (path, form) = (path.display(), weights.name());
+    Err(StageError::user_help(
+        format!("{path} is a GGUF file, whose weights have a form of their own: they cannot be {form}"),
+        "leave `weights` out, write `weights: dequantized`, or use the model's Hugging Face directory",
+    ))
+}
+
 /// The value behind a weak reference, made anew when it is gone. Whoever asks meanwhile waits and shares it.
 fn shared<T>(slot: &Mutex<Weak<T>>, make: impl FnOnce() -> Result<T, StageError>) -> Result<Arc<T>, StageError> {
     let mut slot = slot.lock();
@@ -305,20 +320,12 @@ impl BaseModel {
     }
 
     fn gguf_decoder(&self, path: &Path, weights: WeightForm) -> Result<Decoder, StageError> {
+        own_form(path, weights)?;
         let gguf = GgufModel::open(path).map_err(model_error)?;
-        let decoder = match weights {
-            WeightForm::F32 => Decoder::build(&self.config, &mut &gguf, &Device::Cpu, DType::F32),
-            WeightForm::Dequantized => Decoder::build(&self.config, &mut Expanded(&gguf), &Device::Cpu, DType::F32),
-            other => {
-                return Err(StageError::user_help(
-                    format!(
-                        "{} is a GGUF file, whose weights have a form of their own: they cannot be {}",
-                        path.display(),
-                        other.name()
-                    ),
-                    "leave `weights` out, write `weights: dequantized`, or use the model's Hugging Face directory",
-                ));
-            }
+        let decoder = if weights == WeightForm::Dequantized {
+            Decoder::build(&self.config, &mut Expanded(&gguf), &Device::Cpu, DType::F32)
+        } else {
+            Decoder::build(&self.config, &mut &gguf, &Device::Cpu, DType::F32)
         };
         decoder.map_err(model_error)
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use pipe_cache::{Digest, Hasher};
 use pipe_engine::{
     context::StageContext,
-    kind::{Source, StageError},
+    kind::{Source, SourceHost, StageError},
 };
 use pipe_lm::{
     embed::{Embedder, Pooling, Prompts, Role},
@@ -14,13 +14,16 @@ use pipe_lm::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ModelRef, NO_PATHS, encoder, model_error, numeric_class};
+use super::{ModelRef, NO_PATHS, carried, encoder, hub, model_error, no_embedder, numeric_class, place};
 
 /// What makes vectors.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 #[schemars(extend("x-path" = [&[LSA], &NO_PATHS[..]].concat()))]
 pub struct EmbedderRef(String);
+
+/// Looks at the files of a model that embeds or ranks.
+pub(crate) type Check = fn(&Path) -> Result<(), pipe_lm::Error>;
 
 /// The embedder that needs no model.
 pub(crate) const LSA: &str = "lsa";
@@ -40,6 +43,21 @@ impl EmbedderRef {
             }
             other => Err(format!("{other} is no embedding model: it must be a Hugging Face directory")),
         }
+    }
+
+    /// Whether one that lies on this machine can be used, as far as `check` tells before a run.
+    ///
+    /// # Errors
+    /// It is not there, or what `check` says.
+    pub(crate) fn look(&self, host: &dyn SourceHost, check: Check) -> Result<(), StageError> {
+        let model = self.model().map_err(StageError::user)?;
+        let Some(ModelRef::Files(source @ ModelOrigin::Directory(_))) = model else { return Ok(()) };
+        if let Some(carried) = carried(&source, host.base_dir())? {
+            return Err(no_embedder(carried));
+        }
+        let here = source.relative_to(host.base_dir());
+        let local = here.fetch(&hub(|name| host.env(name)), &|| host.cancelled()).map_err(model_error)?;
+        check(&place(&local)).map_err(model_error)
     }
 
     /// What of an embedder enters a key; of one that comes from another stage its content is there already.

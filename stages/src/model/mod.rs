@@ -134,6 +134,9 @@ pub(crate) fn preview(
         Some(ModelRef::Files(source)) => Some(source),
         None => None,
     };
+    if let Some(ModelOrigin::Gguf(path)) = source {
+        base::own_form(&host.base_dir().join(path), asked.weights)?;
+    }
     let seen = source.map(|source| look(source, host)).transpose()?.flatten();
     if let Some(seen) = &seen
         && let Some(template) = template.filter(|template| template.converses() && !seen.talks)
@@ -327,16 +330,20 @@ fn fetch(cx: &StageContext, source: &ModelOrigin) -> Result<LocalModel, StageErr
 pub fn model_files(cx: &StageContext, model: &ModelRef) -> Result<PathBuf, StageError> {
     match model {
         ModelRef::Files(source) => match fetch(cx, source)? {
-            LocalModel::Carried(carried) => Err(StageError::user_help(
-                format!("{} writes texts, and is no embedding model", carried.place().display()),
-                "name an embedding model, or leave it at `lsa`",
-            )),
+            LocalModel::Carried(carried) => Err(no_embedder(carried)),
             local => Ok(place(&local)),
         },
         ModelRef::Endpoint(_) | ModelRef::Served(_) => {
             Err(StageError::user(format!("{model} is a server, and the model's files are needed")))
         }
     }
+}
+
+fn no_embedder(carried: Carried) -> StageError {
+    StageError::user_help(
+        format!("{} writes texts, and is no embedding model", carried.place().display()),
+        "name a model that embeds or ranks: a Hugging Face directory, or hf:org/name",
+    )
 }
 
 /// The built-in model that a path in a file of `folder` names, if it names one.

@@ -40,7 +40,7 @@ pub struct ReadOptions {
     pub turns: Turns,
     /// For plain text: one row per file instead of one per line.
     pub whole_files: bool,
-    /// For plain text: several rows per file, cut like that.
+    /// Texts, or the column `text` of rows, in several rows each, cut like that.
     pub chunking: Option<Chunking>,
     /// What the files are called in the table, in their order; by their own names, without folders, where it is empty.
     pub names: Vec<String>,

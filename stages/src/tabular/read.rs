@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::mpsc};
 use rayon::prelude::*;
 
 use super::{
-    chunks::Chunks,
+    chunks::{Chunks, read_cut},
     delimited::Delimited,
     error::TabularError,
     json::{Documents, Lines},
@@ -26,6 +26,9 @@ pub fn read(
     options: &ReadOptions,
     sink: &mut dyn Sink,
 ) -> Result<u64, TabularError> {
+    if let Some(chunking) = options.chunking.filter(|_| format != Format::Text) {
+        return read_cut(files, format, options, chunking, sink);
+    }
     if let Some(shape) = options.shape {
         return read_shaped(files, format, options, shape, sink);
     }

@@ -114,6 +114,9 @@ fn vectors_are_made_once_and_find_the_same() {
     assert_eq!(lab.rows("found.rows"), direct, "to the bit");
     let vectors = lab.rows("vectors");
     assert_eq!((&vectors[1]["id"], vectors[1]["vector"].as_array().unwrap().len()), (&Value::from("bile"), 32));
+    assert!(ran.warnings().is_empty(), "{:?}", ran.warnings());
+    let prefixed = run("method: dense, embedder: model, top_k: 3, passage_prefix: 'passage: '").warnings();
+    assert!(prefixed.iter().any(|warning| warning.contains("`passage_prefix` changes nothing")), "{prefixed:?}");
     // Another `top_k`, weights of both rankings: no vector is made anew. A document more, and an empty one: one vector.
     let again = run("method: hybrid, embedder: model, top_k: 1, weights: { bm25: 0, dense: 2 }");
     assert_eq!(again.computed(), ["found"]);
@@ -141,6 +144,11 @@ fn vectors_that_do_not_fit_are_refused() {
         + "  other: { kind: table, params: { path: other.jsonl } }\n";
     let failure = lab.run_stages(&other).failure();
     assert!(failure.contains("no row for the passage `bile`"), "{failure}");
+    // Ids that occur twice are found before anything is embedded.
+    lab.write("corpus.jsonl", "{\"id\": \"a\", \"text\": \"x\"}\n{\"id\": \"a\", \"text\": \"y\"}\n");
+    std::fs::write(lab.path("model/model.safetensors"), "damaged").unwrap();
+    let failure = lab.run_stages(&embedded("embedder: model", dense)).failure();
+    assert!(failure.contains("same id `a`"), "{failure}");
 }
 
 #[test]
@@ -230,6 +238,8 @@ fn mistakes_are_named() {
     assert!(failing("query_columns: [question]").contains("no column `question`"));
     assert!(lab.problems(&stages("embedder: x.gguf")).contains("no embedding model"));
     assert!(lab.problems(&stages("b: 2")).contains('b'));
+    let neither = "method: hybrid, embedder: lsa, weights: { bm25: 0, dense: 0 }";
+    assert!(lab.problems(&stages(neither)).contains("neither ranking counts"));
     lab.write("corpus.jsonl", "{\"id\": \"a\", \"text\": \"\"}\n{\"id\": \"b\", \"text\": \" \"}\n");
     assert!(failing("").contains("no row of the input `corpus` has a `text`"));
     lab.write("corpus.jsonl", "{\"id\": \"a\", \"text\": \"x\"}\n{\"id\": \"a\", \"text\": \"y\"}\n");

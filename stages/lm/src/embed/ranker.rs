@@ -34,14 +34,9 @@ impl Ranker {
     /// # Errors
     /// A file is missing or damaged, the family is not supported, or the model has several labels.
     pub fn open(dir: &Path) -> std::result::Result<Self, EmbedError> {
+        Self::check(dir)?;
         let config = Config::read(dir)?;
         let tokenizer = Tokenizer::from_dir(dir)?;
-        there(dir)?;
-        let labels = labels(dir.join("config.json"))?;
-        if labels != 1 {
-            let problem = format!("it tells {labels} labels apart, and a reranker says one score");
-            return Err(EmbedError::Module { path: dir.to_owned(), problem });
-        }
         let wrong = |source| EmbedError::Weights { path: dir.to_owned(), source };
         Ok(Self {
             model: Encoder::open(dir, &config).map_err(wrong)?,
@@ -51,6 +46,21 @@ impl Ranker {
             dim: config.dim,
             segments: config.segments > 1,
         })
+    }
+
+    /// Looks at the files without reading the weights.
+    ///
+    /// # Errors
+    /// As [`Ranker::open`], as far as that shows without them.
+    pub(crate) fn check(dir: &Path) -> std::result::Result<(), EmbedError> {
+        Config::read(dir)?;
+        there(dir)?;
+        let labels = labels(dir.join("config.json"))?;
+        if labels != 1 {
+            let problem = format!("it tells {labels} labels apart, and a reranker says one score");
+            return Err(EmbedError::Module { path: dir.to_owned(), problem });
+        }
+        Ok(())
     }
 
     /// The score of each pair of a query and a passage: the model's logit. `None` where `between`, asked in between,

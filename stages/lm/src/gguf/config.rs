@@ -92,9 +92,9 @@ pub(super) fn read(metadata: &Metadata<'_>, tensors: Tensors<'_>) -> Result<Deco
         head_dim,
         layers: vec![Layer { rope: true, sliding_window: None }; count("block_count")?],
         norm: NormKind::Rms,
-        norm_eps: metadata.number(&key("attention.layer_norm_rms_epsilon"))?.unwrap_or(1e-5),
+        norm_eps: metadata.positive(&key("attention.layer_norm_rms_epsilon"))?.unwrap_or(1e-5),
         position: Position::Rope(Rope {
-            theta: metadata.number(&key("rope.freq_base"))?.unwrap_or(10_000.0),
+            theta: metadata.positive(&key("rope.freq_base"))?.unwrap_or(10_000.0),
             scaling: scaling(metadata, &key, max_positions, tensors.rope_factors.clone())?,
         }),
         qkv_bias: bias(Linear::Q),
@@ -122,14 +122,7 @@ fn scaling(
     if let Some(factors) = factors {
         return Ok(RopeScaling::Factors { factors });
     }
-    let positive = |tail: &str| -> Result<Option<f64>, GgufError> {
-        match metadata.number(&key(tail))? {
-            Some(found) if !(found.is_finite() && found > 0.0) => {
-                Err(GgufError::invalid(metadata.path, format!("`{}` is {found}, it must be positive", key(tail))))
-            }
-            found => Ok(found),
-        }
-    };
+    let positive = |tail: &str| metadata.positive(&key(tail));
     let mut factor = positive("rope.scaling.factor")?;
     let mut kind = metadata.text(&key("rope.scaling.type"))?.unwrap_or("none");
     // The key of older files.

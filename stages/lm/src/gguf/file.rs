@@ -45,10 +45,38 @@ impl std::fmt::Debug for GgufModel {
 }
 
 const ROPE_FACTORS: &str = "rope_freqs.weight";
+/// What says of the model which tensors it has.
+const DESCRIBED_IN: &str = "its metadata";
 
 /// Tensors that are read elsewhere (the factors), or that old files have although nothing reads them.
 fn is_without_effect(name: &str) -> bool {
     name == ROPE_FACTORS || name.ends_with(".attn_rot_embd") || name.ends_with(".attn_rot_embd.weight")
+}
+
+/// The types of tensors that are read.
+const TYPES: &str = "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K";
+/// Those that files have and that are not, by llama.cpp's numbers.
+const OTHER_TYPES: [(u32, &str); 12] = [
+    (16, "IQ2_XXS"),
+    (17, "IQ2_XS"),
+    (18, "IQ3_XXS"),
+    (19, "IQ1_S"),
+    (20, "IQ4_NL"),
+    (21, "IQ3_S"),
+    (22, "IQ2_S"),
+    (23, "IQ4_XS"),
+    (29, "IQ1_M"),
+    (34, "TQ1_0"),
+    (35, "TQ2_0"),
+    (39, "MXFP4"),
+];
+
+/// The type of tensors that candle did not know, where that is what it says.
+fn unknown_type(error: &candle_core::Error) -> Option<String> {
+    let told = error.to_string();
+    let number: u32 = told.lines().next()?.strip_prefix("unknown dtype for tensor ")?.parse().ok()?;
+    let named = OTHER_TYPES.iter().find(|(code, _)| *code == number);
+    Some(named.map_or_else(|| format!("type {number}"), |(_, name)| format!("type {name}")))
 }
 
 /// Where a tensor ends in the file; `None` where its shape overflows, or its rows are no whole blocks.
@@ -76,7 +104,15 @@ impl GgufModel {
         // candle divides by the alignment that the file gives, 0 or not.
         let content = caught(|| Content::read(&mut file))
             .map_err(|_| GgufError::invalid(path, "its header is damaged, `general.alignment` perhaps"))?
-            .map_err(format)?;
+            .map_err(|source| match unknown_type(&source) {
+                Some(found) => GgufError::invalid(
+                    path,
+                    format!(
+                        "it has tensors of {found}, which is not supported (supported: {TYPES}); take another form"
+                    ),
+                ),
+                None => format(source),
+            })?;
         let found = file.metadata().map_err(io)?.len();
         let mut expected = 0;
         let mut tensors: Vec<(&String, &TensorInfo)> = content.tensor_infos.iter().collect();
@@ -119,13 +155,14 @@ impl GgufModel {
             };
             let (found, expected) = (info.shape.dims().to_vec(), param.shape(&self.config));
             if found != expected {
-                return Err(WeightsError::Shape { file: place(), name, found, expected }.into());
+                let (file, found, expected, described_in) = (place(), found.into(), expected.into(), DESCRIBED_IN);
+                return Err(WeightsError::Shape { file, described_in, name, found, expected }.into());
             }
         }
         // A layer, a norm or a bias that is left out makes another model.
         if let Some(first) = unknown.first() {
             let (name, more) = ((*first).to_owned(), unknown.len() - 1);
-            return Err(WeightsError::Unexpected { file: place(), described_in: "its metadata", name, more }.into());
+            return Err(WeightsError::Unexpected { file: place(), described_in: DESCRIBED_IN, name, more }.into());
         }
         if let crate::config::Position::Rope(rope) = &self.config.position
             && let RopeScaling::Factors { factors } = &rope.scaling

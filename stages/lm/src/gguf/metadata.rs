@@ -66,6 +66,16 @@ impl<'a> Metadata<'a> {
         }
     }
 
+    /// A number that has to be above 0.
+    pub(crate) fn positive(&self, key: &str) -> Result<Option<f64>, GgufError> {
+        match self.number(key)? {
+            Some(found) if !(found.is_finite() && found > 0.0) => {
+                Err(GgufError::invalid(self.path, format!("`{key}` is {found}, it must be positive")))
+            }
+            found => Ok(found),
+        }
+    }
+
     fn list<T>(
         &self,
         key: &str,

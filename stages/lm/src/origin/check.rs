@@ -7,7 +7,7 @@ use super::LocalModel;
 use crate::{
     Error,
     config::DecoderConfig,
-    embed::Embedder,
+    embed::{Embedder, Ranker},
     gguf::GgufModel,
     tokenizer::{TokenizerConfig, TokenizerError},
     weights::Weights,
@@ -44,6 +44,21 @@ pub fn check_decoder(model: &LocalModel) -> Result<(), Error> {
 #[expect(clippy::result_large_err, reason = "once per model")]
 pub fn check_embedder(dir: &Path) -> Result<(), Error> {
     Embedder::check(dir)?;
+    tokenizer(dir)
+}
+
+/// Checks the directory of a cross-encoder likewise, and that it gives one score.
+///
+/// # Errors
+/// As [`check_embedder`].
+#[expect(clippy::result_large_err, reason = "once per model")]
+pub fn check_ranker(dir: &Path) -> Result<(), Error> {
+    Ranker::check(dir)?;
+    tokenizer(dir)
+}
+
+#[expect(clippy::result_large_err, reason = "once per model")]
+fn tokenizer(dir: &Path) -> Result<(), Error> {
     there(&dir.join("tokenizer.json"))?;
     TokenizerConfig::from_dir(dir)?;
     Ok(())

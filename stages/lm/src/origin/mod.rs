@@ -14,7 +14,7 @@ mod web;
 use std::path::{Path, PathBuf};
 
 pub use crate::folder::{Carried, Folder};
-pub use check::{check_decoder, check_embedder};
+pub use check::{check_decoder, check_embedder, check_ranker};
 pub use files::{files_of, name_in};
 pub use hub::{Fault, HubDataset, HubError, HubModel, HubSettings, Wanted};
 pub use reading::{READING, embedder_reading, reading};

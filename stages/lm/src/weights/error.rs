@@ -92,16 +92,18 @@ pub enum WeightsError {
         dtype: String,
     },
     /// A tensor whose shape contradicts the configuration.
-    #[error("use `{name}` in {file}: its shape is {found:?}, but config.json asks for {expected:?}")]
+    #[error("use `{name}` in {file}: its shape is {found:?}, but {described_in} asks for {expected:?}")]
     Shape {
         /// The file.
         file: String,
+        /// `config.json`, or what else describes the model.
+        described_in: &'static str,
         /// The tensor.
         name: String,
         /// What is there.
-        found: Vec<usize>,
+        found: Box<[usize]>,
         /// What the configuration asks for.
-        expected: Vec<usize>,
+        expected: Box<[usize]>,
     },
     /// Tensors that the configuration asks for are not there.
     #[error("find {}{} in {place}", quoted(names), and_more(*more, ""))]

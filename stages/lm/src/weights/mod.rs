@@ -159,7 +159,8 @@ impl Weights {
             let expected = param.shape(config);
             if *shape != expected {
                 let file = backend.file_of(stored);
-                return Err(WeightsError::Shape { file, name, found: shape.clone(), expected });
+                let (found, expected, described_in) = (shape.as_slice().into(), expected.into(), "config.json");
+                return Err(WeightsError::Shape { file, described_in, name, found, expected });
             }
         }
         if !missing.is_empty() {

@@ -277,6 +277,21 @@ fn damaged_files_are_reported() {
         ),
         "use DIR/m.gguf: the architecture `bloom` is not supported (supported: llama, qwen2, qwen3)",
     );
+    let name = b"blk.0.ffn_up.weight";
+    // Two dimensions behind their number, then the type.
+    let at = bytes.windows(name.len()).position(|w| w == name).unwrap() + name.len() + 4 + 16;
+    let of_type = |code: u32| [&bytes[..at], &code.to_le_bytes(), &bytes[at + 4..]].concat();
+    check(&of_type(23), "use DIR/m.gguf: it has tensors of type IQ4_XS, which is not supported (supported: F32");
+    check(&of_type(99), "use DIR/m.gguf: it has tensors of type 99, which is not supported");
+    let number = |key: &str, value: f32| {
+        let key = [key.as_bytes(), &6u32.to_le_bytes()].concat();
+        renamed(&key, &[&key[..], &value.to_le_bytes()].concat())
+    };
+    check(
+        &number("llama.attention.layer_norm_rms_epsilon", f32::NAN),
+        "use DIR/m.gguf: `llama.attention.layer_norm_rms_epsilon` is NaN, it must be positive",
+    );
+    check(&number("llama.rope.freq_base", 0.0), "use DIR/m.gguf: `llama.rope.freq_base` is 0, it must be positive");
 }
 
 /// One model, its configuration changed, as GGUF and back.
@@ -348,6 +363,10 @@ fn tensors_beyond_the_described_model_are_an_error() {
     assert!(error.contains("find `blk."), "{error}");
     let error = changed(&count(there), &count(1_000_000_000));
     assert!(error.contains("`llama.block_count` is 1000000000"), "{error}");
+    let wide = |width: u32| [&b"llama.feed_forward_length\x04\0\0\0"[..], &width.to_le_bytes()].concat();
+    let width = config.intermediate_size as u32;
+    let error = changed(&wide(width), &wide(2 * width));
+    assert!(error.contains("but its metadata asks for ["), "{error}");
     let error = changed(b"output_norm.weight", b"output_nora.weight");
     assert!(error.contains("output_norm.weight"), "{error}");
 }

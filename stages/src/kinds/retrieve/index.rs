@@ -123,6 +123,9 @@ impl Dense {
         };
         let query_prefix = prefix(&params.query_prefix, Role::Query)?;
         if let Some(table) = cx.optional_table("vectors")? {
+            if !params.passage_prefix.is_empty() {
+                cx.warn("`passage_prefix` changes nothing of the input `vectors`: give it to `embed`, as `prefix`");
+            }
             let (index, documents) = given(params, &vectors, &table, corpus)?;
             return Ok(Self { vectors, query_prefix, index, documents });
         }

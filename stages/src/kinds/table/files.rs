@@ -76,7 +76,7 @@ fn find(params: &TableParams, format: Format, around: &dyn Around) -> Result<Vec
             file.name = file.name.rsplit('/').next().unwrap_or_default().to_owned();
         }
     }
-    if params.rows == TextRows::Chunk {
+    if params.cuts_files() {
         // Their order is that of their names, so that it is the same wherever they lie.
         found.sort_by(|a, b| a.name.cmp(&b.name));
         if let Some(pair) = found.windows(2).find(|pair| pair[0].name == pair[1].name) {
@@ -144,7 +144,7 @@ pub(super) fn sources(params: &TableParams) -> Result<Vec<Source>, StageError> {
     let format = params.resolved_format().map_err(StageError::user)?;
     let mut sources = vec![Source::Value { label: "format".into(), value: json!(format) }];
     let label = || "path".to_owned();
-    if params.rows == TextRows::Chunk {
+    if params.cuts_files() {
         let near = params.path.as_slice().iter().filter(|path| Address::of(path).is_none()).cloned().collect();
         let params = params.clone();
         let find = move |host: &dyn SourceHost| named(&find(&params, format, &host)?, host);

@@ -33,6 +33,11 @@ use crate::{
 /// name below the folder and the number of the chunk in it, `rates/fixed.md#2`, whatever other files there are),
 /// `title` (the headings that a chunk stands under, `Loans > Fixed rates`; null where there are none), `text` and
 /// `file`.
+///
+/// Long documents in rows (any other format) are cut likewise: with `rows: chunk` each row becomes as many as there are
+/// pieces of its `text`, with the piece's number behind the row's `id` (`a#2`), or behind the row's number where there
+/// is no `id`, and the row's other columns. `limit` counts documents then, and
+/// files stand in their usual order.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TableParams {
@@ -81,7 +86,7 @@ pub struct TableParams {
     /// For `shape: sharegpt` and `messages`: `all` of a conversation, or the `first` question with its answer.
     #[serde(default, skip_serializing_if = "is_all")]
     pub turns: Turns,
-    /// For plain text and Markdown: what makes a row.
+    /// For plain text and Markdown: what makes a row; `chunk` cuts the rows of other formats, too.
     #[serde(default)]
     pub rows: TextRows,
     /// For `rows: chunk`: how large chunks are.
@@ -141,7 +146,7 @@ pub enum TextRows {
     Line,
     /// Each file, in columns `file` (its name) and `text`.
     File,
-    /// Each piece of a file, in columns `id`, `title`, `text` and `file`.
+    /// Each piece of a file, in columns `id`, `title`, `text` and `file`; or of a row's `text`, in the row's columns.
     Chunk,
 }
 
@@ -217,6 +222,11 @@ impl TableParams {
         found.ok_or_else(|| "no file is named".to_owned())
     }
 
+    /// Whether rows are pieces of files, whose names they have.
+    pub(super) fn cuts_files(&self) -> bool {
+        self.rows == TextRows::Chunk && self.resolved_format() == Ok(Format::Text)
+    }
+
     /// As the reader wants it; the names of the files are not known here.
     pub(super) fn options(&self) -> ReadOptions {
         ReadOptions {
@@ -252,7 +262,8 @@ impl TableParams {
     pub(super) fn known_columns(&self) -> Vec<Column> {
         let exchange = || vec![ports::instruction(), ports::output()];
         let made = match (self.rows, self.shape, self.turns) {
-            (TextRows::Chunk, ..) => ports::chunk().to_vec(),
+            (TextRows::Chunk, ..) if self.cuts_files() => ports::chunk().to_vec(),
+            (TextRows::Chunk, ..) => ports::chunk().into_iter().filter(|c| ["id", "text"].contains(&&*c.name)).collect(),
             (_, Some(Shape::Sharegpt | Shape::Messages), Turns::All) => vec![ports::messages()],
             (_, Some(Shape::Squad), _) => {
                 vec![ports::instruction(), ports::input(), ports::output(), ports::references()]
@@ -339,9 +350,8 @@ impl TableParams {
         if self.rows_at.is_some() && !is(&[Format::Json]) {
             problem("/rows_at", "only `.json` documents have rows somewhere inside".into(), "leave it out");
         }
-        if self.rows != TextRows::Line && !is(&[Format::Text]) {
-            let what = if self.rows == TextRows::File { "as one row per file" } else { "in chunks" };
-            let message = format!("only plain text can be read {what}");
+        if self.rows == TextRows::File && !is(&[Format::Text]) {
+            let message = "only plain text can be read as one row per file".into();
             problem("/rows", message, "leave it out, or give `format: text`");
         }
         if self.shape.is_some() && format.is_ok() && is(&[Format::Text]) {

@@ -3,7 +3,7 @@
 mod remote;
 
 use pipe_testing::Lab;
-use serde_json::json;
+use serde_json::{Value, json};
 
 fn lab() -> Lab {
     Lab::with(crate::registry())
@@ -153,7 +153,8 @@ fn what_makes_no_sense_is_said() {
     };
     check("path: docs, rows: chunk, chunk: { size: 10, overlap: 10 }", "leaves nothing new in chunks of 10");
     check("path: a.txt, chunk: { size: 10 }", "nothing is cut into chunks");
-    check("path: a.jsonl, rows: chunk", "only plain text can be read in chunks");
+    check("path: a.jsonl, rows: file", "only plain text can be read as one row per file");
+    check("path: a.jsonl, rows: chunk, chunk: { size: 1, overlap: 1 }", "leaves nothing new in chunks of 1");
     check("path: a.jsonl, delimiter: ';'", "CSV and TSV alone");
     check("path: a.csv, delimiter: 'é'", "no ASCII character");
     check("path: a.csv, delimiter: '\"'", "that character quotes cells");
@@ -282,6 +283,47 @@ fn rows_of_another_shape_are_told_so() {
         _ => None,
     });
     assert!(help.len() == 1 && help[0].contains("`shape: sharegpt`"), "{help:?}");
+}
+
+#[test]
+fn long_documents_in_rows_are_cut_and_keep_their_ids() {
+    let lab = lab();
+    let read = |path: &str, params: &str| {
+        let chunk = "rows: chunk, chunk: { size: 3, overlap: 1 }";
+        lab.run_stages(&format!("  t: {{ kind: table, params: {{ path: {path}, {chunk}{params} }} }}\n"))
+    };
+    let row = |id: &str, text: &str, more: Value| {
+        let mut row = json!({ "id": id, "text": text });
+        row.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        row
+    };
+    let (a, c) = (json!({ "title": "A", "n": [1, 2] }), json!({ "title": "C" }));
+    let documents = [
+        row("a", "one two three four  five", a.clone()),
+        json!({ "id": "b", "text": " ", "title": "B" }),
+        row("c", "水は", c.clone()),
+    ];
+    lab.jsonl("d.jsonl", documents.clone());
+    assert_eq!(read("d.jsonl", "").failures(), [""; 0]);
+    let chunks =
+        [row("a#1", "one two three", a.clone()), row("a#2", "three four  five", a), row("c#1", "水は", c.clone())];
+    assert_eq!(lab.rows("t"), chunks);
+    // As Parquet likewise; a name says nothing, and a limit is of documents.
+    assert_eq!(lab.run_stages("  t: { kind: table, params: { path: d.jsonl } }\n").failures(), [""; 0]);
+    std::fs::copy(lab.object("t"), lab.path("d.parquet")).unwrap();
+    assert_eq!(read("d.parquet", "").failures(), [""; 0]);
+    assert_eq!(lab.rows("t"), chunks);
+    std::fs::rename(lab.path("d.parquet"), lab.path("e.parquet")).unwrap();
+    assert_eq!(read("e.parquet", "").computed(), [""; 0]);
+    assert_eq!(read("e.parquet", ", limit: 1").failures(), [""; 0]);
+    assert_eq!(lab.rows("t"), chunks[..2]);
+    // Without ids the rows' numbers stand in their place.
+    assert_eq!(read("d.jsonl", ", columns: [text]").failures(), [""; 0]);
+    assert_eq!(lab.rows("t")[2], json!({ "id": "2#1", "text": "水は" }));
+    assert_eq!(read("d.jsonl", ", columns: [body], rename: { body: text }").failures().len(), 1);
+    assert!(read("d.jsonl", ", columns: [title]").failure().contains("no column `text`"));
+    lab.jsonl("d.jsonl", [json!({ "id": "a", "text": "x" }), json!({ "id": null, "text": "y" })]);
+    assert!(read("d.jsonl", "").failure().contains("row 2"));
 }
 
 #[test]

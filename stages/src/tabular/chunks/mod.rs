@@ -1,6 +1,7 @@
 //! Texts in pieces: columns `id`, `title`, `text` and `file`, as a corpus has them.
 
 mod markdown;
+mod records;
 mod windows;
 
 use std::{path::PathBuf, sync::Arc};
@@ -8,6 +9,8 @@ use std::{path::PathBuf, sync::Arc};
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub(super) use records::read_cut;
 
 use super::{
     error::{Place, TabularError},

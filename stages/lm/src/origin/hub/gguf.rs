@@ -22,24 +22,39 @@ impl HubSettings {
         stop: &dyn Fn() -> bool,
     ) -> Result<PathBuf, HubError> {
         let fetch = Fetch { settings: self, kind: RepoKind::Model, repo, revision, stop };
-        let commit = fetch.resolve()?;
+        fetch.gguf(form).map_err(|error| match error {
+            HubError::Offline { id, cache } => HubError::Offline { id: format!("{id}:{form}"), cache },
+            other => other,
+        })
+    }
+}
+
+impl Fetch<'_> {
+    fn gguf(&self, form: &str) -> Result<PathBuf, HubError> {
+        let commit = self.resolve()?;
         // A cache that Python filled has no listing: then what is there is all that is known.
-        let there = in_folder(&fetch.snapshot(&commit));
+        let there = in_folder(&self.snapshot(&commit));
         let chosen = if let Choice::One(name) = choose(&there, form) {
             name.to_owned()
         } else {
-            let listed = fetch.listing(&commit)?;
+            let (listed, known) = match self.listing(&commit) {
+                Err(HubError::Offline { .. }) if !there.is_empty() => {
+                    (there, " in the cache, and offline mode forbids to look further")
+                }
+                listed => (listed?, ""),
+            };
             match choose(&listed, form) {
                 Choice::One(name) => name.to_owned(),
-                Choice::Parts => return Err(HubError::GgufParts { id: fetch.id(), form: form.to_owned() }),
+                Choice::Parts => return Err(HubError::GgufParts { id: self.id(), form: form.to_owned() }),
                 Choice::None | Choice::Several => {
-                    return Err(HubError::GgufForm { id: fetch.id(), form: form.to_owned(), there: names(&listed) });
+                    let there = names(&listed) + known;
+                    return Err(HubError::GgufForm { id: self.id(), form: form.to_owned(), there });
                 }
             }
         };
-        let path = fetch.had(&commit, &chosen)?;
-        if !is_commit(revision) && !self.offline {
-            fetch.remember(&commit)?;
+        let path = self.had(&commit, &chosen)?;
+        if !is_commit(self.revision) && !self.settings.offline {
+            self.remember(&commit)?;
         }
         Ok(path)
     }
@@ -156,5 +171,28 @@ mod tests {
         check("K_M", "several");
         check("Q3_K", "none");
         assert!(names(&listed).contains("model-Q4_K_M.gguf") && !names(&listed).contains("mmproj"));
+    }
+
+    /// What is in a cache that has no listing is told as it is, and a form that is not there with its name.
+    #[test]
+    fn offline_it_is_said_what_the_cache_has() {
+        let cache = tempfile::tempdir().unwrap();
+        let (commit, repo) = ("0123456789abcdef0123456789abcdef01234567", "org/name-GGUF");
+        let hub = HubSettings { endpoint: String::new(), cache: cache.path().into(), token: None, offline: true };
+        let said = |form: &str| match hub.fetch_gguf(repo, commit, form, &|| false) {
+            Ok(path) => path.file_name().unwrap().to_str().unwrap().to_owned(),
+            Err(error) => error.to_string(),
+        };
+        assert!(said("Q8_0").contains(&format!("find hf:{repo}@{commit}:Q8_0 in ")), "{}", said("Q8_0"));
+        let snapshot = cache.path().join("models--org--name-GGUF/snapshots").join(commit);
+        fs::create_dir_all(&snapshot).unwrap();
+        for name in ["a-Q4_0", "b-Q4_0", "a-Q8_0", "a-Q5_0-00001-of-00002", "a-Q5_0-00002-of-00002"] {
+            fs::write(snapshot.join(format!("{name}.gguf")), "").unwrap();
+        }
+        assert_eq!(said("Q8_0"), "a-Q8_0.gguf");
+        for form in ["Q4_0", "Q6_K"] {
+            assert!(said(form).contains("b-Q4_0.gguf in the cache, and offline mode"), "{}", said(form));
+        }
+        assert!(said("Q5_0").contains("it is cut into parts"), "{}", said("Q5_0"));
     }
 }
