@@ -245,7 +245,11 @@ impl StageKind for Retrieve {
             problem("/embedder", &message, "`lsa`, a Hugging Face directory, or hf:org/name");
         }
         if params.method == Method::Hybrid && params.weights.bm25 == 0.0 && params.weights.dense == 0.0 {
-            problem("/weights", "neither ranking counts, so that nothing would be found", "give one of them more than 0");
+            problem(
+                "/weights",
+                "neither ranking counts, so that nothing would be found",
+                "give one of them more than 0",
+            );
         }
         match params.rerank.as_ref().map(|rerank| rerank.model.model()) {
             Some(Err(message)) => problem("/rerank/model", &message, "a Hugging Face directory, or hf:org/name"),

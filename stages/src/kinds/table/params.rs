@@ -263,7 +263,9 @@ impl TableParams {
         let exchange = || vec![ports::instruction(), ports::output()];
         let made = match (self.rows, self.shape, self.turns) {
             (TextRows::Chunk, ..) if self.cuts_files() => ports::chunk().to_vec(),
-            (TextRows::Chunk, ..) => ports::chunk().into_iter().filter(|c| ["id", "text"].contains(&&*c.name)).collect(),
+            (TextRows::Chunk, ..) => {
+                ports::chunk().into_iter().filter(|c| ["id", "text"].contains(&&*c.name)).collect()
+            }
             (_, Some(Shape::Sharegpt | Shape::Messages), Turns::All) => vec![ports::messages()],
             (_, Some(Shape::Squad), _) => {
                 vec![ports::instruction(), ports::input(), ports::output(), ports::references()]
