@@ -3,7 +3,7 @@
 //!
 //!     cargo bench -p pipe-lm --bench products -- [rows [seconds]]
 //!
-//! `repeated`: one layer's four weights over and over, which then lie in the caches; `streamed`: the weights of all 30
+//! `repeated`: one layer's seven weights over and over, which then lie in the caches; `streamed`: the weights of all 30
 //! layers and of the head in turn, each time from memory, as a step of generation reads them. One thread, then all.
 #![expect(clippy::print_stdout, reason = "a benchmark reports")]
 

@@ -95,21 +95,6 @@ fn folder(local: &LocalModel) -> Result<Folder<'_>, StageError> {
     })
 }
 
-/// Whether the weights of a GGUF file can be kept in a form.
-///
-/// # Errors
-/// They have their own, and can be expanded at most.
-pub(super) fn own_form(path: &Path, weights: WeightForm) -> Result<(), StageError> {
-    if matches!(weights, WeightForm::F32 | WeightForm::Dequantized) {
-        return Ok(());
-    }
-    let (path, form) = (path.display(), weights.name());
-    Err(StageError::user_help(
-        format!("{path} is a GGUF file, whose weights have a form of their own: they cannot be {form}"),
-        "leave `weights` out, write `weights: dequantized`, or use the model's Hugging Face directory",
-    ))
-}
-
 /// The value behind a weak reference, made anew when it is gone. Whoever asks meanwhile waits and shares it.
 fn shared<T>(slot: &Mutex<Weak<T>>, make: impl FnOnce() -> Result<T, StageError>) -> Result<Arc<T>, StageError> {
     let mut slot = slot.lock();
@@ -320,7 +305,7 @@ impl BaseModel {
     }
 
     fn gguf_decoder(&self, path: &Path, weights: WeightForm) -> Result<Decoder, StageError> {
-        own_form(path, weights)?;
+        weights.of_gguf(path)?;
         let gguf = GgufModel::open(path).map_err(model_error)?;
         let decoder = if weights == WeightForm::Dequantized {
             Decoder::build(&self.config, &mut Expanded(&gguf), &Device::Cpu, DType::F32)

@@ -1,7 +1,8 @@
 //! The parameter `weights`: the form in which a model's weights are kept in memory.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, path::Path};
 
+use pipe_engine::kind::StageError;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -61,6 +62,21 @@ impl WeightForm {
     /// Its name in pipeline files.
     pub fn name(self) -> &'static str {
         FORMS.iter().find(|(form, ..)| *form == self).map_or(NONE, |(_, name, _)| name)
+    }
+
+    /// Whether the weights of a GGUF file can be kept so.
+    ///
+    /// # Errors
+    /// They have a form of their own, and can be expanded at most.
+    pub(super) fn of_gguf(self, path: &Path) -> Result<(), StageError> {
+        if matches!(self, Self::F32 | Self::Dequantized) {
+            return Ok(());
+        }
+        let (path, form) = (path.display(), self.name());
+        Err(StageError::user_help(
+            format!("{path} is a GGUF file, whose weights have a form of their own: they cannot be {form}"),
+            "leave `weights` out, write `weights: dequantized`, or use the model's Hugging Face directory",
+        ))
     }
 
     /// What a schema needs beside the parameter `weights`: the name that it had, so that older files are read.

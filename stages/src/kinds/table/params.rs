@@ -36,8 +36,7 @@ use crate::{
 ///
 /// Long documents in rows (any other format) are cut likewise: with `rows: chunk` each row becomes as many as there are
 /// pieces of its `text`, with the piece's number behind the row's `id` (`a#2`), or behind the row's number where there
-/// is no `id`, and the row's other columns. `limit` counts documents then, and
-/// files stand in their usual order.
+/// is no `id`, and the row's other columns. `limit` counts documents then, and files stand in their usual order.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TableParams {

@@ -138,10 +138,10 @@ impl<'a> Job<'a> {
             (_, Crew::Team(_)) => (64 * threads).div_ceil(blocks).min(work / SMALLEST_PART + 1),
             _ => (16 * threads).div_ceil(blocks).min(group.len().div_ceil(4)),
         };
-        let cuts = most.min(units);
+        let most = most.min(units);
         let begins = match crew {
-            Crew::Team(_) if blocks == 1 => shrinking(units, threads, units.div_ceil(cuts)),
-            _ => (0..=cuts).map(|cut| cut * units / cuts).collect(),
+            Crew::Team(_) if blocks == 1 => shrinking(units, threads, units.div_ceil(most)),
+            _ => (0..=most).map(|cut| cut * units / most).collect(),
         };
         let cuts = begins.len() - 1;
         // Where the thread of a task most likely goes on: a team's threads take tasks in turns, others rows of tasks.

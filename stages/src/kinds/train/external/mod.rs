@@ -1,6 +1,7 @@
 //! Training by a program of the user's: what it is given, how it is followed, and what is checked of what it leaves.
 
 mod engine;
+mod line;
 mod progress;
 mod rows;
 mod versions;
