@@ -2,7 +2,7 @@
 //!
 //!     cargo bench -p pipe-lm --bench generate -- MODEL [rows [new_tokens [prompt_tokens [repeats [form]]]]]
 //!
-//! MODEL is a folder of a checkpoint, or a GGUF file; `form` that of a checkpoint's weights: f32, bf16, q8_0 or nf4.
+//! MODEL is a folder of a checkpoint, or a GGUF file; `form` that of a checkpoint's weights: f32, bf16, q8_0, w8a8 or nf4.
 //! Prints one line of JSON per repeat. `benches/peers/generate.py` and `engines.py` run this and its peers in turns.
 #![expect(clippy::print_stdout, reason = "a benchmark reports")]
 
@@ -74,7 +74,8 @@ fn load(model: &Path, form: &str) -> (DecoderConfig, Decoder) {
     let decoder = match form {
         "f32" => Decoder::load(&config, &weights, &Device::Cpu, DType::F32).unwrap(),
         "bf16" => build(&mut Dense { weights: &weights, device: &Device::Cpu, dtype: DType::BF16 }),
-        "q8_0" => build(&mut Rounded { weights: &weights, config: &config }),
+        "q8_0" => build(&mut Rounded { weights: &weights, config: &config, activations: false }),
+        "w8a8" => build(&mut Rounded { weights: &weights, config: &config, activations: true }),
         "nf4" => build(&mut Quantized { weights: &weights, config: &config, dtype: DType::BF16 }),
         other => panic!("no form of weights: {other}"),
     };

@@ -75,6 +75,9 @@ pub(crate) fn preview(
         asked.weights.of_gguf(&host.base_dir().join(path))?;
     }
     let seen = source.map(|source| look(source, host)).transpose()?.flatten();
+    if let (Some(seen), Some(ModelOrigin::Gguf(path))) = (&seen, source) {
+        asked.weights.of_blocks(seen.in_8_bits, path)?;
+    }
     if let Some(seen) = &seen
         && let Some(template) = template.filter(|template| template.converses() && !seen.talks)
     {

@@ -16,8 +16,8 @@ use pipe_lm::{
     chat::ChatTemplate,
     config::{DecoderConfig, GenerationDefaults},
     generate::{Ends, Generator},
-    gguf::{Expanded, GgufModel},
-    model::{Adapter, Decoder, Inference, Packing},
+    gguf::{Expanded, GgufModel, Rounding},
+    model::{Adapter, Decoder, Inference, Packing, WeightProvider},
     origin::{Folder, LocalModel, files_of},
     quant::{Quantized, Rounded},
     tokenizer::Tokenizer,
@@ -34,6 +34,8 @@ pub struct BaseModel {
     tokenizer: Arc<Tokenizer>,
     chat: Option<Arc<ChatTemplate>>,
     ends: Ends,
+    /// As [`Seen::in_8_bits`].
+    in_8_bits: bool,
     /// One for each [`WeightForm`].
     forms: [Form; WeightForm::COUNT],
 }
@@ -47,6 +49,8 @@ pub struct Seen {
     pub config: DecoderConfig,
     /// The size of the file, where it is a GGUF file.
     pub gguf_bytes: Option<u64>,
+    /// Whether its weights can be had in blocks of 8 bits: those of a GGUF file are as they are.
+    pub in_8_bits: bool,
 }
 
 /// What stages share of a model's weights in one form.
@@ -141,9 +145,11 @@ impl BaseModel {
     }
 
     fn read(local: &LocalModel) -> Result<Self, StageError> {
+        let mut in_8_bits = true;
         let (config, tokenizer, chat, defaults) = match local {
             LocalModel::Gguf(path) => {
                 let gguf = GgufModel::open(path).map_err(model_error)?;
+                in_8_bits = gguf.has_q8_0();
                 let tokenizer = gguf.tokenizer().map_err(model_error)?;
                 let template = gguf.chat_template().map_err(model_error)?;
                 let compile = |text: String| ChatTemplate::new(&text, tokenizer.special().clone());
@@ -167,6 +173,7 @@ impl BaseModel {
             tokenizer: Arc::new(tokenizer),
             chat: chat.map(Arc::new),
             ends,
+            in_8_bits,
             forms: Default::default(),
         })
     }
@@ -176,7 +183,8 @@ impl BaseModel {
             LocalModel::Gguf(path) => std::fs::metadata(path).ok().map(|meta| meta.len()),
             _ => None,
         };
-        Seen { talks: self.chat.is_some(), config: self.config.clone(), gguf_bytes }
+        let (talks, config) = (self.chat.is_some(), self.config.clone());
+        Seen { talks, config, gguf_bytes, in_8_bits: self.in_8_bits }
     }
 
     /// What config.json says.
@@ -283,8 +291,9 @@ impl BaseModel {
                         Decoder::build(config, &mut Packing { weights: stored, config }, &Device::Cpu, DType::F32)
                     }
                     WeightForm::Bf16 => Decoder::load(config, stored, &Device::Cpu, DType::BF16),
-                    WeightForm::Q8_0 => {
-                        Decoder::build(config, &mut Rounded { weights: stored, config }, &Device::Cpu, DType::F32)
+                    WeightForm::Q8_0 | WeightForm::W8A8 => {
+                        let mut source = Rounded { weights: stored, config, activations: weights == WeightForm::W8A8 };
+                        Decoder::build(config, &mut source, &Device::Cpu, DType::F32)
                     }
                     WeightForm::Nf4 => {
                         // Embedding and head keep the type in which they are stored.
@@ -306,13 +315,14 @@ impl BaseModel {
 
     fn gguf_decoder(&self, path: &Path, weights: WeightForm) -> Result<Decoder, StageError> {
         weights.of_gguf(path)?;
+        weights.of_blocks(self.in_8_bits, path)?;
         let gguf = GgufModel::open(path).map_err(model_error)?;
-        let decoder = if weights == WeightForm::Dequantized {
-            Decoder::build(&self.config, &mut Expanded(&gguf), &Device::Cpu, DType::F32)
-        } else {
-            Decoder::build(&self.config, &mut &gguf, &Device::Cpu, DType::F32)
+        let source: &mut dyn WeightProvider = match weights {
+            WeightForm::Dequantized => &mut Expanded(&gguf),
+            WeightForm::W8A8 => &mut Rounding(&gguf),
+            _ => &mut &gguf,
         };
-        decoder.map_err(model_error)
+        Decoder::build(&self.config, source, &Device::Cpu, DType::F32).map_err(model_error)
     }
 
     /// The model with every weight to be trained: a copy of its own in f32.

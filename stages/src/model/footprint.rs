@@ -26,7 +26,7 @@ pub(crate) enum Work {
 
 /// Bytes of a model's weights in memory.
 fn weights(seen: &Seen, form: WeightForm) -> u64 {
-    if let (WeightForm::F32, Some(file)) = (form, seen.gguf_bytes) {
+    if let (WeightForm::F32 | WeightForm::W8A8, Some(file)) = (form, seen.gguf_bytes) {
         return file;
     }
     let (matrix, ends) = form.bytes_per_value();

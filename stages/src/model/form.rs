@@ -6,7 +6,7 @@ use pipe_engine::kind::StageError;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// The form of a model's weights in memory; activations and sums are f32 in all of them.
+/// The form of a model's weights in memory; sums are f32 in all of them, and activations in all but one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum WeightForm {
     /// f32, whatever the checkpoint has; of a GGUF file its own blocks.
@@ -16,6 +16,8 @@ pub enum WeightForm {
     Bf16,
     /// Blocks of 32 values in 8 bits with a scale of 16, as GGUF's `Q8_0`: a quarter.
     Q8_0,
+    /// As `Q8_0`, and activations rounded likewise before they are multiplied, in inference.
+    W8A8,
     /// The matrices of the layers in 4-bit NormalFloat with double quantization, as bitsandbytes has it: an eighth.
     Nf4,
     /// Of a GGUF file: its blocks, expanded to f32 once.
@@ -23,10 +25,15 @@ pub enum WeightForm {
 }
 
 /// Each form with its name in pipeline files, and what it is.
-const FORMS: [(WeightForm, &str, &str); 5] = [
+const FORMS: [(WeightForm, &str, &str); 6] = [
     (WeightForm::F32, "f32", "f32, whatever the checkpoint has; of a GGUF file its own blocks."),
     (WeightForm::Bf16, "bf16", "Rounded to bfloat16: half the memory. A checkpoint in bfloat16 loses nothing."),
     (WeightForm::Q8_0, "q8_0", "Blocks of 32 in 8 bits, as GGUF's Q8_0: a quarter of the memory."),
+    (
+        WeightForm::W8A8,
+        "w8a8",
+        "As q8_0, and activations are rounded to blocks of 8 bits, too, as llama.cpp does: quicker. Training rounds none.",
+    ),
     (WeightForm::Nf4, "nf4", "The layers' matrices in 4-bit NormalFloat with double quantization (QLoRA): an eighth."),
     (
         WeightForm::Dequantized,
@@ -53,7 +60,7 @@ impl WeightForm {
             Self::F32 | Self::Dequantized => (4.0, 4.0),
             Self::Bf16 => (2.0, 2.0),
             // 32 values and a scale of 16 bits.
-            Self::Q8_0 => (34.0 / 32.0, 34.0 / 32.0),
+            Self::Q8_0 | Self::W8A8 => (34.0 / 32.0, 34.0 / 32.0),
             // 64 values of 4 bits, and their scale in f32; the ends keep their type, 16 bits as a rule.
             Self::Nf4 => (0.5 + 4.0 / 64.0, 2.0),
         }
@@ -69,13 +76,27 @@ impl WeightForm {
     /// # Errors
     /// They have a form of their own, and can be expanded at most.
     pub(super) fn of_gguf(self, path: &Path) -> Result<(), StageError> {
-        if matches!(self, Self::F32 | Self::Dequantized) {
+        if matches!(self, Self::F32 | Self::Dequantized | Self::W8A8) {
             return Ok(());
         }
         let (path, form) = (path.display(), self.name());
         Err(StageError::user_help(
             format!("{path} is a GGUF file, whose weights have a form of their own: they cannot be {form}"),
             "leave `weights` out, write `weights: dequantized`, or use the model's Hugging Face directory",
+        ))
+    }
+
+    /// Whether products can be rounded so; `in_8_bits` says whether the model at `place` can have weights in 8 bits.
+    ///
+    /// # Errors
+    /// It is a GGUF file that has others.
+    pub(super) fn of_blocks(self, in_8_bits: bool, place: &Path) -> Result<(), StageError> {
+        if self != Self::W8A8 || in_8_bits {
+            return Ok(());
+        }
+        Err(StageError::user_help(
+            format!("{} is a GGUF file without weights in Q8_0: they cannot be w8a8", place.display()),
+            "leave `weights` out, or take the file in Q8_0, or the model's Hugging Face directory",
         ))
     }
 
@@ -103,7 +124,7 @@ impl<'de> Deserialize<'de> for WeightForm {
         let name = Cow::<str>::deserialize(deserializer)?;
         let named = FORMS.iter().find(|(_, known, _)| *known == name).map(|(form, ..)| *form);
         let named = named.or_else(|| (name == NONE).then(Self::default));
-        named.ok_or_else(|| de::Error::unknown_variant(&name, &["f32", "bf16", "q8_0", "nf4", "dequantized"]))
+        named.ok_or_else(|| de::Error::unknown_variant(&name, &["f32", "bf16", "q8_0", "w8a8", "nf4", "dequantized"]))
     }
 }
 

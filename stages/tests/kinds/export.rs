@@ -107,6 +107,32 @@ fn an_adapter_is_written_as_llama_cpp_reads_it() {
 }
 
 #[test]
+fn a_gguf_file_in_eight_bits_answers_as_its_checkpoint_in_eight_bits() {
+    let lab = questions();
+    let evaluate = |name: &str, of: &str, form: &str| {
+        let (input, param) = if of == "base" { ("", "model: base, ") } else { (", model: OF", "") };
+        format!(
+            "  {name}: {{ kind: evaluate, inputs: {{ items: exam{} }}, params: {{ {param}weights: {form}, \
+             max_new_tokens: 8 }} }}\n",
+            input.replace("OF", of)
+        )
+    };
+    let stages = "  exam: { kind: table, params: { path: exam.jsonl } }
+  blocks: { kind: export, params: { model: base, format: gguf, dtype: q8_0 } }
+  whole: { kind: export, params: { model: base, format: gguf, dtype: float32 } }\n"
+        .to_owned()
+        + &evaluate("of_blocks", "blocks", "w8a8")
+        + &evaluate("of_base", "base", "w8a8");
+    assert_eq!(lab.run_stages(&stages).failures(), [""; 0]);
+    let answers = |stage: &str| -> Vec<String> {
+        lab.rows(&format!("{stage}.predictions")).iter().map(|row| row["prediction"].to_string()).collect()
+    };
+    assert_eq!(answers("of_blocks"), answers("of_base"));
+    let refused = lab.run_stages(&(stages + &evaluate("no", "whole", "w8a8"))).failure();
+    assert!(refused.contains("is a GGUF file without weights in Q8_0: they cannot be w8a8"), "{refused}");
+}
+
+#[test]
 fn every_form_of_weights_is_run_and_trained_on() {
     let lab = questions();
     let of = |form: &str| {
@@ -120,7 +146,7 @@ fn every_form_of_weights_is_run_and_trained_on() {
     params: {{ model: base, weights: {form}, max_new_tokens: 8 }}\n"
         )
     };
-    let stages = with(TRAIN) + &["f32", "bf16", "q8_0", "nf4"].map(of).concat();
+    let stages = with(TRAIN) + &["f32", "bf16", "q8_0", "w8a8", "nf4"].map(of).concat();
     let ran = lab.run_stages(&stages);
     assert_eq!(ran.failures(), [""; 0]);
     let loss = |form: &str| numbers(&lab.table(&format!("train_{form}.log")), "loss")[0];
@@ -130,6 +156,8 @@ fn every_form_of_weights_is_run_and_trained_on() {
         let off = (loss(form) - exact).abs() / exact;
         assert!(off > 0.0 && off < bound, "{form}: {} against {exact}", loss(form));
     }
+    // Training multiplies what is not rounded.
+    assert_eq!(loss("w8a8"), loss("q8_0"));
     // The old name of the parameter is read, and its key is the same.
     let old = stages.replace("weights: nf4", "quantization: nf4").replace("weights: f32", "quantization: none");
     assert_eq!(lab.run_stages(&old).computed(), [""; 0]);

@@ -5,11 +5,14 @@
 //! by the same instructions. The bits are the same.
 
 mod blocks;
+mod dots;
 mod forms;
 mod half;
+mod integer;
 mod kernel;
 mod lanes;
 mod nf4;
+mod quads;
 
 use std::{marker::PhantomData, ops::Range, sync::Arc};
 
@@ -18,14 +21,15 @@ use rayon::prelude::*;
 
 use crate::{
     ops::{
-        FewRows, WeightTile,
-        gemm::{PackedWeight, read_panels},
+        Crew, FewRows, RoundedRows, WeightTile,
+        gemm::{PackedWeight, Store, read_panels},
     },
     quant::{BLOCK, Nf4Tensor},
 };
 use kernel::Tile;
 use lanes::Lanes;
 use nf4::Nf4;
+pub(crate) use quads::Quads;
 
 /// Rows side by side, as all kernels read them.
 const NR: usize = PackedWeight::ROWS;
@@ -60,8 +64,11 @@ macro_rules! ggml {
 }
 ggml!(Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2K Q3K Q4K Q5K Q6K);
 
+/// `c (+)= x wᵀ` for rounded rows.
+type RoundedProduct<C> = fn(&CodedWeight<C>, &RoundedRows, Crew, Store, &mut [f32]);
+
 /// A code of weights. A square is a block of columns of [`NR`] rows; a panel is squares one after the other.
-pub(crate) trait Code: Send + Sync + 'static {
+pub(crate) trait Code: Send + Sync + Sized + 'static {
     /// Columns of a square.
     const COLUMNS: usize;
     /// Columns that are read with the same [`Code::Shared`]; a multiple of eight.
@@ -70,6 +77,9 @@ pub(crate) trait Code: Send + Sync + 'static {
     const BYTES: usize;
     /// Bytes of a block of columns of one row, as files have it.
     const BLOCK: usize;
+
+    /// Products of a matrix with rounded activations, where the code is for such.
+    const ROUNDED: Option<RoundedProduct<Self>> = None;
 
     /// Puts a row's block in its place in a square that is zero there. The last block of a row may be shorter where
     /// blocks are made of whole values.
@@ -129,8 +139,8 @@ impl<C: Code> CodedWeight<C> {
     /// Puts rows from `first` on in their places: `rows` holds their blocks, which are whole.
     pub(crate) fn put_rows(&mut self, first: usize, rows: &[u8]) {
         let (columns, panel_bytes) = (self.shape.1, Self::panel_bytes(self.shape.1));
-        debug_assert!(columns.is_multiple_of(C::COLUMNS), "rows are whole blocks");
-        for (at, row) in rows.chunks_exact(columns.div_ceil(C::COLUMNS) * C::BLOCK).enumerate() {
+        debug_assert!((columns * C::BLOCK).is_multiple_of(C::COLUMNS), "rows are whole blocks");
+        for (at, row) in rows.chunks_exact(columns * C::BLOCK / C::COLUMNS).enumerate() {
             let at = first + at;
             put_row::<C>(&mut self.bytes_mut()[at / NR * panel_bytes..][..panel_bytes], at % NR, row);
         }
@@ -181,6 +191,15 @@ impl<C: Code> WeightTile for CodedWeight<C> {
 
     fn few_rows(&self) -> usize {
         kernel::ROWS
+    }
+
+    fn rounds(&self) -> bool {
+        C::ROUNDED.is_some()
+    }
+
+    fn multiply_rounded(&self, x: &RoundedRows, crew: Crew, store: Store, c: &mut [f32]) {
+        let product = C::ROUNDED.expect("the code is for products of rounded activations");
+        product(self, x, crew, store, c);
     }
 
     unsafe fn multiply_few(&self, few: &FewRows, panels: Range<usize>) {

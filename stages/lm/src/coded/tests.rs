@@ -5,8 +5,9 @@ use candle_core::{
 
 use super::*;
 use crate::ops::{
-    Crew,
+    Crew, RoundedRows, Team,
     gemm::{Lhs, Product, Rhs, Store},
+    math,
 };
 
 /// What a generator of any kind makes: bytes, whose f16 are moderate numbers where `scales` says so.
@@ -192,4 +193,69 @@ fn a_checkpoint_is_rounded_as_candle_rounds() {
     let mut found = vec![0.0; rows * columns];
     weight.read_rows(0..rows, &mut found);
     assert_eq!(found, expected);
+}
+
+/// The product of rounded activations as it is defined, in f64.
+fn exact(weight: &[f32], x: &RoundedRows, m: usize, n: usize, k: usize) -> Vec<f64> {
+    let x: Vec<f64> = x
+        .blocks()
+        .iter()
+        .flat_map(|block| block.values.map(|value| f64::from(value) * f64::from(block.scale)))
+        .collect();
+    let dot = |i: usize, j: usize| (0..k).map(|k_at| x[i * k + k_at] * f64::from(weight[j * k + k_at])).sum();
+    (0..m).flat_map(|i| (0..n).map(move |j| dot(i, j))).collect()
+}
+
+#[test]
+fn products_of_rounded_activations_are_those_of_their_definition_on_every_cpu() {
+    for (n, k) in [(16 * 9, 512), (37, 96), (5, 32), (16, 1536)] {
+        let width = k / 32 * 34;
+        let mut data = bytes(n * width, &[0], 34);
+        // The factors that instructions cut off where they can: the largest, side by side.
+        data[2..34].fill(127);
+        data[width + 2..width + 34].fill(128);
+        let weight = CodedWeight::<Quads>::of_rows((n, k), |row| &data[row * width..][..width]);
+        let plain = CodedWeight::<Q8_0>::of_rows((n, k), |row| &data[row * width..][..width]);
+        let mut values = vec![0.0; n * k];
+        plain.read_rows(0..n, &mut values);
+        if n >= 37 {
+            check_weight(&weight, &values);
+        }
+        for m in [0, 1, 2, 4, 6, 7, 13, 64] {
+            let x: Vec<f32> = (0..m * k).map(|i| ((i * 31 % 97) as f32 - 48.0) * 0.021).collect();
+            let mut rounded = RoundedRows::default();
+            rounded.fill(Crew::Alone, &x, m);
+            let expected = exact(&values, &rounded, m, n, k);
+            let largest = expected.iter().fold(0.0_f64, |a, b| a.max(b.abs()));
+            let mut seen: Option<Vec<f32>> = None;
+            for family in integer::families() {
+                for (crew, store) in [(Crew::Alone, Store::Overwrite), (Crew::Pool, Store::Add)] {
+                    let mut c = vec![0.0; m * n];
+                    integer::product_by(family, &weight, &rounded, crew, store, &mut c);
+                    for (found, expected) in c.iter().zip(&expected) {
+                        assert!((f64::from(*found) - expected).abs() < 1e-5 * largest, "{m} x {n} x {k}");
+                    }
+                    // Plain kernels may round once more.
+                    if math::is_fused() && family.as_ptr() != integer::families().last().unwrap().as_ptr() {
+                        assert_eq!(*seen.get_or_insert_with(|| c.clone()), c, "{m} x {n} x {k}");
+                    }
+                }
+            }
+            Team::gather(2, |crew| {
+                let mut c = vec![0.0; m * n];
+                weight.multiply_rounded(&rounded, crew, Store::Overwrite, &mut c);
+                assert_eq!(*seen.get_or_insert_with(|| c.clone()), c, "{m} x {n} x {k}");
+            });
+            if m == 0 {
+                continue;
+            }
+            // A row alone, and with others.
+            let mut alone = RoundedRows::default();
+            alone.fill(Crew::Alone, &x[(m - 1) * k..], 1);
+            let (mut one, mut all) = (vec![0.0; n], vec![0.0; m * n]);
+            weight.multiply_rounded(&alone, Crew::Alone, Store::Overwrite, &mut one);
+            weight.multiply_rounded(&rounded, Crew::Pool, Store::Overwrite, &mut all);
+            assert_eq!(one, all[(m - 1) * n..], "{m} x {n} x {k}");
+        }
+    }
 }

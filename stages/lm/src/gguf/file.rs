@@ -10,7 +10,7 @@ use std::{
 use candle_core::{
     DType, Device, Tensor,
     quantized::{
-        QTensor,
+        GgmlDType, QTensor,
         gguf_file::{Content, TensorInfo, Value},
     },
 };
@@ -252,17 +252,40 @@ impl GgufModel {
         };
         expand().map_err(|source| WeightsError::Tensor { name: names::name(param), source })
     }
+
+    fn matrix_tiles(&self, param: Param, rounding: bool) -> Result<Weight, ModelError> {
+        let tile = tile(self.stored(param)?, self.order(param), rounding);
+        Ok(Weight::Tiles(tile.map_err(|source| WeightsError::Tensor { name: names::name(param), source })?))
+    }
+
+    /// Whether it has matrices in `Q8_0`, which [`Rounding`] is for.
+    pub fn has_q8_0(&self) -> bool {
+        self.content.tensor_infos.values().any(|tensor| tensor.ggml_dtype == GgmlDType::Q8_0)
+    }
 }
 
 impl WeightProvider for &GgufModel {
     fn matrix(&mut self, param: Param) -> Result<Weight, ModelError> {
-        let tile = tile(self.stored(param)?, self.order(param));
-        Ok(Weight::Tiles(tile.map_err(|source| WeightsError::Tensor { name: names::name(param), source })?))
+        self.matrix_tiles(param, false)
     }
 
     fn vector(&mut self, param: Param) -> Result<Tensor, ModelError> {
         let tensor = self.load(param)?;
         tensor.to_dtype(DType::F32).map_err(|source| WeightsError::Tensor { name: names::name(param), source }.into())
+    }
+}
+
+/// A GGUF file whose matrices in `Q8_0` are multiplied with activations rounded to 8 bits in inference.
+#[derive(Debug)]
+pub struct Rounding<'a>(pub &'a GgufModel);
+
+impl WeightProvider for Rounding<'_> {
+    fn matrix(&mut self, param: Param) -> Result<Weight, ModelError> {
+        self.0.matrix_tiles(param, true)
+    }
+
+    fn vector(&mut self, param: Param) -> Result<Tensor, ModelError> {
+        self.0.vector(param)
     }
 }
 

@@ -20,7 +20,7 @@ mod write;
 use std::path::{Path, PathBuf};
 
 pub use adapter::export_gguf_adapter;
-pub use file::{Expanded, GgufModel};
+pub use file::{Expanded, GgufModel, Rounding};
 pub use refold::export_gguf_again;
 pub use write::{GgufType, export_gguf};
 

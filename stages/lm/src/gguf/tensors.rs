@@ -9,7 +9,10 @@ use candle_core::{
 };
 
 use super::names;
-use crate::{coded::ggml_weight, ops::WeightTile};
+use crate::{
+    coded::{CodedWeight, Quads, ggml_weight},
+    ops::WeightTile,
+};
 
 /// In which order the file holds the rows.
 #[derive(Debug, Clone, Copy)]
@@ -30,13 +33,19 @@ impl RowOrder {
     }
 }
 
-/// A matrix `[out, in]` as the kernels take it; the values are the file's.
-pub(super) fn tile(tensor: QTensor, order: RowOrder) -> Result<Arc<dyn WeightTile>> {
+/// A matrix `[out, in]` as the kernels take it; the values are the file's. With `rounding`, one in `Q8_0` is multiplied
+/// with rounded activations.
+pub(super) fn tile(tensor: QTensor, order: RowOrder, rounding: bool) -> Result<Arc<dyn WeightTile>> {
     let (dtype, shape) = (tensor.dtype(), tensor.shape().dims2()?);
     let width = row_bytes(dtype, shape.1);
     let coded = {
         let data = tensor.data()?;
-        ggml_weight(dtype, shape, |row| &data[order.stored(row) * width..][..width])
+        let row = |row| &data[order.stored(row) * width..][..width];
+        if rounding && dtype == GgmlDType::Q8_0 {
+            Some(Arc::new(CodedWeight::<Quads>::of_rows(shape, row)) as Arc<dyn WeightTile>)
+        } else {
+            ggml_weight(dtype, shape, row)
+        }
     };
     Ok(coded.unwrap_or_else(|| Arc::new(GgufTile { tensor, order })))
 }

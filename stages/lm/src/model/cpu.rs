@@ -16,7 +16,7 @@ use super::{
 use crate::{
     config::{Activation, NormKind},
     ops::{
-        AttentionSpec, Crew, KvCache, QuerySpan, Rope, Weight, WeightTile, attention_cached,
+        AttentionSpec, Crew, KvCache, QuerySpan, Rope, RoundedRows, Weight, WeightTile, attention_cached,
         gemm::{Lhs, PackedWeight, Product, Rhs, Store},
         slices,
     },
@@ -91,6 +91,31 @@ fn pack(tensor: &Tensor) -> Result<PackedWeight, ModelError> {
     Ok(PackedWeight::pack(&floats(tensor)?, rows, columns))
 }
 
+/// What a linear layer, or several, are applied to.
+#[derive(Clone, Copy)]
+struct Input<'a> {
+    /// `[m, in]`
+    x: &'a [f32],
+    m: usize,
+    /// The same, rounded, for the weights that want it.
+    rounded: &'a RoundedRows,
+}
+
+impl<'a> Input<'a> {
+    fn of<'w>(
+        crew: Crew,
+        x: &'a [f32],
+        m: usize,
+        weights: impl IntoIterator<Item = &'w Frozen>,
+        to: &'a mut RoundedRows,
+    ) -> Self {
+        if weights.into_iter().any(|weight| weight.tile().rounds()) {
+            to.fill(crew, x, m);
+        }
+        Self { x, m, rounded: to }
+    }
+}
+
 impl Frozen {
     fn new(weight: &Weight) -> Result<Self, ModelError> {
         Ok(match weight {
@@ -108,8 +133,10 @@ impl Frozen {
     }
 
     /// `out (+)= x wᵀ`
-    fn multiply(&self, crew: Crew, x: &[f32], m: usize, store: Store, out: &mut [f32]) {
+    fn multiply(&self, crew: Crew, input: Input, store: Store, out: &mut [f32]) {
+        let Input { x, m, rounded } = input;
         let (b, n, k) = match self {
+            Self::Tiles(w) if w.rounds() => return w.multiply_rounded(rounded, crew, store, out),
             Self::Packed(w) => (Rhs::Packed(w), w.out_features(), w.in_features()),
             Self::Tiles(w) => (Rhs::TilesTransposed(w.as_ref()), w.out_features(), w.in_features()),
         };
@@ -151,10 +178,10 @@ impl CpuLinear {
         self.weight.tile().in_features()
     }
 
-    /// `out (+)= x wᵀ + bias + adapter(x)` for `x [m, in]`, with `low` as scratch.
-    fn apply(&self, pass: CpuPass, x: &[f32], m: usize, store: Store, low: &mut Vec<f32>, out: &mut [f32]) {
-        let n = self.out_features();
-        self.weight.multiply(pass.crew, x, m, store, out);
+    /// `out (+)= x wᵀ + bias + adapter(x)`, with `low` as scratch.
+    fn apply(&self, pass: CpuPass, input: Input, store: Store, low: &mut Vec<f32>, out: &mut [f32]) {
+        let (n, Input { x, m, .. }) = (self.out_features(), input);
+        self.weight.multiply(pass.crew, input, store, out);
         if let Some(bias) = &self.bias {
             for row in out.chunks_exact_mut(n) {
                 row.iter_mut().zip(bias).for_each(|(o, b)| *o += b);
@@ -238,7 +265,8 @@ impl CpuModel {
         }
         w.h.resize(rows * d, 0.0);
         self.final_norm.apply(pass.crew, &w.picked, &mut w.h);
-        self.head.weight.multiply(pass.crew, &w.h, rows, Store::Overwrite, logits);
+        let input = Input::of(pass.crew, &w.h, rows, [&self.head.weight], &mut w.rounded);
+        self.head.weight.multiply(pass.crew, input, Store::Overwrite, logits);
     }
 }
 
@@ -278,14 +306,15 @@ impl CpuLayer {
         w.q.resize(tokens * q_width, 0.0);
         w.k.resize(tokens * kv_width, 0.0);
         w.v.resize(tokens * kv_width, 0.0);
+        let input = Input::of(pass.crew, &w.h, tokens, self.qkv.iter().map(|l| &l.weight), &mut w.rounded);
         if let [q, k, v] = self.qkv.as_slice() {
             for (linear, out) in [(q, &mut w.q), (k, &mut w.k), (v, &mut w.v)] {
-                linear.apply(pass, &w.h, tokens, Store::Overwrite, &mut w.low, out);
+                linear.apply(pass, input, Store::Overwrite, &mut w.low, out);
             }
         } else {
             let width = q_width + 2 * kv_width;
             w.wide.resize(tokens * width, 0.0);
-            self.qkv[0].apply(pass, &w.h, tokens, Store::Overwrite, &mut w.low, &mut w.wide);
+            self.qkv[0].apply(pass, input, Store::Overwrite, &mut w.low, &mut w.wide);
             for (t, row) in w.wide.chunks_exact(width).enumerate() {
                 let (q, kv) = row.split_at(q_width);
                 let (k, v) = kv.split_at(kv_width);
@@ -315,7 +344,8 @@ impl CpuLayer {
         cache.append(pass.crew, &w.spans, &w.k, &w.v);
         w.wide.resize(tokens * q_width, 0.0);
         attention_cached(pass.crew, &w.q, &w.spans, cache, &self.spec, &mut w.wide);
-        self.o.apply(pass, &w.wide, tokens, Store::Add, &mut w.low, &mut w.x);
+        let input = Input::of(pass.crew, &w.wide, tokens, [&self.o.weight], &mut w.rounded);
+        self.o.apply(pass, input, Store::Add, &mut w.low, &mut w.x);
     }
 
     /// `x += mlp(norm(x))`
@@ -323,10 +353,12 @@ impl CpuLayer {
         let (tokens, width) = (w.positions.len(), self.up.out_features());
         self.mlp_norm.apply(pass.crew, &w.x, &mut w.h);
         w.up.resize(tokens * width, 0.0);
-        self.up.apply(pass, &w.h, tokens, Store::Overwrite, &mut w.low, &mut w.up);
+        let both = [Some(&self.up), self.gate.as_ref()].into_iter().flatten().map(|linear| &linear.weight);
+        let input = Input::of(pass.crew, &w.h, tokens, both, &mut w.rounded);
+        self.up.apply(pass, input, Store::Overwrite, &mut w.low, &mut w.up);
         let hidden = if let Some(gate) = &self.gate {
             w.wide.resize(tokens * width, 0.0);
-            gate.apply(pass, &w.h, tokens, Store::Overwrite, &mut w.low, &mut w.wide);
+            gate.apply(pass, input, Store::Overwrite, &mut w.low, &mut w.wide);
             if self.activation == Activation::Silu {
                 slices::swiglu(pass.crew, &mut w.wide, &w.up);
             } else {
@@ -338,7 +370,8 @@ impl CpuLayer {
             activate(&mut w.up, self.activation);
             &w.up
         };
-        self.down.apply(pass, hidden, tokens, Store::Add, &mut w.low, &mut w.x);
+        let input = Input::of(pass.crew, hidden, tokens, [&self.down.weight], &mut w.rounded);
+        self.down.apply(pass, input, Store::Add, &mut w.low, &mut w.x);
     }
 }
 

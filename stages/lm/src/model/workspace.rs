@@ -1,6 +1,6 @@
 //! Buffers of an inference pass, kept between steps.
 
-use crate::ops::QuerySpan;
+use crate::ops::{QuerySpan, RoundedRows};
 
 /// Activations of one step. Shapes are those of the step in progress; capacity stays.
 #[derive(Debug, Default)]
@@ -21,6 +21,8 @@ pub(super) struct Workspace {
     pub up: Vec<f32>,
     /// Low-rank activations of an adapter.
     pub low: Vec<f32>,
+    /// What weights in 8 bits are multiplied with.
+    pub rounded: RoundedRows,
     /// Hidden states whose logits are wanted.
     pub picked: Vec<f32>,
     /// Position of each token.

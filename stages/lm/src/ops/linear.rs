@@ -6,6 +6,7 @@ use candle_core::{DType, Device, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::{
+    Crew, RoundedRows,
     autograd::{Grads, Input, Op, View, apply, fused},
     composed,
     gemm::{FewRows, Lhs, PackedWeight, Rhs, Store, gemm},
@@ -37,6 +38,16 @@ pub trait WeightTile: Send + Sync {
     /// # Safety
     /// There are one to [`WeightTile::few_rows`] rows, x and c hold them all, and nobody else has these columns of c.
     unsafe fn multiply_few(&self, _few: &FewRows, _panels: Range<usize>) {}
+
+    /// Whether products of inference are those of rounded activations, by [`WeightTile::multiply_rounded`].
+    fn rounds(&self) -> bool {
+        false
+    }
+
+    /// `c (+)= x wᵀ` for rows that were rounded to 8 bits; only where [`WeightTile::rounds`].
+    fn multiply_rounded(&self, _x: &RoundedRows, _crew: Crew, _store: Store, _c: &mut [f32]) {
+        unreachable!("asked of a matrix that rounds no activations");
+    }
 }
 
 /// The weight `[out, in]` of a linear layer.

@@ -23,6 +23,7 @@ pub(crate) mod math;
 mod norm;
 mod pages;
 mod rope;
+pub(crate) mod rounded;
 mod scratch;
 pub mod slices;
 
@@ -40,6 +41,7 @@ pub use linear::{Weight, WeightTile, linear};
 pub use lora::{Dropout, Lora, lora_linear};
 pub use norm::{layer_norm, rms_norm};
 pub use rope::{Rope, rope};
+pub use rounded::RoundedRows;
 pub use scratch::Arena;
 
 #[cfg(test)]

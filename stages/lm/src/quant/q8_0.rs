@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    coded::{CodedWeight, Q8_0},
+    coded::{Code, CodedWeight, Q8_0, Quads},
     config::DecoderConfig,
     model::{Dense, ModelError, WeightProvider},
     ops::Weight,
@@ -25,20 +25,18 @@ pub struct Rounded<'a> {
     pub weights: &'a Weights,
     /// Its configuration.
     pub config: &'a DecoderConfig,
+    /// Whether inference rounds activations, too, by blocks of 32 to 8 bits, so that products are of integers.
+    pub activations: bool,
 }
 
-impl WeightProvider for Rounded<'_> {
-    fn matrix(&mut self, param: Param) -> Result<Weight, ModelError> {
+impl Rounded<'_> {
+    /// A matrix in code `C`, whose blocks are those of `Q8_0`.
+    fn coded<C: Code>(&self, param: Param) -> Result<Weight, ModelError> {
         /// Rows that are read at once.
         const READ: usize = 64;
         let shape = param.shape(self.config);
         let (rows, columns) = (shape[0], shape[1]);
-        let name = || param.name(self.weights.family());
-        if !columns.is_multiple_of(BLOCK) {
-            // As llama.cpp has it.
-            return Dense { weights: self.weights, device: &Device::Cpu, dtype: DType::F16 }.matrix(param);
-        }
-        let mut weight = CodedWeight::<Q8_0>::zeros((rows, columns));
+        let mut weight = CodedWeight::<C>::zeros((rows, columns));
         let mut blocks = vec![BlockQ8_0::zeros(); READ * columns / BLOCK];
         let mut finite = true;
         self.weights.for_each_rows(param, READ, &mut |range, values| {
@@ -50,9 +48,20 @@ impl WeightProvider for Rounded<'_> {
             weight.put_rows(range.start, bytes);
         })?;
         if !finite {
-            return Err(ModelError::Unsupported(format!("{} holds what is not a number", name())));
+            let name = param.name(self.weights.family());
+            return Err(ModelError::Unsupported(format!("{name} holds what is not a number")));
         }
         Ok(Weight::Tiles(Arc::new(weight)))
+    }
+}
+
+impl WeightProvider for Rounded<'_> {
+    fn matrix(&mut self, param: Param) -> Result<Weight, ModelError> {
+        if !param.shape(self.config)[1].is_multiple_of(BLOCK) {
+            // As llama.cpp has it.
+            return Dense { weights: self.weights, device: &Device::Cpu, dtype: DType::F16 }.matrix(param);
+        }
+        if self.activations { self.coded::<Quads>(param) } else { self.coded::<Q8_0>(param) }
     }
 
     fn vector(&mut self, param: Param) -> Result<Tensor, ModelError> {

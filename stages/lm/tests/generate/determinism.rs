@@ -7,11 +7,13 @@ use pipe_lm::{
     config::DecoderConfig,
     generate::{Completion, Generator, GeneratorOptions, Request, SamplingParams},
     model::Decoder,
+    quant::Rounded,
     train::init::SeededWeights,
+    weights::Weights,
 };
 
 use crate::{
-    common::{decoder, generator, run, tokens},
+    common::{decoder, generator, golden, run, tokens},
     local::adapter,
 };
 
@@ -116,6 +118,27 @@ fn qk_norm_with_an_adapter() {
     let adapter = adapter(&decoder, 1);
     decoder.add_adapter("a", &adapter).unwrap();
     assert_same_rows(&generator(&decoder, &[]).with_adapter(Some("a")).unwrap(), 90);
+}
+
+#[test]
+fn activations_in_eight_bits_with_an_adapter() {
+    let config = DecoderConfig::from_dir(&golden("qwen3")).unwrap();
+    let weights = Weights::from_dir(&golden("qwen3"), &config).unwrap();
+    let [rounding, plain] = [true, false].map(|activations| {
+        let mut source = Rounded { weights: &weights, config: &config, activations };
+        let mut decoder = Decoder::build(&config, &mut source, &Device::Cpu, DType::F32).unwrap();
+        decoder.add_adapter("a", &adapter(&decoder, 1)).unwrap();
+        generator(&decoder, &[]).with_adapter(Some("a")).unwrap()
+    });
+    assert_same_rows(&rounding, 90);
+    let greedy = SamplingParams { temperature: 0.0, max_new_tokens: 1, logprobs: true, ..params() };
+    let first = |generator| -> Vec<f32> {
+        run(generator, requests(90), &greedy).unwrap().into_values().map(|row| row.logprobs.unwrap()[0]).collect()
+    };
+    let (rounding, plain) = (first(&rounding), first(&plain));
+    let mut off: Vec<f32> = rounding.iter().zip(&plain).map(|(a, b)| (a - b).abs()).collect();
+    off.sort_by(f32::total_cmp);
+    assert!(off[45] > 0.0 && off[45] < 0.02, "half of the rows: {}", off[45]);
 }
 
 #[test]

@@ -70,6 +70,11 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
+    unsafe fn ints(from: *const u8) -> Self::Ints {
+        from.cast::<Self::Ints>().read_unaligned()
+    }
+
+    #[inline(always)]
     unsafe fn bytes(from: *const u8) -> Self::Ints {
         from.cast::<[u8; NR]>().read().map(i32::from)
     }

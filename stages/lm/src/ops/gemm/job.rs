@@ -10,6 +10,26 @@ use super::{
 /// Multiply-adds of a team's smallest parts.
 const SMALLEST_PART: usize = 1 << 17;
 
+/// Where parts of `units`, `most` at most, begin for whoever does them, and where the last one ends.
+fn cut(units: usize, most: usize, crew: Crew) -> Vec<usize> {
+    let most = most.min(units);
+    match crew {
+        Crew::Team(_) => shrinking(units, crew.threads(), units.div_ceil(most)),
+        _ => (0..=most).map(|cut| cut * units / most).collect(),
+    }
+}
+
+/// The same, of a piece of work of so many multiply-adds.
+pub(crate) fn parts_of(units: usize, crew: Crew, work: usize) -> Vec<usize> {
+    let threads = crew.threads();
+    let most = match crew {
+        _ if threads == 1 => 1,
+        Crew::Team(_) => (64 * threads).min(work / SMALLEST_PART + 1),
+        _ => 16 * threads,
+    };
+    cut(units, most, crew)
+}
+
 /// A pointer that tasks share, each writing its own part.
 #[derive(Clone, Copy)]
 struct SharedMut(*mut f32);
@@ -138,11 +158,7 @@ impl<'a> Job<'a> {
             (_, Crew::Team(_)) => (64 * threads).div_ceil(blocks).min(work / SMALLEST_PART + 1),
             _ => (16 * threads).div_ceil(blocks).min(group.len().div_ceil(4)),
         };
-        let most = most.min(units);
-        let begins = match crew {
-            Crew::Team(_) if blocks == 1 => shrinking(units, threads, units.div_ceil(most)),
-            _ => (0..=most).map(|cut| cut * units / most).collect(),
-        };
+        let begins = cut(units, most, if blocks == 1 { crew } else { Crew::Alone });
         let cuts = begins.len() - 1;
         // Where the thread of a task most likely goes on: a team's threads take tasks in turns, others rows of tasks.
         let stride = if let Crew::Team(_) = crew { threads } else { 1 };

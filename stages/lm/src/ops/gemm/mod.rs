@@ -17,6 +17,7 @@ mod pack;
 mod packed;
 
 pub use few::FewRows;
+pub(crate) use job::parts_of;
 pub(crate) use pack::prefetch;
 pub use packed::PackedWeight;
 pub(crate) use packed::read_panels;
@@ -45,7 +46,7 @@ const FUSED_ROWS: usize = MC;
 /// Bytes of B that are expanded at a time then: within L2, beside the rows of A.
 const FUSED_BYTES: usize = 256 << 10;
 /// Products below this number of multiply-adds are not worth waking another thread.
-const PARALLEL_FROM: usize = 1 << 18;
+pub(crate) const PARALLEL_FROM: usize = 1 << 18;
 
 /// The left operand, `[m, k]`.
 #[derive(Clone, Copy)]
