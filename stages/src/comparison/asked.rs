@@ -106,8 +106,7 @@ impl Asked {
         if let Some(reason) = self.reason {
             return Verdict::NotAsked(reason);
         }
-        let lower = params.lower_is_better.iter().any(|name| name == metric);
-        let direction = if lower { Direction::Lower } else { Direction::Higher };
+        let direction = if params.less_is_better(metric) { Direction::Lower } else { Direction::Higher };
         let equivalence = params.margins.get(metric).copied().zip(self.same_holm);
         let (difference, p) = (self.difference.unwrap_or(f64::NAN), self.p_holm.unwrap_or(f64::NAN));
         Verdict::new(difference, p, params.alpha, equivalence, direction)

@@ -73,7 +73,7 @@ pub(super) fn flips(params: &CompareParams, arms: &Arms) -> Result<Cells, StageE
                 order.sort_by(|&a, &b| differences[b].abs().total_cmp(&differences[a].abs()));
                 for i in order {
                     let id = paired.ids[paired.pairs.places[i]];
-                    let lower = params.lower_is_better.contains(name);
+                    let lower = params.less_is_better(name);
                     cells.text("metric", Some(name));
                     cells.text("arm", Some(&arm.name));
                     cells.text("baseline", Some(&baseline.name));

@@ -146,7 +146,7 @@ fn items<'a>(params: &CompareParams, arms: &'a Arms, question: Question<'a>) -> 
         asked,
         mixed: None,
         flips: over.map(|over| {
-            if params.lower_is_better.contains(name) {
+            if params.less_is_better(name) {
                 (over.regressed, over.improved)
             } else {
                 (over.improved, over.regressed)

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::kinds::score;
+
 /// Says which arms are better than the baseline, and how surely.
 ///
 /// Every input is a table of scored items, one row per item: `predictions` of `evaluate`, or whatever has an `id` and
@@ -46,7 +48,7 @@ pub struct CompareParams {
     pub item: String,
     /// The column that says which items belong together (several questions on one passage) and are one sample.
     pub cluster: Option<String>,
-    /// Metrics of which less is better.
+    /// Metrics of which less is better, besides those of `score`, of which that is known: bits per byte and perplexities.
     pub lower_is_better: Vec<String>,
     /// By metric: a difference that does not matter.
     pub margins: BTreeMap<String, f64>,
@@ -58,6 +60,13 @@ pub struct CompareParams {
     pub power: f64,
     /// How intervals over items are found.
     pub bootstrap: CompareBootstrap,
+}
+
+impl CompareParams {
+    /// Whether less of a metric is better.
+    pub(crate) fn less_is_better(&self, metric: &str) -> bool {
+        score::less_is_better(metric) || self.lower_is_better.iter().any(|name| name == metric)
+    }
 }
 
 impl Default for CompareParams {

@@ -15,6 +15,7 @@ use pipe_engine::{
     },
 };
 
+pub(crate) use self::params::{is_of_all_texts, less_is_better, says_the_same};
 pub use self::params::{OutputType, ScoreParams};
 use self::{items::Items, likelihoods::Likelihoods, scores::Scored};
 use crate::{

@@ -32,7 +32,7 @@ const FORMS: [(WeightForm, &str, &str); 6] = [
     (
         WeightForm::W8A8,
         "w8a8",
-        "As q8_0, and activations are rounded to blocks of 8 bits, too, as llama.cpp does: quicker. Training rounds none.",
+        "As q8_0, and activations are rounded likewise, as llama.cpp does: twice as quick. Training rounds none.",
     ),
     (WeightForm::Nf4, "nf4", "The layers' matrices in 4-bit NormalFloat with double quantization (QLoRA): an eighth."),
     (

@@ -7,7 +7,10 @@ use pipe_engine::{events, kind::StageError, pipeline::NodeId};
 use pipe_report::{Arm, Comparison, Item, Metric};
 
 use super::{Looked, Score, Study, StudyArm, differing, study::From};
-use crate::comparison::{self, Arms, CompareParams};
+use crate::{
+    comparison::{self, Arms, CompareParams},
+    kinds::score,
+};
 
 /// What the stage of an arm is called among its factors.
 pub(super) const STAGE: &str = "stage";
@@ -22,7 +25,7 @@ pub(super) fn plain(name: String, params: &CompareParams, arms: &Arms) -> Compar
         name: name.clone(),
         heading: name.clone(),
         signature: signature.clone(),
-        lower_is_better: params.lower_is_better.contains(name),
+        lower_is_better: params.less_is_better(name),
     };
     let several = arms.all.iter().any(|of| of.input != arms.all[0].input);
     let arm = |arm: &comparison::Arm| {
@@ -156,8 +159,22 @@ fn told(looked: &Looked<'_>, arms: &Arms, arm: &comparison::Arm, nodes: &[(Strin
             draws.push(draw);
         }
     }
+    // Of texts together, as the stage's own table has them: a mean of texts would be another number of that name.
+    let together = |name: &str| {
+        let own: Vec<&events::ArmScore> =
+            of.iter().filter_map(|arm| arm.scores.iter().find(|score| score.name == name)).collect();
+        match &*own {
+            [score] => Score { mean: score.value, standard_error: score.standard_error },
+            all => {
+                let values: Vec<f64> = all.iter().filter_map(|score| score.value).collect();
+                let (mean, standard_error) = mean_and_error(&values);
+                Score { mean, standard_error }
+            }
+        }
+    };
     let score = |metric: usize| match &*draws {
         [] => Score::default(),
+        _ if score::is_of_all_texts(&arms.metrics[metric]) => together(&arms.metrics[metric]),
         [draw] => one(draw, metric),
         draws => {
             let means: Vec<f64> = draws.iter().filter_map(|draw| one(draw, metric).mean).collect();

@@ -12,7 +12,10 @@ use pipe_report::Comparison;
 use serde::{Deserialize, Serialize};
 
 use super::{Looked, arms, read};
-use crate::comparison::{self, Answers, Arms, CompareParams, Content, Input, Piece};
+use crate::{
+    comparison::{self, Answers, Arms, CompareParams, Content, Input, Piece},
+    kinds::score,
+};
 
 /// Above so many pairs of arms and tasks, no questions are asked by task where nobody wants them.
 const BY_TASK: usize = 2000;
@@ -182,7 +185,10 @@ fn others(looked: &Looked<'_>, covered: &BTreeSet<usize>) -> Result<Vec<Wanted>,
         // The one that is ablated most is what the others are held against.
         group.sort_by_key(|other| std::cmp::Reverse(other.arms));
         let all = |metric: &&String| group.iter().all(|of| of.metrics.contains(metric));
-        let metrics: Vec<String> = group[0].metrics.iter().filter(all).cloned().collect();
+        let mut metrics: Vec<String> = group[0].metrics.iter().filter(all).cloned().collect();
+        if group.iter().map(|of| of.arms).sum::<usize>() > 1 {
+            metrics.retain(|metric| !score::says_the_same(metric));
+        }
         group[0].input.leads = true;
         let params = CompareParams { metrics, ..CompareParams::default() };
         let name = names(&group);

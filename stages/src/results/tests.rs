@@ -352,3 +352,32 @@ stages:
         assert!(page.contains("***@host"), "the rest of an address stays");
     });
 }
+
+#[test]
+fn what_all_texts_have_together_is_shown_and_bits_alone_are_compared() {
+    let lab = Lab::with(crate::registry());
+    let yaml = "pipeline: p
+vars: { weights: f32 }
+ablate: { weights: [nf4] }
+stages:
+  world: { kind: embedded_world, params: { seeds: 4, exam_items: 4 } }
+  texts:
+    kind: score
+    inputs: { items: world.cards }
+    params: { model: 'builtin:nano', output_type: loglikelihood_rolling, weights: '${weights}' }
+";
+    gathered(&lab, yaml, |gathered| {
+        assert_eq!(gathered.results.failures, []);
+        let [study] = &gathered.results.studies[..] else { panic!("{:?}", gathered.results) };
+        let [bits] = &study.comparison.metrics[..] else { panic!("{:?}", study.comparison.metrics) };
+        assert!(bits.name == "bits_per_byte" && bits.lower_is_better, "{bits:?}");
+        let mean: f64 = lab.rows("texts").iter().map(|row| row["bits_per_byte"].as_f64().unwrap()).sum();
+        let (mean, own) =
+            (mean / lab.rows("texts").len() as f64, lab.rows("texts.scores")[0]["bits_per_byte"].as_f64());
+        assert!(study.arms[0].scores[0].mean == own && own != Some(mean), "{study:?}, {own:?}, {mean}");
+        let [f32, nf4] = &study.arms[..] else { panic!("{:?}", study.arms) };
+        assert!(nf4.scores[0].mean > f32.scores[0].mean);
+        let effect = study.comparison.effects.iter().find(|e| e.task == "all" && e.question == "items").unwrap();
+        assert!(effect.difference > Some(0.0) && effect.verdict != "better", "{effect:?}");
+    });
+}

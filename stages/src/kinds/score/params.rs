@@ -140,6 +140,7 @@ const ANSWER: [MetricDef; 2] = [
     BITS,
 ];
 
+/// Of all of these less is better.
 const TEXT: [MetricDef; 3] = [
     BITS,
     metric(
@@ -156,6 +157,21 @@ const TEXT: [MetricDef; 3] = [
          lm-eval 0.4.13|v1",
     ),
 ];
+
+/// Whether the less of a score the better; false of scores of other kinds.
+pub(crate) fn less_is_better(name: &str) -> bool {
+    TEXT.iter().any(|metric| metric.name == name)
+}
+
+/// Whether the table of scores has it of all texts together, which is not the mean of what each text has.
+pub(crate) fn is_of_all_texts(name: &str) -> bool {
+    less_is_better(name)
+}
+
+/// Whether bits per byte say the same: a perplexity is a power of them, of which texts have no mean worth comparing.
+pub(crate) fn says_the_same(name: &str) -> bool {
+    is_of_all_texts(name) && name != BITS.name
+}
 
 impl OutputType {
     /// What every item is scored by.

@@ -105,7 +105,7 @@ fn right_answers_are_scored_and_arms_compared() {
   verdicts:
     kind: compare
     inputs: { base: base, adapted: adapted, exact: base.scores }
-    params: { metrics: [bits_per_byte, acc], lower_is_better: [bits_per_byte] }
+    params: { metrics: [bits_per_byte, acc] }
 ",
     );
     assert_eq!(ran.failures(), [""; 0]);
@@ -115,6 +115,15 @@ fn right_answers_are_scored_and_arms_compared() {
     assert!(bits > 0.0 && bits / 6.0 < 16.0, "{bits}");
     let first = &lab.rows("verdicts")[0];
     assert_eq!(first["metric"], "bits_per_byte");
+    // Of bits less is better, and nobody had to say so: the verdict follows, and what became of items does.
+    let less = first["difference"].as_f64().unwrap() < 0.0;
+    let flips = lab.rows("verdicts.flips");
+    let of_bits: Vec<_> = flips.iter().filter(|row| row["metric"] == "bits_per_byte").collect();
+    assert!(less && first["verdict"] != "worse" && of_bits.len() == 6, "{first}");
+    for flip in of_bits {
+        let less = flip["difference"].as_f64().unwrap() < 0.0;
+        assert_eq!(flip["flip"], if less { "improved" } else { "regressed" });
+    }
     assert!(first["signature"].as_str().unwrap().starts_with("bits_per_byte|-log2 p / utf-8 bytes|"), "{first}");
 }
 
