@@ -41,9 +41,11 @@ def say(**what):
     print(json.dumps(what), flush=True)
 
 
-def versions(torch, device, weights):
+def versions(torch, device, config):
     """What is computed with, by name; all of it can be pinned."""
-    names = ["torch", "transformers", "peft"] + (["bitsandbytes"] if weights == "nf4" else [])
+    # Arms in other forms share an engine, and what it pins, with those in nf4.
+    quantizes = config["weights"] == "nf4" or "bitsandbytes" in config["versions"]
+    names = ["torch", "transformers", "peft"] + (["bitsandbytes"] if quantizes else [])
     found = {}
     for name in names:
         try:
@@ -79,7 +81,7 @@ class Training:
         if config["weights"] == "bf16" and compute != "bfloat16":
             sys.exit("with `weights: bf16` products are computed in bfloat16, too: leave `--compute` out")
         self.compute = getattr(torch, compute)
-        found = versions(torch, self.device, config["weights"])
+        found = versions(torch, self.device, config)
         wanted = config["versions"].get("bitsandbytes", BITSANDBYTES)
         if found.get("bitsandbytes", wanted).split("+")[0] != wanted:
             sys.exit(
@@ -282,6 +284,22 @@ class Training:
         self.model.save_pretrained(self.config["output"], save_embedding_layers=False)
 
 
+def train(config, arguments):
+    """The whole of it; False if it was asked to stop before."""
+    training = Training(config, arguments)
+
+    def terminate(*_):
+        training.terminated = True
+
+    # A stage that is cancelled has some seconds: time for the step at hand, and a checkpoint.
+    signal.signal(signal.SIGTERM, terminate)
+    training.resume()
+    if not training.run():
+        return False
+    training.save()
+    return True
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda", help="cuda, cuda:1, cpu, mps (default: cuda)")
@@ -296,24 +314,17 @@ def main():
     config = json.loads((arguments.folder / "config.json").read_text())
     if config["format"] != 1:
         sys.exit(f"config.json is of form {config['format']}, and this trainer reads form 1: take the one of this pipe")
-    training = Training(config, arguments)
+    import torch
 
-    def terminate(*_):
-        training.terminated = True
-
-    # A stage that is cancelled has some seconds: time for the step at hand, and a checkpoint.
-    signal.signal(signal.SIGTERM, terminate)
-    training.resume()
     try:
-        finished = training.run()
-    except training.torch.OutOfMemoryError as error:
+        finished = train(config, arguments)
+    except torch.OutOfMemoryError as error:
         sys.exit(
             f"{error}\nthe GPU's memory is too small: lower `micro_batch_size`, or set `gradient_checkpointing: true`, "
             "`weights: nf4`, or a smaller `max_seq_len`"
         )
     if not finished:
         sys.exit("stopped by SIGTERM; the next run goes on from here")
-    training.save()
 
 
 if __name__ == "__main__":
