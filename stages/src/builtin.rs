@@ -130,7 +130,7 @@ mod tests {
         ("real_model.yaml", 1, "c2eba9109d0f"),
         ("base_model.yaml", 1, "3bbc9ae63eff"),
         ("scripts/box_seeds.py", 1, "140603e40269"),
-        ("trainers/peft_trainer.py", 1, "87192167e994"),
+        ("trainers/peft_trainer.py", 1, "adfba94abbff"),
         ("models/nano", 1, "b7830538386d"),
     ];
 

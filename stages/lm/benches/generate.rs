@@ -2,7 +2,8 @@
 //!
 //!     cargo bench -p pipe-lm --bench generate -- MODEL [rows [new_tokens [prompt_tokens [repeats [form]]]]]
 //!
-//! MODEL is a folder of a checkpoint, or a GGUF file; `form` that of a checkpoint's weights: f32, bf16, q8_0, w8a8 or nf4.
+//! MODEL is a folder of a checkpoint, or a GGUF file; `form` that of a checkpoint's weights: f32, bf16, q8_0, w8a8 or
+//! nf4.
 //! Prints one line of JSON per repeat. `benches/peers/generate.py` and `engines.py` run this and its peers in turns.
 #![expect(clippy::print_stdout, reason = "a benchmark reports")]
 

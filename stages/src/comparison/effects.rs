@@ -146,11 +146,7 @@ fn items<'a>(params: &CompareParams, arms: &'a Arms, question: Question<'a>) -> 
         asked,
         mixed: None,
         flips: over.map(|over| {
-            if params.less_is_better(name) {
-                (over.regressed, over.improved)
-            } else {
-                (over.improved, over.regressed)
-            }
+            if params.less_is_better(name) { (over.regressed, over.improved) } else { (over.improved, over.regressed) }
         }),
         question,
     })

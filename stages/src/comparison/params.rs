@@ -48,7 +48,7 @@ pub struct CompareParams {
     pub item: String,
     /// The column that says which items belong together (several questions on one passage) and are one sample.
     pub cluster: Option<String>,
-    /// Metrics of which less is better, besides those of `score`, of which that is known: bits per byte and perplexities.
+    /// Metrics of which less is better, besides those of `score` of which that is known: bits per byte, perplexities.
     pub lower_is_better: Vec<String>,
     /// By metric: a difference that does not matter.
     pub margins: BTreeMap<String, f64>,

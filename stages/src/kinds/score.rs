@@ -15,8 +15,8 @@ use pipe_engine::{
     },
 };
 
-pub(crate) use self::params::{is_of_all_texts, less_is_better, says_the_same};
 pub use self::params::{OutputType, ScoreParams};
+pub(crate) use self::params::{is_of_all_texts, less_is_better, says_the_same};
 use self::{items::Items, likelihoods::Likelihoods, scores::Scored};
 use crate::{
     model::{self, Asked, ModelRef, Work, adapter_port, model_port},

@@ -194,7 +194,8 @@ fn a_program_that_ends_early_has_said_why() {
     assert_eq!(lab.counter("train", "best_step"), best);
 }
 
-/// transformers and PEFT on the CPU, in the versions that the trainer pins; PIPE_TEST_PEFT is the Python that has them.
+/// transformers and PEFT on the CPU, in the versions that the trainer pins; PIPE_TEST_PEFT is the Python that has them,
+/// and bitsandbytes, which an engine may pin although an arm in f32 does not need it.
 #[test]
 #[ignore = "runs PIPE_TEST_PEFT"]
 fn peft_trains_as_the_built_in_trainer_does() {
@@ -202,7 +203,10 @@ fn peft_trains_as_the_built_in_trainer_does() {
     let trained = "{ model: base, lora: { r: 8, alpha: 16 }, learning_rate: 0.005, budget: { steps: 50 }, \
                    micro_batch_size: 4, gradient_accumulation_steps: 2, eval_fraction: 0.2, eval_steps: 20, \
                    checkpoint_steps: 10, weight_decay: 0.01, lr_scheduler: cosine, max_grad_norm: 0.5, seed: 3 }";
-    let engine = format!("{{ engine: {{ program: ['{python}', 'builtin:peft_trainer.py', --device, cpu] }}, ");
+    let engine = format!(
+        "{{ engine: {{ program: ['{python}', 'builtin:peft_trainer.py', --device, cpu], versions: \
+         {{ bitsandbytes: 0.50.2 }} }}, "
+    );
     let peft = with(&trained.replacen("{ ", &engine, 1));
     let lab = questions();
     assert_eq!(lab.run_stages(&with(trained)).failures(), [""; 0]);

@@ -76,8 +76,8 @@ impl Dots for Vnni256 {
     }
 }
 
-/// AVX2, where pairs of products of 16 bits are added: the even bytes and the odd ones. (The instruction for bytes would
-/// cut sums off.)
+/// AVX2, where pairs of products of 16 bits are added: the even bytes and the odd ones. (The instruction for bytes
+/// would cut sums off.)
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy)]
 pub(super) struct Pairs;

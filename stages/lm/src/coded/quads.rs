@@ -16,8 +16,8 @@ pub(super) const BLOCKS: usize = 2;
 /// What values are raised by: those instructions want one factor without a sign.
 pub(super) const RAISED: i32 = 128;
 
-/// The values of GGUF's `Q8_0`. A square holds the scales of two blocks of [`NR`] rows, and their values, raised by 128,
-/// four columns of a row side by side.
+/// The values of GGUF's `Q8_0`. A square holds the scales of two blocks of [`NR`] rows, and their values, raised by
+/// 128, four columns of a row side by side.
 pub(crate) struct Quads;
 
 const BLOCK: usize = <forms::Q8_0 as Form>::BLOCK;

@@ -5,9 +5,9 @@ use super::{Crew, math::simd};
 /// Values that share a scale.
 pub(crate) const BLOCK: usize = 32;
 
-/// A block of a row, `scale * values`: the scale is a 127th of the largest magnitude and values are rounded to the
-/// nearest, as llama.cpp's `Q8_0` has it (its scale is rounded to f16, here it is not). One that holds what is no number
-/// has such a scale.
+/// A block of a row, `scale * values`: the scale is a 127th of the largest magnitude, and values are rounded to the
+/// nearest, as llama.cpp's `Q8_0` has it (its scale is rounded to f16, here it is not). One that holds what is no
+/// number has such a scale.
 #[derive(Clone, Copy, Default)]
 #[repr(C)]
 pub(crate) struct Block {
