@@ -132,8 +132,9 @@ def alone(engine, form, model, rows):
     print(json.dumps({"tokens_per_second": tokens / seconds, "peak_gb": peak}))
 
 
-def ours(binary, model, rows):
-    command = ["/usr/bin/time", "-f", "%M", binary, model, str(rows), str(NEW), str(PROMPT), "2"]
+def ours(binary, form, model, rows):
+    """GGUF files are what they are; `form` is that of a checkpoint's weights."""
+    command = ["/usr/bin/time", "-f", "%M", binary, model, str(rows), str(NEW), str(PROMPT), "2", form]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     greedy = [line for line in map(json.loads, done.stdout.splitlines()) if line["temperature"] == 0]
     return {"tokens_per_second": greedy[-1]["tokens_per_second"], "peak_gb": int(done.stderr.split()[-1]) / 1e6}
@@ -151,7 +152,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", help="engines, by commas")
     args = parser.parse_args()
-    columns = [("pipe", "f32", args.model), ("transformers", "f32", args.model)]
+    columns = [("pipe", form, args.model) for form in ("f32", "w8a8")] + [("transformers", "f32", args.model)]
     columns += [("ctranslate2", "float32", args.model), ("ctranslate2", "int8", args.model)]
     for form, file in args.gguf:
         columns += [(engine, form, file) for engine in ("pipe", "openvino", "openvino_exact", "llama_cpp")]
@@ -162,7 +163,7 @@ def main():
                 if args.only and engine not in args.only.split(","):
                     continue
                 if engine == "pipe":
-                    got = ours(args.ours, model, rows)
+                    got = ours(args.ours, form, model, rows)
                 else:
                     command = [sys.executable, __file__, "alone", engine, form, model, str(rows)]
                     done = subprocess.run(command, capture_output=True, text=True)

@@ -20,6 +20,8 @@ use crate::ops::{
 
 /// Most rows of a tile.
 const MR: usize = 6;
+/// With no more rows than this, what takes time is reading the weight: panel by panel, from one end to the other.
+const FEW: usize = 8;
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
@@ -233,8 +235,8 @@ impl Work {
             let column = panel * NR;
             // A panel that is cut by the edge goes through a tile of its own.
             let whole = (panels.end - panel).min((self.n - column) / NR);
-            let kernels =
-                self.family.iter().find(|kernels| kernels.panels <= whole.max(1)).expect("those of one panel");
+            let most = if self.rows <= FEW { 1 } else { whole.max(1) };
+            let kernels = self.family.iter().find(|kernels| kernels.panels <= most).expect("those of one panel");
             // Panels lie one after the other: every tile asks for its share of those that come next.
             let next = self.panels.wrapping_add((panel + kernels.panels) * self.panel_bytes);
             let share = (kernels.panels * self.panel_bytes).div_ceil(tiles * self.blocks).next_multiple_of(LINE);
