@@ -38,7 +38,8 @@ pub(crate) struct Cli {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
-    /// Where results are kept [default: `.pipe` in the project's root: the nearest folder above with `.pipe` or `.git`]
+    /// Where results are kept [default: `store` in pipe.toml, or `.pipe` in the project's root: the nearest folder
+    /// above with `.pipe`, pipe.toml or `.git`]
     #[arg(long, value_name = "DIR", env = "PIPE_STORE", hide_env_values = true, global = true)]
     pub store: Option<PathBuf>,
     /// Say more on stderr: -v what happens, -vv details, -vvv everything
@@ -326,9 +327,9 @@ pub(crate) struct Limits {
     pub gpus: u32,
     /// Memory that stages may take together (`16GB`): what they say under `resources`, or what their
     /// models need, estimated; they have fewer rows in flight, and wait for each other, as it wants; 0
-    /// does not count it
-    #[arg(long, value_name = "SIZE", default_value = "0", value_parser = bytes)]
-    pub memory: u64,
+    /// does not count it [default: `memory` in pipe.toml, but for workers; else 0]
+    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    pub memory: Option<u64>,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -340,9 +341,10 @@ pub(crate) struct Plan {
     /// List the stages that are done, too
     #[arg(short, long)]
     pub all: bool,
-    /// Memory that there is (`16GB`): stages that take more cannot run; 0 does not count it
-    #[arg(long, value_name = "SIZE", default_value = "0", value_parser = bytes)]
-    pub memory: u64,
+    /// Memory that there is (`16GB`): stages that take more cannot run; 0 does not count it [default: `memory` in
+    /// pipe.toml, else 0]
+    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    pub memory: Option<u64>,
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 }

@@ -77,11 +77,27 @@ fn may_be_store(folder: &Path) -> bool {
     is_empty || Store::is_at(folder)
 }
 
+/// What the project of a folder says of itself.
+pub(crate) fn settings(folder: &Path) -> Result<Settings, CliError> {
+    Settings::load(&root(folder, false))
+}
+
+/// Where the store of a pipeline in `folder` is said to lie: by `--store` or the environment, which is `named`, or else
+/// by the project's settings.
+fn said_of_store(named: Option<&Path>, folder: &Path) -> Result<Option<PathBuf>, CliError> {
+    match named {
+        Some(path) => Ok(Some(path.to_owned())),
+        None => Ok(settings(folder)?.store().map(Path::to_owned)),
+    }
+}
+
 /// Where the store of a pipeline in `folder` lies; `named` is what `--store` or the environment says.
 fn store_path(named: Option<&Path>, folder: &Path, tell: bool) -> Result<PathBuf, CliError> {
-    let path = named.map_or_else(|| root(folder, tell).join(STORE), Path::to_owned);
+    let said = said_of_store(named, folder)?;
+    let is_said = said.is_some();
+    let path = said.unwrap_or_else(|| root(folder, tell).join(STORE));
     // Whoever names a folder may mean one that holds other things, too.
-    let other = if named.is_some() { !path.is_dir() } else { !may_be_store(&path) };
+    let other = if is_said { !path.is_dir() } else { !may_be_store(&path) };
     if other && path.symlink_metadata().is_ok() {
         return Err(CliError::Usage {
             message: format!("{} is not a store", path.display()),
@@ -99,7 +115,10 @@ pub(crate) fn results_path(store: &Store) -> PathBuf {
 /// The store of a pipeline in `folder`. Where commands without a pipeline would look elsewhere, it is said which it is.
 fn store_of_pipeline(global: &Global, folder: &Path) -> Result<PathBuf, CliError> {
     let path = store_path(global.store.as_deref(), folder, true)?;
-    if global.store.is_none() && !global.quiet && path.parent() != Some(&root(Path::new("."), false)) {
+    if said_of_store(global.store.as_deref(), folder)?.is_none()
+        && !global.quiet
+        && path.parent() != Some(&root(Path::new("."), false))
+    {
         output::say(format_args!("the store is {}", from_here(&path)));
     }
     Ok(path)
@@ -113,7 +132,8 @@ pub(crate) fn store_from_here(named: Option<PathBuf>, tell: bool) -> Result<Path
     if Store::is_at(&path) {
         return Ok(path);
     }
-    let below = if named.is_some() { Vec::new() } else { stores_below(&absolute(Path::new("."))) };
+    let is_said = said_of_store(named.as_deref(), Path::new("."))?.is_some();
+    let below = if is_said { Vec::new() } else { stores_below(&absolute(Path::new("."))) };
     match &below[..] {
         [only] => {
             if tell {
@@ -218,14 +238,15 @@ pub(crate) fn existing_store_to_note(global: &Global) -> Result<Store, CliError>
 
 /// Whether commands that are given here and name no store find this one.
 pub(crate) fn is_found_here(store: &Store) -> bool {
-    let here = std::env::var_os("PIPE_STORE").map_or_else(|| root(Path::new("."), false).join(STORE), PathBuf::from);
+    let named = std::env::var_os("PIPE_STORE").map(PathBuf::from);
+    let Ok(here) = store_path(named.as_deref(), Path::new("."), false) else { return false };
     let canonical = |path: &Path| path.canonicalize().ok();
     canonical(&here).is_some() && canonical(&here) == canonical(store.layout().root())
 }
 
 /// The remote of a pipeline's project, if it has one.
 pub(crate) fn remote(folder: &Path, env: &BTreeMap<String, String>) -> Result<Option<Remote>, CliError> {
-    Settings::load(&root(folder, false))?.remote(env)
+    settings(folder)?.remote(env)
 }
 
 /// What commands open the store with that only read it.

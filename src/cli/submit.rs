@@ -31,8 +31,8 @@ pub(crate) struct Submit {
     /// Run only these stages and what is upstream of them
     #[arg(long, value_name = "STAGE", value_delimiter = ',', add = complete::stages())]
     pub until: Vec<String>,
-    /// What the cluster asks for: options of sbatch, lines of the shell, sizes of workers [default: `cluster.yaml`
-    /// beside the pipeline file, if there is one]
+    /// What the cluster asks for: options of sbatch, lines of the shell, sizes of workers [default: `cluster` in
+    /// pipe.toml, or `cluster.yaml` beside the pipeline file, if there is one]
     #[arg(long, value_name = "FILE")]
     pub cluster: Option<PathBuf>,
     /// Only print what would be submitted

@@ -23,7 +23,8 @@ const FEW_BLOCKED: u64 = 3;
 pub(crate) fn plan(global: &cli::Global, args: cli::Plan) -> Result<Exit, CliError> {
     let pipeline = project::load(&args.pipeline)?;
     let store = project::look_into_store(global, &pipeline.base_dir)?;
-    let limits = cli::Limits { jobs: None, gpus: 0, memory: args.memory };
+    let memory = args.memory.or(project::settings(&pipeline.base_dir)?.memory());
+    let limits = cli::Limits { jobs: None, gpus: 0, memory };
     let options = RunOptions { selection: args.select.into(), ..options(&limits) };
     let options = RunOptions { remote: project::remote(&pipeline.base_dir, &options.env)?, ..options };
     let plan = inspect::plan(&pipeline, &store, &options)?;

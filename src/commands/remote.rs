@@ -210,7 +210,7 @@ pub(crate) fn pull(global: &cli::Global, args: cli::Pull) -> Result<Exit, CliErr
         cancel,
         remote: Some(remote),
         pull_only: true,
-        ..run::options(&cli::Limits { jobs: None, gpus: 0, memory: 0 })
+        ..run::options(&cli::Limits { jobs: None, gpus: 0, memory: None })
     };
     let mut reporter = reporter(global, args.format);
     let mut words = Summary::default();

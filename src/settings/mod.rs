@@ -1,9 +1,12 @@
 //! `pipe.toml`, at the project's root: where things are kept, and where else they may come from. It enters no key.
 //!
 //! ```toml
+//! store = "/scratch/lab/pipe"   # where results are kept; paths begin at the file
+//! memory = "16GB"               # what stages of a run may take together here
+//! cluster = "lab/cluster.yaml"  # what `pipe submit` asks a cluster for
 //! remote = "s3://bucket/prefix"
 //! ```
-//! or, where there is more to say,
+//! or, where there is more to say of a remote,
 //! ```toml
 //! [remote]
 //! url = "s3://bucket/prefix"
@@ -23,7 +26,10 @@ use std::{
 };
 
 use pipe_cache::{Remote, RemoteMode, RemoteOptions};
-use pipe_engine::{diag::one_of, spec::parse_duration};
+use pipe_engine::{
+    diag::one_of,
+    spec::{parse_bytes, parse_duration},
+};
 use toml::{Table, Value};
 
 use crate::error::CliError;
@@ -37,8 +43,13 @@ type Environment = BTreeMap<String, String>;
 #[derive(Debug, Default)]
 pub(crate) struct Settings {
     path: PathBuf,
+    store: Option<PathBuf>,
+    memory: Option<u64>,
+    cluster: Option<PathBuf>,
     remote: Table,
 }
+
+const SETTINGS: [&str; 4] = ["store", "memory", "cluster", "remote"];
 
 const REMOTE: [&str; 6] = ["url", "mode", "endpoint", "region", "profile", "timeout"];
 
@@ -51,7 +62,7 @@ impl Settings {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Self { path, ..Self::default() }),
             Err(source) => return Err(CliError::Io { action: "read", path, source }),
         };
-        let mut settings = Self { path, remote: Table::new() };
+        let mut settings = Self { path, ..Self::default() };
         let file: Table = text.parse().map_err(|e: toml::de::Error| {
             let line = e.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
             settings.wrong(format_args!("line {line}: {}", e.message()), None)
@@ -63,8 +74,15 @@ impl Settings {
                 }
                 ("remote", Value::Table(table)) => settings.remote = table,
                 ("remote", _) => return Err(settings.wrong("`remote` is an address, or a table with `url`", None)),
+                ("store", value) => settings.store = Some(settings.place(root, "store", &value)?),
+                ("cluster", value) => settings.cluster = Some(settings.place(root, "cluster", &value)?),
+                ("memory", value) => {
+                    let size = value.as_str().and_then(parse_bytes);
+                    let wrong = || settings.wrong("`memory` is a size with a unit, in quotes: `\"16GB\"`", None);
+                    settings.memory = Some(size.ok_or_else(wrong)?);
+                }
                 (name, _) => {
-                    let help = one_of(name, "there is", ["remote"]);
+                    let help = one_of(name, "there is", SETTINGS);
                     return Err(settings.wrong(format_args!("there is no setting `{name}`"), help));
                 }
             }
@@ -80,6 +98,29 @@ impl Settings {
 
     fn wrong(&self, problem: impl std::fmt::Display, help: Option<String>) -> CliError {
         CliError::Usage { message: format!("{}: {problem}", self.path.display()), help }
+    }
+
+    /// A path, which begins at the file.
+    fn place(&self, root: &Path, name: &str, value: &Value) -> Result<PathBuf, CliError> {
+        match value.as_str() {
+            Some(path) if !path.trim().is_empty() => Ok(root.join(path)),
+            _ => Err(self.wrong(format_args!("`{name}` is a path, in quotes"), None)),
+        }
+    }
+
+    /// Where results are kept.
+    pub(crate) fn store(&self) -> Option<&Path> {
+        self.store.as_deref()
+    }
+
+    /// Bytes that stages of a run may take together on this machine.
+    pub(crate) fn memory(&self) -> Option<u64> {
+        self.memory
+    }
+
+    /// The file that says what a cluster is asked for.
+    pub(crate) fn cluster(&self) -> Option<&Path> {
+        self.cluster.as_deref()
     }
 
     fn text(&self, name: &str) -> Result<Option<&str>, CliError> {

@@ -206,10 +206,10 @@ fn memory_is_estimated_and_kept_to() {
     assert_eq!(node(&plan, "rows")["memory"], Value::Null);
 
     let refused = project.pipe(&["plan", "p.yaml", "--memory", "10MB"]);
-    assert!(refused.stdout.contains("`--memory` allows 10 MB"), "{}", refused.stdout);
+    assert!(refused.stdout.contains("`--memory` or pipe.toml allows 10 MB"), "{}", refused.stdout);
     let refused = project.pipe(&["run", "p.yaml", "--memory", "10MB"]);
     assert_ne!(refused.code, Some(0));
-    assert!((refused.stdout + &refused.stderr).contains("`--memory` allows 10 MB"));
+    assert!((refused.stdout + &refused.stderr).contains("`--memory` or pipe.toml allows 10 MB"));
     assert!(!project.file("results/p/baseline/answers").exists());
 
     // Fewer rows in flight make the same answers.

@@ -126,3 +126,36 @@ fn in_a_project_the_root_has_the_store() {
     let mut inside = project.command(&["show", "words"]);
     assert!(inside.current_dir(project.file("demo")).status().unwrap().success());
 }
+
+#[test]
+fn settings_say_where_the_store_lies_and_what_there_is() {
+    let loose = Loose::new();
+    let write = |path: &str, text: &str| fs::write(loose.0.path().join(path), text).unwrap();
+    write("pipe.toml", "store = \"kept/here\"\nmemory = \"1KB\"\ncluster = \"lab/big.yaml\"\n");
+    loose.ok("demo", &["run", "p.yaml"]);
+    assert!(loose.has("kept/here/v1") && loose.has("kept/results") && !loose.has(".pipe") && !loose.has("demo/.pipe"));
+    for folder in ["", "demo", "sibling"] {
+        let shown = loose.ok(folder, &["show", "words"]);
+        assert!(!shown.stderr.contains("the store is"), "{}", shown.stderr);
+    }
+    // What is said to a command goes before.
+    assert!(loose.pipe("demo", &["run", "p.yaml"], Some("other")).stderr.contains("1 ran") && loose.has("demo/other"));
+
+    let examined = "  world: { kind: embedded_world, params: { seeds: 4, exam_items: 4 } }
+  scores: { kind: evaluate, inputs: { items: world.exam }, params: { model: 'builtin:nano', max_new_tokens: 4 } }
+";
+    write("demo/p.yaml", &(PIPELINE.to_owned() + examined));
+    for command in [&["plan", "p.yaml"][..], &["run", "p.yaml"]] {
+        let refused = loose.pipe("demo", command, None);
+        let said = refused.stdout + &refused.stderr;
+        assert!(said.contains("✗ scores") && said.contains("at least about"), "{command:?}: {said}");
+        assert_ne!(refused.code, Some(0));
+    }
+    loose.ok("demo", &["run", "p.yaml", "--memory", "2GB"]);
+
+    fs::create_dir(loose.0.path().join("lab")).unwrap();
+    write("lab/big.yaml", "cluster: { sbatch: [--account=lab] }\n");
+    write("demo/cluster.yaml", "cluster: { sbatch: [--account=other] }\n");
+    let script = loose.ok("demo", &["submit", "p.yaml", "--on", "slurm", "--print"]);
+    assert!(script.stdout.contains("#SBATCH --account=lab\n"), "{}", script.stdout);
+}

@@ -44,8 +44,8 @@ fn too_large(memory: Memory, limit: u64) -> Option<String> {
     };
     (limit > 0 && memory.least > limit).then(|| {
         format!(
-            "it takes at least about {} of memory, its model's weights {} of it, and `--memory` allows {} (keep the \
-             weights in another form with `weights`, such as q8_0, or allow more)",
+            "it takes at least about {} of memory, its model's weights {} of it, and `--memory` or pipe.toml allows {} \
+             (keep the weights in another form with `weights`, such as q8_0, or allow more)",
             size(memory.least),
             size(memory.weights),
             size(limit)

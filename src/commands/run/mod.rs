@@ -105,7 +105,9 @@ fn prepared(
 ) -> Result<(Store, RunOptions), CliError> {
     let store = project::open_store(global, &pipeline.base_dir)?;
     let results = args.results.clone().unwrap_or_else(|| project::results_path(&store));
-    let told = told(&args.limits);
+    // What a worker has is said where it is started.
+    let settings = if args.worker.joins { None } else { project::settings(&pipeline.base_dir)?.memory() };
+    let told = told(&cli::Limits { memory: args.limits.memory.or(settings), ..args.limits.clone() });
     let options = RunOptions {
         selection: args.select.clone().into(),
         keep_going: args.keep_going,
@@ -153,7 +155,7 @@ pub(crate) fn options(limits: &cli::Limits) -> RunOptions {
     RunOptions {
         jobs: limits.jobs.unwrap_or_else(cores),
         gpus: limits.gpus,
-        memory: limits.memory,
+        memory: limits.memory.unwrap_or(0),
         env: project::environment(),
         ..RunOptions::default()
     }

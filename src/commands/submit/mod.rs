@@ -67,7 +67,8 @@ impl Plan<'_> {
 
 pub(crate) fn submit(global: &cli::Global, args: cli::Submit) -> Result<Exit, CliError> {
     let pipeline = project::load(&args.pipeline)?;
-    let cluster = Cluster::read(args.cluster.as_deref(), &pipeline.base_dir)?;
+    let settings = project::settings(&pipeline.base_dir)?;
+    let cluster = Cluster::read(args.cluster.as_deref().or(settings.cluster()), &pipeline.base_dir)?;
     // Made here, so that a worker finds it, and the folder for the logs.
     let store = project::open_store(global, &pipeline.base_dir)?;
     let classes = classes::of(&pipeline, &store, &cluster, &args)?;
