@@ -15,6 +15,18 @@ fn unit(bits: u64) -> f64 {
     (bits >> 11) as f64 / (1_u64 << 53) as f64
 }
 
+/// What 64 random bits are below `n`; `None` of those few that would be too many for some number.
+///
+/// # Panics
+/// If `n` is 0.
+fn below(bits: u64, n: usize) -> Option<usize> {
+    assert!(n > 0, "an empty range has no element");
+    let n = n as u64;
+    let product = u128::from(bits) * u128::from(n);
+    let low = product as u64;
+    (low >= n || low >= n.wrapping_neg() % n).then_some((product >> 64) as usize)
+}
+
 /// Draws from a sequence of random bits.
 pub trait Random {
     /// The next 64 bits.
@@ -25,13 +37,9 @@ pub trait Random {
     /// # Panics
     /// If `n` is 0.
     fn below(&mut self, n: usize) -> usize {
-        assert!(n > 0, "an empty range has no element");
-        let n = n as u64;
         loop {
-            let product = u128::from(self.next_u64()) * u128::from(n);
-            let low = product as u64;
-            if low >= n || low >= n.wrapping_neg() % n {
-                return (product >> 64) as usize;
+            if let Some(number) = below(self.next_u64(), n) {
+                return number;
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The bytes that a digest is stretched to.
 
-use crate::Random;
+use crate::{Random, below};
 
 /// A reproducible stream of random numbers. Whoever makes one hashes its name into `blake3::Hasher`, under a domain of
 /// its own.
@@ -16,6 +16,9 @@ pub struct Stream {
 impl Stream {
     const AHEAD: usize = 512;
 
+    /// So many numbers are made of what was read at once.
+    const AT_ONCE: usize = 256;
+
     /// The stream of what was hashed.
     pub fn new(name: &blake3::Hasher) -> Self {
         Self { bytes: name.finalize_xof(), ahead: [0; Self::AHEAD], used: Self::AHEAD }
@@ -29,6 +32,26 @@ impl Stream {
         first.copy_from_slice(&left[..taken]);
         self.used += taken;
         self.bytes.fill(rest);
+    }
+
+    /// Fills `out` with numbers below `n`: those that [`Random::below`] draws one after the other, in a third of the
+    /// time.
+    ///
+    /// # Panics
+    /// If `n` is 0.
+    pub fn fill_below(&mut self, n: usize, out: &mut [usize]) {
+        let mut bytes = [0; 8 * Self::AT_ONCE];
+        let mut filled = 0;
+        while filled < out.len() {
+            let bytes = &mut bytes[..8 * Self::AT_ONCE.min(out.len() - filled)];
+            self.fill(bytes);
+            for bits in bytes.as_chunks().0 {
+                if let Some(number) = below(u64::from_le_bytes(*bits), n) {
+                    out[filled] = number;
+                    filled += 1;
+                }
+            }
+        }
     }
 }
 
@@ -65,5 +88,20 @@ mod tests {
             found.append(&mut some);
         }
         assert_eq!(found, expected[..found.len()]);
+    }
+
+    /// Of the last of these `n`, nearly half of all bits are rejected.
+    #[test]
+    fn numbers_that_are_drawn_at_once_are_those_that_are_drawn_one_by_one() {
+        let mut name = blake3::Hasher::new();
+        name.update(b"another name");
+        for n in [1, 7, 1_000_003, (1 << 63) + 1] {
+            let (mut stream, mut other) = (Stream::new(&name), Stream::new(&name));
+            for count in [0, 1, 3, 256, 257, 2000] {
+                let mut numbers = vec![usize::MAX; count];
+                stream.fill_below(n, &mut numbers);
+                assert!(numbers.iter().all(|number| *number == other.below(n)), "{count} below {n}");
+            }
+        }
     }
 }

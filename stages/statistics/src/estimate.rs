@@ -2,13 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use pipe_random::{Random, Stream};
+use pipe_random::Stream;
 use rayon::prelude::*;
 
-use crate::{
-    pool::{Pool, Values},
-    quantile::quantile,
-};
+use crate::{pool::Pool, quantile::quantile};
 
 /// A mean over items with its standard error and a percentile interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,37 +22,38 @@ pub struct Estimate {
     pub n: usize,
 }
 
-/// The draws of a resample.
-fn resampled(seed: u64, resample: u64) -> Stream {
+/// So many draws are made at once: none of them then waits for what another finds in memory.
+const DRAWS: usize = 256;
+
+/// Gives the draws of a resample of `n` items, with replacement, to `to`, some at a time. Draw `j` of resample `b`
+/// depends on (seed, b, j) alone, so resamples can be drawn in parallel, and columns together.
+fn resampled(seed: u64, resample: u64, n: usize, mut to: impl FnMut(&[usize])) {
     let mut name = blake3::Hasher::new();
     name.update(b"pipe.bootstrap.v1").update(&seed.to_le_bytes()).update(&resample.to_le_bytes());
-    Stream::new(&name)
+    let (mut stream, mut numbers) = (Stream::new(&name), [0; DRAWS]);
+    for begin in (0..n).step_by(DRAWS) {
+        let numbers = &mut numbers[..DRAWS.min(n - begin)];
+        stream.fill_below(n, numbers);
+        to(numbers);
+    }
 }
 
 /// So many columns are drawn from at once: a row of them is one cache line.
 const TOGETHER: usize = 8;
 
-/// The mean of each of K columns over n draws of rows with replacement. Draw `j` of resample `b` depends on (seed, b,
-/// j) alone, so resamples can be drawn in parallel, and columns together.
-fn resampled_means<const K: usize>(rows: &(impl Values<[f64; K]> + ?Sized), seed: u64, resample: u64) -> [f64; K] {
-    let (mut stream, n) = (resampled(seed, resample), rows.len());
-    let mut sums = [-0.0; K]; // as an iterator's sum begins
-    for _ in 0..n {
-        for (sum, value) in sums.iter_mut().zip(rows.at(stream.below(n))) {
-            *sum += value;
-        }
-    }
-    sums.map(|sum| sum / n as f64)
-}
-
 /// The means of all resamples, for each of K columns of equal lengths.
 fn drawn<const K: usize>(columns: &[&[f64]], resamples: usize, seed: u64) -> Vec<Vec<f64>> {
-    let rows: Vec<[f64; K]> =
-        (0..columns[0].len()).map(|row| std::array::from_fn(|column| columns[column][row])).collect();
+    let n = columns[0].len();
+    let rows: Vec<[f64; K]> = (0..n).map(|row| std::array::from_fn(|column| columns[column][row])).collect();
     let pool = Pool::of(&rows, |row| row.map(f64::to_bits));
-    let one = |b: usize| match &pool {
-        Some(pool) => resampled_means(pool, seed, b as u64),
-        None => resampled_means(&rows[..], seed, b as u64),
+    let one = |resample: usize| {
+        let mut sums = [-0.0; K]; // as an iterator's sum begins
+        resampled(seed, resample as u64, n, |numbers| {
+            pool.each(numbers.iter().map(|&number| [number]), |[row]| {
+                sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+            });
+        });
+        sums.map(|sum| sum / n as f64)
     };
     let all: Vec<[f64; K]> = (0..resamples.max(1)).into_par_iter().map(one).collect();
     (0..K).map(|column| all.iter().map(|means| means[column]).collect()).collect()
@@ -103,10 +101,6 @@ fn summed_up(values: &[f64], mut means: Vec<f64>, confidence: f64) -> Estimate {
     Estimate { mean, standard_error, low: quantile(&means, tail), high: quantile(&means, 1.0 - tail), n }
 }
 
-fn sums(pairs: impl Iterator<Item = (f64, f64)>) -> (f64, f64) {
-    pairs.fold((0.0, 0.0), |(a, b), (c, d)| (a + c, b + d))
-}
-
 /// A function of Σa/Σb over items, `then`, with the percentile bootstrap interval over items and, as its standard
 /// error, the standard deviation of the resamples; `None` without items, or where all `b` are 0.
 pub fn estimate_ratio(
@@ -118,18 +112,16 @@ pub fn estimate_ratio(
 ) -> Option<Estimate> {
     let n = pairs.len();
     let of = |sums: (f64, f64)| then(sums.0 / sums.1);
-    let all = sums(pairs.iter().copied());
+    let all = pairs.iter().fold((0.0, 0.0), |sums, pair| (sums.0 + pair.0, sums.1 + pair.1));
     if n == 0 || all.1 == 0.0 {
         return None;
     }
     let pool = Pool::of(pairs, |(a, b)| (a.to_bits(), b.to_bits()));
     let one = |resample: usize| {
-        let mut stream = resampled(seed, resample as u64);
-        let numbers = (0..n).map(|_| stream.below(n));
-        let drawn = match &pool {
-            Some(pool) => sums(numbers.map(|number| pool.at(number))),
-            None => sums(numbers.map(|number| pairs[number])),
-        };
+        let mut drawn = (0.0, 0.0);
+        resampled(seed, resample as u64, n, |numbers| {
+            pool.each(numbers.iter().map(|&number| [number]), |[(a, b)]| drawn = (drawn.0 + a, drawn.1 + b));
+        });
         // A resample of nothing but texts without length says nothing else than all of them.
         if drawn.1 == 0.0 { of(all) } else { of(drawn) }
     };
@@ -150,6 +142,8 @@ pub fn estimate_ratio(
 
 #[cfg(test)]
 mod tests {
+    use pipe_random::Random;
+
     use super::*;
 
     fn estimate(values: &[f64], confidence: f64, resamples: usize, seed: u64) -> Option<Estimate> {
@@ -181,7 +175,9 @@ mod tests {
                 continue;
             };
             let mean = |b: u64| {
-                let (mut stream, n) = (resampled(5, b), values.len());
+                let mut name = blake3::Hasher::new();
+                name.update(b"pipe.bootstrap.v1").update(&5_u64.to_le_bytes()).update(&b.to_le_bytes());
+                let (mut stream, n) = (Stream::new(&name), values.len());
                 (0..n).map(|_| values[stream.below(n)]).sum::<f64>() / n as f64
             };
             let mut means: Vec<f64> = (0..200).map(mean).collect();

@@ -3,7 +3,7 @@
 use pipe_random::{Random, Stream};
 use rayon::prelude::*;
 
-use crate::pool::{Pool, Values};
+use crate::pool::Pool;
 
 /// How many resamples one generator draws. Blocks, not threads, own their numbers.
 const BLOCK: usize = 256;
@@ -57,27 +57,25 @@ impl Generator {
         [self.half_below(bits >> 32, n), self.half_below(bits & 0xffff_ffff, n)]
     }
 
-    /// The sum of as many values as there are, drawn with replacement; in two parts, which need not wait for each
-    /// other.
-    fn sum_of_drawn(&mut self, values: &(impl Values<f64> + ?Sized)) -> f64 {
-        let (n, mut sum) = (values.len() as u32, [0.0; 2]);
-        for _ in 0..n / 2 {
-            let [one, other] = self.two_below(n);
-            sum[0] += values.at(one);
-            sum[1] += values.at(other);
-        }
-        let last = if n % 2 == 1 { values.at(self.below(n as usize)) } else { 0.0 };
+    /// The sum of `n` values, drawn with replacement from as many; in two parts, which need not wait for each other.
+    fn sum_of_drawn(&mut self, values: &Pool<'_, f64>, n: usize) -> f64 {
+        let mut sum = [0.0; 2];
+        values.each((0..n / 2).map(|_| self.two_below(n as u32)), |[one, other]| {
+            sum[0] += one;
+            sum[1] += other;
+        });
+        let mut last = 0.0;
+        values.each((0..n % 2).map(|_| [self.below(n)]), |[one]| last = one);
         sum[0] + sum[1] + last
     }
 
     /// The same of clusters: the sum of drawn sums over the sum of their sizes.
-    fn ratio_of_drawn(&mut self, clusters: &(impl Values<(f64, f64)> + ?Sized)) -> f64 {
+    fn ratio_of_drawn(&mut self, clusters: &Pool<'_, (f64, f64)>, n: usize) -> f64 {
         let (mut sum, mut size) = (0.0, 0.0);
-        for _ in 0..clusters.len() {
-            let cluster = clusters.at(self.below(clusters.len()));
+        clusters.each((0..n).map(|_| [self.below(n)]), |[cluster]| {
             sum += cluster.0;
             size += cluster.1;
-        }
+        });
         sum / size
     }
 }
@@ -85,19 +83,14 @@ impl Generator {
 /// Means of `resamples` samples of the clusters, sorted. A cluster has the sum of its items' values and, unless all
 /// have one item, the number of these: the mean is over items, however many a sample has.
 pub(crate) fn resampled_means(sums: &[f64], sizes: Option<&[f64]>, resamples: usize, source: Source) -> Vec<f64> {
+    let k = sums.len();
     let Some(sizes) = sizes else {
-        let (k, pool) = (sums.len() as f64, Pool::of(sums, |sum| sum.to_bits()));
-        return drawn(resamples, source, |random| match &pool {
-            Some(pool) => random.sum_of_drawn(pool) / k,
-            None => random.sum_of_drawn(sums) / k,
-        });
+        let pool = Pool::of(sums, |sum| sum.to_bits());
+        return drawn(resamples, source, |random| random.sum_of_drawn(&pool, k) / k as f64);
     };
     let clusters: Vec<(f64, f64)> = sums.iter().copied().zip(sizes.iter().copied()).collect();
     let pool = Pool::of(&clusters, |(sum, size)| (sum.to_bits(), size.to_bits()));
-    drawn(resamples, source, |random| match &pool {
-        Some(pool) => random.ratio_of_drawn(pool),
-        None => random.ratio_of_drawn(&clusters[..]),
-    })
+    drawn(resamples, source, |random| random.ratio_of_drawn(&pool, k))
 }
 
 /// What `one` makes of the random numbers of each resample, sorted.
@@ -133,9 +126,9 @@ mod tests {
         let sizes: Vec<f64> = (0..20_001).map(|i| f64::from(1 + i % 3)).collect();
         let clusters: Vec<(f64, f64)> = sums.iter().copied().zip(sizes.iter().copied()).collect();
         let source = Source { seed: 3, name: "a" };
-        let plain = drawn(20, source, |random| random.sum_of_drawn(&sums[..]) / 20_001.0);
+        let plain = drawn(20, source, |random| random.sum_of_drawn(&Pool::Plain(&sums), 20_001) / 20_001.0);
         assert_eq!(resampled_means(&sums, None, 20, source), plain);
-        let plain = drawn(20, source, |random| random.ratio_of_drawn(&clusters[..]));
+        let plain = drawn(20, source, |random| random.ratio_of_drawn(&Pool::Plain(&clusters), 20_001));
         assert_eq!(resampled_means(&sums, Some(&sizes), 20, source), plain);
     }
 
