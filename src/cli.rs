@@ -452,10 +452,9 @@ pub(crate) struct Completions {
 }
 
 fn bytes(text: &str) -> Result<u64, String> {
-    text.parse()
-        .ok()
-        .or_else(|| parse_bytes(text))
-        .ok_or_else(|| "a size is a number with a unit: `500MB`, `20GB`".to_owned())
+    // A number alone is in bytes, as programs write it; of few, people mean a larger unit.
+    let alone = text.parse().ok().filter(|bytes| *bytes == 0 || *bytes >= 1_000_000);
+    alone.or_else(|| parse_bytes(text)).ok_or_else(|| "a size is a number with a unit: `500MB`, `20GB`".to_owned())
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -221,6 +221,7 @@ fn usage_errors() {
     let project = TestEnvironment::new();
     check(&project, &["rnu"], 2, &["unrecognized subcommand"]);
     check(&project, &["gc", "--max-size", "lots"], 2, &["a number with a unit"]);
+    check(&project, &["plan", "--memory", "8"], 2, &["a number with a unit"]);
     project.write(".pipe/v1/keep", "");
     check(&project, &["gc", "--even-reachable"], 2, &["--max-size"]);
 }

@@ -133,6 +133,10 @@ fn what_a_stage_would_fail_on_is_known_before_a_run() {
     let query = "{ kind: retrieve, inputs: { queries: rows, corpus: rows }, params: { method: none, query_template: \
                  '{{ instrction }}' } }";
     check(query, &["✗ a", "`queries` needs a column `instrction`"]);
+    for filter in ["min_passage_score: 1", "min_question_in_passages: 0.5", "min_answer_in_passages: 0.5"] {
+        let respond = "{ kind: respond, inputs: { instructions: rows }, params: { model: NANO, filters: { FILTER } } }";
+        check(&respond.replace("FILTER", filter), &["✗ a", "`instructions` needs a column `passages`"]);
+    }
     let program = "{ kind: command, params: { argv: [no-such-program, x], outputs: { r: { format: jsonl } } } }";
     check(program, &["✗ a", "there is no program `no-such-program` in PATH"]);
 }

@@ -141,12 +141,18 @@ impl StageKind for Respond {
 
     fn ports(&self, params: &RespondParams) -> Ports {
         let demonstrated = (params.num_demonstrations > 0).then(ports::output);
+        // Whoever filters by passages would have every answer dropped for want of them.
+        let (needed, taken) = if params.filters.look_at_passages() {
+            (Some(ports::passages()), None)
+        } else {
+            (None, Some(ports::passages()))
+        };
         Ports {
             inputs: vec![
                 InputPort::new("instructions", PortType::Table, true)
                     .about("What is to be answered.")
-                    .needs([ports::instruction()])
-                    .takes([ports::id(), ports::input(), ports::passages(), ports::demonstrations()]),
+                    .needs([ports::instruction()].into_iter().chain(needed))
+                    .takes([ports::id(), ports::input(), ports::demonstrations()].into_iter().chain(taken)),
                 InputPort::new("seeds", PortType::Table, false)
                     .role(Role::Seeds)
                     .about("Answered instructions, to be shown as demonstrations.")

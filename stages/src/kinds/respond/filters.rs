@@ -206,6 +206,11 @@ impl ResponseFilters {
         }
     }
 
+    /// Whether they are about the passages that a row was shown.
+    pub(super) fn look_at_passages(&self) -> bool {
+        [self.min_passage_score, self.min_question_in_passages, self.min_answer_in_passages].iter().any(Option::is_some)
+    }
+
     /// What becomes of one answer, whatever the others are, and what is kept of its text.
     pub(super) fn judge<'a>(&self, row: &Answered<'a>) -> (&'static str, &'a str) {
         if let Some(outcome) = completed::unanswered(row.finish) {
