@@ -10,8 +10,8 @@ use std::path::Path;
 use pipe_engine::{
     context::StageContext,
     kind::{
-        Column, Highlight, Increment, InputPort, OutputPort, ParamProblem, PortType, Ports, Preview, Role, Source,
-        SourceHost, StageError, StageKind,
+        Arriving, Column, Highlight, Increment, InputPort, OutputPort, ParamProblem, PortType, Ports, Preview,
+        Question, Role, Source, SourceHost, StageError, StageKind,
     },
 };
 
@@ -98,6 +98,18 @@ impl StageKind for Score {
             sources.push(params.template.source(Purpose::Respond));
         }
         Ok(sources)
+    }
+
+    fn shares(&self, params: &ScoreParams) -> Option<String> {
+        ModelRef::shared(params.model.as_ref())
+    }
+
+    fn follow(&self, params: &ScoreParams, arriving: &Arriving) -> Result<Preview, StageError> {
+        model::follow(params.model.as_ref(), arriving)
+    }
+
+    fn asks(&self, params: &ScoreParams, host: &dyn SourceHost) -> Option<Question> {
+        model::asks(params.model.as_ref(), host)
     }
 
     fn highlights(&self, params: &ScoreParams) -> Vec<Highlight> {

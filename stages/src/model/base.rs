@@ -51,6 +51,8 @@ pub struct Seen {
     pub gguf_bytes: Option<u64>,
     /// Whether its weights can be had in blocks of 8 bits: those of a GGUF file are as they are.
     pub in_8_bits: bool,
+    /// The token that stands in front of a text by itself.
+    pub first_token: Option<u32>,
 }
 
 /// What stages share of a model's weights in one form.
@@ -184,7 +186,8 @@ impl BaseModel {
             _ => None,
         };
         let (talks, config) = (self.chat.is_some(), self.config.clone());
-        Seen { talks, config, gguf_bytes, in_8_bits: self.in_8_bits }
+        let first_token = self.tokenizer.first_token(self.stop_tokens());
+        Seen { talks, config, gguf_bytes, in_8_bits: self.in_8_bits, first_token }
     }
 
     /// What config.json says.

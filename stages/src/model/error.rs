@@ -33,6 +33,14 @@ fn endpoint_error(error: &EndpointError, message: String) -> StageError {
             help("the server wants a key: put it into an environment variable and name that with `api_key_env`")
         }
         EndpointError::Admin { status: Some(400..=499), .. } => StageError::user(message),
+        EndpointError::Unable { .. } => help(
+            "vLLM tells it, where its `/tokenize` is as open as its `/v1/completions`; of models behind other servers, \
+             score the files (a directory, hf:org/name@revision or a .gguf file)",
+        ),
+        EndpointError::NoFirstToken { .. } => help(
+            "start vLLM with --enable-tokenizer-info-endpoint, or have it started for the run (`model: { serve: vllm, \
+             model: ... }`)",
+        ),
         EndpointError::Status { status: 429 | 500.., .. }
         | EndpointError::Admin { .. }
         | EndpointError::Died(_)

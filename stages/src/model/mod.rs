@@ -30,7 +30,7 @@ use pipe_engine::{
 };
 use pipe_lm::{
     generate::{
-        Backend,
+        Backend, Model, Scorer,
         endpoint::{ApiKey, Endpoint, EndpointConfig},
     },
     origin::{Carried, HubSettings, LocalModel, ModelOrigin},
@@ -277,6 +277,32 @@ impl Resolved {
         options: InFlight,
         chat_date: Option<ChatDate>,
     ) -> Result<Box<dyn Backend>, StageError> {
+        self.asked(cx, weights, adapter, options, chat_date).map(|model| -> Box<dyn Backend> { model })
+    }
+
+    /// What says how probable texts are, by this model: as [`Resolved::backend`].
+    ///
+    /// # Errors
+    /// As [`Resolved::backend`].
+    pub fn scorer(
+        &self,
+        cx: &StageContext,
+        weights: WeightForm,
+        adapter: Option<&Path>,
+        options: InFlight,
+        chat_date: Option<ChatDate>,
+    ) -> Result<Box<dyn Scorer>, StageError> {
+        self.asked(cx, weights, adapter, options, chat_date).map(|model| -> Box<dyn Scorer> { model })
+    }
+
+    fn asked(
+        &self,
+        cx: &StageContext,
+        weights: WeightForm,
+        adapter: Option<&Path>,
+        options: InFlight,
+        chat_date: Option<ChatDate>,
+    ) -> Result<Box<dyn Model>, StageError> {
         match self {
             Self::Local(model) => {
                 let generator = model.generator(weights, adapter, options)?;

@@ -142,6 +142,24 @@ impl ModelRef {
         matches!(self, Self::Served(served) if served.model.is_none())
     }
 
+    /// Whether prompts that are texts are sent as conversations.
+    pub(crate) fn sends_chat(&self) -> bool {
+        match self {
+            Self::Files(_) => false,
+            Self::Endpoint(endpoint) => endpoint.chat,
+            Self::Served(served) => served.chat,
+        }
+    }
+
+    /// The program that serves it.
+    pub(crate) fn server(&self) -> Option<Server> {
+        match self {
+            Self::Files(_) => None,
+            Self::Endpoint(endpoint) => Some(endpoint.server),
+            Self::Served(served) => Some(served.serve.dialect()),
+        }
+    }
+
     /// The name under which stages share what is started for it.
     pub(crate) fn shared(param: Option<&Self>) -> Option<String> {
         match param {

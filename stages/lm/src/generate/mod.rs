@@ -21,7 +21,7 @@ pub use ends::Ends;
 pub use error::GenerateError;
 pub use generator::{Generator, GeneratorOptions};
 pub use request::{BadSampling, Completion, FinishReason, Prompt, Request, SamplingParams, Usage};
-pub use score::{Likelihood, ScoreRequest, ScoreSink, ScoreText, Scored};
+pub use score::{Likelihood, ScoreRequest, ScoreSink, ScoreText, Scored, Scorer};
 
 /// Takes completions. Closures `FnMut(Completion) -> ControlFlow<()>` are sinks.
 pub trait Sink {
@@ -61,3 +61,8 @@ pub trait Backend: Send + Sync {
         sink: &mut dyn Sink,
     ) -> Result<Usage, GenerateError>;
 }
+
+/// Does both.
+pub trait Model: Backend + Scorer {}
+
+impl<M: Backend + Scorer> Model for M {}

@@ -71,6 +71,22 @@ impl<F: FnMut(Scored) -> ControlFlow<()>> ScoreSink for F {
     }
 }
 
+/// Says how probable texts are.
+pub trait Scorer: Send + Sync {
+    /// Scores every request, handing each to `sink` (on the calling thread, in any order) as it is done.
+    ///
+    /// With the local model a row's scores depend on the model and its own texts alone: not on the rows around it, the
+    /// number of slots, or threads. Servers promise less.
+    ///
+    /// # Errors
+    /// What concerns all rows. What reached `sink` before stays good.
+    fn score(
+        &self,
+        requests: &mut (dyn Iterator<Item = ScoreRequest> + Send),
+        sink: &mut dyn ScoreSink,
+    ) -> Result<(), GenerateError>;
+}
+
 /// Rows that are tokenised before the first of them is scored: out of so many, waves of like length are made.
 const LOOK_AHEAD: usize = 256;
 /// Positions of keys and values in flight, unless one text alone needs more.
@@ -93,13 +109,8 @@ struct Feed {
     end: usize,
 }
 
-impl Generator {
-    /// Scores every request, handing each to `sink` as it is done, in any order. A row's scores depend on the model and
-    /// its own texts alone: not on the rows around it, the number of slots, or threads.
-    ///
-    /// # Errors
-    /// What concerns all rows. What reached `sink` before stays good.
-    pub fn score(
+impl Scorer for Generator {
+    fn score(
         &self,
         requests: &mut (dyn Iterator<Item = ScoreRequest> + Send),
         sink: &mut dyn ScoreSink,
@@ -140,7 +151,9 @@ impl Generator {
             }
         }
     }
+}
 
+impl Generator {
     /// Positions that may be in flight.
     fn positions(&self) -> usize {
         (self.options().max_cache_bytes / self.model().bytes_per_position().max(1)).min(POSITIONS)
@@ -255,7 +268,6 @@ impl Generator {
                     sampler.logprob(logits, rows[row].sequences[sequence].tokens[target])
                 })
                 .collect();
-            // In the order of the text: the sum is then the same in whatever steps it was read.
             for (&(row, sequence, target), found) in owners.iter().zip(found) {
                 let row = &mut rows[row];
                 let Some((logprob, best)) = found else {
@@ -264,10 +276,7 @@ impl Generator {
                     row.failed.get_or_insert((done.finish, done.text));
                     continue;
                 };
-                let part = &mut row.parts[row.sequences[sequence].part];
-                part.logprob += logprob;
-                part.tokens += 1;
-                part.greedy &= best;
+                row.add(sequence, (logprob, best));
             }
         }
         Ok(ControlFlow::Continue(()))

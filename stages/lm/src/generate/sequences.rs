@@ -5,7 +5,22 @@ use super::{
     FinishReason, GenerateError, Generator, Prompt,
     score::{Likelihood, ScoreRequest, ScoreText, Scored},
 };
-use crate::tokenizer::TokenizerError;
+use crate::chat::Message;
+
+/// Whose tokens texts are read as: those of a tokenizer here, or of a server's.
+pub(super) trait Reader {
+    type Error;
+
+    /// The tokens of a text, with what the tokenizer puts in front of texts by itself (`special`), but nothing that it
+    /// puts behind them.
+    fn tokens(&self, text: &str, special: bool) -> Result<Vec<u32>, Self::Error>;
+
+    /// The token that stands in front of a text that has no other context.
+    fn first_token(&self) -> Result<u32, Self::Error>;
+
+    /// A conversation as the chat template writes it, special tokens and all.
+    fn conversation(&self, messages: &[Message]) -> Result<String, Self::Error>;
+}
 
 /// A text as tokens, of which the last `scored` are asked for, each behind all in front of it.
 pub(super) struct Sequence {
@@ -40,6 +55,33 @@ pub(super) struct Row {
 }
 
 impl Row {
+    /// A row of what [`sequences`] gives.
+    ///
+    /// # Errors
+    /// It has no token, or does not fit into the model's context.
+    pub(super) fn fitting(
+        id: String,
+        (parts, sequences): (usize, Vec<Sequence>),
+        context: usize,
+    ) -> Result<Self, GenerateError> {
+        match sequences.iter().map(Sequence::read).max() {
+            None => Err(GenerateError::EmptyPrompt { row: id }),
+            Some(longest) if longest > context => {
+                Err(GenerateError::PromptTooLong { row: id, prompt_tokens: longest + 1, context })
+            }
+            Some(_) => Ok(Self::new(id, parts, sequences)),
+        }
+    }
+
+    /// Adds what is found of one token: the logarithm of its probability, and whether it is the most probable one. In
+    /// the order of the text: the sum is then the same in whatever steps it was read.
+    pub(super) fn add(&mut self, sequence: usize, (logprob, best): (f64, bool)) {
+        let part = &mut self.parts[self.sequences[sequence].part];
+        part.logprob += logprob;
+        part.tokens += 1;
+        part.greedy &= best;
+    }
+
     fn new(id: String, parts: usize, sequences: Vec<Sequence>) -> Self {
         let mut prefix = 0;
         if let [first, rest @ ..] = sequences.as_slice()
@@ -64,74 +106,66 @@ impl Row {
     }
 }
 
-impl Generator {
-    /// Tokenises a row.
-    ///
-    /// # Errors
-    /// It cannot be, or does not fit into the model's context.
-    pub(super) fn tokenized(&self, request: ScoreRequest) -> Result<Row, GenerateError> {
-        let ScoreRequest { id, text } = request;
-        let failed = |source| GenerateError::Tokenize { row: id.clone(), source: Box::new(source) };
-        let context = self.model().context();
-        let tokenizer = self.tokenizer();
-        let (parts, sequences) = match text {
-            ScoreText::Whole(text) => {
-                let tokens = tokenizer.encode(&text, false).map_err(failed)?;
-                if tokens.is_empty() {
-                    return Err(GenerateError::EmptyPrompt { row: id });
-                }
-                (1, windows(&tokens, self.first_token(), context))
-            }
-            ScoreText::Continuations { context, continuations } => {
-                let (context, special, given) = match context {
-                    // Templates write the special tokens themselves.
-                    Prompt::Chat(messages) => (self.conversation(&messages, &id)?, false, None),
-                    Prompt::Text(text) => (text, true, None),
-                    Prompt::Tokens(tokens) => (String::new(), true, Some(tokens)),
-                };
-                // A text that begins with that token gets no second one.
-                let begins = tokenizer.special().bos_token.as_deref().is_some_and(|bos| context.starts_with(bos));
-                let sequence = |(part, continuation): (usize, &String)| {
-                    let pair = match &given {
-                        Some(before) => self.behind(before, continuation),
-                        None => self.pair(&context, continuation, special && !begins),
-                    };
-                    let (tokens, scored) = pair.map_err(failed)?;
-                    Ok(Sequence { part, tokens, scored })
-                };
-                let sequences = continuations.iter().enumerate().map(sequence);
-                (continuations.len(), sequences.collect::<Result<Vec<_>, GenerateError>>()?)
-            }
-        };
-        if let Some(longest) = sequences.iter().map(Sequence::read).max().filter(|longest| *longest > context) {
-            return Err(GenerateError::PromptTooLong { row: id, prompt_tokens: longest + 1, context });
+/// What is read for a request: how many likelihoods it has, and the sequences of tokens that they are of. A whole text
+/// without a token has none.
+pub(super) fn sequences<R: Reader>(
+    reader: &R,
+    text: &ScoreText,
+    context: usize,
+) -> Result<(usize, Vec<Sequence>), R::Error> {
+    let (before, continuations) = match text {
+        ScoreText::Whole(text) => {
+            let tokens = reader.tokens(text, false)?;
+            let sequences =
+                if tokens.is_empty() { Vec::new() } else { windows(&tokens, reader.first_token()?, context) };
+            return Ok((1, sequences));
         }
-        Ok(Row::new(id, parts, sequences))
-    }
+        ScoreText::Continuations { context, continuations } => {
+            let before = match context {
+                // Templates write the special tokens themselves.
+                Prompt::Chat(messages) => Before::text(reader, &reader.conversation(messages)?, false)?,
+                Prompt::Text(text) => Before::text(reader, text, true)?,
+                Prompt::Tokens(tokens) => Before { tokens: tokens.clone(), text: None },
+            };
+            (before, continuations)
+        }
+    };
+    let sequence = |(part, continuation): (usize, &String)| {
+        let (tokens, scored) = before.followed_by(reader, continuation)?;
+        Ok(Sequence { part, tokens, scored })
+    };
+    Ok((continuations.len(), continuations.iter().enumerate().map(sequence).collect::<Result<_, _>>()?))
+}
 
-    /// A continuation's own tokens behind those of its context.
-    fn behind(&self, context: &[u32], continuation: &str) -> Result<(Vec<u32>, usize), TokenizerError> {
-        let own = self.tokenizer().encode(continuation, false)?;
-        let scored = own.len();
-        let before = if context.is_empty() { vec![self.first_token()] } else { context.to_vec() };
-        Ok(([before, own].concat(), scored))
-    }
+/// What stands in front of continuations.
+struct Before {
+    tokens: Vec<u32>,
+    text: Option<Context>,
+}
 
-    /// The token that stands in front of a text.
-    fn first_token(&self) -> u32 {
-        let tokenizer = self.tokenizer();
-        tokenizer.bos().or(tokenizer.eos()).or(self.eos().first().copied()).unwrap_or(0)
+/// A context as text: the white space at its end belongs to what follows.
+struct Context {
+    kept: String,
+    end: String,
+    special: bool,
+}
+
+impl Before {
+    fn text<R: Reader>(reader: &R, context: &str, special: bool) -> Result<Self, R::Error> {
+        let kept = context.trim_end().to_owned();
+        let end = context[kept.len()..].to_owned();
+        let tokens = if kept.is_empty() { Vec::new() } else { reader.tokens(&kept, special)? };
+        Ok(Self { tokens, text: Some(Context { kept, end, special }) })
     }
 
     /// The tokens of a continuation behind its context, and how many of them are its own: those behind as many as the
-    /// context has by itself. White space at the context's end belongs to the continuation.
-    fn pair(&self, context: &str, continuation: &str, special: bool) -> Result<(Vec<u32>, usize), TokenizerError> {
-        let tokenizer = self.tokenizer();
-        let kept = context.trim_end();
-        let continuation = format!("{}{continuation}", &context[kept.len()..]);
+    /// context has by itself.
+    fn followed_by<R: Reader>(&self, reader: &R, continuation: &str) -> Result<(Vec<u32>, usize), R::Error> {
+        let Some(Context { kept, end, special }) = &self.text else { return self.behind(reader, continuation) };
+        let continuation = format!("{end}{continuation}");
         if kept.is_empty() {
-            let own = tokenizer.encode(&continuation, false)?;
-            let first = self.first_token();
+            let own = reader.tokens(&continuation, false)?;
+            let first = reader.first_token()?;
             if own.len() > 1 && own[0] == first {
                 let scored = own.len() - 1;
                 return Ok((own, scored));
@@ -139,24 +173,64 @@ impl Generator {
             let scored = own.len();
             return Ok(([vec![first], own].concat(), scored));
         }
-        // What a tokenizer puts behind every text does not stand between the two.
-        let last = tokenizer.eos().filter(|_| special);
-        let without_last = |mut tokens: Vec<u32>, text: &str| {
-            let written = || tokenizer.special().eos_token.as_deref().is_some_and(|eos| text.ends_with(eos));
-            if tokens.last().copied() == last && last.is_some() && !written() {
-                tokens.pop();
-            }
-            tokens
-        };
-        let whole = format!("{kept}{continuation}");
-        let tokens = without_last(tokenizer.encode(&whole, special)?, &whole);
-        let before = without_last(tokenizer.encode(kept, special)?, kept);
-        if tokens.len() <= before.len() || before.is_empty() {
+        let tokens = reader.tokens(&format!("{kept}{continuation}"), *special)?;
+        if tokens.len() <= self.tokens.len() || self.tokens.is_empty() {
             // Nothing would be left of the continuation.
-            return self.behind(&before, &continuation);
+            return self.behind(reader, &continuation);
         }
-        let scored = tokens.len() - before.len();
+        let scored = tokens.len() - self.tokens.len();
         Ok((tokens, scored))
+    }
+
+    /// A continuation's own tokens behind those of its context.
+    fn behind<R: Reader>(&self, reader: &R, continuation: &str) -> Result<(Vec<u32>, usize), R::Error> {
+        let own = reader.tokens(continuation, false)?;
+        let scored = own.len();
+        let before = if self.tokens.is_empty() { vec![reader.first_token()?] } else { self.tokens.clone() };
+        Ok(([before, own].concat(), scored))
+    }
+}
+
+/// A model here reads a row.
+struct Here<'a> {
+    generator: &'a Generator,
+    row: &'a str,
+}
+
+impl Reader for Here<'_> {
+    type Error = GenerateError;
+
+    fn tokens(&self, text: &str, special: bool) -> Result<Vec<u32>, GenerateError> {
+        let tokenizer = self.generator.tokenizer();
+        let starts = |token: &Option<String>| token.as_deref().is_some_and(|token| text.starts_with(token));
+        let ends = |token: &Option<String>| token.as_deref().is_some_and(|token| text.ends_with(token));
+        // A text that begins with that token gets no second one.
+        let special = special && !starts(&tokenizer.special().bos_token);
+        let failed = |source| GenerateError::Tokenize { row: self.row.to_owned(), source: Box::new(source) };
+        let mut tokens = tokenizer.encode(text, special).map_err(failed)?;
+        let last = tokenizer.eos().filter(|_| special && !ends(&tokenizer.special().eos_token));
+        tokens.pop_if(|token| Some(*token) == last);
+        Ok(tokens)
+    }
+
+    fn first_token(&self) -> Result<u32, GenerateError> {
+        Ok(self.generator.tokenizer().first_token(self.generator.eos()).unwrap_or(0))
+    }
+
+    fn conversation(&self, messages: &[Message]) -> Result<String, GenerateError> {
+        self.generator.conversation(messages, self.row)
+    }
+}
+
+impl Generator {
+    /// Tokenises a row.
+    ///
+    /// # Errors
+    /// It cannot be, or does not fit into the model's context.
+    pub(super) fn tokenized(&self, request: ScoreRequest) -> Result<Row, GenerateError> {
+        let context = self.model().context();
+        let read = sequences(&Here { generator: self, row: &request.id }, &request.text, context)?;
+        Row::fitting(request.id, read, context)
     }
 }
 

@@ -163,6 +163,11 @@ impl Tokenizer {
         self.special.eos_token.as_deref().and_then(|t| self.id(t))
     }
 
+    /// The id that stands in front of a text by itself: of its beginning, else of an end; `ends` are the model's own.
+    pub fn first_token(&self, ends: &[u32]) -> Option<u32> {
+        self.bos().or(self.eos()).or(ends.first().copied())
+    }
+
     /// The id of the token used to fill up, if one is named.
     pub fn pad(&self) -> Option<u32> {
         self.special.pad_token.as_deref().and_then(|t| self.id(t))

@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, ops::ControlFlow, path::PathBuf, sync::Arc};
 use candle_core::{DType, Device};
 use pipe_lm::{
     config::DecoderConfig,
-    generate::{FinishReason, Generator, GeneratorOptions, Likelihood, Prompt, ScoreRequest, ScoreText, Scored},
+    generate::{
+        FinishReason, Generator, GeneratorOptions, Likelihood, Prompt, ScoreRequest, ScoreText, Scored, Scorer,
+    },
     model::{Decoder, Inference},
     tokenizer::Tokenizer,
     weights::Weights,

@@ -12,14 +12,14 @@ use pipe_engine::{
     context::{FLUSH_EVERY, Measure, PendingRows, RowSink, StageContext, TableInput},
     kind::StageError,
 };
-use pipe_lm::generate::{Generator, Likelihood, Prompt, ScoreRequest, ScoreSink, ScoreText, Scored};
+use pipe_lm::generate::{Likelihood, Prompt, ScoreRequest, ScoreSink, ScoreText, Scored, Scorer};
 
 use super::{
     items::{Item, Items},
     params::ScoreParams,
 };
 use crate::{
-    model::{self, InFlight, completions, row_error},
+    model::{self, InFlight, ModelRef, completions, row_error},
     prompts::{PromptContext, PromptTemplate, Purpose},
     rows::{
         completed::{NO_INSTRUCTION, NO_REFERENCE, NOT_FINITE, REFUSED, TOO_LONG, UNRENDERED, finish_name},
@@ -187,13 +187,16 @@ impl<'a> Asker<'a> {
             return Ok(());
         }
         let adapter = cx.optional_files("adapter")?;
-        let base = model::resolve_local(cx, params.model.as_ref())?;
-        let generator = base
-            .generator(params.weights, adapter.as_deref(), InFlight::of(cx, params.slots))?
-            .with_chat_date(params.chat_date.unwrap_or_default().0);
+        let resolved = model::resolve(cx, params.model.as_ref())?;
+        let in_flight = InFlight::of(cx, params.slots);
+        let scorer = resolved.scorer(cx, params.weights, adapter.as_deref(), in_flight, params.chat_date)?;
         // What is of like length is read together.
         requests.sort_by_key(|request| std::cmp::Reverse(length(request)));
-        self.read(&generator, requests, &places, sink)
+        self.read(&*scorer, requests, &places, sink)
+    }
+
+    fn sends_chat(&self) -> bool {
+        self.params.model.as_ref().is_some_and(ModelRef::sends_chat)
     }
 
     fn request(&self, item: &Item) -> Result<Result<ScoreRequest, Found>, StageError> {
@@ -221,7 +224,7 @@ impl<'a> Asker<'a> {
             Err(finished) => return Ok(Err(Found::none(finished.finish, finished.text))),
         };
         let usual = match &context {
-            Prompt::Text(text) if !text.ends_with(char::is_whitespace) => " ",
+            Prompt::Text(text) if !text.ends_with(char::is_whitespace) && !self.sends_chat() => " ",
             _ => "",
         };
         let delimiter = self.params.target_delimiter.as_deref().unwrap_or(usual);
@@ -231,7 +234,7 @@ impl<'a> Asker<'a> {
 
     fn read(
         &self,
-        generator: &Generator,
+        scorer: &dyn Scorer,
         requests: Vec<ScoreRequest>,
         places: &HashMap<String, usize>,
         sink: &RowSink<'_>,
@@ -239,7 +242,7 @@ impl<'a> Asker<'a> {
         let mut collector =
             Collector { cx: self.cx, places, sink, waiting: Vec::new(), handed_over: Instant::now(), failure: None };
         let mut requests = requests.into_iter().filter(|request| sink.begin(places[&request.id]));
-        let result = generator.score(&mut requests, &mut collector);
+        let result = scorer.score(&mut requests, &mut collector);
         // Rows that are done are kept, however the call ended.
         let _ = collector.flush();
         if let Some(error) = collector.failure {

@@ -1,6 +1,7 @@
 //! The parameters of `score`.
 
 use pipe_engine::kind::ParamProblem;
+use pipe_lm::generate::endpoint::Server;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -20,8 +21,11 @@ use crate::{
 /// there, items that do not fit into the context lose their beginning, here they score 0 (`too_long`).
 ///
 /// `scores` has, as `evaluate`'s, means over items with standard errors and bootstrap intervals; perplexities and bits
-/// per byte are those of all texts together, with standard errors by the same bootstrap. A server does not tell the
-/// probability of a text that is given, and is refused.
+/// per byte are those of all texts together, with standard errors by the same bootstrap.
+///
+/// Of servers vLLM can be asked: one that runs, or one that is started for the run, with adapters as in `evaluate`. Its
+/// tokenizer is used, and its `max_model_len` less two tokens is the context. A server that does not tell the
+/// probabilities of a text's own tokens (llama.cpp's, Ollama's, OpenAI's) is refused.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScoreParams {
@@ -75,7 +79,7 @@ pub struct ScoreParams {
     #[serde(default = "tenth")]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub max_refused: f64,
-    /// Texts that are read at once.
+    /// Texts that are read at once. A server is asked for as many as its `concurrency` says.
     #[serde(default = "slots")]
     #[schemars(range(min = 1), extend("x-operational" = true))]
     pub slots: usize,
@@ -220,9 +224,16 @@ impl ScoreParams {
         let mut problem = |pointer: &str, message: String, help: &str| {
             problems.push(ParamProblem { pointer: pointer.into(), message, help: Some(help.into()) });
         };
-        if let Some(server @ (ModelRef::Endpoint(_) | ModelRef::Served(_))) = &self.model {
-            let message = format!("{server} is a server, which does not tell how probable a text is that is given");
-            problem("/model", message, "give the model's files: a directory, hf:org/name@revision or a .gguf file");
+        if let Some((model, server @ (Server::LlamaCpp | Server::Ollama))) =
+            self.model.as_ref().and_then(|model| Some((model, model.server()?)))
+        {
+            let name = server.name();
+            let message = format!("{model}: {name}'s server does not tell how probable a text is that is given");
+            problem(
+                "/model",
+                message,
+                "score the model's files (a directory, hf:org/name@revision or a .gguf file), or serve it with vLLM",
+            );
         }
         if !(self.bootstrap.confidence > 0.0 && self.bootstrap.confidence < 1.0) {
             problem("/bootstrap/confidence", "a confidence lies between 0 and 1".to_owned(), "0.95 is usual");

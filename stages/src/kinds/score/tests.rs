@@ -130,9 +130,9 @@ fn right_answers_are_scored_and_arms_compared() {
 #[test]
 fn what_cannot_be_scored_is_said_before_the_run_or_counted() {
     let lab = lab();
-    let server = CHOICES.replace("builtin:nano", "http://localhost:1/v1#name");
+    let server = CHOICES.replace("'builtin:nano'", "{ endpoint: 'http://localhost:1/v1', model: m, server: ollama }");
     let problems = lab.problems(&server);
-    assert!(problems.contains("is a server, which does not tell how probable a text is"), "{problems}");
+    assert!(problems.contains("Ollama's server does not tell how probable a text is"), "{problems}");
     let texts = CHOICES.replace("template: question.jinja,", "output_type: loglikelihood_rolling, num_fewshot: 2,");
     assert!(lab.problems(&texts).contains("whole texts have no prompt in front of them"));
     let row = |id: &str, instruction: &str, right: &str| {

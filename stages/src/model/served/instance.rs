@@ -241,7 +241,7 @@ impl Starting<'_> {
 
     /// Waits until the server is ready.
     fn wait(&self, instance: &Instance, deadline: Instant) -> Result<Became, StageError> {
-        let endpoint = instance.endpoint(self.served, false).map_err(told)?;
+        let endpoint = instance.endpoint(self.served, false, None).map_err(told)?;
         let mut pause = LOOKS.0;
         loop {
             self.cx.check_cancelled()?;
@@ -280,7 +280,12 @@ fn free_port() -> Result<u16, StageError> {
 
 impl Instance {
     /// The server as it is asked, with its adapter or without.
-    pub(super) fn endpoint(&self, served: &ServeRef, with_lora: bool) -> Result<Endpoint, EndpointError> {
+    pub(super) fn endpoint(
+        &self,
+        served: &ServeRef,
+        with_lora: bool,
+        first_token: Option<u32>,
+    ) -> Result<Endpoint, EndpointError> {
         Endpoint::new(EndpointConfig {
             text_as_chat: served.chat,
             api_key: self.key.clone(),
@@ -288,6 +293,7 @@ impl Instance {
             timeout: Duration::from_secs(served.timeout_seconds),
             max_retries: served.max_retries,
             extra: served.extra.clone(),
+            first_token,
             lora: self.lora.map(|_| (FIRST, f64::from(u8::from(with_lora)))),
             ..EndpointConfig::new(&*self.url, NAME, self.program.dialect())
         })

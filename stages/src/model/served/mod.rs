@@ -12,7 +12,7 @@ use pipe_engine::{
 };
 use pipe_lm::{
     generate::{
-        Backend, GenerateError, Request, SamplingParams, Sink, Usage,
+        Backend, GenerateError, Model, Request, SamplingParams, ScoreRequest, ScoreSink, Scorer, Sink, Usage,
         endpoint::{Endpoint, EndpointConfig, EndpointError, Server},
     },
     origin::LocalModel,
@@ -24,8 +24,8 @@ use self::{
     instance::{Instance, Starting},
 };
 use super::{
-    Asked, ModelRef, api_key, carried, connected, fetch, given_twice, key_of, model_error, reference::EndpointRef,
-    refuse,
+    Asked, BaseModel, ModelRef, api_key, carried, connected, fetch, given_twice, key_of, model_error,
+    reference::EndpointRef, refuse,
 };
 use crate::programs::find;
 
@@ -53,12 +53,27 @@ impl Backend for ServedBackend {
         params: &SamplingParams,
         sink: &mut dyn Sink,
     ) -> Result<Usage, GenerateError> {
-        self.endpoint.complete(requests, params, sink).map_err(|error| {
-            match self.instance.as_ref().and_then(|instance| instance.death_behind(&error)) {
-                Some(death) => EndpointError::Died(death).into(),
-                None => error,
-            }
-        })
+        self.endpoint.complete(requests, params, sink).map_err(|error| self.told(error))
+    }
+}
+
+impl Scorer for ServedBackend {
+    fn score(
+        &self,
+        requests: &mut (dyn Iterator<Item = ScoreRequest> + Send),
+        sink: &mut dyn ScoreSink,
+    ) -> Result<(), GenerateError> {
+        self.endpoint.score(requests, sink).map_err(|error| self.told(error))
+    }
+}
+
+impl ServedBackend {
+    /// The error, or the death of the server that is behind it.
+    fn told(&self, error: GenerateError) -> GenerateError {
+        match self.instance.as_ref().and_then(|instance| instance.death_behind(&error)) {
+            Some(death) => EndpointError::Died(death).into(),
+            None => error,
+        }
     }
 }
 
@@ -212,12 +227,13 @@ impl ServeRef {
 }
 
 impl ServedModel {
-    /// What generates text with the server's model, with the adapter in a folder (PEFT's layout) if one is given. A
+    /// What generates and scores texts with the server's model, with the adapter in a folder (PEFT's layout) if one is
+    /// given. A
     /// server that is to be started is, unless another stage of the run has it running.
     ///
     /// # Errors
     /// The server cannot be started, is of another version than the pipeline wants, or does not take the adapter.
-    pub(super) fn backend(&self, cx: &StageContext, adapter: Option<&Path>) -> Result<Box<dyn Backend>, StageError> {
+    pub(super) fn backend(&self, cx: &StageContext, adapter: Option<&Path>) -> Result<Box<dyn Model>, StageError> {
         let (endpoint, instance) = match self {
             Self::There(endpoint, version) => {
                 let config = endpoint.config();
@@ -243,7 +259,9 @@ impl ServedModel {
                     None => None,
                 };
                 let instance = Starting { cx, served, local }.instance(lora.as_ref())?;
-                let endpoint = instance.endpoint(served, lora.is_some()).map_err(told)?;
+                // Of files that this program cannot read, the server has to tell it.
+                let first_token = BaseModel::look(local).ok().and_then(|seen| seen.first_token);
+                let endpoint = instance.endpoint(served, lora.is_some(), first_token).map_err(told)?;
                 check_version(cx, &endpoint, served.version.as_deref(), &served.to_string())?;
                 (endpoint, Some(instance))
             }

@@ -10,6 +10,8 @@
     reason = "it is a program, which says what it does"
 )]
 
+mod model;
+
 use std::{
     collections::BTreeMap,
     env, fs,
@@ -24,6 +26,9 @@ use std::{
 };
 
 use serde_json::{Value, json};
+
+use self::model::Model;
+pub(super) use self::model::tokens;
 
 /// Where a fake finds its command line, one argument to a line.
 const ARGUMENTS: &str = "FAKE_SERVER_ARGUMENTS";
@@ -62,6 +67,14 @@ struct Fake {
     /// Dies before it listens, after so many answers; is never ready.
     dies: Option<usize>,
     hangs: bool,
+    /// vLLM: the model, and how long its texts may be.
+    model: Option<Model>,
+    max_model_len: usize,
+    /// How long it says that they may be.
+    told_len: Option<usize>,
+    tokenizer_info: bool,
+    /// Something of vLLM's that it does not do.
+    lacks: String,
     state: Mutex<State>,
 }
 
@@ -110,6 +123,8 @@ impl Fake {
             assert_eq!(arguments.next(), Some("serve"));
             let model = Path::new(arguments.next().unwrap());
             assert!(model.join("config.json").is_file(), "{}", model.display());
+            fake.model = Some(Model::of(model));
+            fake.max_model_len = 96;
         }
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().unwrap_or_else(|| panic!("{argument} wants a value"));
@@ -119,7 +134,11 @@ impl Fake {
                 (true, "--served-model-name") | (false, "--alias") => value().clone_into(&mut fake.name),
                 (true, "--enable-lora") => fake.ranks = fake.ranks.or(Some(16)),
                 (true, "--max-lora-rank") => fake.ranks = Some(value().parse().unwrap()),
-                (true, "--max-model-len") | (false, "--ctx-size") => drop(value().parse::<u32>().unwrap()),
+                (true, "--max-model-len") => fake.max_model_len = value().parse().unwrap(),
+                (true, "--enable-tokenizer-info-endpoint") => fake.tokenizer_info = true,
+                (true, "--fake-told-len") => fake.told_len = Some(value().parse().unwrap()),
+                (true, "--fake-lacks") => value().clone_into(&mut fake.lacks),
+                (false, "--ctx-size") => drop(value().parse::<u32>().unwrap()),
                 (false, "-m") => assert_eq!(&fs::read(value()).unwrap()[..4], b"GGUF"),
                 (false, "--lora") => {
                     assert_eq!(&fs::read(value()).unwrap()[..4], b"GGUF");
@@ -220,9 +239,70 @@ impl Fake {
                     None => error(404, "NotFoundError", format!("The lora adapter '{name}' cannot be found.")),
                 }
             }
+            (true, "GET", "/tokenizer_info") if self.tokenizer_info => (200, self.model().info().to_string()),
+            (true, "POST", "/tokenize" | "/detokenize") if self.lacks != "tokenize" => {
+                if !self.has(body["model"].as_str().unwrap()) {
+                    return error(404, "NotFoundError", format!("The model {} does not exist.", body["model"]));
+                }
+                if path == "/detokenize" {
+                    assert!(only(&["model", "tokens"]), "{body}");
+                    let text = self.model().detokenize(body);
+                    return (200, json!({ "prompt": text }).to_string());
+                }
+                assert!(
+                    only(&["model", "prompt", "add_special_tokens"])
+                        || only(&["model", "messages", "add_generation_prompt", "chat_template_kwargs"]),
+                    "{body}"
+                );
+                match self.model().tokenize(body) {
+                    Ok(tokens) => {
+                        let len = self.told_len.unwrap_or(self.max_model_len);
+                        let answer = json!({
+                            "count": tokens.len(), "max_model_len": len, "tokens": tokens, "token_strs": null
+                        });
+                        (200, answer.to_string())
+                    }
+                    Err(problem) => error(400, "BadRequestError", problem),
+                }
+            }
             (_, "POST", "/v1/completions" | "/v1/chat/completions") => self.complete(path, body, &error),
             _ => (404, json!({ "detail": "Not Found" }).to_string()),
         }
+    }
+
+    fn model(&self) -> &Model {
+        self.model.as_ref().expect("vLLM has a model")
+    }
+
+    /// Whether it is the model, or an adapter.
+    fn has(&self, name: &str) -> bool {
+        name == self.name || self.state.lock().unwrap().adapters.contains_key(name)
+    }
+
+    /// Puts the log-probabilities of the prompt into a choice, or says why it will not.
+    fn read_prompt(&self, body: &Value, choice: &mut Value) -> Result<(), String> {
+        let prompt = body["prompt"].as_array().expect("tokens");
+        let (sent, most) = (prompt.len(), body["max_tokens"].as_u64().unwrap() as usize);
+        assert!(most > 0 && body["stream"] == false && body["prompt_logprobs"] == 1, "{body}");
+        if sent + most > self.max_model_len {
+            return Err(format!(
+                "You passed {sent} input tokens and requested {most} output tokens. However, the model's context \
+                 length is only {} tokens, resulting in a maximum input length of {} tokens. Please reduce the length \
+                 of the input prompt.",
+                self.max_model_len,
+                self.max_model_len - most
+            ));
+        }
+        let adapter = self.state.lock().unwrap().adapters.get(body["model"].as_str().unwrap()).cloned();
+        let mut told = self.model().prompt_logprobs(&body["prompt"], adapter.as_deref());
+        match &*self.lacks {
+            "prompt_logprobs" => return Ok(()),
+            "a token" => drop(told.as_array_mut().unwrap().pop()),
+            "the right token" => told[1] = json!({ "0": { "logprob": -1.0, "rank": 1, "decoded_token": "x" } }),
+            _ => {}
+        }
+        choice["prompt_logprobs"] = told;
+        Ok(())
     }
 
     fn load(&self, name: &str, path: &Path, error: &dyn Fn(u16, &str, String) -> (u16, String)) -> (u16, String) {
@@ -290,6 +370,12 @@ impl Fake {
             choice["message"] = json!({ "role": "assistant", "content": text, "refusal": null, "tool_calls": [] });
         } else {
             choice["text"] = json!(text);
+        }
+        if body.get("prompt_logprobs").is_some() {
+            assert!(self.vllm, "llama.cpp has no such key");
+            if let Err(problem) = self.read_prompt(body, &mut choice) {
+                return error(400, "BadRequestError", problem);
+            }
         }
         let usage = json!({ "prompt_tokens": 3, "total_tokens": 5, "completion_tokens": 2 });
         let object = if path.ends_with("chat/completions") { "chat.completion" } else { "text_completion" };

@@ -3,6 +3,7 @@
 mod fake;
 mod real;
 mod running;
+mod scored;
 
 use std::fs;
 

@@ -8,13 +8,21 @@ use super::{STAGES, answers, asked, lab, run, told};
 
 /// A server of somebody else's, which the test starts: no child of this process, whose stages look after their
 /// programs, and take what they do not know for something that one of these has left.
-struct Other(i32, String);
+pub(super) struct Other {
+    pid: i32,
+    pub port: u16,
+}
 
 impl Other {
-    fn start(lab: &Lab, arguments: &[&str], env: &[(&str, &str)]) -> Self {
+    pub(super) fn start(lab: &Lab, arguments: &[&str], env: &[(&str, &str)]) -> Self {
         // Between its choice and the server's start somebody else may take a port.
         let (pid, port) = (0..9).find_map(|_| Self::on_a_port(lab, arguments, env)).expect("a server that answers");
-        Self(pid, format!("endpoint: 'http://127.0.0.1:{port}/v1', server: vllm, max_retries: 0"))
+        Self { pid, port }
+    }
+
+    /// The beginning of its description.
+    fn described(&self) -> String {
+        format!("endpoint: 'http://127.0.0.1:{}/v1', server: vllm, max_retries: 0", self.port)
     }
 
     fn on_a_port(lab: &Lab, arguments: &[&str], env: &[(&str, &str)]) -> Option<(i32, u16)> {
@@ -36,7 +44,7 @@ impl Other {
 
 impl Drop for Other {
     fn drop(&mut self) {
-        let pid = rustix::process::Pid::from_raw(self.0).expect("the number of a process");
+        let pid = rustix::process::Pid::from_raw(self.pid).expect("the number of a process");
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
     }
 }
@@ -46,14 +54,14 @@ fn a_vllm_that_runs_already_loads_an_adapter_and_forgets_it() {
     let lab = lab();
     let updating = [("VLLM_ALLOW_RUNTIME_LORA_UPDATING", "True")];
     let ask = |server: &Other, model: &str| {
-        run(&lab, &[super::ask("s", ", adapter: adapter", &format!("{}, model: {model}", server.1), "")])
+        run(&lab, &[super::ask("s", ", adapter: adapter", &format!("{}, model: {model}", server.described()), "")])
     };
     let plain = Other::start(&lab, &["--enable-lora"], &[]);
     let failure = told(&ask(&plain, "org/base"));
     assert!(failure.contains("VLLM_ALLOW_RUNTIME_LORA_UPDATING=True"), "{failure}");
     // A run says so before it trains anything.
     let refused = |server: &Other| {
-        let stage = super::ask("s", ", adapter: adapter", &format!("{}, model: org/base", server.1), "");
+        let stage = super::ask("s", ", adapter: adapter", &format!("{}, model: org/base", server.described()), "");
         let pipeline = lab.pipeline(&format!("pipeline: p\nstages:\n{STAGES}{stage}"));
         let mut plan = pipe_engine::inspect::plan(&pipeline, &lab.store, &lab.options).unwrap();
         pipe_engine::inspect::ask_servers(&pipeline, &lab.store, &lab.options, &mut plan);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{Endpoint, EndpointError, Server, client::Client};
 
 /// A server that is not there, or not ready, is asked again: it need not be waited for.
-const SHORT: Duration = Duration::from_secs(5);
+pub(super) const SHORT: Duration = Duration::from_secs(5);
 
 /// A model that a server lists.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
@@ -43,7 +43,7 @@ impl Endpoint {
 
     /// Whether it says that it is ready (`/health`).
     pub fn is_healthy(&self) -> bool {
-        self.client.admin("ask for its health", &self.beside("health"), None, Some(SHORT)).is_ok()
+        self.client.admin("ask for its health", &self.client.beside("health"), None, Some(SHORT)).is_ok()
     }
 
     /// What it calls itself, where its kind tells: vLLM's version, llama.cpp's build.
@@ -57,7 +57,7 @@ impl Endpoint {
             Server::Ollama => ("api/version", "version"),
             Server::OpenAi => return Ok(None),
         };
-        let answer = self.client.admin("ask for its version", &self.beside(path), None, Some(SHORT))?;
+        let answer = self.client.admin("ask for its version", &self.client.beside(path), None, Some(SHORT))?;
         let answer: Value = serde_json::from_str(&answer).unwrap_or_default();
         Ok(answer[key].as_str().map(str::to_owned))
     }
@@ -93,17 +93,11 @@ impl Endpoint {
             Ok(()) => Some(true),
         }
     }
-
-    /// An address of the server itself: what stands in front of the version of the interface.
-    fn beside(&self, path: &str) -> String {
-        let base = &self.config().base_url;
-        format!("{}/{path}", base.strip_suffix("/v1").unwrap_or(base))
-    }
 }
 
 impl Client {
     /// Sends one request, once: `POST` with a body, else `GET`; the text of the answer.
-    fn admin(
+    pub(super) fn admin(
         &self,
         what: &'static str,
         url: &str,

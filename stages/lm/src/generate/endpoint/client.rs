@@ -29,6 +29,22 @@ pub(super) struct Client {
     gate: Mutex<Instant>,
 }
 
+/// What is asked of the server for a row: a body in JSON to an address.
+pub(super) struct Asking<'a> {
+    pub row: &'a str,
+    pub url: &'a str,
+    pub body: &'a str,
+    pub cancelled: &'a AtomicBool,
+}
+
+/// What became of it.
+pub(super) enum Became<T> {
+    Answered(T),
+    /// The server will not do it for this row, with its words.
+    Refused(FinishReason, String),
+    Cancelled,
+}
+
 /// What a failed attempt means.
 enum Failure {
     /// Trying again may help, after a pause that the server may have named.
@@ -81,83 +97,104 @@ impl Client {
     ) -> Result<Option<Completion>, EndpointError> {
         let call = protocol::call(&self.config, request, params);
         let url = format!("{}/{}", self.config.base_url, call.path);
-        let body = call.body.to_string();
+        let asking = Asking { row: &request.id, url: &url, body: &call.body.to_string(), cancelled };
+        Ok(match self.ask(&asking, &|text| protocol::read(text, &request.id, params))? {
+            Became::Answered(completion) => Some(completion),
+            Became::Refused(finish, _) => Some(protocol::unanswered(&request.id, finish)),
+            Became::Cancelled => None,
+        })
+    }
+
+    /// Asks until there is an answer that `read` understands, or no hope of one.
+    ///
+    /// # Errors
+    /// There is none, and it is not this row alone.
+    pub(super) fn ask<T>(
+        &self,
+        asking: &Asking<'_>,
+        read: &dyn Fn(&str) -> Result<T, Damage>,
+    ) -> Result<Became<T>, EndpointError> {
+        let Asking { row, url, cancelled, .. } = *asking;
         let mut attempt = 1;
         loop {
             if !self.wait_at_gate(cancelled) {
-                return Ok(None);
+                return Ok(Became::Cancelled);
             }
-            let (error, asked, of_row) = match self.attempt(&url, &body, request, params, attempt) {
-                Ok(completion) => return Ok(Some(completion)),
+            let (error, asked, of_row) = match self.attempt(asking, read, attempt) {
+                Ok(became) => return Ok(became),
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::Passing(error, asked)) => (error, asked, false),
                 Err(Failure::Row(error)) => (error, None, true),
             };
             if attempt > self.config.max_retries {
                 if of_row {
-                    tracing::warn!(row = request.id, %error, "the server fails on this row");
-                    return Ok(Some(protocol::unanswered(&request.id, FinishReason::Refused)));
+                    tracing::warn!(row, %error, "the server fails on this row");
+                    return Ok(Became::Refused(FinishReason::Refused, error.to_string()));
                 }
                 return Err(error);
             }
             if let Some(asked) = asked {
                 if asked > self.config.max_wait {
                     let (seconds, limit) = (asked.as_secs(), self.config.max_wait.as_secs());
-                    return Err(EndpointError::Wait { row: request.id.clone(), url, seconds, limit });
+                    return Err(EndpointError::Wait { row: row.to_owned(), url: url.to_owned(), seconds, limit });
                 }
                 self.close_gate_for(asked);
             }
-            let pause = asked.unwrap_or_default().max(self.backoff(&request.id, attempt));
-            tracing::debug!(row = request.id, attempt, ?pause, %error, "retrying");
+            let pause = asked.unwrap_or_default().max(self.backoff(row, attempt));
+            tracing::debug!(row, attempt, ?pause, %error, "retrying");
             if !sleep(pause, cancelled) {
-                return Ok(None);
+                return Ok(Became::Cancelled);
             }
             attempt += 1;
         }
     }
 
-    fn attempt(
+    fn attempt<T>(
         &self,
-        url: &str,
-        body: &str,
-        request: &Request,
-        params: &SamplingParams,
+        asking: &Asking<'_>,
+        read: &dyn Fn(&str) -> Result<T, Damage>,
         attempts: u32,
-    ) -> Result<Completion, Failure> {
-        let row = || request.id.clone();
-        let url_owned = || url.to_owned();
+    ) -> Result<Became<T>, Failure> {
+        let row = || asking.row.to_owned();
+        let url = || asking.url.to_owned();
         let transport = |source: ureq::Error| {
             let passing = is_passing(&source);
             let source = Box::new(source);
-            let error = EndpointError::Transport { row: row(), url: url_owned(), attempts, source };
+            let error = EndpointError::Transport { row: row(), url: url(), attempts, source };
             if passing { Failure::Passing(error, None) } else { Failure::Final(error) }
         };
-        let mut post = self.agent.post(url).header("content-type", "application/json");
+        let mut post = self.agent.post(asking.url).header("content-type", "application/json");
         if let Some(key) = &self.config.api_key {
             post = post.header("authorization", key.bearer());
         }
-        let mut answer = post.send(body).map_err(transport)?;
+        let mut answer = post.send(asking.body).map_err(transport)?;
         let status = answer.status().as_u16();
         let asked = answer.headers().get("retry-after").and_then(|v| v.to_str().ok()).and_then(retry_after);
         let text = answer.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_string().map_err(transport)?;
         if let Some(finish) = protocol::row_refused(status, &text) {
-            return Ok(protocol::unanswered(&request.id, finish));
+            return Ok(Became::Refused(finish, format!("the server answered {status}: {}", self.excerpt(&text))));
         }
         if !(200..300).contains(&status) {
             let body = self.excerpt(&text);
-            let error = EndpointError::Status { row: row(), url: url_owned(), status, attempts, body };
+            let error = EndpointError::Status { row: row(), url: url(), status, attempts, body };
             let passing = matches!(status, 408 | 425 | 429) || status >= 500;
             return Err(if passing { Failure::Passing(error, asked) } else { Failure::Final(error) });
         }
-        protocol::read(&text, &request.id, params).map_err(|damage| {
+        read(&text).map(Became::Answered).map_err(|damage| {
             let body = self.excerpt(&text);
-            let (problem, of_row) = match damage {
-                Damage::Answer(problem) => (problem, false),
-                Damage::Row(problem) => (problem, true),
-            };
-            let error = EndpointError::Answer { row: row(), url: url_owned(), attempts, problem, body };
-            if of_row { Failure::Row(error) } else { Failure::Passing(error, None) }
+            let answer = |problem, body| EndpointError::Answer { row: row(), url: url(), attempts, problem, body };
+            match damage {
+                Damage::Answer(problem) => Failure::Passing(answer(problem, body), None),
+                Damage::Row(problem) => Failure::Row(answer(problem, body)),
+                Damage::Server(problem) => Failure::Final(EndpointError::Unable { url: url(), problem, body }),
+            }
         })
+    }
+
+    /// An address of the server itself: what stands in front of the version of the interface.
+    pub(super) fn beside(&self, path: &str) -> String {
+        let base = &self.config.base_url;
+        format!("{}/{path}", base.strip_suffix("/v1").unwrap_or(base))
     }
 
     /// Sends a request once: status and text of the answer.

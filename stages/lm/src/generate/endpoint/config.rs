@@ -42,7 +42,6 @@ impl ApiKey {
         format!("Bearer {}", self.0)
     }
 
-    /// `text` without the key, should a server repeat it.
     /// The key itself, for the environment of a server that is to want it.
     pub fn reveal(&self) -> &str {
         &self.0
@@ -91,6 +90,9 @@ pub struct EndpointConfig {
     /// llama.cpp: the number of the adapter that the server was started with, and its scale: 0 where the base is to
     /// answer, since some builds apply an adapter to whatever request does not name it.
     pub lora: Option<(u32, f64)>,
+    /// The token that stands in front of a text by itself, where the model's files tell it: no server needs to be asked
+    /// for it then.
+    pub first_token: Option<u32>,
     /// Further keys of every request, such as `chat_template_kwargs`; one that is null takes a key away.
     pub extra: serde_json::Map<String, serde_json::Value>,
 }
@@ -112,6 +114,7 @@ impl EndpointConfig {
             max_wait: Duration::from_mins(2),
             proxy: None,
             lora: None,
+            first_token: None,
             extra: serde_json::Map::new(),
         }
     }

@@ -60,6 +60,22 @@ pub enum EndpointError {
         /// The beginning of the answer.
         body: String,
     },
+    /// The server does not tell how probable a text is, or not of the text that it was asked about.
+    #[error("learn from {url} how probable texts are: {problem}: {body}")]
+    Unable {
+        /// Where the request went.
+        url: String,
+        /// What is wrong with its answer.
+        problem: String,
+        /// The beginning of the answer.
+        body: String,
+    },
+    /// The server does not tell which token stands in front of a text by itself.
+    #[error("learn from {url} which token begins a text: its tokenizer puts none in front, and it names none")]
+    NoFirstToken {
+        /// The server.
+        url: String,
+    },
     /// The server asks for a longer pause than is allowed.
     #[error("complete row `{row}` at {url}: the server asks to wait {seconds} s, more than the {limit} s allowed")]
     Wait {

@@ -3,26 +3,19 @@
 //! Rows are sent one request each, a bounded number at a time; the server batches them. Passing failures (429, 5xx, cut
 //! connections, time-outs, damaged answers) are tried again with growing, jittered pauses, `Retry-After` is honoured by
 //! all rows. What a server refuses for its content is a completion ([`FinishReason::Refused`](super::FinishReason)):
-//! the row is done. Anything else ends the call with the row's name.
+//! the row is done. Anything else ends the call with the row's name. Texts that are given are scored by vLLM alone
+//! (`score.rs`).
 
 mod admin;
 mod client;
 mod config;
 mod error;
+mod likelihoods;
+mod pool;
 mod protocol;
+mod score;
 
-use std::{
-    ops::ControlFlow,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-        mpsc::{self, RecvTimeoutError},
-    },
-    thread,
-    time::Duration,
-};
-
-use parking_lot::Mutex;
+use std::sync::Arc;
 
 pub use admin::ListedModel;
 pub use config::{ApiKey, EndpointConfig, Server};
@@ -52,15 +45,6 @@ impl Endpoint {
     }
 }
 
-/// Ends the workers when the call ends, however it ends.
-struct CancelOnDrop(Arc<AtomicBool>);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 impl Backend for Endpoint {
     fn complete(
         &self,
@@ -72,76 +56,20 @@ impl Backend for Endpoint {
             return Err(GenerateError::Params(problem));
         }
         protocol::check(self.config(), params)?;
-        let cancel = CancelOnDrop(Arc::default());
-        let (jobs, queue) = mpsc::channel::<Request>();
-        let (done, completions) = mpsc::channel();
-        let queue = Arc::new(Mutex::new(queue));
-        let limit = self.config().concurrency.max(1);
-        let (mut in_flight, mut workers) = (0, 0);
+        let (client, params) = (self.client.clone(), params.clone());
         let mut usage = Usage::default();
-        let mut failure = None;
-        loop {
-            while failure.is_none()
-                && in_flight < limit
-                && let Some(request) = requests.next()
-            {
-                // Workers are threads of their own: where a call ends early, they finish their request unattended.
-                if workers == in_flight {
-                    let (client, queue, done) = (self.client.clone(), queue.clone(), done.clone());
-                    let (params, cancelled) = (params.clone(), cancel.0.clone());
-                    let work = move || work(&client, &queue, &done, &params, &cancelled);
-                    let worker = thread::Builder::new().name("endpoint".to_owned()).spawn(work);
-                    worker.map_err(EndpointError::Worker)?;
-                    workers += 1;
-                }
-                in_flight += 1;
-                jobs.send(request).map_err(|_| worker_died())?;
-            }
-            if in_flight == 0 {
-                return failure.map_or(Ok(usage), |failure: EndpointError| Err(failure.into()));
-            }
-            match completions.recv_timeout(Duration::from_millis(50)) {
-                Ok(completion) => {
-                    in_flight -= 1;
-                    let completion = match completion {
-                        Ok(Some(completion)) => completion,
-                        Ok(None) => continue,
-                        // What is on its way has been paid for, so it is waited for.
-                        Err(error) => {
-                            failure.get_or_insert(error);
-                            continue;
-                        }
-                    };
+        pool::drive(
+            self.config().concurrency,
+            requests,
+            move |request, cancelled| client.complete(&request, &params, cancelled),
+            &mut |completion: Option<Completion>| match completion {
+                Some(completion) => {
                     usage += completion.usage;
-                    if let ControlFlow::Break(()) = sink.completed(completion) {
-                        return Ok(usage);
-                    }
+                    sink.completed(completion)
                 }
-                Err(RecvTimeoutError::Timeout) if sink.between_steps().is_break() => return Ok(usage),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Err(worker_died().into()),
-            }
-        }
-    }
-}
-
-fn worker_died() -> EndpointError {
-    EndpointError::Worker(std::io::Error::other("a worker ended unexpectedly"))
-}
-
-/// Completes rows until there are no more or the call ended.
-fn work(
-    client: &Client,
-    queue: &Mutex<mpsc::Receiver<Request>>,
-    done: &mpsc::Sender<Result<Option<Completion>, EndpointError>>,
-    params: &SamplingParams,
-    cancelled: &AtomicBool,
-) {
-    loop {
-        let next = queue.lock().recv();
-        let Ok(request) = next else { return };
-        if done.send(client.complete(&request, params, cancelled)).is_err() {
-            return;
-        }
+                None => sink.between_steps(),
+            },
+        )?;
+        Ok(usage)
     }
 }

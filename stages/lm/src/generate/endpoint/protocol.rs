@@ -249,6 +249,8 @@ pub(super) fn row_refused(status: u16, body: &str) -> Option<FinishReason> {
         || kind == "exceed_context_size_error"
         || [
             "maximum context length",
+            "maximum model length",
+            "context length is only",
             "context length exceeded",
             "exceeds the available context size",
             "prompt is too long",
@@ -278,6 +280,8 @@ pub(super) enum Damage {
     Answer(String),
     /// The server says that it failed on this row.
     Row(String),
+    /// The server does not do what it is asked for.
+    Server(String),
 }
 
 /// Reads an answer. What is wrong with it may be gone at the next attempt: what the same request will meet again, such

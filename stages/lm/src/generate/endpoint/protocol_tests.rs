@@ -157,6 +157,16 @@ fn what_concerns_one_row_alone_is_its_outcome() {
         (400, json!({ "error": { "code": "context_length_exceeded", "message": "x" } }), Some(FinishReason::TooLong)),
         (400, json!({ "error": { "type": "exceed_context_size_error" } }), Some(FinishReason::TooLong)),
         (400, json!({ "message": "This model's maximum context length is 8 tokens" }), Some(FinishReason::TooLong)),
+        (
+            400,
+            json!({ "error": { "message": "the model's context length is only 8 tokens" } }),
+            Some(FinishReason::TooLong),
+        ),
+        (
+            400,
+            json!({ "message": "The prompt is longer than the maximum model length of 8." }),
+            Some(FinishReason::TooLong),
+        ),
         (400, json!({ "error": { "code": "invalid_model" } }), None),
         (404, json!({ "error": { "code": "context_length_exceeded" } }), None),
     ] {
