@@ -375,9 +375,9 @@ stages:
         let (mean, own) =
             (mean / lab.rows("texts").len() as f64, lab.rows("texts.scores")[0]["bits_per_byte"].as_f64());
         assert!(study.arms[0].scores[0].mean == own && own != Some(mean), "{study:?}, {own:?}, {mean}");
-        let [f32, nf4] = &study.arms[..] else { panic!("{:?}", study.arms) };
-        assert!(nf4.scores[0].mean > f32.scores[0].mean);
         let effect = study.comparison.effects.iter().find(|e| e.task == "all" && e.question == "items").unwrap();
-        assert!(effect.difference > Some(0.0) && effect.verdict != "better", "{effect:?}");
+        let rises = effect.difference > Some(0.0);
+        assert_ne!(effect.verdict, if rises { "better" } else { "worse" }, "{effect:?}");
+        assert_ne!(effect.verdict, "not shown", "the texts are enough to tell them apart: {effect:?}");
     });
 }
