@@ -228,8 +228,7 @@ impl ServeRef {
 
 impl ServedModel {
     /// What generates and scores texts with the server's model, with the adapter in a folder (PEFT's layout) if one is
-    /// given. A
-    /// server that is to be started is, unless another stage of the run has it running.
+    /// given. A server that is to be started is, unless another stage of the run has it running.
     ///
     /// # Errors
     /// The server cannot be started, is of another version than the pipeline wants, or does not take the adapter.
