@@ -127,7 +127,7 @@ mod tests {
         ("baselines.yaml", 1, "0c79e527526c"),
         ("tuning.yaml", 1, "646599e102fc"),
         ("medquad.yaml", 1, "0e247e3518ea"),
-        ("real_model.yaml", 1, "c2eba9109d0f"),
+        ("real_model.yaml", 1, "e15e14604eea"),
         ("base_model.yaml", 1, "3bbc9ae63eff"),
         ("scripts/box_seeds.py", 1, "140603e40269"),
         ("trainers/peft_trainer.py", 1, "adfba94abbff"),
