@@ -37,12 +37,13 @@ fn remote_of(folder: &Path) -> Result<Remote, CliError> {
     })
 }
 
-/// The remote of the project that a command is about: where a store is named, that of the folder it is named in; else
-/// that of the store that was found. Where one of them says nothing, the other does.
+/// The remote of the project that a command is about: where a store is named, by settings too, that of the folder it is
+/// named in; else that of the store that was found. Where one of them says nothing, the other does.
 fn remote_of_project(global: &cli::Global, store: &Store) -> Result<Remote, CliError> {
     let here = Path::new(".");
     let beside = store.layout().root().parent().unwrap_or(here);
-    let (first, second) = if global.store.is_some() { (here, beside) } else { (beside, here) };
+    let is_said = global.store.is_some() || project::settings(here)?.store().is_some();
+    let (first, second) = if is_said { (here, beside) } else { (beside, here) };
     match project::remote(first, &project::environment())? {
         Some(remote) => Ok(remote),
         None => remote_of(second),

@@ -92,6 +92,16 @@ fn the_remote_is_part_of_no_key_and_may_be_turned_off() {
     assert!(pushed.stdout.contains("0 results pushed") && pushed.stdout.contains("5 there already"));
     assert_eq!(machine.pipe(&["push", "nothing"]).code, Some(6));
 
+    // A store that lies elsewhere does not bring the remote of whatever project it lies in.
+    let (elsewhere, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::fs::write(elsewhere.path().join("pipe.toml"), shared(&theirs)).unwrap();
+    let store = format!("store = \"{}\"\n{}", elsewhere.path().join("kept").display(), shared(&remote));
+    machine.write("pipe.toml", &store);
+    machine.ok(&["run", "p.yaml"]);
+    let pushed = machine.ok(&["push"]);
+    assert!(pushed.stdout.contains("9 there already"), "{}", pushed.stdout);
+    assert_eq!(std::fs::read_dir(theirs.path()).unwrap().count(), 0);
+
     let off = crate::remote::machine(&shared(&remote));
     let outcome = off.outcome(off.command(&["run", "p.yaml"]).env("PIPE_REMOTE", "off").output().unwrap());
     assert!(outcome.stderr.contains("9 ran, 0 reused"), "{}", outcome.stderr);

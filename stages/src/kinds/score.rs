@@ -16,7 +16,7 @@ use pipe_engine::{
 };
 
 pub use self::params::{OutputType, ScoreParams};
-pub(crate) use self::params::{is_of_all_texts, less_is_better, says_the_same};
+pub(crate) use self::params::{is_of_all_texts, leave_out_what_bits_say, less_is_better};
 use self::{items::Items, likelihoods::Likelihoods, scores::Scored};
 use crate::{
     model::{self, Asked, ModelRef, Work, adapter_port, model_port},

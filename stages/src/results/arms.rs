@@ -164,23 +164,28 @@ fn told(looked: &Looked<'_>, arms: &Arms, arm: &comparison::Arm, nodes: &[(Strin
         let own: Vec<&events::ArmScore> =
             of.iter().filter_map(|arm| arm.scores.iter().find(|score| score.name == name)).collect();
         match &*own {
-            [score] => Score { mean: score.value, standard_error: score.standard_error },
+            // A table of somebody else's has none.
+            [] => None,
+            [score] => Some(Score { mean: score.value, standard_error: score.standard_error }),
             all => {
                 let values: Vec<f64> = all.iter().filter_map(|score| score.value).collect();
                 let (mean, standard_error) = mean_and_error(&values);
-                Score { mean, standard_error }
+                Some(Score { mean, standard_error })
             }
         }
     };
-    let score = |metric: usize| match &*draws {
+    let of_items = |metric: usize| match &*draws {
         [] => Score::default(),
-        _ if score::is_of_all_texts(&arms.metrics[metric]) => together(&arms.metrics[metric]),
         [draw] => one(draw, metric),
         draws => {
             let means: Vec<f64> = draws.iter().filter_map(|draw| one(draw, metric).mean).collect();
             let (mean, standard_error) = mean_and_error(&means);
             Score { mean, standard_error }
         }
+    };
+    let score = |metric: usize| {
+        let name = &arms.metrics[metric];
+        score::is_of_all_texts(name).then(|| together(name)).flatten().unwrap_or_else(|| of_items(metric))
     };
     StudyArm {
         stage: of.first().map_or_else(|| arm.input.clone(), |of| of.stage.clone()),

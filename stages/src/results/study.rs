@@ -187,7 +187,7 @@ fn others(looked: &Looked<'_>, covered: &BTreeSet<usize>) -> Result<Vec<Wanted>,
         let all = |metric: &&String| group.iter().all(|of| of.metrics.contains(metric));
         let mut metrics: Vec<String> = group[0].metrics.iter().filter(all).cloned().collect();
         if group.iter().map(|of| of.arms).sum::<usize>() > 1 {
-            metrics.retain(|metric| !score::says_the_same(metric));
+            score::leave_out_what_bits_say(&mut metrics);
         }
         group[0].input.leads = true;
         let params = CompareParams { metrics, ..CompareParams::default() };

@@ -381,3 +381,24 @@ stages:
         assert_ne!(effect.verdict, "not shown", "the texts are enough to tell them apart: {effect:?}");
     });
 }
+
+#[test]
+fn scores_of_others_are_those_of_their_items_whatever_they_are_called() {
+    let lab = Lab::with(crate::registry());
+    for level in [1, 2] {
+        let row = |i: i64| json!({ "id": format!("i{i}"), "word_perplexity": (10 * level + i) as f64 });
+        lab.jsonl(&format!("{level}.jsonl"), (0..4).map(row));
+    }
+    let yaml = "pipeline: p
+vars: { n: 1 }
+ablate: { n: [2] }
+stages:
+  scores: { kind: table, params: { path: '${n}.jsonl', schema: { id: string, word_perplexity: float } } }
+  effects: { kind: compare, inputs: { predictions: 'scores[*]' } }
+";
+    gathered(&lab, yaml, |gathered| {
+        let [study] = &gathered.results.studies[..] else { panic!("{:?}", gathered.results) };
+        let means: Vec<Option<f64>> = study.arms.iter().map(|arm| arm.scores[0].mean).collect();
+        assert_eq!(means, [Some(11.5), Some(21.5)], "{study:?}");
+    });
+}

@@ -167,14 +167,17 @@ pub(crate) fn less_is_better(name: &str) -> bool {
     TEXT.iter().any(|metric| metric.name == name)
 }
 
-/// Whether the table of scores has it of all texts together, which is not the mean of what each text has.
+/// Whether a stage's table of scores has it of all texts together, which is not the mean of what each text has.
 pub(crate) fn is_of_all_texts(name: &str) -> bool {
     less_is_better(name)
 }
 
-/// Whether bits per byte say the same: a perplexity is a power of them, of which texts have no mean worth comparing.
-pub(crate) fn says_the_same(name: &str) -> bool {
-    is_of_all_texts(name) && name != BITS.name
+/// Takes perplexities away where bits per byte stand beside them: they are powers of these, and texts have no mean of
+/// them worth comparing.
+pub(crate) fn leave_out_what_bits_say(metrics: &mut Vec<String>) {
+    if metrics.iter().any(|name| name == BITS.name) {
+        metrics.retain(|name| !is_of_all_texts(name) || name == BITS.name);
+    }
 }
 
 impl OutputType {
