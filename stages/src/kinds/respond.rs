@@ -13,7 +13,7 @@ use pipe_engine::{
         Source, SourceHost, StageError, StageKind,
     },
 };
-use pipe_lm::generate::{Backend, SamplingParams};
+use pipe_lm::generate::{Model, SamplingParams};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -297,7 +297,7 @@ impl Writer<'_> {
         Ok(self.params.sampling.params(stop, *self.cx.recipe().as_bytes()))
     }
 
-    fn backend(&self) -> Result<Box<dyn Backend>, StageError> {
+    fn backend(&self) -> Result<Box<dyn Model>, StageError> {
         let params = self.params;
         let resolved = resolve(self.cx, params.model.as_ref())?;
         let adapter = self.cx.optional_files("adapter")?;
@@ -310,7 +310,7 @@ impl Writer<'_> {
         pending: &PendingRows<'_>,
         sampling: &SamplingParams,
         sink: &RowSink<'_>,
-        backend: &mut Option<Box<dyn Backend>>,
+        backend: &mut Option<Box<dyn Model>>,
     ) -> Result<(), StageError> {
         let params = self.params;
         let queries = queries(&pending.all()?, params.shown())?;

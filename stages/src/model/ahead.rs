@@ -3,13 +3,30 @@
 use std::sync::Arc;
 
 use pipe_engine::kind::{Arriving, Preview, SourceHost, StageError};
-use pipe_lm::origin::{LocalModel, ModelOrigin};
+use pipe_lm::{
+    config::DecoderConfig,
+    origin::{LocalModel, ModelOrigin},
+};
 
 use super::{
-    BaseModel, ModelRef, Seen, WeightForm, Work, api_key, carried, estimate, given_twice, hub, model_error, refuse,
-    served,
+    BaseModel, ModelRef, WeightForm, Work, api_key, carried, estimate, given_twice, hub, model_error, refuse, served,
 };
 use crate::prompts::{ChatDate, Purpose, TemplateRef};
+
+/// What a look at a model tells.
+#[derive(Debug)]
+pub struct Seen {
+    /// Whether it has a chat template.
+    pub talks: bool,
+    /// What it is.
+    pub config: DecoderConfig,
+    /// The size of the file, where it is a GGUF file.
+    pub gguf_bytes: Option<u64>,
+    /// Whether its weights can be had in blocks of 8 bits: those of a GGUF file are as they are.
+    pub in_8_bits: bool,
+    /// The token that stands in front of a text by itself.
+    pub first_token: Option<u32>,
+}
 
 /// What is told of an adapter before it is trained: [`follow`] reads it.
 pub(crate) fn adapter_rank(r: usize) -> String {

@@ -24,7 +24,7 @@ use pipe_lm::{
     weights::{Param, Weights},
 };
 
-use super::{InFlight, WeightForm, model_error, place};
+use super::{InFlight, Seen, WeightForm, model_error, place};
 
 /// A model's configuration, tokenizer and weights. The weights are read when they are first needed, and kept for as
 /// long as somebody uses them.
@@ -38,21 +38,6 @@ pub struct BaseModel {
     in_8_bits: bool,
     /// One for each [`WeightForm`].
     forms: [Form; WeightForm::COUNT],
-}
-
-/// What a look at a model tells.
-#[derive(Debug)]
-pub struct Seen {
-    /// Whether it has a chat template.
-    pub talks: bool,
-    /// What it is.
-    pub config: DecoderConfig,
-    /// The size of the file, where it is a GGUF file.
-    pub gguf_bytes: Option<u64>,
-    /// Whether its weights can be had in blocks of 8 bits: those of a GGUF file are as they are.
-    pub in_8_bits: bool,
-    /// The token that stands in front of a text by itself.
-    pub first_token: Option<u32>,
 }
 
 /// What stages share of a model's weights in one form.

@@ -30,7 +30,7 @@ use pipe_engine::{
 };
 use pipe_lm::{
     generate::{
-        Backend, Model, Scorer,
+        Model,
         endpoint::{ApiKey, Endpoint, EndpointConfig},
     },
     origin::{Carried, HubSettings, LocalModel, ModelOrigin},
@@ -41,8 +41,9 @@ use crate::{
     prompts::{ChatDate, TemplateRef},
 };
 
+pub use ahead::Seen;
 pub(crate) use ahead::{Asked, adapter_rank, follow, preview, seen};
-pub use base::{BaseModel, Seen};
+pub use base::BaseModel;
 pub use error::{model_error, row_error};
 pub use footprint::InFlight;
 pub(crate) use footprint::{Work, estimate};
@@ -263,39 +264,13 @@ fn open_endpoint(cx: &StageContext, endpoint: &EndpointRef) -> Result<Endpoint, 
 }
 
 impl Resolved {
-    /// What generates text with this model, with the adapter in `adapter` (PEFT's layout) if one is given; its chat
-    /// template prints `chat_date`.
+    /// What writes and scores texts with this model, with the adapter in `adapter` (PEFT's layout) if one is given; its
+    /// chat template prints `chat_date`.
     ///
     /// # Errors
     /// The adapter does not fit; the weights cannot be loaded; a server has no place for the adapter, cannot be
     /// started, or keeps its weights as it likes.
     pub fn backend(
-        &self,
-        cx: &StageContext,
-        weights: WeightForm,
-        adapter: Option<&Path>,
-        options: InFlight,
-        chat_date: Option<ChatDate>,
-    ) -> Result<Box<dyn Backend>, StageError> {
-        self.asked(cx, weights, adapter, options, chat_date).map(|model| -> Box<dyn Backend> { model })
-    }
-
-    /// What says how probable texts are, by this model: as [`Resolved::backend`].
-    ///
-    /// # Errors
-    /// As [`Resolved::backend`].
-    pub fn scorer(
-        &self,
-        cx: &StageContext,
-        weights: WeightForm,
-        adapter: Option<&Path>,
-        options: InFlight,
-        chat_date: Option<ChatDate>,
-    ) -> Result<Box<dyn Scorer>, StageError> {
-        self.asked(cx, weights, adapter, options, chat_date).map(|model| -> Box<dyn Scorer> { model })
-    }
-
-    fn asked(
         &self,
         cx: &StageContext,
         weights: WeightForm,

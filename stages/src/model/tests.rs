@@ -4,7 +4,7 @@ use candle_core::DType;
 use pipe_engine::kind::{Source, SourceHost};
 use pipe_lm::{
     fresh::{Architecture, save},
-    generate::{Completion, Request, SamplingParams, endpoint::Server},
+    generate::{Backend, Completion, Request, SamplingParams, endpoint::Server},
     tokenizer::train_bpe,
 };
 use serde_json::json;

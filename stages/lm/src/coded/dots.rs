@@ -27,7 +27,6 @@ pub(super) trait Dots: Copy {
     /// Floats of the same kind of CPU.
     type L: Lanes;
 
-    unsafe fn splat(value: i32) -> Ints<Self>;
     /// To each lane its four bytes of `quads`, without a sign, times those of `x`, with one.
     unsafe fn add(sums: Ints<Self>, quads: *const u8, x: i32) -> Ints<Self>;
 }
@@ -40,11 +39,6 @@ pub(super) struct Vnni512;
 #[cfg(target_arch = "x86_64")]
 impl Dots for Vnni512 {
     type L = Avx512;
-
-    #[inline(always)]
-    unsafe fn splat(value: i32) -> __m512i {
-        _mm512_set1_epi32(value)
-    }
 
     #[inline(always)]
     unsafe fn add(sums: __m512i, quads: *const u8, x: i32) -> __m512i {
@@ -60,11 +54,6 @@ pub(super) struct Vnni256;
 #[cfg(target_arch = "x86_64")]
 impl Dots for Vnni256 {
     type L = Avx2;
-
-    #[inline(always)]
-    unsafe fn splat(value: i32) -> Ints<Self> {
-        [_mm256_set1_epi32(value); 2]
-    }
 
     #[inline(always)]
     unsafe fn add([low, high]: Ints<Self>, quads: *const u8, x: i32) -> Ints<Self> {
@@ -87,11 +76,6 @@ impl Dots for Pairs {
     type L = Avx2;
 
     #[inline(always)]
-    unsafe fn splat(value: i32) -> Ints<Self> {
-        [_mm256_set1_epi32(value); 2]
-    }
-
-    #[inline(always)]
     unsafe fn add(sums: Ints<Self>, quads: *const u8, x: i32) -> Ints<Self> {
         let x = _mm256_set1_epi32(x);
         let (even_x, odd_x) = (_mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(x)), _mm256_srai_epi16::<8>(x));
@@ -112,11 +96,6 @@ pub(super) struct Plain;
 
 impl Dots for Plain {
     type L = Portable;
-
-    #[inline(always)]
-    unsafe fn splat(value: i32) -> Ints<Self> {
-        [value; NR]
-    }
 
     #[inline(always)]
     unsafe fn add(mut sums: Ints<Self>, quads: *const u8, x: i32) -> Ints<Self> {

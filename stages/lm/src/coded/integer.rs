@@ -13,7 +13,7 @@ use super::{
 };
 use crate::ops::{
     Crew,
-    gemm::{PARALLEL_FROM, Store, parts_of, prefetch},
+    gemm::{PARALLEL_FROM, Store, parts_of, prefetch, put_edge},
     math,
     rounded::{Block, RoundedRows},
 };
@@ -121,9 +121,9 @@ unsafe fn multiply<D: Dots, const ROWS: usize, const PANELS: usize>(t: &Tile) {
             let x: [&Block; ROWS] = rows_of(t, block);
             let square = t.panels.add(block / BLOCKS * Quads::BYTES);
             let quads = square.add(BLOCKS * SCALES + block % BLOCKS * STEP * NR);
-            let mut sums = [[D::splat(0); PANELS]; ROWS];
+            let mut sums = [[D::L::splat(0); PANELS]; ROWS];
             for (sums, x) in sums.iter_mut().zip(x) {
-                *sums = [D::splat(x.base); PANELS];
+                *sums = [D::L::splat(x.base); PANELS];
             }
             for quad in 0..STEP / QUAD {
                 for p in 0..PANELS {
@@ -264,10 +264,7 @@ impl Work {
                     let c = tile.c;
                     (tile.c, tile.c_stride, tile.add) = (edge.as_mut_ptr(), NR, false);
                     kernel(&tile);
-                    for (i, j) in (0..height).flat_map(|i| (0..self.n - column).map(move |j| (i, j))) {
-                        let (c, value) = (c.add(i * self.n + j), edge[i * NR + j]);
-                        *c = if self.add { *c + value } else { value };
-                    }
+                    put_edge(&edge[..height * NR], self.n - column, c, self.n, self.add);
                 }
             }
             panel += kernels.panels;

@@ -22,7 +22,7 @@ use rayon::prelude::*;
 use crate::{
     ops::{
         Crew, FewRows, RoundedRows, WeightTile,
-        gemm::{PackedWeight, Store, read_panels},
+        gemm::{PackedWeight, Store, put_edge, read_panels},
     },
     quant::{BLOCK, Nf4Tensor},
 };
@@ -236,10 +236,7 @@ impl<C: Code> WeightTile for CodedWeight<C> {
                     let mut edge = [0.0; kernel::ROWS * NR];
                     (tile.c, tile.c_stride, tile.add) = (edge.as_mut_ptr(), NR, false);
                     kernel(&tile);
-                    for (i, j) in (0..few.rows).flat_map(|i| (0..n - column).map(move |j| (i, j))) {
-                        let (c, value) = (c.add(i * n + j), edge[i * NR + j]);
-                        *c = if add { *c + value } else { value };
-                    }
+                    put_edge(&edge[..few.rows * NR], n - column, c, n, add);
                 }
             }
             panel += count;

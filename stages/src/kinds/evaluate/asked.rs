@@ -5,7 +5,7 @@ use pipe_engine::{
     context::{PendingRows, RowSink, StageContext, TableInput},
     kind::{InputPort, PortType, Role, StageError},
 };
-use pipe_lm::generate::{Backend, SamplingParams};
+use pipe_lm::generate::{Model, SamplingParams};
 
 use super::{answer_schema, params::EvaluateParams};
 use crate::{
@@ -93,7 +93,7 @@ impl Examiner<'_> {
         Ok(self.params.sampling.params(stop, *self.cx.recipe().as_bytes()))
     }
 
-    fn backend(&self) -> Result<Box<dyn Backend>, StageError> {
+    fn backend(&self) -> Result<Box<dyn Model>, StageError> {
         let params = self.params;
         let adapter = self.cx.optional_files("adapter")?;
         let model = resolve(self.cx, params.model.as_ref())?;
@@ -106,7 +106,7 @@ impl Examiner<'_> {
         pending: &PendingRows<'_>,
         sampling: &SamplingParams,
         sink: &RowSink<'_>,
-        backend: &mut Option<Box<dyn Backend>>,
+        backend: &mut Option<Box<dyn Model>>,
     ) -> Result<(), StageError> {
         let rows = self.rows(&pending.all()?)?;
         let unasked = |row: &Row| match row {

@@ -189,7 +189,7 @@ impl<'a> Asker<'a> {
         let adapter = cx.optional_files("adapter")?;
         let resolved = model::resolve(cx, params.model.as_ref())?;
         let in_flight = InFlight::of(cx, params.slots);
-        let scorer = resolved.scorer(cx, params.weights, adapter.as_deref(), in_flight, params.chat_date)?;
+        let scorer = resolved.backend(cx, params.weights, adapter.as_deref(), in_flight, params.chat_date)?;
         // What is of like length is read together.
         requests.sort_by_key(|request| std::cmp::Reverse(length(request)));
         self.read(&*scorer, requests, &places, sink)

@@ -77,6 +77,11 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn splat(value: i32) -> Self::Ints {
+        [_mm256_set1_epi32(value); 2]
+    }
+
+    #[inline(always)]
     unsafe fn ints(from: *const u8) -> Self::Ints {
         [_mm256_loadu_si256(from.cast()), _mm256_loadu_si256(from.add(32).cast())]
     }

@@ -70,6 +70,11 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn splat(value: i32) -> Self::Ints {
+        _mm512_set1_epi32(value)
+    }
+
+    #[inline(always)]
     unsafe fn ints(from: *const u8) -> Self::Ints {
         _mm512_loadu_si512(from.cast())
     }

@@ -38,6 +38,7 @@ pub(crate) trait Lanes: Copy {
     unsafe fn bf16(from: *const u8) -> Self;
     unsafe fn i8(from: *const u8) -> Self;
 
+    unsafe fn splat(value: i32) -> Self::Ints;
     unsafe fn ints(from: *const u8) -> Self::Ints;
     /// Bytes, widened.
     unsafe fn bytes(from: *const u8) -> Self::Ints;

@@ -70,6 +70,11 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
+    unsafe fn splat(value: i32) -> Self::Ints {
+        [value; NR]
+    }
+
+    #[inline(always)]
     unsafe fn ints(from: *const u8) -> Self::Ints {
         from.cast::<Self::Ints>().read_unaligned()
     }

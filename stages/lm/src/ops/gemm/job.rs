@@ -10,6 +10,22 @@ use super::{
 /// Multiply-adds of a team's smallest parts.
 const SMALLEST_PART: usize = 1 << 17;
 
+/// Puts the first `columns` of rows of [`NR`] in their places in C, which the edge of C leaves of a tile.
+///
+/// # Safety
+/// `c` must be good for as many rows, `c_stride` apart, and nobody else has these columns.
+pub(crate) unsafe fn put_edge(tile: &[f32], columns: usize, c: *mut f32, c_stride: usize, add: bool) {
+    for (i, row) in tile.chunks_exact(NR).enumerate() {
+        for (j, value) in row[..columns].iter().enumerate() {
+            // SAFETY: as this function's contract.
+            unsafe {
+                let c = c.add(i * c_stride + j);
+                *c = if add { *c + value } else { *value };
+            }
+        }
+    }
+}
+
 /// Where parts of `units`, `most` at most, begin for whoever does them, and where the last one ends.
 fn cut(units: usize, most: usize, crew: Crew) -> Vec<usize> {
     let most = most.min(units);
@@ -249,12 +265,7 @@ impl<'a> Job<'a> {
                                 let c = tile.c;
                                 (tile.c, tile.c_stride, tile.add) = (local.as_mut_ptr(), NR, false);
                                 kernel(&tile);
-                                for i in 0..height {
-                                    for j in 0..columns {
-                                        let (c, value) = (c.add(i * self.n + j), local[i * NR + j]);
-                                        *c = if add { *c + value } else { value };
-                                    }
-                                }
+                                put_edge(&local[..height * NR], columns, c, self.n, add);
                             }
                         }
                     }

@@ -17,7 +17,7 @@ mod pack;
 mod packed;
 
 pub use few::FewRows;
-pub(crate) use job::parts_of;
+pub(crate) use job::{parts_of, put_edge};
 pub(crate) use pack::prefetch;
 pub use packed::PackedWeight;
 pub(crate) use packed::read_panels;
