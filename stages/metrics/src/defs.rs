@@ -37,8 +37,21 @@ pub(crate) struct Definition {
     pub reference: &'static str,
     /// What exactly is computed; `{norm}` stands for the normaliser's name.
     pub signature: &'static str,
+    /// What it takes for words.
+    pub words: Words,
     /// The score, in `0..=1`, of a prediction against one reference; of several references the best counts.
     pub score: fn(prediction: &Text<'_>, reference: &Text<'_>) -> f64,
+}
+
+/// What a metric takes for words; it is blind to others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Words {
+    /// Runs of ASCII letters and digits.
+    Ascii,
+    /// What white space separates, once a text is normalised.
+    Spaced,
+    /// It compares no words, or such of any script.
+    Any,
 }
 
 fn share(yes: bool) -> f64 {
@@ -53,6 +66,7 @@ pub(crate) const DEFINITIONS: &[Definition] = &[
         doc: "F1 over the multiset of words, as in SQuAD 1.1.",
         reference: "Rajpurkar et al. 2016 (SQuAD, arXiv:1606.05250), `evaluate-v1.1.py`",
         signature: "token_f1|norm:{norm}|tok:whitespace|refs:max|v1",
+        words: Words::Spaced,
         score: |prediction, reference| f1_of_normalized(prediction.plain(), reference.plain()),
     },
     Definition {
@@ -61,6 +75,7 @@ pub(crate) const DEFINITIONS: &[Definition] = &[
         doc: "F of the longest common subsequence of words, unstemmed.",
         reference: "Lin 2004 (aclanthology.org/W04-1013); Google's `rouge_score` 0.1.2, with its own normalisation",
         signature: "rougeL_f|tok:[a-z0-9]+|stem:none|refs:max|v1",
+        words: Words::Ascii,
         score: |prediction, reference| RougeL::new(false).f(prediction.raw, reference.raw),
     },
     Definition {
@@ -69,7 +84,18 @@ pub(crate) const DEFINITIONS: &[Definition] = &[
         doc: "The same with NLTK's Porter stemmer, as `rouge_score` with `use_stemmer`.",
         reference: "Lin 2004 (aclanthology.org/W04-1013); Google's `rouge_score` 0.1.2 with `use_stemmer`",
         signature: "rougeL_f|tok:[a-z0-9]+|stem:porter-nltk,len>3|refs:max|v1",
+        words: Words::Ascii,
         score: |prediction, reference| RougeL::new(true).f(prediction.raw, reference.raw),
+    },
+    Definition {
+        name: "rouge_l_unicode",
+        heading: "ROUGE-L Unicode",
+        doc: "ROUGE-L over the words of any script: runs of letters and digits, and of scripts that put no space \
+              between words (Chinese, Japanese, Thai) every character. Of texts in ASCII it is `rouge_l`.",
+        reference: "Lin 2004 (aclanthology.org/W04-1013); Google's `rouge_score` 0.1.2 with such a tokenizer",
+        signature: "rougeL_f|tok:unicode,unspaced by character|stem:none|refs:max|v1",
+        words: Words::Any,
+        score: |prediction, reference| RougeL::unicode().f(prediction.raw, reference.raw),
     },
     Definition {
         name: "exact_match",
@@ -77,6 +103,7 @@ pub(crate) const DEFINITIONS: &[Definition] = &[
         doc: "Equality after normalisation.",
         reference: "Rajpurkar et al. 2016 (SQuAD, arXiv:1606.05250), `evaluate-v1.1.py`",
         signature: "exact_match|norm:{norm}|refs:max|v1",
+        words: Words::Any,
         score: |prediction, reference| share(prediction.plain() == reference.plain()),
     },
     Definition {
@@ -85,6 +112,7 @@ pub(crate) const DEFINITIONS: &[Definition] = &[
         doc: "Whether the reference's words stand in the answer one after the other, or the answer's in the reference.",
         reference: "pipe's own, for answers that are sentences and references that are names",
         signature: "contains|norm:{norm}|tok:whitespace|dir:either|refs:max|v1",
+        words: Words::Spaced,
         score: |prediction, reference| {
             let (prediction, reference) = (prediction.plain(), reference.plain());
             share(find_words(prediction, reference).is_some() || find_words(reference, prediction).is_some())
@@ -98,6 +126,7 @@ pub(crate) const DEFINITIONS: &[Definition] = &[
               marks for one entity: only for comparison with published numbers.",
         reference: "Parmar et al. 2022 (In-BoXBART, arXiv:2204.07600), its script for the benchmark BoX",
         signature: "token_f1|norm:{norm}|tok:whitespace|refs:split(\", \"),max|v1",
+        words: Words::Spaced,
         score: |prediction, reference| {
             let piece = |piece| f1_of_normalized(prediction.plain(), &reference.normalizer.apply(piece));
             reference.raw.split(", ").map(piece).fold(0.0, f64::max)
@@ -110,6 +139,7 @@ pub(crate) const DEFINITIONS: &[Definition] = &[
               bullets and the word `and`. For answers that list entities.",
         reference: "scikit-learn's `f1_score(average=\"samples\")` over the members; splitting is pipe's own",
         signature: "set_f1|norm:{norm}|split:, ; newline bullet and &|refs:max|v1",
+        words: Words::Any,
         score: |prediction, reference| common(prediction, reference).f1(),
     },
     Definition {
@@ -118,6 +148,7 @@ pub(crate) const DEFINITIONS: &[Definition] = &[
         doc: "Of the members of the answer's list, the share that the reference has; lists as in `set_f1`.",
         reference: "scikit-learn's `precision_score(average=\"samples\")` over the members; splitting is pipe's own",
         signature: "set_precision|norm:{norm}|split:, ; newline bullet and &|refs:max|v1",
+        words: Words::Any,
         score: |prediction, reference| common(prediction, reference).precision(),
     },
     Definition {
@@ -126,6 +157,7 @@ pub(crate) const DEFINITIONS: &[Definition] = &[
         doc: "Of the members of the reference's list, the share that the answer has; lists as in `set_f1`.",
         reference: "scikit-learn's `recall_score(average=\"samples\")` over the members; splitting is pipe's own",
         signature: "set_recall|norm:{norm}|split:, ; newline bullet and &|refs:max|v1",
+        words: Words::Any,
         score: |prediction, reference| common(prediction, reference).recall(),
     },
     Definition {
@@ -136,6 +168,7 @@ pub(crate) const DEFINITIONS: &[Definition] = &[
               looked at.",
         reference: "pipe's own; numbers as Unicode CLDR writes English ones (Babel's `parse_decimal`)",
         signature: "numeric_match|numbers:en,groups of 3,%:as written or /100|tol:rel 1e-6|refs:max|v1",
+        words: Words::Any,
         score: |prediction, reference| share(numbers::all_found(prediction.raw, reference.raw)),
     },
     Definition {
@@ -145,6 +178,7 @@ pub(crate) const DEFINITIONS: &[Definition] = &[
               in the answer cost precision.",
         reference: "pipe's own; numbers as Unicode CLDR writes English ones (Babel's `parse_decimal`)",
         signature: "numeric_f1|numbers:en,groups of 3,%:as written or /100|tol:rel 1e-6|refs:max|v1",
+        words: Words::Any,
         score: |prediction, reference| numbers::f1(prediction.raw, reference.raw),
     },
 ];

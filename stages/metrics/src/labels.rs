@@ -4,8 +4,13 @@
 //! one label of two, though: what `C`, `C++` and `C#` have in common once punctuation is gone says nothing of which one
 //! is meant. Labels that coincide are therefore compared as they are written; and what makes another number of a number
 //! is never taken away.
+//!
+//! Scripts that put no space between words (`答案是A。`) set their own punctuation and other scripts' words apart, and
+//! nothing else: 正确 is no label inside of 不正确, which says the contrary.
 
 use std::collections::HashMap;
+
+use pipe_text::is_unspaced;
 
 use crate::{
     normalize::{Normalizer, is_article, without_punctuation},
@@ -85,7 +90,7 @@ impl<'a> Labels<'a> {
                 if is_article(&plain[i]) {
                     Form::Article(without_punctuation(texts[i]))
                 } else {
-                    Form::Words(plain[i].split(' ').map(str::to_owned).collect())
+                    Form::Words(words_of(normalizer, texts[i]).map(|word| word.plain).collect())
                 }
             } else if normalizer != Normalizer::None && alone(&caseless, i) {
                 Form::Caseless(caseless[i].clone())
@@ -111,10 +116,7 @@ impl<'a> Labels<'a> {
         if let Some(label) = self.labels.iter().find(|label| label.equals(answer, &plain)) {
             return Some(label.text);
         }
-        let words: Vec<Word<'_>> = placed_words(answer)
-            .map(|(begin, end, word)| Word { begin, end, written: word, plain: comparable(self.normalizer, word) })
-            .filter(|word| !word.plain.is_empty())
-            .collect();
+        let words: Vec<Word<'_>> = words_of(self.normalizer, answer).collect();
         let found: Vec<Found<'_>> = self.labels.iter().flat_map(|label| label.places(answer, &words)).collect();
         let covers = |by: &Found<'_>, it: &Found<'_>| {
             by.begin <= it.begin && it.end <= by.end && by.label.trim().len() > it.label.trim().len()
@@ -156,6 +158,47 @@ impl<'a> Label<'a> {
     }
 }
 
+/// The words of a text of which something is left once they are normalised.
+fn words_of(normalizer: Normalizer, text: &str) -> impl Iterator<Item = Word<'_>> {
+    let words = parted_words(text).map(move |(begin, end, word)| Word {
+        begin,
+        end,
+        written: word,
+        plain: comparable(normalizer, word),
+    });
+    words.filter(|word| !word.plain.is_empty())
+}
+
+/// The words of a text with their places, as white space, changes of script and punctuation that is not ASCII's part
+/// them.
+fn parted_words(text: &str) -> impl Iterator<Item = (usize, usize, &str)> {
+    #[derive(PartialEq)]
+    enum Part {
+        Spaced,
+        Unspaced,
+        Between,
+    }
+    let part = |c: char| match c {
+        _ if is_unspaced(c) => Part::Unspaced,
+        '。' | '、' | '，' | '；' | '：' | '？' | '！' => Part::Between,
+        '（' | '）' | '【' | '】' | '「' | '」' | '『' | '』' | '《' | '》' | '〈' | '〉' => Part::Between,
+        '“' | '”' | '‘' | '«' | '»' | '…' => Part::Between,
+        _ => Part::Spaced,
+    };
+    placed_words(text).flat_map(move |(begin, _, word)| {
+        let mut parts: Vec<(usize, usize, Part)> = Vec::new();
+        for (at, c) in word.char_indices() {
+            let (end, kind) = (at + c.len_utf8(), part(c));
+            match parts.last_mut().filter(|last| last.2 == kind) {
+                Some(last) => last.1 = end,
+                None => parts.push((at, end, kind)),
+            }
+        }
+        let words = parts.into_iter().filter(|(_, _, kind)| *kind != Part::Between);
+        words.map(move |(from, to, _)| (begin + from, begin + to, &word[from..to]))
+    })
+}
+
 /// Where `label` stands in `text` as it is written: nothing in front of it or behind it makes something else of it.
 fn standing<'t>(text: &'t str, label: &'t str) -> impl Iterator<Item = (usize, usize)> {
     text.match_indices(label).map(|(at, found)| (at, at + found.len())).filter(|&(begin, end)| {
@@ -179,7 +222,7 @@ fn is_wrapper(c: char) -> bool {
 /// A text as labels are compared: normalised, but that articles stay, and what tells numbers apart (`-1`, `1.5`, `<5`)
 /// or stands right behind a word as a part of it (`C++`, `C#`).
 fn comparable(normalizer: Normalizer, text: &str) -> String {
-    if normalizer != Normalizer::Squad {
+    if !matches!(normalizer, Normalizer::Squad | Normalizer::Unicode) {
         return normalizer.apply(text);
     }
     let chars: Vec<char> = text.to_lowercase().chars().collect();
@@ -297,6 +340,33 @@ mod tests {
         ];
         check(Normalizer::Squad, &["heart", "failure", "heart failure"], &cases);
         check(Normalizer::Squad, &["grade 1", "grade 1-2", "grade 12"], &[("It is grade 1-2.", Some("grade 1-2"))]);
+    }
+
+    #[test]
+    fn labels_are_found_beside_scripts_without_spaces() {
+        let cases = [
+            ("答案是A。", Some("A")),
+            ("答案：B，因为……", Some("B")),
+            ("「C」だと思います", Some("C")),
+            ("คำตอบคือ D", Some("D")),
+            ("IgA型", None),
+        ];
+        check(Normalizer::Squad, &["A", "B", "C", "D"], &cases);
+        let cases = [
+            ("正确。", Some("正确")),
+            ("我的答案：不正确", Some("不正确")),
+            ("答案是“错误”", Some("错误")),
+            ("并不正确。", None),
+        ];
+        check(Normalizer::Squad, &["正确", "不正确", "错误"], &cases);
+        check(Normalizer::Unicode, &["正确", "错误"], &[("“正确”。", Some("正确")), ("并不正确。", None)]);
+        check(
+            Normalizer::Squad,
+            &["1型", "2型"],
+            &[("属于 2型。", Some("2型")), ("12型", None), ("2 型", Some("2型"))],
+        );
+        check(Normalizer::Squad, &["yes", "no"], &[("“Yes”, she said", Some("yes")), ("It says «no».", Some("no"))]);
+        check(Normalizer::Squad, &["grade 1", "can’t"], &[("grade 1–2", None), ("I can’t", Some("can’t"))]);
     }
 
     #[test]

@@ -2,12 +2,13 @@
 
 use std::{borrow::Cow, fmt};
 
+use pipe_text::is_unspaced;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::{
     Normalizer,
-    defs::{DEFINITIONS, Definition, Text},
+    defs::{DEFINITIONS, Definition, Text, Words},
 };
 
 /// The names of all metrics, in the order of their definitions.
@@ -60,6 +61,30 @@ impl Metric {
     /// from another tool's number of the same name.
     pub fn signature(self, normalizer: Normalizer) -> String {
         self.0.signature.replace("{norm}", normalizer.signature())
+    }
+
+    /// Whether most letters of a text are in none of the words that the metric sees: then it says little of the text,
+    /// or nothing. `rouge_l` is blind to Russian, and token F1 takes a Chinese sentence for one word.
+    pub fn is_blind_to(self, normalizer: Normalizer, text: &str) -> bool {
+        let unseen = |c: &char| match self.0.words {
+            Words::Ascii => !c.is_ascii(),
+            Words::Spaced => normalizer != Normalizer::Unicode && is_unspaced(*c),
+            Words::Any => false,
+        };
+        let letters = text.chars().filter(|c| c.is_alphanumeric());
+        let (unseen, seen): (Vec<char>, Vec<char>) = letters.partition(unseen);
+        unseen.len() > seen.len()
+    }
+
+    /// What sees the texts to which this is blind.
+    pub const fn instead(self) -> &'static str {
+        match self.0.words {
+            Words::Ascii => "`rouge_l_unicode` sees words of any script",
+            Words::Spaced => {
+                "`normalizer: unicode` takes characters of such scripts for words, as `rouge_l_unicode` does"
+            }
+            Words::Any => "it sees all texts",
+        }
     }
 
     /// The best score of `prediction` over the references; 0 where there is none.
@@ -129,6 +154,22 @@ mod tests {
         }
         let error = serde_json::from_str::<Metric>("\"f1\"").unwrap_err().to_string();
         assert!(error.contains("unknown variant `f1`") && error.contains("`rouge_l`"), "{error}");
+    }
+
+    #[test]
+    fn metrics_are_blind_to_what_they_take_for_no_words() {
+        let blind = |name: &str, text| Metric::named(name).unwrap().is_blind_to(Normalizer::Squad, text);
+        for (text, rouge, f1) in [
+            ("naïve T cells", false, false),
+            ("Печень (GDP)", true, false),
+            ("肝脏产生GDP", true, true),
+            ("42 %", false, false),
+            ("", false, false),
+        ] {
+            assert_eq!((blind("rouge_l", text), blind("token_f1", text)), (rouge, f1), "{text}");
+            assert!(!blind("rouge_l_unicode", text) && !blind("exact_match", text));
+        }
+        assert!(!Metric::named("token_f1").unwrap().is_blind_to(Normalizer::Unicode, "肝脏"));
     }
 
     #[test]

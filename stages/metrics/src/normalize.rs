@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::words::unicode_words;
+
 /// How answers are normalised before they are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -12,6 +14,9 @@ pub enum Normalizer {
     Squad,
     /// Lower case, white space collapsed.
     Lowercase,
+    /// Lower case; the words of any script alone, without punctuation. Of scripts that put no space between words
+    /// (Chinese, Japanese, Thai) every character is a word. Articles stay.
+    Unicode,
     /// As they are, but for white space at both ends.
     None,
 }
@@ -22,6 +27,7 @@ impl Normalizer {
         match self {
             Self::Squad => normalize_answer(text),
             Self::Lowercase => collapse(&text.to_lowercase()),
+            Self::Unicode => unicode_words(text).join(" "),
             Self::None => text.trim().to_owned(),
         }
     }
@@ -31,6 +37,7 @@ impl Normalizer {
         match self {
             Self::Squad => "squad1.1",
             Self::Lowercase => "lowercase",
+            Self::Unicode => "unicode",
             Self::None => "trim",
         }
     }

@@ -1,4 +1,4 @@
-//! ROUGE-L on the 1,000 pairs of Google's ROUGE tests.
+//! ROUGE-L against Google's `rouge_score`: other scripts, and the 1,000 pairs of its tests.
 
 use std::fs;
 
@@ -6,6 +6,20 @@ use pipe_metrics::RougeL;
 
 #[path = "../../../tests/support/data.rs"]
 mod data;
+
+/// Figures of rouge_score 0.1.2, with a tokenizer that gives runs of letters and digits, and Chinese by character.
+#[test]
+fn words_of_any_script_are_compared() {
+    for (prediction, reference, unicode, ascii) in [
+        ("Печень вырабатывает желчь.", "Желчь вырабатывает печень, а не почки", 0.222_222_222_222_222_2, 0.0),
+        ("肝脏产生胆汁。", "胆汁由肝脏产生", 0.615_384_615_384_615_4, 0.0),
+        ("GDP — это валовой продукт", "GDP измеряет рынок", 0.285_714_285_714_285_75, 1.0),
+        ("El hígado produce bilis", "La bilis la produce el hígado", 0.4, 0.5),
+    ] {
+        let close = |rouge: RougeL, expect: f64| (rouge.f(prediction, reference) - expect).abs() < 1e-12;
+        assert!(close(RougeL::unicode(), unicode) && close(RougeL::new(false), ascii), "{prediction}");
+    }
+}
 
 /// Figures of rouge_score 0.1.2.
 #[test]

@@ -31,6 +31,7 @@ use crate::{
     model::{self, Asked, ModelRef, sampling::SamplingDefaults},
     prompts::Purpose,
     rows::{
+        blind,
         columns::with_reasoning,
         completed::{self, Completed},
         examples::{Row, read_rows},
@@ -62,7 +63,8 @@ impl StageKind for Evaluate {
     // 3: labels that coincide once normalised are compared as written; thoughts are taken apart from answers before
     //    they are scored; a row without an answer scores 0, one without a reference is not counted; the output `yield`.
     // 4: `scores` is over all items; what is over those of a task stands in the output `tasks`.
-    const VERSION: u32 = 4;
+    // 5: labels are found beside scripts without spaces and between typographic quotes.
+    const VERSION: u32 = 5;
     const RECIPE_VERSION: u32 = 2;
     const INCREMENT: Increment = Increment::RowWise { primary: "items" };
     const AFTERWARDS: &'static [&'static str] =
@@ -183,6 +185,7 @@ impl StageKind for Evaluate {
             ));
         }
         check_labels(params, cx, &rows)?;
+        blind::warn(cx, &params.metrics, params.normalizer, rows.iter().map(|row| &*row.references));
         let Given { answers, shown } = match &params.predictions {
             Some(column) => Given::read(&items, column, &rows)?,
             None => Given::all(asked::answers(params, cx, &table, &items, &rows)?),
@@ -294,11 +297,11 @@ fn predictions_table(
 pub(crate) const GOLDEN: crate::golden::Golden = crate::golden::Golden {
     stage: "inputs: { items: table, adapter: train }, params: { model: MODEL, max_new_tokens: 8, \
         bootstrap: { resamples: 50 } }",
-    version: 4,
+    version: 5,
     outputs: &[
         ("predictions", "678d333c169a60366dfbadcb3bb5e97080b7934889fe8aa691d30517322ae610"),
-        ("scores", "d94a57b267ce4296178fac1950fb0105625095155bad108306874c3c45ccbac8"),
-        ("tasks", "799433a500a6dfe57a0441444abdd3f9d334fe604e2d00fff35dcc1a3bb2bed4"),
+        ("scores", "0cbde60955cc75c4f4ba44cad3ca3ea5ff9ed1b46a030d44681fd9f821ffab19"),
+        ("tasks", "0e9a430c774c3bcc2c4b2679664ec712d60cc1e4c4f449ea8dd326c6100f867d"),
         ("yield", "17dfc725ce0f31d51e110ccaf1b40bb59438e81bf7adc49994a8bc98214c0ee1"),
     ],
 };

@@ -136,7 +136,8 @@ impl StageKind for Generate {
     // 2: filters and `exclude` left the recipe: another filter draws no other rows.
     // 3: thoughts are taken apart from instructions; the outcomes of `min_words` and `max_words` are `too_few_words`
     //    and `too_many_words`; a prompt that is too long is the outcome `too_long`.
-    const VERSION: u32 = 3;
+    // 4: near-duplicates are told by words of any script, and characters of scripts without spaces count as words.
+    const VERSION: u32 = 4;
     const RECIPE_VERSION: u32 = 2;
     const INCREMENT: Increment = Increment::Stream { extent: "count" };
     const AFTERWARDS: &'static [&'static str] = &["filters", "exclude", "reasoning", "max_refused"];
@@ -398,7 +399,7 @@ fn attempts(done: &[Finished]) -> Result<RecordBatch, StageError> {
 #[cfg(test)]
 pub(crate) const GOLDEN: crate::golden::Golden = crate::golden::Golden {
     stage: "inputs: { seeds: seed_subset }, params: { model: MODEL, count: 4, filters: { rouge_l: null } }",
-    version: 3,
+    version: 4,
     outputs: &[
         ("instructions", "66031fa70a54245483143d6a542c92a93b600a8bee16d1c5460339fad9e31d0d"),
         ("yield", "edb77de8607a797dd0c909b8e12aa51a109b6e99795f326279131d1223d646b3"),

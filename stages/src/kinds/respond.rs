@@ -134,7 +134,8 @@ impl StageKind for Respond {
     // 4: thoughts are taken apart from answers, into a column `reasoning` where there are any; the outcomes of
     //    `min_words` and `max_words` are `too_few_words` and `too_many_words`; a prompt that is too long is the outcome
     //    `too_long`.
-    const VERSION: u32 = 4;
+    // 5: echoes are told by words of any script, and characters of scripts without spaces count as words.
+    const VERSION: u32 = 5;
     const RECIPE_VERSION: u32 = 3;
     const INCREMENT: Increment = Increment::RowWise { primary: "instructions" };
     const AFTERWARDS: &'static [&'static str] = &["filters", "reasoning", "max_refused"];
@@ -357,7 +358,7 @@ impl Writer<'_> {
 pub(crate) const GOLDEN: crate::golden::Golden = crate::golden::Golden {
     stage: "inputs: { instructions: retrieve, seeds: seed_subset }, params: { model: MODEL, num_demonstrations: 2, \
         max_new_tokens: 24, filters: { truncated: false } }",
-    version: 4,
+    version: 5,
     outputs: &[
         ("responses", "ed78b98b66fb9751a24fe1126e133e6c218138970ec74857b1ae696d253ac37f"),
         ("yield", "52d0713dab9bfde903206b7ea875f48eb197edaa7b9ce69facbb4b45130afa02"),

@@ -6,6 +6,7 @@ use arrow::{array::RecordBatch, datatypes::DataType};
 use pipe_cache::StoreError;
 use pipe_engine::pipeline::NodeId;
 use pipe_metrics::content_words;
+use pipe_text::written_words;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -146,7 +147,7 @@ fn dropped(yields: &[Map<String, Value>]) -> Option<Found> {
 fn alike(rows: &[Map<String, Value>]) -> Option<Found> {
     let mut beginnings: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for row in rows {
-        let words: Vec<&str> = text(row, "instruction").split_whitespace().take(4).collect();
+        let words: Vec<&str> = written_words(text(row, "instruction")).take(4).collect();
         beginnings.entry(words.join(" ").to_lowercase()).or_default().push(text(row, "instruction"));
     }
     let (most, alike) = beginnings.iter().max_by_key(|(_, rows)| rows.len())?;
@@ -230,7 +231,7 @@ fn unlike(rows: &[Map<String, Value>]) -> Vec<Found> {
     for row in rows {
         let reference = row.get("references").and_then(|all| all.get(0)?.as_str()).unwrap_or_default();
         let prediction = text(row, "prediction");
-        let length = |text: &str| text.split_whitespace().count() as f64;
+        let length = |text: &str| written_words(text).count() as f64;
         if length(reference) < 4.0 {
             continue;
         }

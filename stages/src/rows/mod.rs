@@ -1,6 +1,7 @@
 //! Rows of tables as the method's kinds see them: reading input columns, training and exam examples, yield tables,
 //! words.
 
+pub(crate) mod blind;
 pub(crate) mod columns;
 pub(crate) mod completed;
 pub(crate) mod conversations;

@@ -4,7 +4,7 @@
 use std::{borrow::Cow, collections::HashSet};
 
 use pipe_metrics::content_words;
-use pipe_text::is_unspaced;
+use pipe_text::written_words;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use unicode_segmentation::UnicodeSegmentation;
@@ -17,24 +17,13 @@ const RUN: usize = 4;
 /// (arXiv:1908.04319). Of fewer than four words it is 0. White space separates words; of scripts that put none between
 /// them every character is one.
 pub(crate) fn repetition(text: &str) -> f64 {
-    let words: Vec<&str> = text.split_whitespace().flat_map(unspaced_apart).collect();
+    let words: Vec<&str> = written_words(text).collect();
     let runs = words.windows(RUN).len();
     if runs == 0 {
         return 0.0;
     }
     let different: HashSet<&[&str]> = words.windows(RUN).collect();
     1.0 - different.len() as f64 / runs as f64
-}
-
-/// What white space left together, taken apart at the characters that are words by themselves.
-fn unspaced_apart(word: &str) -> impl Iterator<Item = &str> {
-    let begins = word.char_indices().scan(true, |after_whole, (at, c)| {
-        let whole = is_unspaced(c);
-        Some((std::mem::replace(after_whole, whole) || whole).then_some(at))
-    });
-    let begins: Vec<usize> = begins.flatten().collect();
-    let ends = begins.iter().skip(1).copied().chain([word.len()]).collect::<Vec<_>>();
-    begins.into_iter().zip(ends).map(|(begin, end)| &word[begin..end])
 }
 
 /// The share of a text's different words of content that stand in one of the sources, in `0..=1`; of a text without
@@ -137,7 +126,6 @@ mod tests {
         assert!(repetition(&"it is a gene. ".repeat(20)) > 0.9);
         assert!(repetition(&"东京是日本的首都。".repeat(20)) > 0.9);
         assert_eq!(repetition("东京是日本的首都。"), 0.0);
-        assert_eq!(unspaced_apart("B12は水。ok").collect::<Vec<_>>(), ["B12", "は", "水", "。ok"]);
     }
 
     #[test]

@@ -24,6 +24,20 @@ pub fn is_unspaced(c: char) -> bool {
         | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3fffd}')
 }
 
+/// The words of a text as white space separates them; a character of a script that puts no spaces between words is a
+/// word by itself ([`is_unspaced`]).
+pub fn written_words(text: &str) -> impl Iterator<Item = &str> {
+    text.split_whitespace().flat_map(|word| {
+        let begins = word.char_indices().scan(true, |after_whole, (at, c)| {
+            let whole = is_unspaced(c);
+            Some((std::mem::replace(after_whole, whole) || whole).then_some(at))
+        });
+        let begins: Vec<usize> = begins.flatten().collect();
+        let ends: Vec<usize> = begins.iter().skip(1).copied().chain([word.len()]).collect();
+        begins.into_iter().zip(ends).map(|(begin, end)| &word[begin..end])
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -36,6 +50,15 @@ mod tests {
         );
         assert_eq!(ascii_words("\u{212a}inase"), ["kinase"]);
         assert!(ascii_words(" …— ").is_empty());
+    }
+
+    #[test]
+    fn characters_of_scripts_without_spaces_are_words() {
+        let words = |text| written_words(text).collect::<Vec<_>>();
+        assert_eq!(words(" What  is IL-2? "), ["What", "is", "IL-2?"]);
+        assert_eq!(words("什么是GDP？ok"), ["什", "么", "是", "GDP？ok"]);
+        assert_eq!(words("B12は水。ok"), ["B12", "は", "水", "。ok"]);
+        assert!(words(" ").is_empty());
     }
 
     #[test]

@@ -23,7 +23,7 @@ use bounds::Bounds;
 use order::{Order, UNKNOWN};
 use postings::{Entry, Postings, Probe};
 
-use crate::{lcs::lcs_len, rouge::rouge_tokens};
+use crate::{lcs::lcs_len, words::unicode_words};
 
 /// Kept texts after which all are ranked and posted anew; then whenever they are twice as many, so that each is posted
 /// twice or three times.
@@ -61,7 +61,7 @@ struct Kept {
 }
 
 impl RougeIndex {
-    /// An empty index, to find texts whose unstemmed ROUGE-L F exceeds `threshold`.
+    /// An empty index, to find texts whose ROUGE-L F over words of any script, unstemmed, exceeds `threshold`.
     pub fn new(threshold: f64) -> Self {
         Self {
             bounds: Bounds { threshold },
@@ -88,7 +88,7 @@ impl RougeIndex {
 
     /// Token ids of `text`; the number of new tokens is unbounded, as texts are.
     fn ids(&mut self, text: &str) -> Vec<u32> {
-        self.numbers(rouge_tokens(text, false))
+        self.numbers(unicode_words(text))
     }
 
     fn numbers(&mut self, tokens: Vec<String>) -> Vec<u32> {
@@ -141,10 +141,10 @@ impl RougeIndex {
 
     /// Inserts `text` without a search (the seeds).
     pub fn insert(&mut self, text: &str) {
-        self.insert_tokens(rouge_tokens(text, false));
+        self.insert_tokens(unicode_words(text));
     }
 
-    /// Inserts a text of these tokens, which need not be ROUGE's.
+    /// Inserts a text of these tokens, whatever they are.
     pub(crate) fn insert_tokens(&mut self, tokens: Vec<String>) {
         let ids = self.numbers(tokens);
         let occurrences = self.order.numbers(&ids);

@@ -25,7 +25,7 @@ fn questions(n: usize) -> Vec<String> {
 
 #[test]
 fn finds_what_the_naive_loop_finds() {
-    let rouge = RougeL::new(false);
+    let rouge = RougeL::unicode();
     for threshold in [0.0, 0.3, 0.5, 0.7, 0.9, 1.0] {
         let mut index = RougeIndex::new(threshold);
         let mut kept: Vec<String> = Vec::new();
@@ -127,7 +127,7 @@ fn drawn_texts_are_found_as_by_the_naive_loop() {
                 let earlier = texts[..at].iter().map(|other| naive(&query, &ids(other)));
                 let mut expect: Vec<(usize, f64)> = earlier.enumerate().collect();
                 expect.retain(|(other, f)| *f > threshold && !closed[*other]);
-                let known = all.known(&rouge_tokens(text, false));
+                let known = all.known(&unicode_words(text));
                 let mut found = Vec::new();
                 all.each(&known, |other| !closed[other], |other, _, f| found.push((other, f)));
                 found.sort_by_key(|(other, _)| *other);
@@ -149,9 +149,9 @@ fn what_all_texts_have_leads_to_none_of_them() {
     for number in 0..2_000 {
         index.insert(&format!("what is the main point of a{number} b{number} c{number}"));
     }
-    let query = index.known(&rouge_tokens("what is the main point of x y z u", false));
+    let query = index.known(&unicode_words("what is the main point of x y z u"));
     assert_eq!(index.each(&query, |_| true, |_, _, _| ()), 0);
-    let query = index.known(&rouge_tokens("what is the main point of a7 b7 z u", false));
+    let query = index.known(&unicode_words("what is the main point of a7 b7 z u"));
     let mut found = Vec::new();
     assert_eq!(index.each(&query, |_| true, |at, _, _| found.push(at)), 1);
     assert_eq!(found, [7]);

@@ -75,7 +75,8 @@ pub struct EvaluateParams {
     /// What is measured.
     #[serde(default = "default_metrics")]
     pub metrics: Vec<Metric>,
-    /// How answers are normalised before they are compared. ROUGE-L has a tokenisation of its own.
+    /// How answers are normalised before they are compared. ROUGE-L has a tokenisation of its own. For scripts that put
+    /// no space between words (Chinese, Japanese, Thai) it is `unicode`.
     #[serde(default)]
     pub normalizer: Normalizer,
     /// For items with `labels`: which labels are taken for which (the output `confusion`), and precision, recall and F1

@@ -109,7 +109,7 @@ impl Scored {
         let normalizer = params.normalizer;
         let mut parts: Vec<String> = self.metrics.iter().map(|(metric, _)| metric.signature(normalizer)).collect();
         if self.labels.is_some() {
-            parts.push(format!("{ACCURACY}|norm:{}|label:equal,else first whole one named|v3", normalizer.signature()));
+            parts.push(format!("{ACCURACY}|norm:{}|label:equal,else first whole one named|v4", normalizer.signature()));
         }
         if let Some(Ok(extract)) = params.extraction() {
             for part in &mut parts {

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use pipe_engine::kind::ParamProblem;
 use pipe_metrics::RougeIndex;
+use pipe_text::written_words;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +33,8 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct InstructionFilters {
-    /// Drop instructions of fewer words.
+    /// Drop instructions of fewer words; in scripts without spaces between words (Chinese, Japanese, Thai) every
+    /// character is one.
     pub min_words: usize,
     /// Drop instructions of more words.
     pub max_words: usize,
@@ -48,7 +50,8 @@ pub struct InstructionFilters {
     /// Drop instructions that, with their input, equal a seed or an earlier row up to case, white space and final
     /// `.?!:;,`.
     pub duplicates: bool,
-    /// Drop instructions whose ROUGE-L F with a seed or a kept row is above this, without stemming; null is off.
+    /// Drop instructions whose ROUGE-L F with a seed or a kept row, over words of any script and without stemming, is
+    /// above this; null is off.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub rouge_l: Option<f64>,
     /// Drop instructions whose ROUGE-L F with one of the input `exclude` is above this; null drops only equal ones.
@@ -198,11 +201,11 @@ impl Filter {
         }
         let (instruction, input) = parse(text).ok_or(UNPARSED)?;
         let settings = &self.settings;
-        let length = instruction.split_whitespace().count();
+        let length = written_words(&instruction).count();
         if length < settings.min_words {
             return Err(TOO_FEW_WORDS);
         }
-        let input_words = input.split_whitespace().count();
+        let input_words = written_words(&input).count();
         if length > settings.max_words || settings.max_input_words.is_some_and(|max| input_words > max) {
             return Err(TOO_MANY_WORDS);
         }
@@ -322,6 +325,22 @@ mod tests {
             outcomes(&near, &["Which exam question is that one?", "Which liver question is it?"]),
             [EXCLUDED, KEPT]
         );
+    }
+
+    #[test]
+    fn near_duplicates_are_told_in_any_script() {
+        let any = InstructionFilters { first_character: false, ..InstructionFilters::default() };
+        let cases = [
+            ("Какой гормон вырабатывает поджелудочная железа? (GDP)", KEPT),
+            ("Назовите три причины малокровия у детей. (GDP)", KEPT),
+            ("Какой гормон вырабатывает щитовидная железа? (GDP)", NEAR_DUPLICATE),
+            ("肝脏在夜里产生什么？", KEPT),
+            ("肝脏在夜里会产生什么？", NEAR_DUPLICATE),
+            ("贫血的原因有哪些？", KEPT),
+            ("肝？", TOO_FEW_WORDS),
+        ];
+        let texts: Vec<&str> = cases.iter().map(|(text, _)| *text).collect();
+        assert_eq!(outcomes(&any, &texts), cases.map(|(_, outcome)| outcome));
     }
 
     #[test]

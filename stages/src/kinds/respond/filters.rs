@@ -2,6 +2,7 @@
 
 use pipe_engine::kind::ParamProblem;
 use pipe_metrics::RougeL;
+use pipe_text::written_words;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
@@ -29,11 +30,12 @@ pub struct ResponseFilters {
     pub empty: bool,
     /// Drop answers that repeat the input or the instruction, up to case, white space and final `.?!:;,`.
     pub echo: bool,
-    /// Drop answers whose ROUGE-L F with the instruction is above this, without stemming; off when left out.
+    /// Drop answers whose ROUGE-L F with the instruction, over words of any script, is above this; off when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub echo_rouge_l: Option<f64>,
-    /// Drop answers of fewer words.
+    /// Drop answers of fewer words; in scripts without spaces between words (Chinese, Japanese, Thai) every character
+    /// is one.
     pub min_words: usize,
     /// Drop answers of more words; no limit when left out.
     pub max_words: Option<usize>,
@@ -217,11 +219,11 @@ impl ResponseFilters {
             return (outcome, row.output);
         }
         let Some(output) = self.shortened(row.output, row.finish) else { return ("truncated", row.output) };
-        let words = output.split_whitespace().count();
+        let words = written_words(output).count();
         // Nothing but punctuation is left empty, and repeats no empty input.
         let plain = normalised(output);
         let same = || [row.input, row.instruction].map(normalised).contains(&plain);
-        let near = |most: f64| RougeL::new(false).f(output, row.instruction) > most;
+        let near = |most: f64| RougeL::unicode().f(output, row.instruction) > most;
         let passages = || row.passages.iter().map(|passage| &*passage.text);
         let question = [row.instruction, row.input].join(" ");
         let outcome = if self
@@ -297,6 +299,11 @@ mod tests {
             assert_eq!(outcome(serde_json::json!({}), instruction, output, &known), "kept", "{filters} is off");
         }
         assert_eq!(outcome(serde_json::json!({ "min_passage_score": 0.0 }), asked, fine, &[]), LOW_PASSAGE_SCORE);
+        // Words are those of any script.
+        let (asked, echoed) = ("肝脏在夜里产生什么？", "肝脏在夜里会产生什么");
+        assert_eq!(outcome(serde_json::json!({ "echo_rouge_l": 0.8 }), asked, echoed, &[]), "echo");
+        assert_eq!(outcome(serde_json::json!({ "min_words": 4 }), asked, "胆汁，在夜里", &[]), "kept");
+        assert_eq!(outcome(serde_json::json!({ "min_words": 4 }), asked, "胆汁", &[]), "too_few_words");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use pipe_lm::{
     tokenizer::Tokenizer,
     train::{Dataset, Example, Segment, Stream},
 };
+use pipe_metrics::Normalizer;
 use pipe_random::Random;
 use rayon::prelude::*;
 
@@ -16,6 +17,7 @@ use crate::{
     },
     prompts::{FAILED_AT_MOST, PromptContext, PromptTemplate, Purpose},
     rows::{
+        blind,
         conversations::{are_conversations, read_conversations},
         examples::{Row, check_passages, leave_out_unanswered, leave_out_unasked, read_rows},
     },
@@ -64,6 +66,8 @@ impl Examples {
         }
         let exam = match &params.eval_answers {
             Some(answers) if !held_out.is_empty() => {
+                let references = held_out.iter().map(|row| &*row.references);
+                blind::warn(cx, &[answers.metric], Normalizer::default(), references);
                 Some(Exam::new(answers, &held_out, &template, |row| encoder.context(row))?)
             }
             _ => None,

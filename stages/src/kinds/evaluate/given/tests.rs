@@ -59,6 +59,42 @@ fn answers_of_other_people_are_scored_and_those_that_are_missing_counted() {
 }
 
 #[test]
+fn metrics_that_do_not_see_the_answers_say_so() {
+    let lab = lab();
+    lab.jsonl(
+        "answers.jsonl",
+        [
+            json!({ "output": "Печень вырабатывает желчь", "said": "Желчь вырабатывает печень" }),
+            json!({ "output": "肝脏产生胆汁。", "said": "胆汁由肝脏产生" }),
+            json!({ "output": "naïve T cells", "said": "naïve T cells" }),
+        ],
+    );
+    let evaluate = |params: &str| {
+        lab.run_stages(&format!(
+            "  t: {{ kind: table, params: {{ path: answers.jsonl }} }}
+  e: {{ kind: evaluate, inputs: {{ items: t }}, params: {{ predictions: said, {params} }} }}
+"
+        ))
+    };
+    let ran = evaluate("metrics: [token_f1, rouge_l, exact_match]");
+    let told = ran.warnings().join("\n");
+    assert!(told.contains("`rouge_l` does not see most words of the right answers of 2 of 3 items"), "{told}");
+    assert!(told.contains("such as `Печень вырабатывает желчь`: `rouge_l_unicode` sees"), "{told}");
+    assert!(told.contains("`token_f1` does not see most words of the right answers of 1 of 3 items"), "{told}");
+    assert!(!told.contains("exact_match"), "{told}");
+    assert_eq!(lab.rows("e").iter().map(|row| row["rouge_l"].clone()).collect::<Vec<_>>(), [0.0, 0.0, 1.0]);
+
+    let ran = evaluate("metrics: [token_f1, rouge_l_unicode], normalizer: unicode");
+    assert_eq!(ran.warnings(), [""; 0]);
+    let rows = lab.rows("e");
+    let of = |column: &str| rows.iter().map(|row| row[column].as_f64().unwrap()).collect::<Vec<_>>();
+    for (metric, expect) in [("token_f1", [1.0, 12.0 / 13.0, 1.0]), ("rouge_l_unicode", [1.0 / 3.0, 8.0 / 13.0, 1.0])] {
+        let close = of(metric).iter().zip(expect).all(|(score, expect)| (score - expect).abs() < 1e-12);
+        assert!(close, "{metric}: {:?}", of(metric));
+    }
+}
+
+#[test]
 fn too_many_missing_answers_are_an_error_and_so_is_a_column_that_is_none() {
     let lab = lab();
     lab.jsonl(
