@@ -77,6 +77,23 @@ fn text() -> Vec<String> {
     vec!["text".to_owned()]
 }
 
+impl ContaminationParams {
+    /// Says which columns are named and not there.
+    fn warn_of_absent(&self, cx: &StageContext) -> Result<(), StageError> {
+        for (port, parameter, names, usual) in [
+            (EXAM, "exam_columns", &self.exam_columns, question()),
+            (TRAINING, "training_columns", &self.training_columns, row()),
+            (TRAINING, "training_question_columns", &self.training_question_columns, question()),
+            (DOCUMENTS, "document_columns", &self.document_columns, text()),
+        ] {
+            if let Some(table) = cx.optional_table(port)? {
+                columns::warn_of_absent(cx, table.schema(), (port, parameter), names, &usual);
+            }
+        }
+        Ok(())
+    }
+}
+
 const EXAM: &str = "exam";
 const TRAINING: &str = "training";
 const DOCUMENTS: &str = "documents";
@@ -165,6 +182,7 @@ impl StageKind for Contamination {
         let exam = cx.table(EXAM)?.read()?;
         let ids = columns::ids(&exam, EXAM)?;
         let texts = found::texts(&exam, EXAM, &params.exam_columns)?;
+        params.warn_of_absent(cx)?;
         if texts.is_empty() {
             return Err(StageError::user_help("the input `exam` has no rows", "it needs one item or more"));
         }

@@ -40,8 +40,8 @@ pub struct EvaluateRetrievalParams {
     /// The column of `judgements` with the ids of documents.
     #[serde(default = "document_id")]
     pub document_column: String,
-    /// The column of `judgements` with the relevance, a whole number: 1 or more is relevant. Without the column all
-    /// rows are relevant.
+    /// The column of `judgements` with the relevance, a whole number: 1 or more is relevant. Without a column
+    /// `relevance`, and where no other is named, all rows are relevant.
     #[serde(default = "relevance")]
     pub relevance_column: String,
     /// In which order documents with equal scores stand.
@@ -96,6 +96,10 @@ impl StageKind for EvaluateRetrieval {
         let columns: Vec<String> = params.metrics.iter().map(|metric| metric.column()).collect();
         let [over_all, by_task] = scores::ports(columns.iter().map(String::as_str));
         let score = |metric: &RankMetric| Column::number(metric.column(), "The query's score.");
+        let grades = Column::number(params.relevance_column.clone(), "How relevant it is; 0 is not.");
+        // Without grades all that is judged would be relevant, which nobody means who names their column.
+        let (needed, taken) =
+            if params.relevance_column == relevance() { (None, Some(grades)) } else { (Some(grades), None) };
         Ports {
             inputs: vec![
                 InputPort::new("rankings", PortType::Table, true)
@@ -104,11 +108,15 @@ impl StageKind for EvaluateRetrieval {
                     .takes([ports::id(), ports::task()]),
                 InputPort::new("judgements", PortType::Table, true)
                     .about("Which documents are relevant to which queries: one row for each pair that was judged.")
-                    .needs([
-                        Column::new(params.query_column.clone(), "text or number", "The query's `id`."),
-                        Column::new(params.document_column.clone(), "text or number", "The passage's `id`."),
-                    ])
-                    .takes([Column::number(params.relevance_column.clone(), "How relevant it is; 0 is not.")]),
+                    .needs(
+                        [
+                            Column::new(params.query_column.clone(), "text or number", "The query's `id`."),
+                            Column::new(params.document_column.clone(), "text or number", "The passage's `id`."),
+                        ]
+                        .into_iter()
+                        .chain(needed),
+                    )
+                    .takes(taken),
             ],
             open_inputs: false,
             outputs: vec![
@@ -151,7 +159,7 @@ impl StageKind for EvaluateRetrieval {
 
     fn run(&self, params: &EvaluateRetrievalParams, cx: &mut StageContext) -> Result<(), StageError> {
         let rankings = Ranking::read(params, &cx.table("rankings")?.read()?)?;
-        let judgements = Judgements::read(params, &cx.table("judgements")?.read()?)?;
+        let judgements = Judgements::read(params, &cx.table("judgements")?.read()?, cx)?;
         cx.check_cancelled()?;
         let judged = judgements.report(&rankings, cx)?;
         let values: Vec<Vec<Option<f64>>> = (params.metrics.iter())

@@ -142,6 +142,13 @@ impl StageKind for Export {
                 help: Some("add `format: gguf`; in PEFT's form it is the output of `train`".into()),
             }];
         }
+        if params.adapter == AdapterPart::Separate && params.dtype.is_some_and(|dtype| dtype != ExportType::Float32) {
+            return vec![ParamProblem {
+                pointer: "/dtype".into(),
+                message: "an adapter by itself is written in float32".into(),
+                help: Some("leave it out, or fold the adapter into the weights (`adapter: merged`)".into()),
+            }];
+        }
         let problem = problem.map(|message| ParamProblem {
             pointer: "/dtype".into(),
             message: message.into(),

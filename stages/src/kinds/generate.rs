@@ -150,8 +150,13 @@ impl StageKind for Generate {
                     .about("The instructions that are shown as examples.")
                     .needs([ports::instruction()])
                     .takes([ports::id(), ports::input(), ports::output(), ports::task(), ports::passages()]),
-                InputPort::new("documents", PortType::Table, false)
+                // Without a document none of an instruction's words stands in it, and all are dropped.
+                InputPort::new("documents", PortType::Table, params.filters.min_in_passages.is_some())
                     .role(Role::Documents)
+                    .with_help(
+                        "`filters.min_in_passages` is about the document that an attempt shows: connect a table with \
+                         `text`, or leave the filter out",
+                    )
                     .about("What instructions are to be about: each attempt shows one.")
                     .needs([Column::text("text", "The document.")])
                     .takes([ports::id(), Column::text("title", "Put in front of the text.")]),

@@ -234,7 +234,9 @@ impl StageKind for Respond {
         };
         // All rows are looked at first, so that a mistake in the table is found before the model runs.
         let table = cx.table("instructions")?;
-        let all = queries(&table.read()?, params.shown())?;
+        let rows = table.read()?;
+        params.filters.check_scores(&rows)?;
+        let all = queries(&rows, params.shown())?;
         let chooser =
             Chooser::new(params.demonstration_choice, params.num_demonstrations, &seeds, *cx.recipe().as_bytes());
         chooser.check(cx, &all)?;

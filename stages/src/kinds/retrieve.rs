@@ -148,6 +148,10 @@ impl StageKind for Retrieve {
         let table = cx.table("queries")?;
         let schema = with_passages(table.schema())?;
         let text = QueryText::new(params)?;
+        if params.query_template.is_none() {
+            let named = ("queries", "query_columns");
+            columns::warn_of_absent(cx, table.schema(), named, &params.query_columns, &params::query_columns());
+        }
         // Mistakes in rows are found before anything is indexed, and named by their place in the whole table.
         let mut queries = Vec::new();
         for batch in table.rows()? {

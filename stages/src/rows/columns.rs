@@ -11,7 +11,7 @@ use arrow::{
     datatypes::{DataType, Field, Fields, Float64Type, Schema},
 };
 use pipe_cache::{Digest, row_digests};
-use pipe_engine::kind::StageError;
+use pipe_engine::{context::StageContext, kind::StageError};
 
 use crate::{
     prompts::Passage,
@@ -25,6 +25,29 @@ pub(crate) struct TextColumn {
     values: StringArray,
     port: String,
     name: String,
+}
+
+/// Says which of the columns that somebody named are not there, where others are read in their place; `parameter` names
+/// them, and `usual` are those of its default, of which some may well be missing.
+pub(crate) fn warn_of_absent(
+    cx: &StageContext,
+    schema: &Schema,
+    (port, parameter): (&str, &str),
+    names: &[String],
+    usual: &[String],
+) {
+    let absent: Vec<String> = (names.iter())
+        .filter(|name| names != usual && schema.column_with_name(name).is_none())
+        .map(|name| format!("`{name}`"))
+        .collect();
+    if !absent.is_empty() {
+        let there: Vec<String> = schema.fields().iter().map(|field| format!("`{}`", field.name())).collect();
+        cx.warn(format!(
+            "`{port}` has no column {}, which `{parameter}` names: texts are made without; there are {}",
+            absent.join(" and "),
+            there.join(", ")
+        ));
+    }
 }
 
 /// A column that is not there, with those that are.
@@ -218,6 +241,17 @@ pub(crate) fn text_lists(batch: &RecordBatch, port: &str, name: &str) -> Result<
     rows.collect::<Result<_, _>>().map(Some)
 }
 
+/// Of a column of lists, row by row: whether a null stands in front of a value, so that values are not at the places
+/// that they have in [`text_lists`].
+pub(crate) fn gaps(batch: &RecordBatch, name: &str) -> Vec<bool> {
+    let list = |row: usize| items(batch.column_by_name(name)?, row);
+    let has_gap = |items: ArrayRef| {
+        let values = items.len() - items.logical_null_count();
+        (0..values).any(|at| items.is_null(at))
+    };
+    (0..batch.num_rows()).map(|row| list(row).is_some_and(has_gap)).collect()
+}
+
 const PASSAGES: &str = "passages";
 
 /// How much of a row's passages a prompt shows; all where nothing is said.
@@ -262,6 +296,17 @@ pub(crate) fn passages(batch: &RecordBatch, port: &str, shown: Shown) -> Result<
             .collect())
     });
     rows.collect::<Result<_, _>>().map(Some)
+}
+
+/// Of the column `passages`, row by row: of how many passages there is no score, and how many there are.
+pub(crate) fn unscored(batch: &RecordBatch) -> Vec<(usize, usize)> {
+    let Some(array) = batch.column_by_name(PASSAGES) else { return Vec::new() };
+    let of = |row: usize| {
+        let Some(items) = items(array, row) else { return (0, 0) };
+        let scores = items.as_struct_opt().and_then(|items| items.column_by_name("score"));
+        (scores.map_or(items.len(), Array::logical_null_count), items.len())
+    };
+    (0..batch.num_rows()).map(of).collect()
 }
 
 /// The fields of a passage; `scored` says whether the score is one of them.

@@ -49,6 +49,8 @@ fn a_conversation_of_one_exchange_is_trained_on_as_a_row_with_an_answer() {
     assert_eq!(lab.run_stages(&stages).failures(), [""; 0]);
     assert_eq!(lab.digest("a.adapter"), lab.digest("b.adapter"));
     assert_eq!(lab.digest("a.log"), lab.digest("b.log"));
+    let told = lab.run_stages(&training("b", "chats.jsonl", ", open_book: true")).warnings().join("\n");
+    assert!(told.contains("`examples` has conversations, which stand as they are: `open_book` shows"), "{told}");
 }
 
 #[test]

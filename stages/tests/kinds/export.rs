@@ -104,6 +104,8 @@ fn an_adapter_is_written_as_llama_cpp_reads_it() {
     let alone = "  apart: { kind: export, params: { model: base, format: gguf, adapter: separate } }\n";
     assert!(lab.run_stages(alone).failure().contains("none is connected"));
     assert!(lab.problems(&separate.replace("format: gguf, ", "")).contains("is written as GGUF"));
+    let rounded = separate.replace("format: gguf", "format: gguf, dtype: q8_0");
+    assert!(lab.problems(&rounded).contains("an adapter by itself is written in float32"));
 }
 
 #[test]

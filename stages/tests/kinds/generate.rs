@@ -209,6 +209,7 @@ fn mistakes_are_named() {
         ("model: \"http://host/v1\"", "#model-name"),
         ("model: model, filters: { rouge_l: 7 }", "rouge_l"),
         ("model: model, tempreature: 1", "there is no parameter `tempreature`"),
+        ("model: model, filters: { min_in_passages: 0.5 }", "the input `documents` of `new` is missing"),
     ] {
         let problems = lab.problems(&with(params));
         assert!(problems.contains(message), "{params}: {problems}");

@@ -183,6 +183,11 @@ fn mistakes_are_named() {
     assert!(failure.contains("row `long`") && failure.contains("context is 96"), "{failure}");
     lab.write("rows.jsonl", "{\"id\": \"a\", \"instruction\": \"x\"}\n");
     assert!(failing(&stages(", demonstration_choice: generating")).contains("column `demonstrations`"));
+    let scored = stages("").replace("empty: false", "min_passage_score: 0.5");
+    lab.write("rows.jsonl", "{\"instruction\": \"x\", \"passages\": [{\"id\": \"p\", \"text\": \"x\"}]}\n");
+    let failure = failing(&scored);
+    assert!(failure.contains("`filters.min_passage_score` goes by the scores of passages"), "{failure}");
+    lab.write("rows.jsonl", "{\"id\": \"a\", \"instruction\": \"x\"}\n");
     lab.write("seeds.jsonl", "{\"id\": \"s\", \"instruction\": \"x\"}\n");
     assert!(failing(&stages("")).contains("`output`"));
     // Without demonstrations nobody asks for the answers.

@@ -236,6 +236,10 @@ fn mistakes_are_named() {
     let failing = |params: &str| lab.run_stages(&stages(params)).failure();
     assert!(failing("method: dense, embedder: nowhere").contains("no such file or directory"));
     assert!(failing("query_columns: [question]").contains("no column `question`"));
+    let told = |params: &str| lab.run_stages(&stages(params)).warnings().join("\n");
+    let said = told("query_columns: [instruction, context]");
+    assert!(said.contains("`queries` has no column `context`, which `query_columns` names"), "{said}");
+    assert!(!told("query_template: \"{{ instruction }}\", query_columns: [x]").contains("no column"));
     assert!(lab.problems(&stages("embedder: x.gguf")).contains("no embedding model"));
     assert!(lab.problems(&stages("b: 2")).contains('b'));
     let neither = "method: hybrid, embedder: lsa, weights: { bm25: 0, dense: 0 }";

@@ -240,6 +240,10 @@ fn held_out_rows_and_seeds_have_their_part() {
     };
     assert_eq!(measured("mixed"), [false, true, false, true]);
     assert_eq!(measured("alone"), [false, false, true]);
+    let none = seeds_only.replace("eval_fraction: 0.25, ", "");
+    let told = lab.run_stages(&none).warnings().join("\n");
+    assert!(told.contains("`eval_steps` measures nothing, for want of held-out rows"), "{told}");
+    assert_eq!(measured("mixed"), [false; 4]);
 }
 
 #[test]

@@ -85,3 +85,21 @@ fn something_to_look_through_must_be_connected() {
     let stage = "  c: { kind: contamination, inputs: { exam: documents, training: training } }\n";
     assert!(lab.run_stages(&format!("{STAGES}{stage}")).failure().contains("`instruction`"));
 }
+
+#[test]
+fn columns_that_are_named_and_not_there_are_told() {
+    let lab = lab();
+    let told = |params: &str| {
+        let stage = format!(
+            "  c: {{ kind: contamination, inputs: {{ exam: exam, training: training }}, params: {{ {params} }} }}\n"
+        );
+        let ran = lab.run_stages(&format!("{STAGES}{stage}"));
+        assert_eq!(ran.failures(), [""; 0]);
+        ran.warnings().join("\n")
+    };
+    let said = told("training_columns: [instruction, answer]");
+    assert!(said.contains("`training` has no column `answer`, which `training_columns` names"), "{said}");
+    assert!(told("exam_columns: [instruction, context]").contains("`exam` has no column `context`"));
+    let usual = told("exam_columns: [instruction], training_columns: [output]");
+    assert!(!usual.contains("has no column"), "the usual ones may be missing: {usual}");
+}

@@ -33,13 +33,25 @@ impl Ranking {
     /// Reads rankings.
     ///
     /// # Errors
-    /// A column is missing or of the wrong type; a query stands in two rows; a document stands in a ranking twice.
+    /// A column is missing or of the wrong type; a query stands in two rows; a document stands in a ranking twice; what
+    /// is to be ordered by scores has none.
     pub(super) fn read(params: &EvaluateRetrievalParams, table: &RecordBatch) -> Result<Vec<Self>, StageError> {
         const PORT: &str = "rankings";
         let ids = columns::ids(table, PORT)?;
         let tasks = TextColumn::optional(table, PORT, "task")?;
         let passages = columns::passages(table, PORT, Shown::default())?;
         let passages = passages.ok_or_else(|| missing(table, PORT, "passages"))?;
+        // All scores would be equal, and the order that of ids.
+        let orderless = columns::unscored(table).iter().position(|(without, all)| *without > 0 && *all > 1);
+        if let Some(row) = orderless.filter(|_| params.ties == Ties::TrecEval) {
+            return Err(StageError::user_help(
+                format!(
+                    "the passages of `{}` have no `score`, and `ties: trec_eval` orders documents by it alone",
+                    ids[row]
+                ),
+                "say `ties: given` where they stand in the order in which they were found, or give all of them a score",
+            ));
+        }
         let rows = ids.into_iter().zip(passages).enumerate();
         rows.map(|(row, (query, mut found))| {
             if params.ties == Ties::TrecEval {
@@ -69,12 +81,17 @@ impl Ranking {
 pub(super) struct Judgements(BTreeMap<String, BTreeMap<String, i64>>);
 
 impl Judgements {
-    /// Reads judgements. Of several for one pair, as chunks of a document may have, the largest counts.
+    /// Reads judgements. Of several for one pair, as chunks of a document may have, the largest counts. Where no column
+    /// has grades and another one may, that is said: files of judgements call it `score`, `rel`, `label`.
     ///
     /// # Errors
     /// A column is missing or of the wrong type; a relevance is no whole number; a pair is judged twice, and
     /// differently.
-    pub(super) fn read(params: &EvaluateRetrievalParams, table: &RecordBatch) -> Result<Self, StageError> {
+    pub(super) fn read(
+        params: &EvaluateRetrievalParams,
+        table: &RecordBatch,
+        cx: &StageContext,
+    ) -> Result<Self, StageError> {
         const PORT: &str = "judgements";
         let queries = TextColumn::scalars(table, PORT, &params.query_column)?;
         let documents = TextColumn::scalars(table, PORT, &params.document_column)?;
@@ -96,6 +113,22 @@ impl Judgements {
             Ok(numbers.as_primitive::<Int64Type>().clone())
         });
         let relevance = relevance.transpose()?;
+        if relevance.is_none() {
+            let schema = table.schema_ref();
+            let others = schema.fields().iter().filter(|field| {
+                let is_id = [&params.query_column, &params.document_column].contains(&field.name());
+                !is_id && (field.data_type().is_numeric() || *field.data_type() == DataType::Boolean)
+            });
+            let others: Vec<String> = others.map(|field| format!("`{}`", field.name())).collect();
+            if !others.is_empty() {
+                cx.warn(format!(
+                    "`{PORT}` has no column `{}`, and all its rows count as relevant: if {} says how relevant they \
+                     are, name it (`relevance_column`)",
+                    params.relevance_column,
+                    others.join(" or ")
+                ));
+            }
+        }
         let mut judged: BTreeMap<String, BTreeMap<String, i64>> = BTreeMap::new();
         for row in 0..table.num_rows() {
             let (query, id) = (queries.filled(row)?, documents.filled(row)?);

@@ -95,3 +95,43 @@ fn what_does_not_fit_together_is_told() {
     assert!(told(1, 0.5).contains("`relevance` of row 2 of the input `judgements` is no whole number"));
     assert!(told(7, 1.0).contains("no query of `rankings` is judged: the first is `1`, the first judged one `7`"));
 }
+
+#[test]
+fn grades_under_another_name_are_not_taken_for_no_grades() {
+    let lab = lab();
+    lab.write("qrels.csv", "query_id,document_id,score\n1,a,0\n1,b,1\n2,a,1\n3,a,1\n");
+    let stages = |params: &str| stage(params).replace("qrels.jsonl", "qrels.csv");
+    let ran = lab.run_stages(&stages("metrics: [precision], chunks_as_documents: true"));
+    assert_eq!(ran.failures(), [""; 0]);
+    let told = ran.warnings().join("\n");
+    assert!(told.contains("`judgements` has no column `relevance`, and all its rows count as relevant"), "{told}");
+    assert!(told.contains("if `score` says how relevant they are, name it (`relevance_column`)"), "{told}");
+    assert_eq!(lab.rows("e")[0]["precision"], 2.0 / 3.0);
+    let ran = lab.run_stages(&stages("metrics: [precision], chunks_as_documents: true, relevance_column: score"));
+    assert!(!ran.warnings().join("\n").contains("all its rows count"), "{:?}", ran.warnings());
+    assert_eq!(lab.rows("e")[0]["precision"], 1.0 / 3.0);
+    let failure = lab.run_stages(&stages("metrics: [precision], relevance_column: grade")).failure();
+    assert!(failure.contains("no column `grade`"), "{failure}");
+    // Pairs alone are all relevant, and nothing is to be said.
+    lab.write("qrels.csv", "query_id,document_id\n1,a\n");
+    let told = lab.run_stages(&stages("metrics: [mrr], chunks_as_documents: true")).warnings().join("\n");
+    assert!(!told.contains("count as relevant"), "{told}");
+}
+
+#[test]
+fn a_ranking_without_scores_is_not_put_in_the_order_of_its_ids() {
+    let lab = lab();
+    let row = |id: usize, passages: Value| json!({ "id": id, "passages": passages });
+    let bare = json!([{ "id": "a", "text": "x" }, { "id": "b", "text": "x" }]);
+    let one = json!([{ "id": "a", "text": "x" }]);
+    lab.jsonl("found.jsonl", [row(1, bare), row(2, one.clone())]);
+    let failure = lab.run_stages(&stage("metrics: [mrr]")).failure();
+    assert!(failure.contains("the passages of `1` have no `score`"), "{failure}");
+    assert_eq!(lab.run_stages(&stage("metrics: [mrr], ties: given")).failures(), [""; 0]);
+    assert_eq!(lab.rows("e")[0]["mrr"], 1.0);
+    let gap = json!([{ "id": "a", "text": "x", "score": -1.0 }, { "id": "b", "text": "x", "score": null }]);
+    lab.jsonl("found.jsonl", [row(2, one.clone()), row(1, gap)]);
+    assert!(lab.run_stages(&stage("metrics: [mrr]")).failure().contains("the passages of `1` have no `score`"));
+    lab.jsonl("found.jsonl", [row(1, one), row(2, json!([]))]);
+    assert_eq!(lab.run_stages(&stage("metrics: [mrr]")).failures(), [""; 0], "one document has no other order");
+}

@@ -1,6 +1,7 @@
 //! Which answers are kept. Whether one is depends on its own row alone, but for duplicates.
 
-use pipe_engine::kind::ParamProblem;
+use arrow::array::RecordBatch;
+use pipe_engine::kind::{ParamProblem, StageError};
 use pipe_metrics::RougeL;
 use pipe_text::written_words;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     prompts::Passage,
     rows::{
+        columns,
         completed::{self, NO_INSTRUCTION, NOT_FINITE, REFUSED, TOO_LONG, UNRENDERED, is_cut},
         quality::{self, Language},
         words::normalised,
@@ -20,7 +22,7 @@ use crate::{
 /// or the model computes what is not a number, and those that are refused or do not fit into the model's context.
 ///
 /// To answer nothing that the corpus knows nothing of, and pay for no answer that is dropped, filter the rows before
-/// (`select` with `where: passages and passages[0].score > 8`).
+/// (`select` with `filter: passages and passages[0].score > 8`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ResponseFilters {
@@ -211,6 +213,25 @@ impl ResponseFilters {
     /// Whether they are about the passages that a row was shown.
     pub(super) fn look_at_passages(&self) -> bool {
         [self.min_passage_score, self.min_question_in_passages, self.min_answer_in_passages].iter().any(Option::is_some)
+    }
+
+    /// Refuses passages without scores where answers are kept by them.
+    ///
+    /// # Errors
+    /// `min_passage_score` is given, and no passage has a score.
+    pub(super) fn check_scores(&self, rows: &RecordBatch) -> Result<(), StageError> {
+        let (mut without, mut all) = (0, 0);
+        for (unscored, passages) in columns::unscored(rows) {
+            (without, all) = (without + unscored, all + passages);
+        }
+        if self.min_passage_score.is_none() || all == 0 || without < all {
+            return Ok(());
+        }
+        Err(StageError::user_help(
+            "`filters.min_passage_score` goes by the scores of passages, and those of the input `instructions` have none",
+            "connect rows that went through a `retrieve` stage (documents that `generate` shows are not found by a \
+             score), or leave the filter out",
+        ))
     }
 
     /// What becomes of one answer, whatever the others are, and what is kept of its text.

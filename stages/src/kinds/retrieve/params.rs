@@ -105,7 +105,7 @@ fn b() -> f64 {
     0.4
 }
 
-fn query_columns() -> Vec<String> {
+pub(super) fn query_columns() -> Vec<String> {
     vec!["instruction".into(), "input".into()]
 }
 

@@ -43,7 +43,7 @@ impl Items {
     /// Reads items.
     ///
     /// # Errors
-    /// A column is missing or of the wrong type; an id occurs twice.
+    /// A column is missing or of the wrong type; an id occurs twice; an answer counts choices, and one of them is null.
     pub(super) fn read(params: &ScoreParams, table: &RecordBatch) -> Result<Self, StageError> {
         if params.output_type == OutputType::LoglikelihoodRolling {
             return Self::texts(params, table);
@@ -55,11 +55,23 @@ impl Items {
         }
         let choices = columns::text_lists(table, "items", &params.choices)?;
         let choices = choices.ok_or_else(|| missing(table, "items", &params.choices))?;
-        let items = rows.into_iter().zip(choices).map(|(row, texts)| {
+        let gaps = columns::gaps(table, &params.choices);
+        let items = rows.into_iter().zip(choices).zip(gaps).map(|((row, texts), gap)| {
+            let counted = || row.references.iter().find(|answer| equal(&texts, answer).is_none());
+            if let Some(answer) = gap.then(counted).flatten() {
+                return Err(StageError::user_help(
+                    format!(
+                        "a null stands among the choices (`{}`) of the item `{}`, and its answer `{answer}` is none of \
+                         their texts: which choice it counts is not known",
+                        params.choices, row.id
+                    ),
+                    "put nulls at the end of the list, or give the text of the right choice",
+                ));
+            }
             let right = row.references.iter().filter_map(|answer| place(&texts, answer)).collect();
-            Item { row, texts, right }
+            Ok(Item { row, texts, right })
         });
-        Ok(Self(items.collect()))
+        items.collect::<Result<_, _>>().map(Self)
     }
 
     fn texts(params: &ScoreParams, table: &RecordBatch) -> Result<Self, StageError> {
@@ -111,6 +123,11 @@ impl Items {
     }
 }
 
+/// The choice whose text an answer is.
+fn equal(choices: &[String], answer: &str) -> Option<usize> {
+    choices.iter().position(|choice| choice.trim() == answer.trim())
+}
+
 /// The choice that an answer names: by its text, its number from 0, or its letter.
 fn place(choices: &[String], answer: &str) -> Option<usize> {
     let answer = answer.trim();
@@ -118,15 +135,14 @@ fn place(choices: &[String], answer: &str) -> Option<usize> {
         let [letter @ b'A'..=b'Z'] = answer.as_bytes() else { return None };
         Some(usize::from(letter - b'A'))
     };
-    let equal = choices.iter().position(|choice| choice.trim() == answer);
-    equal.or_else(|| answer.parse().ok()).or_else(letter).filter(|&place| place < choices.len())
+    equal(choices, answer).or_else(|| answer.parse().ok()).or_else(letter).filter(|&place| place < choices.len())
 }
 
 /// The table with the column of answers under the name that rows are read by, and as text.
 fn with_answers(params: &ScoreParams, table: &RecordBatch) -> Result<RecordBatch, StageError> {
     const OUTPUT: &str = "output";
     let Some(answers) = table.column_by_name(&params.answer) else {
-        if table.column_by_name("references").is_some() {
+        if params.answer == OUTPUT && table.column_by_name("references").is_some() {
             return Ok(table.clone());
         }
         return Err(missing(table, "items", &params.answer));

@@ -150,3 +150,30 @@ fn what_cannot_be_scored_is_said_before_the_run_or_counted() {
     lab.jsonl("choices.jsonl", [row("odd", "Is it?", "perhaps")]);
     assert!(lab.run_stages(CHOICES).failure().contains("is none of its choices"));
 }
+
+#[test]
+fn a_null_among_choices_moves_no_answer() {
+    let lab = lab();
+    let item = |labels: Value, right: &str| {
+        lab.jsonl("choices.jsonl", [json!({ "id": "i", "instruction": "Is it?", "labels": labels, "output": right })]);
+        lab.run_stages(&CHOICES.replace("path: choices.jsonl", "path: choices.jsonl, schema: { output: string }"))
+    };
+    for right in ["1", "B"] {
+        let failure = item(json!([null, "yes", "no"]), right).failure();
+        assert!(failure.contains("a null stands among the choices (`labels`) of the item `i`"), "{failure}");
+    }
+    assert_eq!(item(json!([null, "yes", "no"]), "no").failures(), [""; 0], "a text is where it is");
+    assert_eq!(lab.rows("s")[0]["reference"], "no");
+    assert_eq!(item(json!(["yes", "no", null, null]), "B").failures(), [""; 0], "lists are filled up with nulls");
+    assert_eq!(lab.rows("s")[0]["reference"], "no");
+}
+
+#[test]
+fn a_column_of_answers_that_is_named_must_be_there() {
+    let lab = lab();
+    let item = json!({ "id": "i", "instruction": "Is it?", "labels": ["yes", "no"], "references": ["no"] });
+    lab.jsonl("choices.jsonl", [item]);
+    assert_eq!(lab.run_stages(CHOICES).failures(), [""; 0]);
+    let failure = lab.run_stages(&CHOICES.replace("template:", "answer: gold, template:")).failure();
+    assert!(failure.contains("no column `gold` in the input `items`"), "{failure}");
+}

@@ -81,6 +81,12 @@ impl Examples {
                  `eval_fraction: 0.1`",
             ));
         }
+        if params.eval_steps.is_some() && held_out.is_none() {
+            cx.warn(
+                "`eval_steps` measures nothing, for want of held-out rows: connect some as the input `evaluation`, or \
+                 set some apart (`eval_fraction`)",
+            );
+        }
         Ok(Self { training, held_out, exam })
     }
 }
@@ -96,8 +102,12 @@ fn read(params: &TrainParams, cx: &StageContext, port: &str) -> Result<Vec<Row>,
     leave_out_unasked(cx, &mut rows, port)?;
     leave_out_unanswered(cx, &mut rows, port)?;
     // Seeds are written by people, who had no passages.
-    if params.passages.open_book && port != "seeds" && !conversations {
-        check_passages(cx, &rows, port)?;
+    if params.passages.open_book && port != "seeds" {
+        if conversations {
+            cx.warn(format!("`{port}` has conversations, which stand as they are: `open_book` shows them no passages"));
+        } else {
+            check_passages(cx, &rows, port)?;
+        }
     }
     Ok(rows)
 }
