@@ -5,6 +5,7 @@
 //! holds is therefore looked at when it is set ([`tags`] adds the filters): it is never nested deeper than
 //! [`MAX_DEPTH`], and a namespace, the one thing that can be changed, holds no namespace, so that nothing holds itself.
 
+mod compared;
 mod expression;
 mod tags;
 

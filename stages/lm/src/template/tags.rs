@@ -85,7 +85,7 @@ fn assigned(inner: &str, from: usize) -> Option<Range<usize>> {
 }
 
 /// The characters of a tag that stand in no text, with their places.
-fn outside_of_texts(inner: &str) -> impl Iterator<Item = (usize, char)> {
+pub(super) fn outside_of_texts(inner: &str) -> impl Iterator<Item = (usize, char)> {
     let (mut quote, mut escaped) = (None, false);
     inner.char_indices().filter(move |&(_, c)| {
         let outside = quote.is_none();

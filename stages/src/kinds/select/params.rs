@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 /// 'summary']`, `instruction.lower().startswith('what')`, `input ~ ' ' ~ instruction`, `messages[0].content`,
 /// `score is none`. Besides what minijinja has there are `row` (for names that are no identifiers: `row['my
 /// column']`), `row_index` (from 0), and the filters `wordcount` and `matches('regular expression')`. A text in an
-/// expression stands in quotes of its own. An expression that fails on a row ends the stage, and says on which.
+/// expression stands in quotes of its own. An expression that fails on a row, as `<` does between a text or null and a
+/// number, ends the stage, and says on which.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SelectParams {

@@ -67,6 +67,20 @@ fn rows_are_filtered_and_empty_ones_left_out() {
 }
 
 #[test]
+fn what_has_no_order_is_not_compared() {
+    for filter in ["score < 3", "score >= 3"] {
+        let failure = fails(&format!("{{ filter: '{filter}' }}"));
+        assert!(
+            failure.contains("fails on row 2 (id `b`)") && failure.contains("compares none with number"),
+            "{failure}"
+        );
+        assert!(failure.contains("test what may be missing"), "{failure}");
+    }
+    assert!(fails("{ filter: 'id > 3' }").contains("`>` compares string with number"));
+    assert_eq!(column("{ filter: 'score is not none and score < 3' }", "id"), ["a", "d"]);
+}
+
+#[test]
 fn columns_are_kept_renamed_and_computed() {
     let made = rows("{ keep: [score, id, output] }, { rename: { score: points, id: name } }, { drop: [output] }");
     assert_eq!(made[0], json!({ "points": 2, "name": "a" }));
