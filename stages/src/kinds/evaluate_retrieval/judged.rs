@@ -114,6 +114,9 @@ impl Judgements {
         });
         let relevance = relevance.transpose()?;
         if relevance.is_none() {
+            if params.relevance_column != super::relevance() {
+                return Err(missing(table, PORT, &params.relevance_column));
+            }
             let schema = table.schema_ref();
             let others = schema.fields().iter().filter(|field| {
                 let is_id = [&params.query_column, &params.document_column].contains(&field.name());
