@@ -38,8 +38,8 @@ pub(super) fn compared(a: &Value, order: &str, b: &Value) -> Result<bool, Error>
     })
 }
 
-/// The expression in which `a < b` is a call of [`COMPARED`]. A comparison of a comparison (`a < b < c`) stays as it is,
-/// and so does what is no expression.
+/// The expression in which `a < b` is a call of [`COMPARED`]. A comparison of a comparison (`a < b < c`) stays as it
+/// is, and so does what is no expression.
 pub(super) fn guarded(source: &str) -> String {
     let outside: Vec<(usize, char)> = outside_of_texts(source).collect();
     // Operands at even places, and what stands between them at odd ones.

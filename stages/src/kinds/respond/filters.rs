@@ -228,7 +228,8 @@ impl ResponseFilters {
             return Ok(());
         }
         Err(StageError::user_help(
-            "`filters.min_passage_score` goes by the scores of passages, and those of the input `instructions` have none",
+            "`filters.min_passage_score` goes by the scores of passages, and those of the input `instructions` have \
+             none",
             "connect rows that went through a `retrieve` stage (documents that `generate` shows are not found by a \
              score), or leave the filter out",
         ))
