@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::removed::{Doomed, Reason};
+use super::removed::{Reason, Removable, Removed};
 use crate::{
     disk::{
         Manifest,
@@ -33,6 +33,22 @@ pub(super) enum What {
     Result(Digest),
     Memo(Digest),
     Work(Digest),
+}
+
+/// Something that is decided to go.
+pub(super) struct Doomed {
+    pub what: What,
+    pub bytes: u64,
+    pub last_used_ms: u64,
+    pub reason: Reason,
+    pub record: Value,
+}
+
+impl Doomed {
+    pub(super) fn removed(&self, what: Removable, path: PathBuf, record: Value) -> Removed {
+        let &Self { bytes, last_used_ms, reason, .. } = self;
+        Removed { what, path, bytes, last_used_ms, reason, record }
+    }
 }
 
 /// All that is in the store, and what is to remain of it.

@@ -5,8 +5,6 @@ use std::path::PathBuf;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::census::What;
-
 /// Something that was removed, or would be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Removed {
@@ -55,22 +53,6 @@ pub enum Reason {
     Old,
     /// The store is larger than is allowed, and this was used least recently.
     Room,
-}
-
-/// Something that is decided to go.
-pub(super) struct Doomed {
-    pub what: What,
-    pub bytes: u64,
-    pub last_used_ms: u64,
-    pub reason: Reason,
-    pub record: Value,
-}
-
-impl Doomed {
-    pub(super) fn removed(&self, what: Removable, path: PathBuf, record: Value) -> Removed {
-        let &Self { bytes, last_used_ms, reason, .. } = self;
-        Removed { what, path, bytes, last_used_ms, reason, record }
-    }
 }
 
 /// Something that can be of no use any more.
