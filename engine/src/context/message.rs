@@ -2,7 +2,7 @@
 
 use indexmap::IndexMap;
 
-use crate::events::Fact;
+use super::fact::Fact;
 
 /// What a running stage says; whoever runs it says on whose behalf.
 #[derive(Debug, Clone, PartialEq)]

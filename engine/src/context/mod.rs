@@ -4,6 +4,7 @@ mod cancel;
 mod connected;
 mod draws;
 mod error;
+mod fact;
 mod follow;
 mod gather;
 mod increment;
@@ -34,6 +35,7 @@ pub use self::{
     connected::{GatheredFrom, InputArtifact, InputRecord, MissingFrom},
     draws::{Draws, level},
     error::{StageError, causes},
+    fact::{Fact, Measure},
     increment::Increment,
     inputs::{GatheredFiles, TableInput},
     message::StageMessage,
@@ -45,7 +47,6 @@ pub(crate) use self::{
     follow::Seat,
     shared::{Kept, Shared},
 };
-pub use crate::events::{Fact, Measure};
 
 /// The pace from what a stage computes to the disk: rows are handed over and written down this often while a stage
 /// emits them. Batches that take longer are written down one by one. A kill loses what is younger, and the batch in

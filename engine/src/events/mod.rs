@@ -5,7 +5,6 @@
 //! serialise to one JSON object each (the JSON-lines reporter, the journal).
 
 mod arm;
-mod fact;
 mod journal;
 mod live;
 mod timings;
@@ -18,12 +17,12 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     arm::{Arm, ArmCount, ArmScore, ArmYield},
-    fact::{Fact, Measure},
     journal::{EndState, Journal, JournalError, RunInfo},
     live::{Live, LiveStage, live},
     timings::{Timings, Work},
 };
 pub(crate) use self::{journal::JournalWriter, live::LiveWriter};
+pub use crate::context::{Fact, Measure};
 use crate::pipeline::{Label, NodeRef};
 
 /// Something that happened, and when.
