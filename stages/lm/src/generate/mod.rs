@@ -20,8 +20,11 @@ use std::ops::ControlFlow;
 pub use ends::Ends;
 pub use error::GenerateError;
 pub use generator::{Generator, GeneratorOptions};
-pub use request::{BadSampling, Completion, FinishReason, Prompt, Request, SamplingParams, Usage};
-pub use score::{Likelihood, ScoreRequest, ScoreSink, ScoreText, Scored, Scorer};
+pub use request::{
+    BadSampling, Completion, FinishReason, Likelihood, Prompt, Request, SamplingParams, ScoreRequest, ScoreText,
+    Scored, Usage,
+};
+pub use score::{ScoreSink, Scorer};
 
 /// Takes completions. Closures `FnMut(Completion) -> ControlFlow<()>` are sinks.
 pub trait Sink {

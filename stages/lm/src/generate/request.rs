@@ -168,3 +168,46 @@ impl std::ops::AddAssign for Usage {
         self.completion_tokens += other.completion_tokens;
     }
 }
+
+/// Texts whose probability is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScoreRequest {
+    /// The row's id.
+    pub id: String,
+    /// What is scored.
+    pub text: ScoreText,
+}
+
+/// What is scored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ScoreText {
+    /// Each of these texts right behind a context.
+    Continuations {
+        /// What stands in front; where it is empty, the token that begins a text.
+        context: Prompt,
+        /// What may follow.
+        continuations: Vec<String>,
+    },
+    /// A whole text, in windows of the model's context where it is longer (a rolling log-likelihood).
+    Whole(String),
+}
+
+/// How probable a text is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Likelihood {
+    /// The natural logarithm of its probability: the sum over its tokens.
+    pub logprob: f64,
+    /// Its tokens.
+    pub tokens: usize,
+    /// Whether every one of them is the most probable one.
+    pub greedy: bool,
+}
+
+/// A scored row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scored {
+    /// The request's id.
+    pub id: String,
+    /// One for each continuation, or one for the whole text; or why there is none.
+    pub found: Result<Vec<Likelihood>, (FinishReason, String)>,
+}

@@ -1,10 +1,7 @@
 //! Texts to be scored, as tokens: lm-evaluation-harness's way of putting a continuation behind its context, and of
 //! cutting long texts into windows.
 
-use super::{
-    FinishReason, GenerateError, Generator, Prompt,
-    score::{Likelihood, ScoreRequest, ScoreText, Scored},
-};
+use super::{FinishReason, GenerateError, Generator, Likelihood, Prompt, ScoreRequest, ScoreText, Scored};
 use crate::chat::Message;
 
 /// Whose tokens texts are read as: those of a tokenizer here, or of a server's.
