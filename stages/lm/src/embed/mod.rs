@@ -17,7 +17,7 @@ use std::{
 use rayon::prelude::*;
 use serde::Deserialize;
 
-use encoder::{Config, Encoder, Tokens};
+use encoder::{Encoder, Family, Tokens};
 use modules::Modules;
 pub use pooling::Pooling;
 pub use prompts::{Prompts, Role};
@@ -127,7 +127,7 @@ impl Embedder {
     /// # Errors
     /// A file is missing or damaged, the model is not of BERT's family, or it has modules that are not supported.
     pub fn open(dir: &Path, pooling: Option<Pooling>) -> Result<Self, EmbedError> {
-        let config = Config::read(dir)?;
+        let (family, config) = Family::of(dir)?;
         let tokenizer = Tokenizer::from_dir(dir)?;
         let Modules { pooling: said, dense } = Modules::read(dir)?;
         let pooling = pooling.map(|mode| vec![mode]).or(said).unwrap_or_else(|| vec![Pooling::Mean]);
@@ -146,7 +146,7 @@ impl Embedder {
         there(dir)?;
         let wrong = |source| EmbedError::Weights { path: dir.to_owned(), source };
         Ok(Self {
-            model: Encoder::open(dir, &config).map_err(wrong)?,
+            model: family.open(dir, &config).map_err(wrong)?,
             dim: config.dim,
             tokenizer,
             pooling,
@@ -162,7 +162,7 @@ impl Embedder {
     /// # Errors
     /// As [`Embedder::open`], as far as that shows without them.
     pub(crate) fn check(dir: &Path) -> Result<(), EmbedError> {
-        Config::read(dir)?;
+        Family::of(dir)?;
         Modules::read(dir)?;
         there(dir)
     }
@@ -172,7 +172,7 @@ impl Embedder {
     /// # Errors
     /// As [`Embedder::check`].
     pub fn width(dir: &Path, pooling: Option<Pooling>) -> Result<usize, EmbedError> {
-        let config = Config::read(dir)?;
+        let (_, config) = Family::of(dir)?;
         let Modules { pooling: said, dense } = Modules::read(dir)?;
         let modes = pooling.map(|_| 1).or(said.map(|modes| modes.len())).unwrap_or(1);
         Ok(dense.last().map_or(config.dim * modes, |layer| layer.shape().1))

@@ -8,8 +8,8 @@ use rayon::prelude::*;
 use serde_json::Value;
 
 use super::{
-    Config, EmbedError, GROUP, PORTION,
-    encoder::{Encoder, Head, Tokens, weights},
+    EmbedError, GROUP, PORTION,
+    encoder::{Encoder, Family, Head, Tokens, weights},
     groups, read, there,
 };
 use crate::{
@@ -35,12 +35,12 @@ impl Ranker {
     /// A file is missing or damaged, the family is not supported, or the model has several labels.
     pub fn open(dir: &Path) -> std::result::Result<Self, EmbedError> {
         Self::check(dir)?;
-        let config = Config::read(dir)?;
+        let (family, config) = Family::of(dir)?;
         let tokenizer = Tokenizer::from_dir(dir)?;
         let wrong = |source| EmbedError::Weights { path: dir.to_owned(), source };
         Ok(Self {
-            model: Encoder::open(dir, &config).map_err(wrong)?,
-            head: Head::load(&weights(dir).map_err(wrong)?, &config, dir).map_err(wrong)?,
+            model: family.open(dir, &config).map_err(wrong)?,
+            head: Head::load(&weights(dir).map_err(wrong)?, family, &config, dir).map_err(wrong)?,
             tokenizer,
             max_length: config.longest.max(3),
             dim: config.dim,
@@ -53,7 +53,7 @@ impl Ranker {
     /// # Errors
     /// As [`Ranker::open`], as far as that shows without them.
     pub(crate) fn check(dir: &Path) -> std::result::Result<(), EmbedError> {
-        Config::read(dir)?;
+        Family::of(dir)?;
         there(dir)?;
         let labels = labels(dir.join("config.json"))?;
         if labels != 1 {

@@ -1,17 +1,9 @@
 //! What of `config.json` an encoder's forward pass depends on, whatever the family calls it.
 
-use std::path::Path;
-
 use serde::Deserialize;
-
-use super::{
-    super::{EmbedError, read},
-    families::{self, Family},
-};
 
 /// An encoder's shape.
 pub(in super::super) struct Config {
-    pub family: &'static Family,
     pub vocabulary: usize,
     pub dim: usize,
     pub layers: usize,
@@ -52,27 +44,4 @@ pub(in super::super) enum Activation {
     Relu,
     #[serde(alias = "swish")]
     Silu,
-}
-
-#[derive(Deserialize)]
-struct Kind {
-    #[serde(default)]
-    model_type: String,
-}
-
-impl Config {
-    /// Reads the configuration in a folder.
-    ///
-    /// # Errors
-    /// It cannot be read, is of no supported family, or not of a form that is computed here.
-    pub(crate) fn read(dir: &Path) -> Result<Self, EmbedError> {
-        let place = dir.join("config.json");
-        let Kind { model_type } = read(place.clone())?;
-        let Some(family) = families::ALL.iter().find(|family| family.names.contains(&&*model_type)) else {
-            let known = families::ALL.iter().flat_map(|family| family.names).map(|name| format!("`{name}`"));
-            let known = known.collect::<Vec<_>>().join(", ");
-            return Err(EmbedError::Architecture { path: place, found: model_type, known });
-        };
-        (family.read)(place, family)
-    }
 }

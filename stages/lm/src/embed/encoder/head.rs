@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::{
     Config,
+    families::Family,
     parts::{Linear, Norm},
 };
 use crate::ops::{Crew, Gelu, gelu_in_place};
@@ -35,7 +36,7 @@ impl Head {
     ///
     /// # Errors
     /// A tensor is missing or has another shape.
-    pub(crate) fn load(weights: &VarBuilder, config: &Config, dir: &Path) -> Result<Self> {
+    pub(crate) fn load(weights: &VarBuilder, family: &Family, config: &Config, dir: &Path) -> Result<Self> {
         let dim = config.dim;
         let of = |first: &str, bias: bool, last: &str, activation: Between| {
             Ok(Self {
@@ -47,7 +48,7 @@ impl Head {
                 mean: false,
             })
         };
-        match config.family.names[0] {
+        match family.names[0] {
             "bert" => of("bert.pooler.dense", true, "classifier", Between::Tanh),
             "distilbert" => of("pre_classifier", true, "classifier", Between::Relu),
             "modernbert" => {

@@ -18,7 +18,8 @@ use candle_nn::VarBuilder;
 
 use crate::ops::Crew;
 
-pub(super) use config::Config;
+use config::Config;
+pub(super) use families::Family;
 pub(super) use head::Head;
 use layer::{Buffers, Layer};
 use parts::{Norm, Table};
@@ -74,21 +75,6 @@ pub(super) struct Encoder {
 }
 
 impl Encoder {
-    /// The encoder in the files of a folder, mapped while they are read.
-    ///
-    /// # Errors
-    /// A tensor is missing or has another shape; a shape is not possible.
-    pub(crate) fn open(dir: &Path, config: &Config) -> Result<Self> {
-        Self::load(weights(dir)?, config)
-    }
-
-    fn load(weights: VarBuilder, config: &Config) -> Result<Self> {
-        if config.heads == 0 || !config.dim.is_multiple_of(config.heads) {
-            candle_core::bail!("{} attention heads for {} dimensions", config.heads, config.dim);
-        }
-        (config.family.load)(weights, config)
-    }
-
     /// Hidden states `[tokens, dim]` of a group of texts.
     ///
     /// # Errors

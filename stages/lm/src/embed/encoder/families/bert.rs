@@ -1,30 +1,23 @@
 //! BERT (Devlin et al. 2018, arXiv:1810.04805); RoBERTa and XLM-R (Liu et al. 2019, arXiv:1907.11692; Conneau et al.
 //! 2019, arXiv:1911.02116), whose positions begin behind the id of the token that fills up.
 
-use std::path::PathBuf;
-
 use serde::Deserialize;
 
 use super::{
-    super::{
-        super::{EmbedError, read},
-        Config, Counting,
-        attention::Distance,
-        config::Activation,
-    },
+    super::{super::read, Config, Counting, attention::Distance, config::Activation},
     Family,
     named::{Names, load},
 };
 
 pub(super) const BERT: Family = Family {
     names: &["bert"],
-    read: |place, family| Ok(read::<Raw>(place)?.config(family, false)),
+    read: |place| Ok(read::<Raw>(place)?.config(false)),
     load: |weights, config| load(weights, config, &names("bert"), Counting::All, |_| Ok(Distance::Nothing)),
 };
 
 pub(super) const ROBERTA: Family = Family {
     names: &["roberta", "xlm-roberta", "camembert"],
-    read: |place: PathBuf, family| -> Result<Config, EmbedError> { Ok(read::<Raw>(place)?.config(family, true)) },
+    read: |place| Ok(read::<Raw>(place)?.config(true)),
     load: |weights, config| {
         load(weights, config, &names("roberta"), Counting::Behind(config.pad), |_| Ok(Distance::Nothing))
     },
@@ -68,11 +61,10 @@ enum Positions {
 }
 
 impl Raw {
-    fn config(self, family: &'static Family, behind: bool) -> Config {
+    fn config(self, behind: bool) -> Config {
         let pad = self.pad_token_id.unwrap_or(u32::from(behind));
         let taken = if behind { pad as usize + 1 } else { 0 };
         Config {
-            family,
             vocabulary: self.vocab_size,
             dim: self.hidden_size,
             layers: self.num_hidden_layers,

@@ -21,10 +21,9 @@ const NAMES: Names = Names {
 
 pub(super) const FAMILY: Family = Family {
     names: &["distilbert"],
-    read: |place, family| {
+    read: |place| {
         let raw: Raw = read(place)?;
         Ok(Config {
-            family,
             vocabulary: raw.vocab_size,
             dim: raw.dim,
             layers: raw.n_layers,

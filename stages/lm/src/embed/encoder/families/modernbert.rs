@@ -21,7 +21,7 @@ use super::{
 use crate::ops::Rope;
 
 pub(super) const FAMILY: Family =
-    Family { names: &["modernbert"], read: |place, family| Ok(read::<Raw>(place)?.config(family)), load };
+    Family { names: &["modernbert"], read: |place| Ok(read::<Raw>(place)?.config()), load };
 
 /// Defaults are those of transformers' `ModernBertConfig`.
 #[derive(Deserialize)]
@@ -83,7 +83,7 @@ fn every() -> usize {
 }
 
 impl Raw {
-    fn config(self, family: &'static Family) -> Config {
+    fn config(self) -> Config {
         let theta = |kind: &str, old: Option<f64>, default: f64| {
             self.rope_parameters[kind]["rope_theta"].as_f64().or(old).unwrap_or(default)
         };
@@ -100,7 +100,6 @@ impl Raw {
             global: (0..self.num_hidden_layers).map(whole).collect(),
         };
         Config {
-            family,
             vocabulary: self.vocab_size,
             dim: self.hidden_size,
             layers: self.num_hidden_layers,

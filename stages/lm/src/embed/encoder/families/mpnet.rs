@@ -33,10 +33,9 @@ const PAD: u32 = 1;
 
 pub(super) const FAMILY: Family = Family {
     names: &["mpnet"],
-    read: |place, family| {
+    read: |place| {
         let raw: Raw = read(place)?;
         Ok(Config {
-            family,
             vocabulary: raw.vocab_size,
             dim: raw.hidden_size,
             layers: raw.num_hidden_layers,
