@@ -18,6 +18,7 @@ mod caps;
 mod data;
 mod json;
 mod page;
+mod samples;
 mod section;
 mod stages;
 mod svg;

@@ -5,7 +5,7 @@ use minijinja::value::{Serde, Value};
 use minijinja::{AutoEscape, Environment, context, escape_formatter};
 use serde::Serialize;
 
-use crate::section::Samples;
+use crate::samples::Samples;
 use crate::table::Table;
 use crate::tables::{Data, Tables};
 use crate::text::{clean, count, short};

@@ -1,6 +1,6 @@
 //! Arms beside a baseline: who they are, how they differ, and where.
 
-use super::{differing, effects, factors, items, plural, rows, samples, spread};
+use super::{differing, effects, factor_names, factors, heading, items, level, mean_of, plural, rows, samples, spread};
 use crate::page::Page;
 use crate::table::{Cell, Table};
 use crate::tables::Data;
@@ -97,31 +97,4 @@ fn level_cell(arm: &Arm, factor: &str) -> Cell {
         Some(number) => Cell::text(level).class("number").sort(number),
         None => Cell::text(level),
     }
-}
-
-/// The level of a factor.
-pub(super) fn level<'a>(arm: &'a Arm, factor: &str) -> Option<&'a str> {
-    arm.factors.iter().find(|(name, _)| name == factor).map(|(_, level)| level.as_str())
-}
-
-/// All factors, in the order in which arms name them.
-pub(super) fn factor_names(about: &Comparison) -> Vec<&str> {
-    let mut names: Vec<&str> = Vec::new();
-    for (name, _) in about.arms.iter().flat_map(|arm| &arm.factors) {
-        if !names.contains(&name.as_str()) {
-            names.push(name);
-        }
-    }
-    names
-}
-
-/// What people call a metric.
-pub(super) fn heading<'a>(heading: &'a str, name: &'a str) -> &'a str {
-    if heading.is_empty() { name } else { heading }
-}
-
-/// The mean of what is a number.
-pub(super) fn mean_of(values: impl Iterator<Item = f64>) -> Option<f64> {
-    let (sum, n) = values.filter(|x| x.is_finite()).fold((0.0, 0), |(sum, n), x| (sum + x, n + 1));
-    (n > 0).then(|| sum / f64::from(n))
 }

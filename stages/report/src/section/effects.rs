@@ -1,7 +1,6 @@
 //! Differences to the baseline: the two questions apart, each as a plot and a table, and by task.
 
-use super::comparison::heading;
-use super::some;
+use super::{heading, some};
 use crate::page::{Figure, Page};
 use crate::svg::{Forest, Line, Mark, forest};
 use crate::table::{Cell, Table};

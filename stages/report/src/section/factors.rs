@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::comparison::{factor_names, heading, level, mean_of};
-use super::some;
+use super::{factor_names, heading, level, mean_of, some};
 use crate::page::{Figure, Page};
 use crate::svg::{Plot, Scale, Series, plot};
 use crate::text::{number as shown, short};

@@ -1,7 +1,6 @@
 //! The map of items and arms, items sorted by how hard they are.
 
-use super::comparison::{heading, mean_of};
-use super::some;
+use super::{heading, mean_of, some};
 use crate::page::{Figure, Page};
 use crate::svg::{CLASSES, Heat, heat};
 use crate::tables::{Data, cell};

@@ -12,10 +12,8 @@ mod spread;
 mod training;
 mod yields;
 
-pub(crate) use samples::Samples;
-
 use crate::page::Page;
-use crate::{Error, Report, caps};
+use crate::{Arm, Comparison, Error, Report, caps};
 
 /// All of them, in their order.
 pub(crate) fn all(page: &mut Page, report: &Report) -> Result<(), Error> {
@@ -53,4 +51,31 @@ fn some<'a>(names: impl ExactSizeIterator<Item = &'a str>, most: usize) -> Strin
 /// `one draw`, `3 draws`.
 fn plural(n: usize, what: &str) -> String {
     if n == 1 { format!("one {what}") } else { format!("{} {what}s", crate::text::count(n as u64)) }
+}
+
+/// The level of a factor.
+fn level<'a>(arm: &'a Arm, factor: &str) -> Option<&'a str> {
+    arm.factors.iter().find(|(name, _)| name == factor).map(|(_, level)| level.as_str())
+}
+
+/// All factors, in the order in which arms name them.
+fn factor_names(about: &Comparison) -> Vec<&str> {
+    let mut names: Vec<&str> = Vec::new();
+    for (name, _) in about.arms.iter().flat_map(|arm| &arm.factors) {
+        if !names.contains(&name.as_str()) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// What people call a metric.
+fn heading<'a>(heading: &'a str, name: &'a str) -> &'a str {
+    if heading.is_empty() { name } else { heading }
+}
+
+/// The mean of what is a number.
+fn mean_of(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let (sum, n) = values.filter(|x| x.is_finite()).fold((0.0, 0), |(sum, n), x| (sum + x, n + 1));
+    (n > 0).then(|| sum / f64::from(n))
 }
