@@ -6,14 +6,15 @@ use pipe_cache::StoreError;
 use pipe_engine::{events, kind::StageError, pipeline::NodeId};
 use pipe_report::{Arm, Comparison, Item, Metric};
 
-use super::{Looked, Score, Study, StudyArm, differing, study::From};
+use super::{
+    Looked, Score, Study, StudyArm, differing,
+    study::{From, STAGE},
+};
 use crate::{
     comparison::{self, Arms, CompareParams},
     kinds::score,
 };
 
-/// What the stage of an arm is called among its factors.
-pub(super) const STAGE: &str = "stage";
 /// Items whose scores are kept for the map of items and arms.
 const ITEMS: usize = 1000;
 /// Arms in that map.

@@ -11,7 +11,7 @@ use pipe_engine::{
 use pipe_report::Differing;
 use serde_json::Value;
 
-use super::{Looked, arms::STAGE, page::set};
+use super::{Looked, study::STAGE};
 use crate::comparison::Arms;
 
 /// Under what the stages with scores stand, however they are called.
@@ -184,6 +184,11 @@ fn leaves(stage: &str, record: KeyRecord, told: &mut Told) {
         put(format!("{SOURCE}{}", source.label), value);
     }
     flatten("", record.params, &mut put);
+}
+
+/// What is told of a variable of the environment: people pass the page on.
+pub(super) fn set(value: Option<&str>) -> &'static str {
+    if value.is_some() { "set" } else { "not set" }
 }
 
 /// Parameters inside of parameters get names with dots.

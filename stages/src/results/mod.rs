@@ -11,6 +11,7 @@ mod page;
 mod read;
 mod resembling;
 mod samples;
+mod studies;
 mod study;
 #[cfg(test)]
 mod tests;
@@ -75,7 +76,7 @@ impl<'a> Gathered<'a> {
         let results = Results {
             title: title(pipeline),
             question: pipeline.about.clone(),
-            studies: study::studies(&looked)?,
+            studies: studies::studies(&looked)?,
             failures: heard.failures(pipeline).into_iter().chain(looked.unreadable.clone()).collect(),
         };
         Ok(Self { looked, results })

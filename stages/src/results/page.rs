@@ -18,6 +18,7 @@ use pipe_report::{Cell, Curve, Funnel, Made, Output, Report, Sharing, Stage};
 
 use super::{
     Looked, Results, Study, StudyArm, arms,
+    differing::set,
     lineage::{Keyed, Lineage},
     read,
     resembling::Resembling,
@@ -198,11 +199,6 @@ fn sharing(looked: &Looked<'_>) -> Sharing {
         run_seconds: looked.heard.paid.values().sum::<f64>() + 0.0,
         left_out: pipeline.variants.len() - shown,
     }
-}
-
-/// What is told of a variable of the environment: people pass the page on.
-pub(super) fn set(value: Option<&str>) -> &'static str {
-    if value.is_some() { "set" } else { "not set" }
 }
 
 /// Where every computation comes from.

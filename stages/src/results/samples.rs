@@ -12,9 +12,9 @@ use serde_json::{Map, Value};
 
 use super::{
     Study, StudyArm,
-    arms::STAGE,
     lineage::{Found, Keyed, Lineage, Origin},
     resembling::Resembling,
+    study::STAGE,
 };
 
 /// Items that are shown.

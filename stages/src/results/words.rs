@@ -2,7 +2,7 @@
 
 use pipe_report::{Comparison, Effect, Metric};
 
-use super::{Study, arms::STAGE};
+use super::{Study, study::STAGE};
 
 /// Arms of which each has a sentence; of more, they are counted.
 const TOLD: usize = 8;
