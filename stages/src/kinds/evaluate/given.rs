@@ -7,10 +7,9 @@ use arrow::{
     compute::cast,
     datatypes::{DataType, Int64Type},
 };
-use pipe_engine::kind::{InputPort, ParamProblem, PortType, Role, StageError};
-use serde_json::{Map, Value, json};
+use pipe_engine::kind::{InputPort, PortType, Role, StageError};
 
-use super::{answer_schema, params::EvaluateParams};
+use super::answer_schema;
 use crate::rows::{
     columns::{TextColumn, wrong_type},
     completed::{NO_PREDICTION, NO_REFERENCE},
@@ -20,19 +19,6 @@ use crate::rows::{
 
 const FINISH_REASON: &str = "finish_reason";
 const INSTRUCTION: &str = "instruction";
-
-/// What still has a meaning where answers are given.
-const MEANT: [&str; 9] = [
-    "predictions",
-    "metrics",
-    "normalizer",
-    "bootstrap",
-    "reasoning",
-    "max_refused",
-    "extract",
-    "extract_match",
-    "confusion",
-];
 
 /// The answers of a table.
 pub(super) struct Given {
@@ -51,23 +37,6 @@ pub(super) fn port(column: &str) -> InputPort {
         .takes([ports::id(), ports::instruction(), ports::input(), ports::task(), ports::labels()])
         .takes([ports::finish_reason()])
         .takes(ports::tokens())
-}
-
-/// Parameters that say how a model is asked.
-pub(super) fn problems(params: &EvaluateParams) -> Vec<ParamProblem> {
-    let as_map = |params: &EvaluateParams| match serde_json::to_value(params) {
-        Ok(Value::Object(map)) => map,
-        _ => Map::new(),
-    };
-    let usual = serde_json::from_value(json!({})).map(|usual| as_map(&usual)).unwrap_or_default();
-    let own = as_map(params);
-    let other = own.iter().filter(|(name, value)| !MEANT.contains(&name.as_str()) && usual.get(*name) != Some(value));
-    let problem = |name: &String| ParamProblem {
-        pointer: format!("/{name}"),
-        message: format!("`{name}` is for a model that is asked, and `predictions` says that the answers are given"),
-        help: Some(format!("leave `{name}` out, or `predictions`")),
-    };
-    other.map(|(name, _)| problem(name)).collect()
 }
 
 /// The items, with an instruction each, for the exam of other people may have none.

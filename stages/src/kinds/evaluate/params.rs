@@ -4,13 +4,27 @@ use pipe_engine::kind::ParamProblem;
 use pipe_metrics::{BadExtract, Extract, ExtractMatch, Metric, Normalizer};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
-use super::{Evaluate, given};
+use super::Evaluate;
 use crate::{
     model::{ModelRef, WeightForm, sampling::Sampling},
     prompts::{ChatDate, Purpose, TemplateRef, template_variables},
     rows::{fewshot::FewshotParams, open_book::OpenBook, scores::BootstrapParams},
 };
+
+/// What still has a meaning where answers are given.
+const MEANT: [&str; 9] = [
+    "predictions",
+    "metrics",
+    "normalizer",
+    "bootstrap",
+    "reasoning",
+    "max_refused",
+    "extract",
+    "extract_match",
+    "confusion",
+];
 
 /// Answers every row of `items` with a model (and an `adapter`), and scores the answers; or scores the answers that a
 /// column of `items` has (`predictions`), and asks no model.
@@ -128,8 +142,27 @@ impl EvaluateParams {
         }
         problems.extend(self.sampling.problems());
         if self.predictions.is_some() {
-            problems.extend(given::problems(self));
+            problems.extend(self.problems_beside_predictions());
         }
         problems
+    }
+    /// Parameters that say how a model is asked, where answers are given.
+    fn problems_beside_predictions(&self) -> Vec<ParamProblem> {
+        let as_map = |params: &Self| match serde_json::to_value(params) {
+            Ok(Value::Object(map)) => map,
+            _ => Map::new(),
+        };
+        let usual = serde_json::from_value(json!({})).map(|usual| as_map(&usual)).unwrap_or_default();
+        let own = as_map(self);
+        let other =
+            own.iter().filter(|(name, value)| !MEANT.contains(&name.as_str()) && usual.get(*name) != Some(value));
+        let problem = |name: &String| ParamProblem {
+            pointer: format!("/{name}"),
+            message: format!(
+                "`{name}` is for a model that is asked, and `predictions` says that the answers are given"
+            ),
+            help: Some(format!("leave `{name}` out, or `predictions`")),
+        };
+        other.map(|(name, _)| problem(name)).collect()
     }
 }
