@@ -9,14 +9,16 @@ mod params;
 mod row;
 #[cfg(test)]
 mod tests;
+mod types;
+mod wrong;
 
 use pipe_engine::{
     context::StageContext,
     kind::{Arriving, InputPort, OutputPort, ParamProblem, PortType, Ports, Preview, StageError, StageKind},
 };
 
-use self::columns::Wrong;
 pub use self::params::{Computed, Concatenate, Direction, How, Join, Keys, Sample, SelectParams, SortBy, Step};
+use self::wrong::Wrong;
 
 /// The kind.
 pub struct Select;

@@ -4,21 +4,21 @@ use std::{collections::HashMap, sync::Arc};
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array, new_null_array},
-    compute::{SortOptions, cast, concat, filter_record_batch, take_record_batch},
+    compute::{SortOptions, concat, filter_record_batch, take_record_batch},
     datatypes::{DataType, Field, Schema},
-    error::ArrowError,
-    row::{RowConverter, Rows, SortField},
+    row::{RowConverter, SortField},
 };
 use pipe_cache::{Digest, row_digests};
 use pipe_engine::{context::CancelToken, kind::StageError};
 use pipe_random::RowRandom;
 
 use super::{
-    columns::{Wrong, after_step},
+    columns::{after_step, names},
     computed, expression, join,
     params::{Computed, Direction, Sample, SelectParams, SortBy, Step},
+    types::{as_type, common_type, keys},
+    wrong::{Wrong, failed},
 };
-use crate::tabular::{EXACT, same_type};
 
 /// All steps, one after the other; `left` is told how many rows each leaves.
 pub(super) fn apply(
@@ -43,16 +43,6 @@ pub(super) fn apply(
         left(number, rows.num_rows() as u64);
     }
     Ok(rows)
-}
-
-/// The names of a table's columns.
-pub(super) fn names(rows: &RecordBatch) -> Vec<String> {
-    rows.schema_ref().fields().iter().map(|field| field.name().clone()).collect()
-}
-
-/// An error that the checks before leave no room for, or a table that is too large.
-pub(super) fn failed(error: ArrowError) -> Wrong {
-    Wrong { message: error.to_string(), help: None }
 }
 
 fn take_step(
@@ -150,13 +140,6 @@ fn is_empty(column: &ArrayRef, row: usize) -> bool {
     }
 }
 
-/// Rows as bytes that are equal where the rows are.
-pub(super) fn keys(rows: &RecordBatch) -> Result<Rows, Wrong> {
-    let fields = rows.columns().iter().map(|column| SortField::new(column.data_type().clone()));
-    let converter = RowConverter::new(fields.collect()).map_err(failed)?;
-    converter.convert_columns(rows.columns()).map_err(failed)
-}
-
 fn sort(by: &[SortBy], rows: &RecordBatch) -> Result<RecordBatch, Wrong> {
     let parts: Vec<(&str, Direction)> = by.iter().filter_map(SortBy::parts).collect();
     let columns: Vec<ArrayRef> = parts.iter().filter_map(|(name, _)| rows.column_by_name(name)).cloned().collect();
@@ -224,42 +207,4 @@ fn append(rows: &RecordBatch, other: &RecordBatch) -> Result<RecordBatch, Wrong>
         fields.push(Field::new(&name, data_type, true));
     }
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(failed)
-}
-
-/// The type that holds the values of both columns as they are.
-pub(super) fn common_type(here: Option<&ArrayRef>, there: Option<&ArrayRef>) -> Option<DataType> {
-    let (Some(here), Some(there)) = (here, there) else { return Some(here.or(there)?.data_type().clone()) };
-    let (a, b) = (here.data_type(), there.data_type());
-    let is_whole = |t: &DataType| t.is_integer();
-    match () {
-        () if same_type(a, b) => Some(a.clone()),
-        () if is_nothing(here) => Some(b.clone()),
-        () if is_nothing(there) => Some(a.clone()),
-        () if is_whole(a) && is_whole(b) && *a != DataType::UInt64 && *b != DataType::UInt64 => Some(DataType::Int64),
-        () if a.is_floating() && b.is_floating() => Some(DataType::Float64),
-        () if a.is_floating() && is_whole(b) => is_exact(there).then_some(DataType::Float64),
-        () if is_whole(a) && b.is_floating() => is_exact(here).then_some(DataType::Float64),
-        () => None,
-    }
-}
-
-/// Nothing but nulls is of any type.
-fn is_nothing(column: &ArrayRef) -> bool {
-    column.logical_null_count() == column.len()
-}
-
-/// The column in a type that [`common_type`] found.
-pub(super) fn as_type(column: &ArrayRef, data_type: &DataType) -> Result<ArrayRef, Wrong> {
-    if is_nothing(column) {
-        // Arrow makes `[null]` of a text that is null where a list is wanted, and no object at all.
-        return Ok(new_null_array(data_type, column.len()));
-    }
-    cast(column, data_type).map_err(failed)
-}
-
-/// Whether all whole numbers of a column are floats, too.
-fn is_exact(column: &ArrayRef) -> bool {
-    let Ok(whole) = cast(column, &DataType::Int64) else { return false };
-    let whole = whole.as_primitive::<arrow::datatypes::Int64Type>();
-    whole.null_count() == column.null_count() && whole.iter().flatten().all(|n| n.unsigned_abs() <= EXACT)
 }

@@ -2,29 +2,18 @@
 
 use std::collections::BTreeSet;
 
+use arrow::array::RecordBatch;
 use pipe_engine::{diag::one_of, kind::StageError};
 
 use super::{
     expression,
     params::{Computed, Concatenate, How, Join, SelectParams, Step},
+    wrong::Wrong,
 };
 
-/// What is wrong with a step, and what to do.
-pub(super) struct Wrong {
-    pub message: String,
-    pub help: Option<String>,
-}
-
-impl Wrong {
-    pub(super) fn new(message: impl Into<String>, help: &str) -> Self {
-        Self { message: message.into(), help: Some(help.to_owned()) }
-    }
-
-    /// As the error of the stage, with the step named, counted from 1.
-    pub(super) fn at(self, number: usize, step: &Step) -> StageError {
-        let message = format!("step {number} (`{}`): {}", step.name(), self.message);
-        StageError::User { message, help: self.help }
-    }
+/// The names of a table's columns.
+pub(super) fn names(rows: &RecordBatch) -> Vec<String> {
+    rows.schema_ref().fields().iter().map(|field| field.name().clone()).collect()
 }
 
 fn known<'a>(name: &str, columns: &'a [String], table: &str) -> Result<&'a String, Wrong> {

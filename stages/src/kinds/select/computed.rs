@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray};
 use minijinja::{Value, value::ValueKind};
 
-use super::{columns::Wrong, params::Computed};
+use super::{params::Computed, wrong::Wrong};
 use crate::tabular::{self, EXACT};
 
 /// What a value is, as far as columns tell values apart.

@@ -17,8 +17,8 @@ use rayon::prelude::*;
 use regex::Regex;
 
 use super::{
-    columns::Wrong,
     row::{ROW, ROW_INDEX, Row, Table},
+    wrong::Wrong,
 };
 
 /// The environment of all expressions; they have no state.

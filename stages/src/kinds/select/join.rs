@@ -10,9 +10,10 @@ use arrow::{
 };
 
 use super::{
-    apply::{as_type, common_type, failed, keys, names},
-    columns::{Wrong, added},
+    columns::{added, names},
     params::{How, Join},
+    types::{as_type, common_type, keys},
+    wrong::{Wrong, failed},
 };
 
 /// Columns of keys, called as they are here.
