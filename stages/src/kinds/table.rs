@@ -10,7 +10,7 @@ use std::path::Path;
 
 use pipe_engine::{
     context::StageContext,
-    kind::{OutputPort, ParamProblem, Ports, Preview, Source, SourceHost, StageError, StageKind},
+    kind::{OutputPort, ParamProblem, Ports, Preview, Source, SourceHost, StageError, StageKind, written},
 };
 
 pub use self::params::{HeaderLine, OneOrMany, Quotes, TableParams, TextRows};
@@ -36,6 +36,11 @@ impl Around for Here<'_> {
     fn stopped(&self) -> bool {
         false
     }
+}
+
+/// Whether names are matched with an entry of `path`.
+fn is_pattern(path: &str) -> bool {
+    written(path).contains(['*', '?', '['])
 }
 
 impl TableParams {

@@ -12,7 +12,7 @@ use pipe_engine::{
 use serde_json::{Value, json};
 
 use super::{
-    TableParams, TextRows,
+    TableParams, TextRows, is_pattern,
     remote::{Address, Around},
 };
 use crate::tabular::{Format, ReadOptions};
@@ -28,11 +28,6 @@ pub(super) struct Reading {
 struct Found {
     path: PathBuf,
     name: String,
-}
-
-/// Whether names are matched with it.
-pub(super) fn is_pattern(path: &str) -> bool {
-    written(path).contains(['*', '?', '['])
 }
 
 impl Reading {

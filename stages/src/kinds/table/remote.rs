@@ -10,7 +10,7 @@ use pipe_engine::{
 use pipe_lm::origin::{HubDataset, HubError, HubSettings, Wanted, WebCache, WebError, has_password};
 use serde_json::{Value, json};
 
-use super::files::is_pattern;
+use super::is_pattern;
 use crate::tabular::Format;
 
 /// What of the world around a stage files are found with.
