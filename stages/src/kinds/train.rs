@@ -26,7 +26,7 @@ use pipe_lm::{
 
 pub use self::answers::EvalAnswers;
 pub use self::batch::BatchParams;
-pub use self::external::Engine;
+pub use self::external::engine::Engine;
 pub use self::params::{EarlyStopping, Keep, LoraParams, Method, TargetNames, TrainParams};
 use self::{dataset::Examples, params::NEVER};
 use crate::model::training::{EVAL_SCORE, Training, check_context, log_table, train_in_stage, training_error};

@@ -8,7 +8,7 @@ use pipe_lm::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{answers::EvalAnswers, batch::BatchParams, external::Engine};
+use super::{answers::EvalAnswers, batch::BatchParams, external::engine::Engine};
 use crate::model::training::config_problem;
 use crate::{
     model::{ModelRef, WeightForm, Work},

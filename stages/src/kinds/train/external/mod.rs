@@ -1,6 +1,6 @@
 //! Training by a program of the user's: what it is given, how it is followed, and what is checked of what it leaves.
 
-mod engine;
+pub(super) mod engine;
 mod line;
 mod progress;
 mod rows;
@@ -19,7 +19,10 @@ use pipe_lm::{
 };
 use serde_json::{Value, json};
 
-use self::progress::{Expected, Listener};
+use self::{
+    engine::Engine,
+    progress::{Expected, Listener},
+};
 use super::{dataset::Examples, params::TrainParams};
 use crate::{
     model::{
@@ -28,8 +31,6 @@ use crate::{
     },
     programs::calls::{self, Attendance},
 };
-
-pub use self::engine::Engine;
 
 /// The form of `config.json`; raised when a trainer of before could not read it.
 const FORMAT: u32 = 1;
