@@ -21,6 +21,9 @@ use super::{
     types::{ColumnType, arrow_schema},
 };
 
+/// How the message begins about a field that is none of the columns.
+pub(super) const UNDECLARED: &str = "undeclared field";
+
 /// One growing column, or one level of a nested one.
 enum Data {
     /// No value was ever seen.
@@ -285,7 +288,7 @@ fn read_fields<'de, A: MapAccess<'de>>(
             Slot::Unknown(_) if skip_unknown => {
                 map.next_value::<IgnoredAny>()?;
             }
-            Slot::Unknown(name) => return Err(A::Error::custom(format!("{} `{name}`", super::json::UNDECLARED))),
+            Slot::Unknown(name) => return Err(A::Error::custom(format!("{UNDECLARED} `{name}`"))),
         }
     }
     object.end(true);

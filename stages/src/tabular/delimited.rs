@@ -11,10 +11,10 @@ use super::{
     error::{NOT_UTF8, Place, TabularError},
     numbers::cell_type,
     open::open,
-    options::{Columns, Header, ReadOptions, Wanted},
+    options::{Header, ReadOptions, Wanted},
     row_format::{Built, RowFormat},
     scan::{Records, ScanError, Scanner},
-    types::ColumnType,
+    types::{ColumnType, Columns},
 };
 
 /// What is typed and built together: records at most, and bytes of memory that they may take.

@@ -7,17 +7,16 @@ use serde::de::DeserializeSeed;
 use serde_json::value::RawValue;
 
 use super::{
-    build::RowBuilder,
+    build::{RowBuilder, UNDECLARED},
     error::{Place, TabularError},
     exact::{Members, lost_number},
     infer::{Clash, InferRow, clash_error},
     open::{Block, Blocks, read_all},
-    options::{Columns, ReadOptions, Wanted},
+    options::{ReadOptions, Wanted},
     row_format::{Built, RowFormat},
+    types::Columns,
 };
 
-/// How the message begins about a field that is none of the columns.
-pub(super) const UNDECLARED: &str = "undeclared field";
 /// Large enough to keep cores busy, small enough to stay in cache and to spread over threads.
 const BLOCK_SIZE: usize = 4 << 20;
 /// Rows of a document that are built together.

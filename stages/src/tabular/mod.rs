@@ -18,6 +18,7 @@
 mod build;
 mod chunks;
 mod delimited;
+mod drive;
 mod error;
 mod exact;
 mod infer;
@@ -37,17 +38,16 @@ mod sink;
 mod text;
 mod types;
 
-pub use chunks::{ChunkUnit, Chunking};
 pub use error::{Declared, TabularError};
 pub use json::{column_of, declared_rows};
 pub(crate) use numbers::EXACT;
 pub use open::Format;
-pub(crate) use options::Columns;
-pub use options::{Header, ReadOptions};
+pub use options::{ChunkUnit, Chunking, Header, ReadOptions, Shape, Turns};
 pub use output::Sink;
 pub use peek::peek;
 pub use printable::{Unprintable, not_finite, printable, printable_column};
 pub use read::read;
-pub use shapes::{Shape, Turns, hint};
+pub use shapes::hint;
 pub use sink::OutputSink;
+pub(crate) use types::Columns;
 pub use types::{ColumnType, arrow_schema, same_type};

@@ -2,16 +2,10 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use super::{
-    chunks::Chunking,
-    shapes::{Shape, Turns},
-    types::ColumnType,
-};
-
-/// Types by column name, in column order.
-pub(crate) type Columns = IndexMap<String, ColumnType>;
+use super::types::ColumnType;
 
 /// What to make of the files.
 #[derive(Debug, Clone)]
@@ -89,6 +83,92 @@ impl Default for ReadOptions {
             header: Header::First,
         }
     }
+}
+
+/// How rows are laid out in collections that others publish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Shape {
+    /// `instruction`, `input` and `output`: as stages read them.
+    Alpaca,
+    /// `conversations`, a list of `{from, value}`: becomes `messages`.
+    Sharegpt,
+    /// `messages`, a list of `{role, content}`.
+    Messages,
+    /// SQuAD's own JSON, or its flat form (`context`, `question`, `answers`): becomes `instruction` (the question),
+    /// `input` (the context), `output` (the first answer) and `references` (all of them; none where there is no
+    /// answer).
+    Squad,
+    /// lm-evaluation-harness's `samples_<task>_<time>.jsonl`: becomes `id` (`task/doc_id`), `task`, `instruction` (the
+    /// prompt), `output` (the target), `labels` (the choices), `prediction`, `filter` and the scores.
+    #[serde(rename = "lm_eval")]
+    LmEval,
+}
+
+impl Shape {
+    /// As it is written.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Alpaca => "alpaca",
+            Self::Sharegpt => "sharegpt",
+            Self::Messages => "messages",
+            Self::Squad => "squad",
+            Self::LmEval => "lm_eval",
+        }
+    }
+}
+
+/// What becomes of a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Turns {
+    /// All of it, in a column `messages`, as `train` reads it.
+    #[default]
+    All,
+    /// The first question and its answer, in columns `instruction` and `output`.
+    First,
+}
+
+/// How texts are cut into chunks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Chunking {
+    /// The most words (or characters) of a chunk. A chunk ends earlier, but not before its middle, where a paragraph
+    /// ends there, or else a sentence.
+    #[serde(default = "default_size")]
+    #[schemars(range(min = 1))]
+    pub size: usize,
+    /// With how many of the last words (or characters) of a chunk the next one begins again; fewer than `size`.
+    #[serde(default = "default_overlap")]
+    pub overlap: usize,
+    /// What is counted.
+    #[serde(default)]
+    pub unit: ChunkUnit,
+}
+
+fn default_size() -> usize {
+    200
+}
+
+fn default_overlap() -> usize {
+    40
+}
+
+impl Default for Chunking {
+    fn default() -> Self {
+        Self { size: default_size(), overlap: default_overlap(), unit: ChunkUnit::default() }
+    }
+}
+
+/// What is counted of a chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ChunkUnit {
+    /// What white space separates; in scripts without spaces between words (Chinese, Japanese, Thai), every character.
+    #[default]
+    Words,
+    /// Characters, spaces included.
+    Characters,
 }
 
 /// What a file's column is wanted for.

@@ -6,8 +6,7 @@ use arrow::array::RecordBatch;
 
 use super::{
     error::{Place, TabularError},
-    options::Columns,
-    types::ColumnType,
+    types::{ColumnType, Columns},
 };
 
 /// Some rows with the number of the line that each one starts on.

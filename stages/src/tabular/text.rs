@@ -7,9 +7,9 @@ use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use super::{
     error::{Place, TabularError},
     open::{Block, Blocks, read_all},
-    options::{Columns, ReadOptions},
+    options::ReadOptions,
     row_format::{Built, RowFormat},
-    types::{ColumnType, arrow_schema},
+    types::{ColumnType, Columns, arrow_schema},
 };
 
 const BLOCK_SIZE: usize = 4 << 20;

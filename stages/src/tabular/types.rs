@@ -7,6 +7,9 @@ use indexmap::IndexMap;
 use schemars::{JsonSchema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser::SerializeMap};
 
+/// Types by column name, in column order.
+pub(crate) type Columns = IndexMap<String, ColumnType>;
+
 /// How deep lists and objects may be nested. Arrow, Parquet and all that reads them go down into types by recursion,
 /// and what Arrow writes of a schema into a Parquet file cannot be read again beyond 60 levels.
 pub(crate) const MAX_NESTING: usize = 48;

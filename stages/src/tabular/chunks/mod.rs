@@ -7,60 +7,16 @@ mod windows;
 use std::{path::PathBuf, sync::Arc};
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 pub(super) use records::read_cut;
 
 use super::{
     error::{Place, TabularError},
     open::{Block, read_all, uncompressed},
-    options::{Columns, ReadOptions},
+    options::{ChunkUnit, Chunking, ReadOptions},
     row_format::{Built, RowFormat},
-    types::{ColumnType, arrow_schema},
+    types::{ColumnType, Columns, arrow_schema},
 };
-
-/// How texts are cut into chunks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Chunking {
-    /// The most words (or characters) of a chunk. A chunk ends earlier, but not before its middle, where a paragraph
-    /// ends there, or else a sentence.
-    #[serde(default = "default_size")]
-    #[schemars(range(min = 1))]
-    pub size: usize,
-    /// With how many of the last words (or characters) of a chunk the next one begins again; fewer than `size`.
-    #[serde(default = "default_overlap")]
-    pub overlap: usize,
-    /// What is counted.
-    #[serde(default)]
-    pub unit: ChunkUnit,
-}
-
-fn default_size() -> usize {
-    200
-}
-
-fn default_overlap() -> usize {
-    40
-}
-
-impl Default for Chunking {
-    fn default() -> Self {
-        Self { size: default_size(), overlap: default_overlap(), unit: ChunkUnit::default() }
-    }
-}
-
-/// What is counted of a chunk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum ChunkUnit {
-    /// What white space separates; in scripts without spaces between words (Chinese, Japanese, Thai), every character.
-    #[default]
-    Words,
-    /// Characters, spaces included.
-    Characters,
-}
 
 /// Files in chunks.
 pub(crate) struct Chunks<'a> {

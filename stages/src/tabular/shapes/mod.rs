@@ -11,61 +11,16 @@ use arrow::{
     datatypes::{Field, Schema, SchemaRef},
 };
 use pipe_engine::kind::StageError;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 use super::{
+    drive::read_as_is,
     error::TabularError,
     open::Format,
-    options::ReadOptions,
+    options::{ReadOptions, Shape, Turns},
     output::{Output, Sink},
-    read,
     row_format::Built,
 };
-
-/// How rows are laid out in collections that others publish.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Shape {
-    /// `instruction`, `input` and `output`: as stages read them.
-    Alpaca,
-    /// `conversations`, a list of `{from, value}`: becomes `messages`.
-    Sharegpt,
-    /// `messages`, a list of `{role, content}`.
-    Messages,
-    /// SQuAD's own JSON, or its flat form (`context`, `question`, `answers`): becomes `instruction` (the question),
-    /// `input` (the context), `output` (the first answer) and `references` (all of them; none where there is no
-    /// answer).
-    Squad,
-    /// lm-evaluation-harness's `samples_<task>_<time>.jsonl`: becomes `id` (`task/doc_id`), `task`, `instruction` (the
-    /// prompt), `output` (the target), `labels` (the choices), `prediction`, `filter` and the scores.
-    #[serde(rename = "lm_eval")]
-    LmEval,
-}
-
-impl Shape {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Alpaca => "alpaca",
-            Self::Sharegpt => "sharegpt",
-            Self::Messages => "messages",
-            Self::Squad => "squad",
-            Self::LmEval => "lm_eval",
-        }
-    }
-}
-
-/// What becomes of a conversation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Turns {
-    /// All of it, in a column `messages`, as `train` reads it.
-    #[default]
-    All,
-    /// The first question and its answer, in columns `instruction` and `output`.
-    First,
-}
 
 /// Reads rows of a shape; selection, new names, ids and the limit are those of the rows as they become.
 pub(super) fn read_shaped(
@@ -88,7 +43,7 @@ pub(super) fn read_shaped(
     };
     let mut shaped = Shaped { shape, files, options, sink, output: None, file: PathBuf::new(), lines: Vec::new() };
     // Whether rows are of the shape is told by their types: by those of all rows, however many are looked at at first.
-    read::read_as_is(files, format, &inner, &mut shaped, usize::MAX)?;
+    read_as_is(files, format, &inner, &mut shaped, usize::MAX)?;
     Ok(shaped.output.map_or(0, |output| output.rows()))
 }
 
