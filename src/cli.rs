@@ -21,7 +21,7 @@ pub(crate) use self::{
     },
     submit::{Cancel, Scheduler, Submit},
 };
-use crate::{complete, exit};
+use crate::{complete, exit, output::Color};
 
 /// The file that is meant when none is named: that which `init` writes.
 pub(crate) const PIPELINE: &str = "pipeline.yaml";
@@ -56,15 +56,6 @@ pub(crate) struct Global {
     /// Colours
     #[arg(long, value_enum, default_value_t = Color::Auto, value_name = "WHEN", global = true)]
     pub color: Color,
-}
-
-/// When to use colours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Color {
-    /// On a terminal, unless NO_COLOR is set or TERM is `dumb`.
-    Auto,
-    Always,
-    Never,
 }
 
 /// Who reads the output.

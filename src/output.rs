@@ -10,16 +10,24 @@ use std::{
     sync::OnceLock,
 };
 
+use clap::ValueEnum;
 use parking_lot::RwLock;
 use pipe_cache::ArtifactKind;
 use pipe_engine::diag::{is_hostile, redact, shown};
-
-use crate::cli::Color;
 
 pub(crate) use self::{
     table::Table,
     widths::{broken, clip, cut, fold, visible_width, wide},
 };
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal, unless NO_COLOR is set or TERM is `dumb`.
+    Auto,
+    Always,
+    Never,
+}
 
 static COLOR: OnceLock<Color> = OnceLock::new();
 
