@@ -10,7 +10,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::CommandFactory;
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate, PathCompleter};
 use pipe_cache::Store;
 use pipe_engine::{
@@ -19,20 +18,20 @@ use pipe_engine::{
     resolve::{Overrides, resolve},
 };
 
-use crate::{cli::Cli, project};
+use crate::project;
 
 /// The variable by which a shell asks.
 pub(crate) const VARIABLE: &str = "COMPLETE";
 /// Runs that are proposed, the last ones first.
 const RUNS: usize = 20;
 
-/// Answers a shell; `false` where none asks.
-pub(crate) fn answer() -> bool {
+/// Answers a shell that asks about `program`; `false` where none asks.
+pub(crate) fn answer(program: fn() -> clap::Command) -> bool {
     if env::var_os(VARIABLE).is_none_or(|shell| shell.is_empty() || shell == "0") {
         return false;
     }
     let folder = env::current_dir().ok();
-    let asked = clap_complete::CompleteEnv::with_factory(Cli::command).var(VARIABLE);
+    let asked = clap_complete::CompleteEnv::with_factory(program).var(VARIABLE);
     // An unknown shell is told of nothing, too.
     asked.try_complete(env::args_os(), folder.as_deref()).unwrap_or(true)
 }

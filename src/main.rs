@@ -17,14 +17,14 @@ mod settings;
 mod signals;
 mod trace;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 /// Resolving thousands of variants is mostly small allocations; this allocator halves the time they take.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
-    if complete::answer() {
+    if complete::answer(cli::Cli::command) {
         return exit::Exit::Success.into();
     }
     let cli = cli::Cli::parse();

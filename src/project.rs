@@ -1,4 +1,4 @@
-//! Finds what a command is about: the project's root, its store, the pipeline.
+//! Finds what a command is about: the pipeline's file, the project's root, its store and its remote.
 
 use std::{
     collections::BTreeMap,
@@ -9,14 +9,11 @@ use std::{
 use pipe_cache::{Remote, Store, StoreError, StoreOptions};
 use pipe_engine::{
     diag::{list_names, plain},
-    pipeline::Pipeline,
-    resolve::{Overrides, resolve},
     spec::{self, PipelineSpec},
 };
 
 use crate::{
-    cli::{Global, PIPELINE, PipelineArgs},
-    diagnostics,
+    cli::global::Global,
     error::CliError,
     output,
     settings::{self, Settings},
@@ -30,27 +27,8 @@ pub(crate) fn spec(file: &Path) -> PipelineSpec {
     spec::load_among(file, pipe_stages::builtin::BUILTINS)
 }
 
-/// Reads and resolves a pipeline file; warnings go to stderr.
-pub(crate) fn load(args: &PipelineArgs) -> Result<Pipeline, CliError> {
-    let _span = tracing::info_span!("load", file = %args.pipeline.display()).entered();
-    if args.pipeline == Path::new(PIPELINE) && !args.pipeline.exists() {
-        return Err(CliError::Usage {
-            message: format!("there is no {PIPELINE} here"),
-            help: Some("name a pipeline file".to_owned()),
-        });
-    }
-    let spec = spec(&args.pipeline);
-    let folder = absolute(Path::new("."));
-    let overrides = Overrides { set: args.set.clone(), name: args.name.clone(), folder };
-    let resolved = resolve(&spec, &pipe_stages::registry(), &overrides).map_err(CliError::Pipeline)?;
-    if !resolved.warnings.items.is_empty() {
-        diagnostics::print(&resolved.warnings);
-    }
-    Ok(resolved.pipeline)
-}
-
 /// The path from the root on; an empty one is the current folder.
-fn absolute(path: &Path) -> PathBuf {
+pub(crate) fn absolute(path: &Path) -> PathBuf {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }

@@ -21,7 +21,7 @@ const STARTED: usize = 200;
 
 pub(crate) fn check(args: cli::Check) -> Result<Exit, CliError> {
     let arguments = cli::PipelineArgs { pipeline: args.pipeline, set: args.set, name: None };
-    let pipeline = project::load(&arguments)?;
+    let pipeline = super::load(&arguments)?;
     let report = check::check(&pipeline);
     match args.format {
         Format::Json => output::json(&told(&report))?,

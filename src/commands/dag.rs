@@ -8,11 +8,11 @@ use crate::{
     cli::{self, DagFormat},
     error::CliError,
     exit::Exit,
-    output, project,
+    output,
 };
 
 pub(crate) fn dag(args: &cli::Dag) -> Result<Exit, CliError> {
-    let dag = inspect::dag(&project::load(&args.pipeline)?);
+    let dag = inspect::dag(&super::load(&args.pipeline)?);
     let mut out = output::stdout();
     match args.format {
         DagFormat::Json => output::json(&dag)?,

@@ -17,7 +17,7 @@ use crate::{
 const EXAMPLE: usize = 160;
 
 pub(crate) fn doctor(global: &cli::Global, args: &cli::Doctor) -> Result<Exit, CliError> {
-    let pipeline = project::load(&args.pipeline)?;
+    let pipeline = super::load(&args.pipeline)?;
     let store = project::look_into_store(global, &pipeline.base_dir)?;
     let heard = Heard::default();
     let signs = Gathered::new(&pipeline, &store, &project::environment(), &heard)?.signs()?;

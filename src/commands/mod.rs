@@ -32,10 +32,19 @@ mod values;
 mod verify;
 mod why;
 
+use std::path::Path;
+
+use pipe_engine::{
+    pipeline::Pipeline,
+    resolve::{Overrides, resolve},
+};
+
 use crate::{
-    cli::{Command, Global, StoreCommand},
+    cli::{Command, Global, PIPELINE, PipelineArgs, StoreCommand},
+    diagnostics,
     error::CliError,
     exit::Exit,
+    project,
 };
 
 /// Carries out a command.
@@ -72,4 +81,23 @@ pub(crate) fn dispatch(global: &Global, command: Command) -> Result<Exit, CliErr
         Command::ShowBuiltin(args) => show_builtin::show(global, &args),
         Command::Completions(args) => completions::completions(&args),
     }
+}
+
+/// Reads and resolves a pipeline file; warnings go to stderr.
+fn load(args: &PipelineArgs) -> Result<Pipeline, CliError> {
+    let _span = tracing::info_span!("load", file = %args.pipeline.display()).entered();
+    if args.pipeline == Path::new(PIPELINE) && !args.pipeline.exists() {
+        return Err(CliError::Usage {
+            message: format!("there is no {PIPELINE} here"),
+            help: Some("name a pipeline file".to_owned()),
+        });
+    }
+    let spec = project::spec(&args.pipeline);
+    let folder = project::absolute(Path::new("."));
+    let overrides = Overrides { set: args.set.clone(), name: args.name.clone(), folder };
+    let resolved = resolve(&spec, &pipe_stages::registry(), &overrides).map_err(CliError::Pipeline)?;
+    if !resolved.warnings.items.is_empty() {
+        diagnostics::print(&resolved.warnings);
+    }
+    Ok(resolved.pipeline)
 }

@@ -21,7 +21,7 @@ use crate::{
 const FEW_BLOCKED: u64 = 3;
 
 pub(crate) fn plan(global: &cli::Global, args: cli::Plan) -> Result<Exit, CliError> {
-    let pipeline = project::load(&args.pipeline)?;
+    let pipeline = super::load(&args.pipeline)?;
     let store = project::look_into_store(global, &pipeline.base_dir)?;
     let memory = args.memory.or(project::settings(&pipeline.base_dir)?.memory());
     let limits = cli::Limits { jobs: None, gpus: 0, memory };

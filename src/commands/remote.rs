@@ -190,7 +190,7 @@ pub(crate) fn pull(global: &cli::Global, args: cli::Pull) -> Result<Exit, CliErr
         let first = std::mem::replace(&mut arguments.pipeline, cli::PIPELINE.into());
         targets.insert(0, first.display().to_string());
     }
-    let pipeline = project::load(&arguments)?;
+    let pipeline = super::load(&arguments)?;
     let mut selection = Selection::from(args.select);
     let (variants, stages): (Vec<_>, Vec<_>) =
         targets.into_iter().partition(|target| pipeline.variants.iter().any(|variant| variant.name == *target));

@@ -19,7 +19,7 @@ use crate::{
 };
 
 pub(crate) fn status(global: &cli::Global, args: cli::Status) -> Result<Exit, CliError> {
-    let pipeline = project::load(&args.pipeline)?;
+    let pipeline = super::load(&args.pipeline)?;
     let store = project::look_into_store(global, &pipeline.base_dir)?;
     let limits = cli::Limits { jobs: None, gpus: 0, memory: None };
     let plan = inspect::plan(&pipeline, &store, &options(&limits))?;

@@ -30,7 +30,7 @@ pub(crate) fn trace(global: &cli::Global, args: &cli::Trace) -> Result<Exit, Cli
             return Err(CliError::Usage { message: "there are two ids".to_owned(), help });
         }
     };
-    let pipeline = project::load(&arguments)?;
+    let pipeline = super::load(&arguments)?;
     let store = project::look_into_store(global, &pipeline.base_dir)?;
     let heard = Heard::default();
     let gathered = Gathered::new(&pipeline, &store, &project::environment(), &heard)?;

@@ -19,7 +19,7 @@ pub(crate) fn why(global: &cli::Global, args: &cli::Why) -> Result<Exit, CliErro
         // What stands alone is the stage.
         None => std::mem::replace(&mut arguments.pipeline, cli::PIPELINE.into()).display().to_string(),
     };
-    let pipeline = project::load(&arguments)?;
+    let pipeline = super::load(&arguments)?;
     let store = project::look_into_store(global, &pipeline.base_dir)?;
     let answers = inspect::why(&pipeline, &store, &project::environment(), &stage)?;
     match args.format {

@@ -34,7 +34,7 @@ pub(crate) fn results(global: &cli::Global, args: &cli::Results) -> Result<Exit,
 
 /// What the pipeline stands at, compared.
 pub(super) fn of(global: &cli::Global, args: &cli::PipelineArgs) -> Result<Results, CliError> {
-    let pipeline = project::load(args)?;
+    let pipeline = super::load(args)?;
     let store = project::look_into_store(global, &pipeline.base_dir)?;
     let heard = Heard::default();
     let results = Gathered::new(&pipeline, &store, &project::environment(), &heard)?.results;

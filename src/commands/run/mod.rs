@@ -46,7 +46,7 @@ pub(crate) fn run(global: &cli::Global, args: cli::Run) -> Result<Exit, CliError
         signals::cancel_on_signal(cancel.clone(), Insistence::Interrupt);
     }
     // The process ends after it, and its memory goes back as a whole: of ten thousand stages, that is felt.
-    let pipeline = ManuallyDrop::new(project::load(&args.pipeline)?);
+    let pipeline = ManuallyDrop::new(super::load(&args.pipeline)?);
     if args.worker.joins {
         return worker::run(global, &args, &pipeline, cancel);
     }

@@ -15,7 +15,7 @@ use pipe_engine::{
 
 use super::once;
 use crate::{
-    cli,
+    cli, commands,
     error::CliError,
     exit::Exit,
     output::{self, color_on_stderr, paint, plural, style},
@@ -32,7 +32,7 @@ pub(super) fn run(global: &cli::Global, mut args: cli::Run, cancel: &CancelToken
     let mut watched = Watched::default();
     loop {
         let began = SystemTime::now();
-        let loaded = project::load(&args.pipeline);
+        let loaded = commands::load(&args.pipeline);
         // A file that cannot be understood may have lost its includes and sources: what was looked at before stays.
         watched = match &loaded {
             Ok(pipeline) => Watched::of(pipeline),

@@ -66,7 +66,7 @@ impl Plan<'_> {
 }
 
 pub(crate) fn submit(global: &cli::Global, args: cli::Submit) -> Result<Exit, CliError> {
-    let pipeline = project::load(&args.pipeline)?;
+    let pipeline = super::load(&args.pipeline)?;
     let settings = project::settings(&pipeline.base_dir)?;
     let cluster = Cluster::read(args.cluster.as_deref().or(settings.cluster()), &pipeline.base_dir)?;
     // Made here, so that a worker finds it, and the folder for the logs.
@@ -154,7 +154,7 @@ fn hand_over(plan: &Plan<'_>, classes: &[WorkerClass], scripts: &[String]) -> Re
 
 /// `pipe cancel`: ends the workers that `submit` started, by the numbers that it noted.
 pub(crate) fn cancel(global: &cli::Global, args: &cli::Cancel) -> Result<Exit, CliError> {
-    let pipeline = project::load(&args.pipeline)?;
+    let pipeline = super::load(&args.pipeline)?;
     let store = project::existing_store_of(global, &pipeline.base_dir)?;
     let submissions = noted::of(&store, &pipeline.name)?;
     let ids: Vec<&str> = submissions.iter().flat_map(|s| &s.jobs).map(|job| &*job.id).collect();
