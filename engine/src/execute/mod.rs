@@ -5,6 +5,7 @@
 //!      ^------------Message------------/
 //! ```
 
+mod ask;
 mod coordinator;
 mod elsewhere;
 mod emit;
@@ -37,7 +38,7 @@ use std::{
 use petgraph::Direction;
 use pipe_cache::{Store, now_ms};
 
-pub(crate) use self::remote::usable;
+pub(crate) use self::ask::usable;
 use self::{
     coordinator::Coordinator, elsewhere::Elsewhere, emit::Emitter, message::Message, pool::Threads, sharing::Sharing,
     slots::Slots, state::NodeState, wish::Wishes, worker::RunContext,

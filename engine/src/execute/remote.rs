@@ -2,19 +2,14 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, mpsc},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use pipe_cache::{Digest, Entry, Manifest, Remote, Store};
+use pipe_cache::{Digest, Entry, Remote};
 
-use super::{coordinator::Coordinator, message::Message, pool::Executor, state::Phase, worker::Job};
-use crate::{
-    context::Increment,
-    events::EventKind,
-    keys::{Missing, misfit},
-    kind::OutputPort,
-};
+use super::{ask::AskJob, coordinator::Coordinator, pool::Executor, state::Phase, worker::Job};
+use crate::{context::Increment, events::EventKind, keys::Missing};
 
 /// Questions under way at once: each waits for the network, not for a core.
 const AT_ONCE: usize = 16;
@@ -31,48 +26,6 @@ pub(super) struct Asking {
     pub under_way: usize,
     /// What is known of the nodes meanwhile.
     missing: HashMap<u32, Missing>,
-}
-
-/// Asks the remote for a result, and if it has none, for the rows that the memo lacks.
-pub(super) struct AskJob {
-    node: u32,
-    remote: Remote,
-    store: Store,
-    key: Digest,
-    /// What its result must have.
-    outputs: Vec<OutputPort>,
-    /// The recipe of a node that is computed row by row.
-    memo: Option<Digest>,
-    pub messages: mpsc::Sender<Message>,
-}
-
-/// What the remote has recorded of the result of a stage with these outputs, unless its consumers could not read it:
-/// then the record counts as damaged.
-pub(crate) fn usable(remote: &Remote, recorded: &Manifest, outputs: &[OutputPort]) -> Option<Entry> {
-    let entry = recorded.entry();
-    match misfit(outputs, &entry) {
-        None => Some(entry),
-        Some(reason) => {
-            remote.refuse(&entry.key, &reason);
-            None
-        }
-    }
-}
-
-impl AskJob {
-    pub(super) fn run(self) -> Message {
-        let _span = tracing::info_span!("ask the remote", key = ?self.key).entered();
-        let recorded = self.remote.record(&self.key);
-        let entry = recorded.and_then(|manifest| usable(&self.remote, &manifest, &self.outputs)).and_then(|_| {
-            let entry = self.remote.pull(&self.store, &self.key)?;
-            // The store may have had another.
-            misfit(&self.outputs, &entry).is_none().then_some(entry)
-        });
-        if let (None, Some(recipe)) = (&entry, &self.memo) {
-            self.remote.pull_memo(&self.store, recipe);
-        }
-        Message::Asked { node: self.node, entry }
-    }
 }
 
 impl Coordinator<'_> {

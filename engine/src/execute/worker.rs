@@ -15,8 +15,8 @@ use pipe_cache::{
 use serde_json::{Value, json};
 
 use super::{
+    ask::AskJob,
     message::{Failure, JobEnd, Message},
-    remote::AskJob,
     seat::NodeSeat,
 };
 use crate::{
