@@ -14,15 +14,19 @@ use super::lanes::{Avx2, Avx512};
 use super::{
     NR,
     lanes::{Lanes, Portable},
-    quads::QUAD,
 };
+
+/// Columns side by side in a lane of 32 bits.
+pub(super) const QUAD: usize = 4;
+/// Bytes of four columns of a panel.
+pub(super) const QUAD_BYTES: usize = QUAD * NR;
 
 /// Integers of 32 bits that floats are made of.
 type Ints<D> = <<D as Dots>::L as Lanes>::Ints;
 
 /// # Safety
 /// Of all functions: the CPU must have the instructions that the implementation is made of, and `quads` must be good
-/// for [`super::quads::QUAD_BYTES`] bytes; it needs no alignment.
+/// for [`QUAD_BYTES`] bytes; it needs no alignment.
 pub(super) trait Dots: Copy {
     /// Floats of the same kind of CPU.
     type L: Lanes;

@@ -7,9 +7,9 @@ use std::ops::Range;
 
 use super::{
     Code, CodedWeight, NR,
-    dots::{self, Dots},
+    dots::{self, Dots, QUAD, QUAD_BYTES},
     lanes::Lanes,
-    quads::{BLOCKS, QUAD, QUAD_BYTES, Quads, SCALES, STEP},
+    quads::{BLOCKS, Quads, SCALES, STEP},
 };
 use crate::ops::{
     Crew,

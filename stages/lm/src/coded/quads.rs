@@ -1,14 +1,16 @@
 //! Blocks in 8 bits as instructions for sums of four products want them.
 
-use super::{Code, NR, RoundedProduct, blocks::Form, forms, integer, lanes::Lanes};
+use super::{
+    Code, NR, RoundedProduct,
+    blocks::Form,
+    dots::{QUAD, QUAD_BYTES},
+    forms, integer,
+    lanes::Lanes,
+};
 use crate::ops::rounded;
 
 /// Columns that share a scale, as those of activations do.
 pub(super) const STEP: usize = rounded::BLOCK;
-/// Columns side by side in a lane of 32 bits.
-pub(super) const QUAD: usize = 4;
-/// Bytes of four columns of a panel.
-pub(super) const QUAD_BYTES: usize = QUAD * NR;
 /// Bytes of a block's scales, in f16.
 pub(super) const SCALES: usize = 2 * NR;
 /// Blocks of a square: as many as make its scales a whole cache line.
