@@ -43,8 +43,13 @@ impl Normalizer {
     }
 }
 
+/// What Python takes for white space: Unicode's, and four separators of ASCII.
+fn is_space(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '\u{1c}'..='\u{1f}')
+}
+
 fn collapse(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    text.split(is_space).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 /// SQuAD's answer normalisation: lower-case, delete ASCII punctuation, delete the words a/an/the, collapse white space,
@@ -86,6 +91,7 @@ mod tests {
     fn normalisation_follows_squad() {
         for (input, expect) in [
             ("The  Cat, an\u{2009}owl.", "cat owl"),
+            ("one\u{1f}two\u{85}three", "one two three"),
             ("U.S.", "us"),
             ("a-b", "ab"),         // punctuation goes first, so this is one word
             ("the_cat", "thecat"), // and the underscore is punctuation too

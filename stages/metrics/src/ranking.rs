@@ -13,7 +13,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 pub fn trec_order<T>(documents: &mut [T], of: impl Fn(&T) -> (f64, &str)) {
     documents.sort_by(|a, b| {
         let ((a, a_id), (b, b_id)) = (of(a), of(b));
-        (b as f32).total_cmp(&(a as f32)).then_with(|| b_id.cmp(a_id))
+        // Adding 0 makes 0 of -0, which is no less.
+        (b as f32 + 0.0).total_cmp(&(a as f32 + 0.0)).then_with(|| b_id.cmp(a_id))
     });
 }
 
@@ -248,6 +249,13 @@ impl JsonSchema for RankMetric {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn minus_zero_is_no_less_than_zero() {
+        let mut documents = [("b", -0.0), ("a", 0.0), ("c", -1.0)];
+        trec_order(&mut documents, |(id, score)| (*score, id));
+        assert_eq!(documents.map(|(id, _)| id), ["b", "a", "c"]);
+    }
 
     #[test]
     fn measures_are_read_and_written_with_their_cuts() {

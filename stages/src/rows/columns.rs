@@ -290,7 +290,10 @@ pub(crate) fn passages(batch: &RecordBatch, port: &str, shown: Shown) -> Result<
             Some(column) => Some(cast(column, &DataType::Float64).map_err(|_| wrong())?),
             None => None,
         };
-        let score = |i: usize| scores.as_ref().map_or(0.0, |s| s.as_primitive::<Float64Type>().value(i));
+        // What is in the place of a null is nobody's score.
+        let score = |i: usize| {
+            scores.as_ref().filter(|s| s.is_valid(i)).map_or(0.0, |s| s.as_primitive::<Float64Type>().value(i))
+        };
         Ok((0..items.len().min(shown.passages.unwrap_or(usize::MAX)))
             .map(|i| Passage { id: id.value(i).to_owned(), text: shown.of(text.value(i)).to_owned(), score: score(i) })
             .collect())

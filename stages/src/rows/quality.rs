@@ -61,13 +61,17 @@ pub(crate) fn whole_sentences(text: &str) -> Option<&str> {
     }
 }
 
-/// Whether the full stop at a text's end belongs to its last word: an initial (`J.`), or a title in front of a name.
-fn is_abbreviated(text: &str) -> bool {
-    let Some(word) = text.strip_suffix('.').and_then(|text| text.rsplit(|c: char| !c.is_alphanumeric()).next()) else {
-        return false;
-    };
-    let one = word.chars().count() == 1 && word.chars().all(char::is_uppercase);
-    one || ["Dr", "Mr", "Mrs", "Ms", "Prof", "St", "vs", "e.g", "i.e", "Fig", "No", "approx"].contains(&word)
+/// Whether the full stop at a text's end belongs to its last word: an initial (`J.`), a title in front of a name, the
+/// number of an item that is still to come.
+fn is_abbreviated(sentence: &str) -> bool {
+    let Some(text) = sentence.strip_suffix('.') else { return false };
+    let last = text.split_whitespace().next_back().unwrap_or_default();
+    let word = last.trim_start_matches(|c: char| !c.is_alphanumeric());
+    let part = word.rsplit(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+    let initial = part.chars().count() == 1 && part.chars().all(char::is_uppercase);
+    let item = !word.is_empty() && text.trim() == last && word.chars().all(|c| c.is_ascii_digit());
+    let abbreviations = ["Dr", "Mr", "Mrs", "Ms", "Prof", "St", "vs", "e.g", "i.e", "Fig", "No", "approx"];
+    initial || item || abbreviations.contains(&word)
 }
 
 /// A language, by its code of three letters (ISO 639-3: `eng`, `deu`, `cmn`).
@@ -147,6 +151,10 @@ mod tests {
             ("It was found by J. Smith. He", Some("It was found by J. Smith.")),
             ("- one\n- two\n- t", Some("- one\n- two")),
             ("これは本。あれは", Some("これは本。")),
+            ("It has forms, e.g. Marfan syn", None),
+            ("It is rare. It has forms (e.g.", Some("It is rare.")),
+            ("1. Rest.\n2. Water.\n3.", Some("1. Rest.\n2. Water.")),
+            ("It was found in 1990. It w", Some("It was found in 1990.")),
             ("no end at all", None),
             ("", None),
         ] {

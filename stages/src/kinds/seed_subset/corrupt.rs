@@ -11,6 +11,7 @@ use arrow::{
 use pipe_cache::{Digest, Hasher};
 use pipe_engine::kind::StageError;
 use pipe_random::{Random, Stream};
+use pipe_text::{is_unspaced, written_words};
 
 use super::{Allocation, Quality, SeedSubsetParams, Subset, column, order, order::Drawn};
 use crate::tabular::same_type;
@@ -158,9 +159,10 @@ fn noisy_column(array: &ArrayRef, name: &str, drawn: &[Drawn], rate: f64) -> Res
     Ok(Arc::new(noisy.collect::<StringArray>()))
 }
 
-/// Drops, doubles, moves and misspells words: each with probability `rate`, and one word at least.
+/// Drops, doubles, moves and misspells words: each with probability `rate`, and one word at least. In scripts without
+/// spaces between words every character is one.
 fn noisy(text: &str, rate: f64, random: &mut Stream) -> String {
-    let mut words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+    let mut words: Vec<String> = written_words(text).map(str::to_owned).collect();
     if words.is_empty() {
         return text.to_owned();
     }
@@ -189,9 +191,21 @@ fn noisy(text: &str, rate: f64, random: &mut Stream) -> String {
             }
         }
     }
-    let joined = words.join(" ");
+    let joined = spaced(&words);
     // Moving equal words about may change nothing.
     if joined == text { misspelt(&joined, random) } else { joined }
+}
+
+/// Words one after the other, with spaces between those that are written so.
+fn spaced(words: &[String]) -> String {
+    let mut text = String::new();
+    for word in words {
+        if !text.is_empty() && !text.ends_with(is_unspaced) && !word.starts_with(is_unspaced) {
+            text.push(' ');
+        }
+        text.push_str(word);
+    }
+    text
 }
 
 /// Doubles, drops or exchanges one character; the result differs from the word.
@@ -303,5 +317,24 @@ impl<'a> Shown<'a> {
     /// `None` for null.
     fn text(&self, row: usize) -> Option<String> {
         self.array.is_valid(row).then(|| self.format.value(row).to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn characters_without_spaces_are_words_of_noise() {
+        let noisy = |text, seed: &str| noisy(text, 0.5, &mut random(&Hasher::new("test").str(seed).finish(), "x"));
+        let text = "肝脏在夜里产生什么东西，GDP是什么，请用一句话来回答这个问题";
+        let same = |other: &str| text.chars().zip(other.chars()).take_while(|(a, b)| a == b).count();
+        let firsts: Vec<usize> = ["a", "b", "c", "d"].map(|seed| same(&noisy(text, seed))).into();
+        assert!(firsts.iter().sum::<usize>() < 16, "half of the words are touched: {firsts:?}");
+        for seed in ["a", "b", "c"] {
+            assert!(!noisy(text, seed).contains(' '));
+            assert_eq!(noisy("one two three", seed).split(' ').filter(|word| word.is_empty()).count(), 0);
+        }
+        assert_eq!(spaced(&["B12", "は", "水", "ok", "then"].map(str::to_owned)), "B12は水ok then");
     }
 }

@@ -110,6 +110,7 @@ fn rows_are_sorted_drawn_and_counted() {
     assert_eq!(column("{ limit: 20 }", "id").len(), 4);
     assert_eq!(column("{ distinct: [task] }", "id"), ["a", "b"]);
     assert_eq!(column("{ distinct: [task, score] }", "id"), ["a", "b", "c"]);
+    assert_eq!(column("{ set: { zero: \"-0.0 if id == 'a' else 0.0\" } }, { distinct: [zero] }", "id"), ["a"]);
     let all = column("{ sample: { rows: 4, seed: 3 } }", "id");
     for n in 0..4 {
         assert_eq!(column(&format!("{{ sample: {{ rows: {n}, seed: 3 }} }}"), "id"), all[..n]);

@@ -1,9 +1,11 @@
 //! Types in which the values of two tables meet, and rows as keys.
 
+use std::sync::Arc;
+
 use arrow::{
     array::{Array, ArrayRef, AsArray, RecordBatch, new_null_array},
     compute::cast,
-    datatypes::DataType,
+    datatypes::{DataType, Float32Type, Float64Type},
     row::{RowConverter, Rows, SortField},
 };
 
@@ -48,9 +50,18 @@ fn is_exact(column: &ArrayRef) -> bool {
     whole.null_count() == column.null_count() && whole.iter().flatten().all(|n| n.unsigned_abs() <= EXACT)
 }
 
-/// Rows as bytes that are equal where the rows are.
+/// Rows as bytes that are equal where the rows are. 0 and -0 are equal.
 pub(super) fn keys(rows: &RecordBatch) -> Result<Rows, Wrong> {
+    let columns: Vec<ArrayRef> = rows.columns().iter().map(without_minus_zero).collect();
     let fields = rows.columns().iter().map(|column| SortField::new(column.data_type().clone()));
     let converter = RowConverter::new(fields.collect()).map_err(failed)?;
-    converter.convert_columns(rows.columns()).map_err(failed)
+    converter.convert_columns(&columns).map_err(failed)
+}
+
+fn without_minus_zero(column: &ArrayRef) -> ArrayRef {
+    match column.data_type() {
+        DataType::Float64 => Arc::new(column.as_primitive::<Float64Type>().unary::<_, Float64Type>(|x| x + 0.0)),
+        DataType::Float32 => Arc::new(column.as_primitive::<Float32Type>().unary::<_, Float32Type>(|x| x + 0.0)),
+        _ => Arc::clone(column),
+    }
 }
