@@ -17,6 +17,7 @@
 
 mod build;
 mod chunks;
+mod data;
 mod delimited;
 mod drive;
 mod error;
