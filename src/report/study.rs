@@ -73,10 +73,10 @@ pub(crate) fn legend(study: &Study) -> Vec<String> {
     let has_errors = arms.iter().flat_map(|arm| &arm.scores).any(|score| score.standard_error.is_some());
     let mut signs: Vec<&str> = Vec::new();
     if has_errors {
-        signs.push(if over_draws {
-            "± standard error over draws"
-        } else {
-            "± standard error of the mean over items"
+        signs.push(match (over_draws, comparison.clusters) {
+            (true, _) => "± standard error over draws",
+            (false, None) => "± standard error of the mean over items",
+            (false, Some(_)) => "± standard error of the mean over items, by clusters",
         });
     }
     if arms.len() > 1 && !comparison.baseline.is_empty() {
@@ -102,8 +102,10 @@ pub(crate) fn legend(study: &Study) -> Vec<String> {
             let why = (comparison.effects.iter())
                 .find(|effect| effect.question == "draws" && effect.task == "all")
                 .map_or("not asked", |effect| &*effect.verdict);
+            let clusters =
+                comparison.clusters.map_or_else(String::new, |of| format!(" in {} clusters", count(of as u64)));
             format!(
-                "are these models different? over {} items. Whether the choice is better was {why}",
+                "are these models different? over {} items{clusters}. Whether the choice is better was {why}",
                 count(items as u64)
             )
         } else {
@@ -112,7 +114,7 @@ pub(crate) fn legend(study: &Study) -> Vec<String> {
         let used = if used.is_empty() {
             String::new()
         } else {
-            format!("{} (p < {:.2} after Holm): ", used.join(", "), 1.0 - comparison.confidence)
+            format!("{} (p < {} after Holm): ", used.join(", "), comparison.alpha())
         };
         lines.push(format!("{used}{about}"));
     }
@@ -238,12 +240,12 @@ impl<'a> Columns<'a> {
             headings.push("stage".to_owned());
         }
         headings.extend(self.factors.iter().map(|&name| name.to_owned()));
-        let percent = 100.0 * comparison.confidence;
+        let percent = comparison.percent();
         for (place, metric) in comparison.metrics[..self.metrics].iter().enumerate() {
             // Room for the mark.
             let room = if comparison.effects.is_empty() { "" } else { "  " };
             headings.push(format!(">{}{room}", metric.heading));
-            headings.extend((place < self.differences).then(|| format!(">difference [{percent:.0} %]")));
+            headings.extend((place < self.differences).then(|| format!(">difference [{percent} %]")));
         }
         headings.extend(self.draws.then(|| ">draws".to_owned()));
         headings.extend(self.kept.then(|| ">kept of attempted".to_owned()));

@@ -264,6 +264,7 @@ fn parameters_that_do_not_fit_together_are_told_before_a_run() {
     check("rows: each, outputs: { a: { format: jsonl }, b: { format: jsonl } }", "has one output");
     check("rows: each, outputs: { yield: { format: jsonl } }", "`yield` is where kept and dropped rows are counted");
     check(&format!("batch: 4, {jsonl}"), "it is for `rows: each`");
+    check(&format!("rows: each, input_format: {{ rows: csv }}, {jsonl}"), "the rows come by standard input, as JSON");
     check(&format!("scores: [y], {jsonl}"), "`y` is not declared as a number");
     check(&format!("scores: [text], {jsonl}"), "`text` is not declared as a number");
     check(&format!("scores: [x, x], {jsonl}"), "`x` is given twice");

@@ -192,6 +192,22 @@ fn files_on_the_command_line_are_looked_for_among_the_sources() {
     assert!(said("[sh, s.sh]", "[lib]").contains("`s.sh`, which is not among its `sources`"));
 }
 
+#[test]
+fn a_format_for_an_input_that_is_not_there_is_told() {
+    let said = |format: &str| {
+        let text = format!(
+            "pipeline: p\nstages:\n  t: {{ kind: table, params: {{ path: t.jsonl }} }}\n  s:\n    kind: command\n    \
+             inputs: {{ rows: t }}\n    params:\n      argv: [cp, '{{inputs.rows}}', '{{outputs.o}}']\n      \
+             input_format: {format}\n      outputs: {{ o: {{ format: parquet }} }}\n"
+        );
+        let project = TestEnvironment::with(&[("p.yaml", &text), ("t.jsonl", "{\"a\": 1}\n")]);
+        project.ok(&["run", "p.yaml"]).stderr
+    };
+    let told = said("{ row: csv }");
+    assert!(told.contains("`input_format` names `row`, which is no input: these are `rows`"), "{told}");
+    assert!(!said("{ rows: parquet }").contains("input_format"));
+}
+
 /// Run by a shell of its own group, so that a signal to the group reaches both, as Ctrl-C on a terminal does.
 #[test]
 fn a_signal_to_the_whole_group_is_one_signal() {

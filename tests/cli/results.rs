@@ -60,6 +60,59 @@ fn a_run_ends_with_arms_held_against_the_baseline() {
 }
 
 #[test]
+fn intervals_are_called_by_what_they_cover_and_items_by_what_they_belong_to() {
+    let project = TestEnvironment::with(&[(
+        "p.yaml",
+        "pipeline: p
+stages:
+  a: { kind: table, params: { path: a.jsonl } }
+  b: { kind: table, params: { path: b.jsonl } }
+  effects: { kind: compare, inputs: { a: a, b: b }, params: { alpha: 0.001, cluster: text } }
+",
+    )]);
+    // Ten texts with four items each, whose scores are those of the text.
+    for (file, more) in [("a.jsonl", 0.0), ("b.jsonl", 0.02)] {
+        let row = |i: i32| {
+            let (text, f1) = (i / 4, f64::from(i / 4 * 7 % 10) / 10.0 + more * f64::from(i / 4 % 2));
+            format!("{{\"id\": \"i{i}\", \"text\": \"t{text}\", \"f1\": {f1:.3}}}\n")
+        };
+        fs::write(project.file(file), (0..40).map(row).collect::<String>()).unwrap();
+    }
+    let run = project.ok(&["run", "p.yaml"]).stdout;
+    assert!(run.contains("difference [99.9 %]"), "{run}");
+    let one_line = run.split_whitespace().collect::<Vec<_>>().join(" ");
+    let asked = "(p < 0.001 after Holm): are these models different? over 40 items in 10 clusters.";
+    assert!(one_line.contains(asked), "{run}");
+    // The standard deviation of 0, 0.1, .., 0.9 is 0.303: over the root of ten, not of forty.
+    assert!(run.contains("0.450 ±0.096") && run.contains("over items, by clusters"), "{run}");
+    for format in ["markdown", "latex"] {
+        let table = project.ok(&["results", "p.yaml", "--format", format]).stdout.replace('\\', "");
+        assert!(table.contains("difference [99.9 %]"), "{table}");
+    }
+    assert!(project.ok(&["results", "p.yaml", "--task", "all"]).stdout.contains("difference [99.9 %]"));
+    let page = fs::read_to_string(project.file("results/p/report.html")).unwrap();
+    assert!(page.contains("bars are 99.9 % intervals") && page.contains("99.9 % interval "), "no confidence");
+    assert!(!page.contains("95 % interval") && !page.contains("100 % interval"), "another confidence");
+}
+
+#[test]
+fn a_gate_says_of_which_study_an_arm_is() {
+    let project = project();
+    let gate = ["compare", "p.yaml", "--gate", "f1 >= baseline - 0.05"];
+    project.ok(&["run", "p.yaml"]);
+    let one = project.ok(&gate).stdout;
+    assert!(one.lines().next().is_some_and(|line| !line.contains("study")), "{one}");
+    let more = "  close: { kind: compare, inputs: { scored: 'scores[*]' }, params: { margins: { f1: 0.01 } } }\n";
+    fs::write(project.file("p.yaml"), format!("{PIPELINE}{more}")).unwrap();
+    project.ok(&["run", "p.yaml"]);
+    let several = project.ok(&gate).stdout;
+    let words: Vec<Vec<&str>> = several.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(words[0][..3], ["gate", "study", "arm"], "{several}");
+    let of = |study: &str| words.iter().filter(|line| line.contains(&study) && line.contains(&"n=2")).count();
+    assert_eq!((of("effects"), of("close")), (1, 1), "{several}");
+}
+
+#[test]
 fn results_are_printed_for_programs_readmes_and_papers() {
     let project = project();
     let missing = project.pipe(&["results", "p.yaml"]);

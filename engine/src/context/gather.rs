@@ -8,6 +8,7 @@ use arrow::{
     datatypes::{Field, Schema, SchemaRef},
     error::ArrowError,
 };
+use pipe_cache::type_name;
 use serde_json::Value;
 
 use super::{GatheredFrom, StageError};
@@ -79,19 +80,25 @@ pub(super) fn append(
 
 /// The error for tables that cannot be stacked.
 pub(super) fn unlike(port: &str, from: &[&GatheredFrom], i: usize, first: &Schema, other: &Schema) -> StageError {
-    let columns = |schema: &Schema| -> BTreeSet<String> {
-        schema.fields().iter().map(|f| format!("{}: {}", f.name(), f.data_type())).collect()
-    };
-    let (first, other) = (columns(first), columns(other));
-    let differ: Vec<&String> = first.symmetric_difference(&other).collect();
+    let (here, there) = (&from[0].variant, &from[i].variant);
+    let of = |schema: &Schema, name: &str| schema.field_with_name(name).ok().map(|field| type_name(field.data_type()));
+    let names: BTreeSet<&String> = first.fields().iter().chain(other.fields()).map(|field| field.name()).collect();
+    let differ = names.into_iter().filter_map(|name| match (of(first, name), of(other, name)) {
+        (Some(a), Some(b)) => (a != b).then(|| format!("`{name}` is {a} in `{here}` and {b} in `{there}`")),
+        (a, _) => Some(format!("`{name}` stands in `{}` alone", if a.is_some() { here } else { there })),
+    });
+    let differ: Vec<String> = differ.collect();
     StageError::user_help(
         format!(
-            "input `{port}` gathers tables of different columns: variants `{}` and `{}` differ in {}",
-            from[0].variant,
-            from[i].variant,
-            if differ.is_empty() { "their order".to_owned() } else { format!("{differ:?}") }
+            "input `{port}` gathers tables of different columns: {}",
+            if differ.is_empty() {
+                format!("variants `{here}` and `{there}` differ in their order")
+            } else {
+                differ.join("; ")
+            }
         ),
-        "make the gathered stage yield the same columns in every variant",
+        "make the gathered stage yield the same columns in every variant; a `table` has the types of its file's \
+         values, unless it is told them (`schema: { f1: float }`)",
     )
 }
 
@@ -122,6 +129,30 @@ mod tests {
         check(&[json!("bm25"), json!(null)], DataType::Utf8);
         check(&[json!(1), json!("all")], DataType::Utf8);
         check(&[json!({"r": 8})], DataType::Utf8);
+    }
+
+    #[test]
+    fn tables_that_differ_are_told_column_by_column() {
+        let schema = |columns: &[(&str, DataType)]| {
+            Schema::new(columns.iter().map(|(name, of)| Field::new(*name, of.clone(), true)).collect::<Vec<_>>())
+        };
+        let (a, b) = (from("baseline", &[]), from("n=2", &[]));
+        let told = |first: &[(&str, DataType)], other: &[(&str, DataType)]| {
+            unlike("scored", &[&a, &b], 1, &schema(first), &schema(other)).to_string()
+        };
+        assert_eq!(
+            told(
+                &[("f1", DataType::Float64), ("id", DataType::Utf8), ("em", DataType::Boolean)],
+                &[("f1", DataType::Int64), ("id", DataType::Utf8), ("x", DataType::Utf8)]
+            ),
+            "input `scored` gathers tables of different columns: `em` stands in `baseline` alone; `f1` is float64 in \
+             `baseline` and int64 in `n=2`; `x` stands in `n=2` alone"
+        );
+        let order = [("a", DataType::Utf8), ("b", DataType::Utf8)];
+        assert_eq!(
+            told(&order, &[order[1].clone(), order[0].clone()]),
+            "input `scored` gathers tables of different columns: variants `baseline` and `n=2` differ in their order"
+        );
     }
 
     #[test]

@@ -21,6 +21,8 @@ use crate::{
 #[derive(Debug, Serialize)]
 struct Verdict {
     gate: String,
+    /// The stage that compares, or the stages that are compared.
+    study: String,
     arm: String,
     metric: String,
     task: String,
@@ -109,6 +111,7 @@ fn asked(study: &Study, gate: &Gate, args: &cli::Compare, verdicts: &mut Vec<Ver
         let mut tell = |value: Option<f64>, of| {
             verdicts.push(Verdict {
                 gate: gate.text.clone(),
+                study: comparison.name.clone(),
                 arm: arm.name.clone(),
                 metric: metric.clone(),
                 task: gate.task.clone(),
@@ -146,13 +149,18 @@ fn asked(study: &Study, gate: &Gate, args: &cli::Compare, verdicts: &mut Vec<Ver
 
 fn write(verdicts: &[Verdict]) -> Result<(), CliError> {
     let color = color_on_stdout();
-    let mut table = Table::new(&["", "gate", "arm", ">limit", ">value", "which is the"]);
+    // Arms of several studies may be called the same.
+    let several = verdicts.iter().any(|verdict| verdict.study != verdicts[0].study);
+    let study = several.then_some("study");
+    let headings = ["", "gate"].into_iter().chain(study).chain(["arm", ">limit", ">value", "which is the"]);
+    let mut table = Table::new(&headings.collect::<Vec<_>>());
     for verdict in verdicts {
         let holds =
             if verdict.holds { paint("holds", style::GOOD, color) } else { paint("fails", style::ERROR, color) };
         let value = verdict.value.map_or_else(|| "no result".to_owned(), |value| format!("{value:.4}"));
-        let cells = [verdict.gate.clone(), verdict.arm.clone(), format!("{:.4}", verdict.limit), value];
-        table.row([holds].into_iter().chain(cells).chain([verdict.of.to_owned()]));
+        let study = several.then(|| verdict.study.clone());
+        let cells = [verdict.arm.clone(), format!("{:.4}", verdict.limit), value, verdict.of.to_owned()];
+        table.row([holds, verdict.gate.clone()].into_iter().chain(study).chain(cells));
     }
     output::fitted(table)?;
     let failed = verdicts.iter().filter(|verdict| !verdict.holds).count();

@@ -113,7 +113,7 @@ fn grid(study: &Study) -> (Vec<String>, Vec<Vec<String>>) {
     for metric in &comparison.metrics {
         headings.push(metric.heading.clone());
         if has_effects {
-            headings.push(format!("difference [{:.0} %]", 100.0 * comparison.confidence));
+            headings.push(format!("difference [{} %]", comparison.percent()));
             headings.push("verdict".to_owned());
         }
     }
@@ -207,14 +207,14 @@ fn escaped(text: &str) -> String {
 pub(super) fn by_task(results: &Results) -> io::Result<()> {
     for study in &results.studies {
         let comparison = &study.comparison;
-        let percent = 100.0 * comparison.confidence;
+        let percent = comparison.percent();
         let mut table = Table::new(&[
             "metric",
             "task",
             "arm",
             ">baseline",
             ">mean",
-            &format!(">difference [{percent:.0} %]"),
+            &format!(">difference [{percent} %]"),
             ">p (Holm)",
             "verdict",
         ]);

@@ -82,6 +82,8 @@ pub struct Comparison {
     pub draws: Vec<String>,
     /// What intervals cover: 0.95.
     pub confidence: f64,
+    /// How many samples the items are, the most of a draw, where several belong together.
+    pub clusters: Option<usize>,
     /// Answers to the two questions.
     pub effects: Vec<Effect>,
     /// Means of arms in draws.

@@ -21,6 +21,7 @@ mod page;
 mod samples;
 mod section;
 mod stages;
+mod sure;
 mod svg;
 mod table;
 mod tables;

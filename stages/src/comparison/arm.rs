@@ -46,4 +46,15 @@ impl Draw {
             Some(task) => Box::new(self.of_task.get(task).into_iter().flatten().copied()),
         }
     }
+
+    /// Numbers the clusters of items; one without a cluster is alone.
+    pub(crate) fn numbered<'a>(&'a self, ids: impl Iterator<Item = &'a str>) -> Vec<usize> {
+        let mut names: HashMap<(bool, &str), usize> = HashMap::new();
+        let number = |id: &'a str| {
+            let cluster = self.places.get(id).and_then(|&place| self.clusters[place].as_deref());
+            let next = names.len();
+            *names.entry((cluster.is_some(), cluster.unwrap_or(id))).or_insert(next)
+        };
+        ids.map(number).collect()
+    }
 }

@@ -88,8 +88,8 @@ pub(crate) struct Answers {
     pub trends: RecordBatch,
     pub contrasts: RecordBatch,
     pub left_out: RecordBatch,
-    /// What people should know of what is left out.
-    pub warning: Option<String>,
+    /// What people should know: what is left out, and what arms do not agree on.
+    pub warnings: Vec<String>,
 }
 
 /// Items whose score another arm changes, the largest changes first: as many rows as there are items, metrics and arms.
@@ -108,6 +108,6 @@ pub(crate) fn answers(params: &CompareParams, arms: &Arms, go_on: GoOn<'_>) -> R
         trends: details::trends(params, arms)?.batch()?,
         contrasts: factorial::table(params, arms, go_on)?.batch()?,
         left_out: left_out.batch()?,
-        warning,
+        warnings: warning.into_iter().chain(pairing::apart(&arms.all)).collect(),
     })
 }

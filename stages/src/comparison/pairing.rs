@@ -1,9 +1,6 @@
 //! Arms side by side: the same draw, then the same items.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use pipe_engine::kind::StageError;
 use pipe_statistics::{DrawMeans, Pairs};
@@ -34,19 +31,44 @@ pub(super) fn pair<'a>(
         ids.iter().map(|id| draw.scores[metric][*draw.places.get(*id)?]).collect()
     };
     let pairs = Pairs::new(&scores(arm), &scores(baseline)).map_err(invalid)?;
-    let clusters = clusters(baseline, pairs.places.iter().map(|&place| ids[place]));
+    let clusters = baseline.numbered(pairs.places.iter().map(|&place| ids[place]));
     Ok(Paired { pairs, ids, clusters })
 }
 
-/// Numbers the clusters of items; one without a cluster is alone.
-fn clusters<'a>(draw: &'a Draw, ids: impl Iterator<Item = &'a str>) -> Vec<usize> {
-    let mut names: HashMap<(bool, &str), usize> = HashMap::new();
-    let number = |id: &'a str| {
-        let cluster = draw.places.get(id).and_then(|&place| draw.clusters[place].as_deref());
-        let next = names.len();
-        *names.entry((cluster.is_some(), cluster.unwrap_or(id))).or_insert(next)
-    };
-    ids.map(number).collect()
+/// Says where arms do not agree on which cluster, or task, an item is of: the baseline's word is taken.
+pub(super) fn apart(arms: &[Arm]) -> Vec<String> {
+    type Of = fn(&Draw) -> &[Option<Arc<str>>];
+    let kinds: [(&str, Of); 2] = [("cluster", |draw| &draw.clusters), ("task", |draw| &draw.tasks)];
+    let [baseline, others @ ..] = arms else { return Vec::new() };
+    kinds.iter().filter_map(|(what, of)| disagreement(baseline, others, what, *of)).collect()
+}
+
+fn disagreement(baseline: &Arm, others: &[Arm], what: &str, of: fn(&Draw) -> &[Option<Arc<str>>]) -> Option<String> {
+    let (mut items, mut first) = (BTreeSet::new(), None);
+    for arm in others {
+        for (name, draw) in &arm.draws {
+            let Some(before) = baseline.draws.get(name).filter(|before| before.content != draw.content) else {
+                continue;
+            };
+            for (id, here) in draw.ids.iter().zip(of(draw)) {
+                let there = before.places.get(id).and_then(|&place| of(before)[place].as_ref());
+                if let (Some(here), Some(there)) = (here, there)
+                    && here != there
+                {
+                    items.insert(id);
+                    first.get_or_insert((id, there, here, &arm.name));
+                }
+            }
+        }
+    }
+    let (id, there, here, arm) = first?;
+    Some(format!(
+        "arms do not agree on the {what} of {} items: that of `{id}` is `{there}` in `{}` and `{here}` in `{arm}`; \
+         they are counted where `{}` has them",
+        items.len(),
+        baseline.name,
+        baseline.name
+    ))
 }
 
 /// Items for which several arms have a score in one draw, in the order of the first arm: a row of scores for each item,
@@ -61,7 +83,7 @@ pub(super) fn common(draws: &[&Draw], metric: usize) -> (Vec<Vec<f64>>, Vec<usiz
             rows.push(row);
         }
     }
-    (rows, clusters(first, ids.into_iter()))
+    (rows, first.numbered(ids.into_iter()))
 }
 
 /// The mean of each column of a table; `None` without rows.

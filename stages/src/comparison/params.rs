@@ -46,7 +46,8 @@ pub struct CompareParams {
     pub baseline: Option<String>,
     /// The column that says which item a row is about.
     pub item: String,
-    /// The column that says which items belong together (several questions on one passage) and are one sample.
+    /// The column that says which items belong together (several questions on one passage) and are one sample. An item
+    /// without a value there is one by itself; where arms do not agree, the baseline's is taken, with a warning.
     pub cluster: Option<String>,
     /// Metrics of which less is better, besides those of `score` of which that is known: bits per byte, perplexities.
     pub lower_is_better: Vec<String>,

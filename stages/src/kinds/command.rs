@@ -128,6 +128,7 @@ impl StageKind for Command {
         }
         let mut program = program::program(params, cx, &paths, cx.threads())?;
         program::warn_of_undeclared(params, cx);
+        program::warn_of_formats(params, cx);
         // Whatever they write there may still become an output.
         let written = paths.outputs.values().cloned().chain([workdir]).collect();
         calls::execute(&mut program, cx, written, &Attendance::default())?;

@@ -66,7 +66,7 @@ impl StageKind for Compare {
         }
         cx.check_cancelled()?;
         let answers = comparison::answers(params, &arms, &|| cx.check_cancelled())?;
-        if let Some(warning) = &answers.warning {
+        for warning in &answers.warnings {
             cx.warn(warning);
         }
         for (port, table) in [

@@ -168,6 +168,12 @@ impl StageKind for SeedSubset {
                 "connect a table of another domain to `off_domain`",
             ));
         }
+        if params.allocation == Allocation::Balanced && params.stratify_by.is_none() {
+            // No mistake of the file: `stratify_by` may be what is ablated.
+            cx.warn(
+                "`allocation: balanced` changes nothing without `stratify_by`, which names the column of the tasks",
+            );
+        }
         cx.check_cancelled()?;
         let subset = draw(params, &pool, off_domain.as_ref())?;
         cx.write_batches("rows", subset.rows.schema_ref(), [&subset.rows])?;

@@ -66,6 +66,9 @@ impl StageKind for Select {
     fn run(&self, params: &SelectParams, cx: &mut StageContext) -> Result<(), StageError> {
         let rows = cx.table("rows")?.read()?;
         let other = cx.optional_table("other")?.map(|table| table.read()).transpose()?;
+        if other.is_some() && !params.steps.iter().any(Step::reads_other) {
+            cx.warn("no step takes the input `other`: `join` and `concatenate` do");
+        }
         let before = rows.num_rows() as u64;
         let mut left = before;
         let mut tell = |number: usize, now: u64| {

@@ -1,10 +1,14 @@
 //! What is told of each arm beside its effects.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use pipe_cache::StoreError;
 use pipe_engine::{events, kind::StageError, pipeline::NodeId};
 use pipe_report::{Arm, Comparison, Item, Metric};
+use pipe_statistics::clustered_error;
 
 use super::{
     Looked, Score, Study, StudyArm, differing,
@@ -42,10 +46,20 @@ pub(super) fn plain(name: String, params: &CompareParams, arms: &Arms) -> Compar
         arms: arms.all.iter().map(arm).collect(),
         draws: arms.draws().into_iter().filter(|draw| !draw.is_empty()).cloned().collect(),
         confidence: 1.0 - params.alpha,
+        clusters: params.cluster.is_some().then(|| clusters(&arms.all[0])),
         items,
         items_left_out,
         ..Comparison::default()
     }
+}
+
+/// How many clusters of items an arm has, the most of a draw.
+fn clusters(arm: &comparison::Arm) -> usize {
+    let of = |draw: &Arc<comparison::Draw>| {
+        let numbers: BTreeSet<usize> = draw.numbered(draw.ids.iter().map(|id| &**id)).into_iter().collect();
+        numbers.len()
+    };
+    arm.draws.values().map(of).max().unwrap_or(0)
 }
 
 /// Arms with their scores and quantities, without effects.
@@ -129,7 +143,7 @@ pub(super) fn uncompared(looked: &Looked<'_>, name: String, from: &[From], error
 /// The nodes of an arm, by draw.
 fn nodes(looked: &Looked<'_>, arm: &comparison::Arm, from: &[From]) -> Vec<(String, NodeId)> {
     let Some(from) = from.iter().find(|of| of.input == arm.input) else { return Vec::new() };
-    let of = |(name, draw): (&String, &std::sync::Arc<comparison::Draw>)| {
+    let of = |(name, draw): (&String, &Arc<comparison::Draw>)| {
         let is_it = |variant: Option<usize>| {
             variant.map(|variant| &looked.pipeline.variants[variant].name) == draw.variant.as_ref()
         };
@@ -180,8 +194,9 @@ fn told(looked: &Looked<'_>, arms: &Arms, arm: &comparison::Arm, nodes: &[(Strin
         [draw] => one(draw, metric),
         draws => {
             let means: Vec<f64> = draws.iter().filter_map(|draw| one(draw, metric).mean).collect();
-            let (mean, standard_error) = mean_and_error(&means);
-            Score { mean, standard_error }
+            // Draws that happen to agree still weigh as many as they are, as they do in the difference.
+            let all: Vec<f64> = arm.draws.values().filter_map(|draw| one(draw, metric).mean).collect();
+            Score { mean: mean_and_error(&all).0, standard_error: mean_and_error(&means).1 }
         }
     };
     let score = |metric: usize| {
@@ -202,9 +217,16 @@ fn told(looked: &Looked<'_>, arms: &Arms, arm: &comparison::Arm, nodes: &[(Strin
 
 /// The mean over the items of a draw, and its standard error.
 fn one(draw: &comparison::Draw, metric: usize) -> Score {
-    let scores: Vec<f64> = draw.scores[metric].iter().flatten().copied().filter(|score| score.is_finite()).collect();
+    let scored = draw.ids.iter().zip(&draw.scores[metric]);
+    let (ids, scores): (Vec<&str>, Vec<f64>) =
+        scored.filter_map(|(id, score)| Some((&**id, score.filter(|score| score.is_finite())?))).unzip();
     let (mean, standard_error) = mean_and_error(&scores);
-    Score { mean, standard_error }
+    if draw.clusters.iter().all(Option::is_none) {
+        return Score { mean, standard_error };
+    }
+    // What belongs together says less of the mean than as many items would.
+    let clustered = clustered_error(&scores, &draw.numbered(ids.into_iter()));
+    Score { mean, standard_error: clustered.ok().flatten() }
 }
 
 fn mean_and_error(values: &[f64]) -> (Option<f64>, Option<f64>) {

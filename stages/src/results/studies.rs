@@ -237,5 +237,5 @@ fn kept(looked: &Looked<'_>, node: NodeId) -> Result<Option<Answers>, StoreError
     let ((Some(effects), Some(means), Some(variance)), (Some(trends), Some(contrasts), Some(left_out))) = tables else {
         return Ok(None);
     };
-    Ok(Some(Answers { effects, means, variance, trends, contrasts, left_out, warning: None }))
+    Ok(Some(Answers { effects, means, variance, trends, contrasts, left_out, warnings: Vec::new() }))
 }

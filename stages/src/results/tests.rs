@@ -62,6 +62,24 @@ fn rising(level: i64, draw: &str, item: usize) -> Option<f64> {
 }
 
 #[test]
+fn draws_that_agree_by_chance_weigh_as_many_as_they_are() {
+    // Four draws of the second level have the very same scores, and the fifth others.
+    let score = |level: i64, draw: &str, item: usize| {
+        let place = FIVE.iter().position(|name| *name == draw)? as f64;
+        let of_draw = if level == 1 { 0.01 * place } else { f64::from(u8::from(draw == "e")) * 0.5 };
+        Some(0.2 + 0.01 * item as f64 + of_draw)
+    };
+    let lab = lab(&[1, 2], &FIVE, 6, score);
+    gathered(&lab, &study(&[1, 2], &FIVE), |gathered| {
+        let [study] = &gathered.results.studies[..] else { panic!("{:?}", gathered.results) };
+        let means: Vec<f64> = study.arms.iter().map(|arm| arm.scores[0].mean.unwrap()).collect();
+        let effect = &study.comparison.effects[0];
+        assert!((means[1] - (0.225 + 0.1)).abs() < 1e-12, "{means:?}");
+        assert!((means[1] - means[0] - effect.difference.unwrap()).abs() < 1e-12, "{means:?} {effect:?}");
+    });
+}
+
+#[test]
 fn a_study_is_what_its_stage_has_found() {
     let lab = lab(&[1, 2], &FIVE, 6, rising);
     gathered(&lab, &study(&[1, 2], &FIVE), |gathered| {

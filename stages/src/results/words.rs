@@ -91,7 +91,7 @@ fn sentence(comparison: &Comparison, metric: &Metric, effect: &Effect) -> String
     };
     let interval = match (effect.low, effect.high) {
         (Some(low), Some(high)) => {
-            format!(", {:.0} % interval {} to {}", 100.0 * comparison.confidence, signed(low), signed(high))
+            format!(", {} % interval {} to {}", comparison.percent(), signed(low), signed(high))
         }
         _ => String::new(),
     };

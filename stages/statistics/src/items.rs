@@ -106,6 +106,18 @@ impl Clusters {
     }
 }
 
+/// The standard error of the mean of `values`, where `clusters[i]` names the cluster that value `i` belongs to: between
+/// clusters, as that of [`over_items`]. `None` of fewer than two clusters.
+///
+/// # Errors
+/// Values that are no numbers, or clusters of another length.
+pub fn clustered_error(values: &[f64], clusters: &[usize]) -> Result<Option<f64>, Invalid> {
+    numbers("value", values)?;
+    same_length(("clusters", clusters.len()), ("values", values.len()))?;
+    let (grouped, n) = (Clusters::new(values, Some(clusters)), values.len() as f64);
+    Ok((grouped.sums.len() > 1).then(|| grouped.standard_error(values.iter().sum::<f64>() / n, n)))
+}
+
 /// The differences of items, arm less baseline, as one sample; `None` without any.
 ///
 /// Clusters (several questions on one passage) are resampled and flipped as a whole: `clusters[i]` names the cluster of
@@ -249,6 +261,17 @@ mod tests {
         let m: f64 = 2.5 / 6.0;
         let expect = (1.5 * ((1.0 - m).powi(2) + 9.0 * m * m + (1.5 - 2.0 * m).powi(2))).sqrt() / 6.0;
         assert!((found.standard_error.unwrap() - expect).abs() < 1e-15);
+    }
+
+    #[test]
+    fn a_mean_of_clusters_has_the_error_of_clusters() {
+        let values = [1.0, 0.0, 0.0, 0.0, 1.0, 0.5];
+        let of = |clusters: &[usize]| clustered_error(&values, clusters).unwrap();
+        assert_eq!(of(&[1, 2, 2, 2, 3, 3]), ask(&values, Some(&[1, 2, 2, 2, 3, 3])).standard_error);
+        // Each by itself: the usual one.
+        assert_eq!(of(&[0, 1, 2, 3, 4, 5]), ask(&values, None).standard_error);
+        assert_eq!((of(&[7; 6]), clustered_error(&[], &[])), (None, Ok(None)));
+        assert!(clustered_error(&values, &[1]).is_err() && clustered_error(&[f64::NAN], &[1]).is_err());
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub use estimate::{Estimate, estimate_ratio, estimates};
 pub use factorial::{Contrast, contrasts};
 pub use holm::{holm, holm_of_asked};
 pub use invalid::Invalid;
-pub use items::{Bootstrap, Interval, OverItems, over_items};
+pub use items::{Bootstrap, Interval, OverItems, clustered_error, over_items};
 pub use mcnemar::{McNemar, mcnemar};
 pub use pairs::Pairs;
 pub use power::{MOST_DRAWS, MOST_ITEMS, Power};

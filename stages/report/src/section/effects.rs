@@ -56,7 +56,10 @@ pub(super) fn write(page: &mut Page, about: &Comparison, place: usize, most: usi
             .filter_map(|metric| plot(about, metric, question, place, data.clone()))
             .collect();
         if asked && !figures.is_empty() {
-            page.note("▲ better, ▼ worse, ■ same within the margin, ○ not shown; bars are 95 % intervals.");
+            page.note(&format!(
+                "▲ better, ▼ worse, ■ same within the margin, ○ not shown; bars are {} % intervals.",
+                about.percent()
+            ));
             // With a line for every draw, one metric fills the screen.
             let open = if question == "items" && !about.draws.is_empty() { 1 } else { figures.len() };
             page.figures(&figures[..open])?;
@@ -114,7 +117,7 @@ fn table(about: &Comparison, id: String, caption: &str, draws: bool, tasks: bool
     }
     table
         .numbers("Difference", "The arm’s mean less the baseline’s")
-        .numbers("95 % interval", "Of the difference")
+        .numbers(&format!("{} % interval", about.percent()), "Of the difference")
         .choice("Verdict")
         .numbers("p (Holm)", "After Holm’s correction within metric and factor; uncorrected in the download")
         .numbers("Baseline", "Mean of the baseline over what is paired")

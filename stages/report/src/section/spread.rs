@@ -75,7 +75,7 @@ fn trends(page: &mut Page, about: &Comparison, place: usize, most: usize) -> Res
         .words("Per")
         .numbers("Draws", "")
         .numbers("Slope", "Change of the score per step of the factor; the mean of the draws’ slopes")
-        .numbers("95 % interval", "Of the slope, over draws")
+        .numbers(&format!("{} % interval", about.percent()), "Of the slope, over draws")
         .numbers("p", "Uncorrected")
         .words("Verdict");
     for trend in about.trends.iter().take(most) {
@@ -114,7 +114,7 @@ fn contrasts(page: &mut Page, about: &Comparison, place: usize, most: usize) -> 
         .numbers("Draws", "")
         .numbers("Items", "")
         .numbers("Difference", "")
-        .numbers("95 % interval", "")
+        .numbers(&format!("{} % interval", about.percent()), "")
         .numbers("p (Holm)", "After Holm’s correction")
         .words("Verdict");
     for contrast in about.contrasts.iter().take(most) {

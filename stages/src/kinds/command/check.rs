@@ -6,7 +6,7 @@ use pipe_engine::{diag, kind::ParamProblem};
 
 use super::{
     each,
-    params::{CommandParams, OutputFormat, Rows},
+    params::{CommandParams, InputFormats, OutputFormat, Rows},
     program::{is_name, is_ours, placeholders},
     scores,
 };
@@ -112,6 +112,10 @@ fn by_row(params: &CommandParams) -> Vec<ParamProblem> {
         if name == "yield" {
             problem("/outputs/yield", "`yield` is where kept and dropped rows are counted", "choose another name");
         }
+    }
+    if matches!(&params.input_format, InputFormats::Each(formats) if formats.contains_key(each::ROWS)) {
+        let place = format!("/input_format/{}", each::ROWS);
+        problem(&place, "the rows come by standard input, as JSON Lines", "leave it out, and name other inputs here");
     }
     for (i, argument) in params.argv.iter().enumerate() {
         let place = format!("/argv/{i}");

@@ -52,6 +52,7 @@ const KEPT: &str = "kept";
 pub(super) fn run(params: &CommandParams, cx: &StageContext, paths: &Paths, workdir: &Path) -> Result<(), StageError> {
     let Some((output, spec)) = params.outputs.first() else { return Err(StageError::contract("no output")) };
     program::warn_of_undeclared(params, cx);
+    program::warn_of_formats(params, cx);
     let table = cx.table(ROWS)?;
     let (columns, schema) = columns_of(spec);
     let asker = Asker { params, cx, paths, workdir, columns: &columns };

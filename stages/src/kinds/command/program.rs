@@ -9,7 +9,7 @@ use std::{
 
 use pipe_engine::{context::StageContext, keys, kind::StageError};
 
-use super::params::CommandParams;
+use super::params::{CommandParams, InputFormats};
 use crate::programs::calls;
 
 /// A folder of the program's own, for what it writes besides answers.
@@ -55,6 +55,15 @@ pub(super) fn warn_of_undeclared(params: &CommandParams, cx: &StageContext) {
                 "the command reads `{argument}`, which is not among its `sources`: edits to it go unnoticed"
             ));
         }
+    }
+}
+
+/// Warns of formats for inputs that are not there: that which was meant is handed over in the usual one.
+pub(super) fn warn_of_formats(params: &CommandParams, cx: &StageContext) {
+    let InputFormats::Each(formats) = &params.input_format else { return };
+    for name in formats.keys().filter(|name| cx.inputs().all(|(input, _)| input != **name)) {
+        let inputs: Vec<String> = cx.inputs().map(|(input, _)| format!("`{input}`")).collect();
+        cx.warn(format!("`input_format` names `{name}`, which is no input: these are {}", inputs.join(", ")));
     }
 }
 

@@ -189,3 +189,23 @@ fn rows_that_nearly_all_hold_the_same_exchange_in_no_time() {
     assert_eq!(ids.len(), rows);
     assert!(ids.iter().zip(&sources).all(|(id, source)| (*id == odd) != (*source == odd)));
 }
+
+#[test]
+fn an_allocation_without_tasks_is_told_to_change_nothing() {
+    let lab = pipe_testing::Lab::with(crate::registry());
+    lab.jsonl(
+        "pool.jsonl",
+        (0..6).map(|i| serde_json::json!({ "id": i, "task": format!("t{}", i % 2), "output": "a b c" })),
+    );
+    let told = |params: &str| {
+        let ran = lab.run_stages(&format!(
+            "  pool: {{ kind: table, params: {{ path: pool.jsonl }} }}\n  seeds: {{ kind: seed_subset, inputs: {{ \
+             pool: pool }}, params: {{ count: 4, {params} }} }}\n"
+        ));
+        assert_eq!(ran.failures(), [""; 0]);
+        ran.warnings().join("\n")
+    };
+    assert!(told("allocation: balanced").contains("changes nothing without `stratify_by`"));
+    assert_eq!(told("allocation: balanced, stratify_by: task"), "");
+    assert_eq!(told("allocation: proportional"), "");
+}

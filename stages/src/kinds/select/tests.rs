@@ -56,6 +56,13 @@ fn fails(steps: &str) -> String {
 }
 
 #[test]
+fn a_second_table_that_no_step_takes_is_told() {
+    let told = |steps: &str| lab().run_stages(&stages(steps)).warnings().join("\n");
+    assert!(told("{ limit: 2 }").contains("no step takes the input `other`"));
+    assert_eq!(told("{ join: { on: id, how: anti } }"), "");
+}
+
+#[test]
 fn rows_are_filtered_and_empty_ones_left_out() {
     assert_eq!(column("{ filter: \"task == 'qa' and score is not none and score > 2\" }", "id"), ["c"]);
     assert_eq!(column("{ filter: \"'y' in (tags or []) or row_index == 1\" }", "id"), ["b", "c"]);

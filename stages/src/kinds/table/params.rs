@@ -351,6 +351,12 @@ impl TableParams {
         if self.rows_at.is_some() && !is(&[Format::Json]) {
             problem("/rows_at", "only `.json` documents have rows somewhere inside".into(), "leave it out");
         }
+        if self.key_column != default_key_column() && !is(&[Format::Json]) {
+            problem("/key_column", "only `.json` documents have rows with keys".into(), "leave it out");
+        }
+        if self.columns.as_ref().is_some_and(Vec::is_empty) {
+            problem("/columns", "no column is kept".into(), "name one or more, or leave it out for all of them");
+        }
         if self.rows == TextRows::File && !is(&[Format::Text]) {
             let message = "only plain text can be read as one row per file".into();
             problem("/rows", message, "leave it out, or give `format: text`");

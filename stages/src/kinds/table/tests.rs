@@ -153,6 +153,8 @@ fn what_makes_no_sense_is_said() {
     };
     check("path: docs, rows: chunk, chunk: { size: 10, overlap: 10 }", "leaves nothing new in chunks of 10");
     check("path: a.txt, chunk: { size: 10 }", "nothing is cut into chunks");
+    check("path: a.jsonl, key_column: name", "only `.json` documents have rows with keys");
+    check("path: a.jsonl, columns: []", "no column is kept");
     check("path: a.jsonl, rows: file", "only plain text can be read as one row per file");
     check("path: a.jsonl, rows: chunk, chunk: { size: 1, overlap: 1 }", "leaves nothing new in chunks of 1");
     check("path: a.jsonl, delimiter: ';'", "CSV and TSV alone");

@@ -114,6 +114,27 @@ fn questions_of_a_passage_are_one_sample() {
 }
 
 #[test]
+fn arms_that_do_not_agree_on_clusters_or_tasks_are_told() {
+    let moved = |level: i64, _: &str| {
+        let mut all = items(8, |item| Some(0.1 * item as f64 + 0.05 * level as f64));
+        if level == 2 {
+            (all[3].passage, all[5].task) = (Some("p0".into()), Some("t0".into()));
+            all[7].passage = None;
+        }
+        all
+    };
+    let study = Study::of(&[1, 2], &["a"], &["f1"], moved);
+    let of_task = "arms do not agree on the task of 1 items: that of `i5` is `t1` in `baseline` and `t0` in `n=2`; \
+                   they are counted where `baseline` has them";
+    let told = study.run("").warnings().join("\n");
+    assert!(told.contains(of_task) && !told.contains("cluster"), "{told}");
+    let told = study.run("cluster: passage").warnings().join("\n");
+    let of_cluster =
+        "arms do not agree on the cluster of 1 items: that of `i3` is `p1` in `baseline` and `p0` in `n=2`";
+    assert!(told.contains(of_cluster) && told.contains(of_task), "{told}");
+}
+
+#[test]
 fn several_stages_are_arms_and_what_does_not_depend_on_a_factor_is_one() {
     let study = Study::new(&[1, 2], &FIVE, 6, rising);
     write(&study.lab, "base.parquet", &["f1"], &items(6, |item| Some(0.1 + 0.01 * item as f64)));
