@@ -88,7 +88,7 @@ fn every_family_ranks_pairs_as_transformers_does() {
     }
     let (dir, _) = golden();
     let error = Ranker::open(dir).err().unwrap().to_string();
-    assert!(error.contains("labels"), "{error}");
+    assert!(error.contains("names no labels"), "{error}");
 }
 
 /// By one thread and by several, alone and in groups of every composition.

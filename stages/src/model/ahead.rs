@@ -11,13 +11,15 @@ use pipe_lm::{
 use super::{
     BaseModel, ModelRef, WeightForm, Work, api_key, carried, estimate, given_twice, hub, model_error, refuse, served,
 };
-use crate::prompts::{ChatDate, Purpose, TemplateRef};
+use crate::prompts::{ChatDate, PromptTemplate, Purpose, TemplateRef};
 
 /// What a look at a model tells.
 #[derive(Debug)]
 pub struct Seen {
     /// Whether it has a chat template.
     pub talks: bool,
+    /// Why that one can write no conversation, if so.
+    pub mute: Option<String>,
     /// What it is.
     pub config: DecoderConfig,
     /// The size of the file, where it is a GGUF file.
@@ -96,9 +98,17 @@ pub(crate) fn preview(
         asked.weights.of_blocks(seen.in_8_bits, path)?;
     }
     if let Some(seen) = &seen
-        && let Some(template) = template.filter(|template| template.converses() && !seen.talks)
+        && let Some(template) = template.as_ref().filter(|template| template.converses() && !seen.talks)
     {
         return Err(template.without_chat());
+    }
+    if let Some(Seen { mute: Some(why), .. }) = seen.as_deref()
+        && template.as_ref().map_or(asked.template.is_some(), PromptTemplate::converses)
+    {
+        return Err(StageError::user_help(
+            format!("nothing can be asked with {why}"),
+            "mend the model's chat template, or use a `template` that makes no conversation, such as `plain`",
+        ));
     }
     let chosen = asked.template.filter(|(template, _)| template.is_auto());
     let chosen = seen.as_ref().zip(chosen).map(|(seen, (template, _))| template.chosen(seen.talks).0);

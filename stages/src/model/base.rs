@@ -10,7 +10,7 @@ use std::{
 
 use candle_core::{DType, Device};
 use parking_lot::Mutex;
-use pipe_engine::kind::StageError;
+use pipe_engine::{context::causes, kind::StageError};
 use pipe_lm::{
     adapter::load_adapter,
     chat::ChatTemplate,
@@ -172,7 +172,9 @@ impl BaseModel {
         };
         let (talks, config) = (self.chat.is_some(), self.config.clone());
         let first_token = self.tokenizer.first_token(self.stop_tokens());
-        Seen { talks, config, gguf_bytes, in_8_bits: self.in_8_bits, first_token }
+        let told = |error| format!("the chat template of {}: {}", self.place().display(), causes(&error).join(": "));
+        let mute = self.chat.as_ref().and_then(|chat| chat.failure()).map(told);
+        Seen { talks, mute, config, gguf_bytes, in_8_bits: self.in_8_bits, first_token }
     }
 
     /// What config.json says.

@@ -217,6 +217,32 @@ fn files_that_disagree_about_the_end_of_a_text_are_told_and_all_of_them_count() 
     assert_eq!(of()["reading"], json!(2), "what was computed with them before is computed again");
 }
 
+/// A template that uses what only Python has is told by `plan`, with the cause, and not row by row.
+#[test]
+fn a_chat_template_that_fails_on_every_conversation_is_told_before_a_run() {
+    let base = tempfile::tempdir().unwrap();
+    small_model(base.path(), 1);
+    let look = |chat: &str, template: &str| {
+        fs::write(base.path().join("chat_template.jinja"), chat).unwrap();
+        let template = serde_json::from_value(json!(template)).unwrap();
+        let asked = Asked { template: Some((&template, crate::prompts::Purpose::Respond)), ..Asked::default() };
+        preview(Some(&ModelRef::parse(".").unwrap()), &asked, &Host(base.path().to_owned())).map_err(|e| e.to_string())
+    };
+    let broken = "{{ messages[0].content.partition(' ') }}";
+    for template in ["chat", "auto"] {
+        let told = look(broken, template).unwrap_err();
+        assert!(
+            told.contains("nothing can be asked with the chat template of ") && told.contains("partition"),
+            "{told}"
+        );
+    }
+    assert!(look(broken, "plain").is_ok());
+    // What is refused, or fails without a system text alone, may be asked otherwise.
+    for other in ["{{ raise_exception('no') }}", "{{ messages[1].content.strip() }}", "{{ messages[0].content }}"] {
+        assert!(look(other, "chat").is_ok(), "{other}");
+    }
+}
+
 #[test]
 fn models_on_this_disk_are_watched() {
     let lab = pipe_testing::Lab::with(crate::registry());

@@ -6,7 +6,7 @@ use regex::Regex;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{AdapterError, AdapterProblem};
+use super::{AdapterError, AdapterProblem, CONFIG};
 use crate::{config::DecoderConfig, weights::Linear};
 
 /// Which linear modules of a model have an adapter.
@@ -152,11 +152,13 @@ impl AdapterConfig {
     /// # Errors
     /// The file is missing or malformed, or it asks for something that is not supported: the message names it.
     pub fn from_dir(dir: &Path) -> Result<Self, AdapterError> {
-        let path = dir.join("adapter_config.json");
+        let path = dir.join(CONFIG);
         let text = std::fs::read_to_string(&path).map_err(|source| match source.kind() {
-            ErrorKind::NotFound => {
-                AdapterError::NoConfig { dir: dir.to_owned(), model: dir.join("config.json").exists() }
-            }
+            ErrorKind::NotFound => AdapterError::NoConfig {
+                dir: dir.to_owned(),
+                model: dir.join("config.json").exists(),
+                named: named_adapters(dir),
+            },
             _ => AdapterError::Io { action: "read", path: path.clone(), source },
         })?;
         let kind: Result<Kind, _> = crate::json::parse(&text);
@@ -167,6 +169,16 @@ impl AdapterConfig {
         });
         raw.and_then(Raw::checked).map_err(|problem| AdapterError::Invalid { path, problem })
     }
+}
+
+/// The folders of a directory that hold adapters: PEFT writes there those that have names of their own. In order of
+/// their names.
+fn named_adapters(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let adapters = entries.filter(|entry| entry.path().join(CONFIG).is_file());
+    let mut names: Vec<String> = adapters.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
 }
 
 /// PEFT compares some of these by type, so whole numbers are written without a fraction.
@@ -201,7 +213,7 @@ fn pattern_value<'a, T>(
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "neither one value of the right type nor a list of such values")]
 enum OneOrMany<O, M> {
     One(O),
     Many(Vec<M>),

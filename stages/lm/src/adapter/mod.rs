@@ -23,6 +23,7 @@ use crate::{
     weights::{SafetensorsFiles, WeightsError, write_safetensors},
 };
 
+const CONFIG: &str = "adapter_config.json";
 const WEIGHTS: &str = "adapter_model.safetensors";
 
 /// Reads an adapter directory that PEFT or [`save_adapter`] wrote, for a model of configuration `model`. The matrices
@@ -40,10 +41,11 @@ pub fn load_adapter(dir: &Path, model: &DecoderConfig) -> Result<(AdapterConfig,
     }
     let files = SafetensorsFiles::open_file(&path)?;
     let invalid = |problem| AdapterError::Invalid { path: path.clone(), problem };
+    let misconfigured = |problem| AdapterError::Invalid { path: dir.join(CONFIG), problem };
     let mut unknown = files.shapes();
     let mut modules = BTreeMap::new();
-    for (module, _, linear) in config.targets(model).map_err(invalid)? {
-        let rank = config.rank(&module).map_err(invalid)?;
+    for (module, _, linear) in config.targets(model).map_err(misconfigured)? {
+        let rank = config.rank(&module).map_err(misconfigured)?;
         let [out, inner] = linear.shape(model);
         let mut matrix = |letter: &str, expected: [usize; 2]| {
             let name = key(&module, letter);
@@ -59,7 +61,7 @@ pub fn load_adapter(dir: &Path, model: &DecoderConfig) -> Result<(AdapterConfig,
             }
         };
         let (a, b) = (matrix("A", [rank, inner])?, matrix("B", [out, rank])?);
-        let scale = config.scale(&module).map_err(invalid)? as f32;
+        let scale = config.scale(&module).map_err(misconfigured)? as f32;
         modules.insert(module, LoraWeights { a, b, scale, dropout: config.lora_dropout as f32 });
     }
     if let Some(name) = unknown.into_keys().next() {
@@ -84,7 +86,7 @@ pub fn save_adapter(
     adapter: &Adapter,
     model: &DecoderConfig,
 ) -> Result<(), AdapterError> {
-    let path = dir.join("adapter_config.json");
+    let path = dir.join(CONFIG);
     let invalid = |problem| AdapterError::Invalid { path: path.clone(), problem };
     let mut tensors = BTreeMap::new();
     let targets = config.targets(model).map_err(invalid)?;
@@ -140,15 +142,17 @@ pub enum AdapterError {
     },
     /// A directory of something else.
     #[error(
-        "read an adapter from {}: there is no adapter_config.json{}",
+        "read an adapter from {}: there is no {CONFIG}{}",
         dir.display(),
-        if *model { ", but a whole model: name it as the model, or train it with `method: lora`" } else { "" }
+        instead(*model, named)
     )]
     NoConfig {
         /// The directory.
         dir: PathBuf,
         /// Whether a model lies there.
         model: bool,
+        /// Folders in it that hold adapters.
+        named: Vec<String>,
     },
     /// A directory without weights.
     #[error(
@@ -261,9 +265,27 @@ pub enum AdapterProblem {
     },
 }
 
+/// What lies where an adapter was looked for.
+fn instead(model: bool, named: &[String]) -> String {
+    if model {
+        ", but a whole model: name it as the model, or train it with `method: lora`".to_owned()
+    } else if named.is_empty() {
+        String::new()
+    } else {
+        format!(", but folders with adapters of their own: give one of them ({})", named.join(", "))
+    }
+}
+
 fn hint(key: &str) -> &'static str {
     match key {
-        "modules_to_save" => "; merge the adapter with PEFT and use the merged model",
+        "exclude_modules"
+        | "layer_replication"
+        | "layers_pattern"
+        | "lora_bias"
+        | "modules_to_save"
+        | "target_parameters"
+        | "trainable_token_indices"
+        | "use_dora" => "; merge the adapter with PEFT and use the merged model",
         "init_lora_weights" => {
             " because the base weights were changed with it; merge the adapter with PEFT and use the merged model"
         }

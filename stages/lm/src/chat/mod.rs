@@ -126,6 +126,18 @@ impl ChatTemplate {
         self.render(&folded, options).map(|text| (text, Cow::Owned(folded))).or_else(|_| as_given(rendered))
     }
 
+    /// Why nothing can be asked with it: it fails on a question alone as on one behind a system text. What it refuses
+    /// is no failure.
+    pub fn failure(&self) -> Option<ChatError> {
+        let question = [Message::new("system", "text"), Message::new("user", "question")];
+        let options = ChatOptions { add_generation_prompt: true, ..ChatOptions::default() };
+        let failed = |messages: &[Message]| match self.render(messages, &options) {
+            Err(error @ ChatError::Render(_)) => Some(error),
+            _ => None,
+        };
+        failed(&question).and_then(|_| failed(&question[1..]))
+    }
+
     /// Whether it says itself what the assistant says.
     fn marks_turns(&self) -> bool {
         self.environment.get_template(MARKED).is_ok()

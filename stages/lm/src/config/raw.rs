@@ -7,7 +7,7 @@ use crate::json::Id;
 
 /// `eos_token_id` is one id or several; negative ones are none.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "neither a token's id nor a list of ids")]
 pub(super) enum Ids {
     One(Id),
     Many(Vec<Id>),

@@ -55,12 +55,13 @@ impl Ranker {
     pub(crate) fn check(dir: &Path) -> std::result::Result<(), EmbedError> {
         Family::of(dir)?;
         there(dir)?;
-        let labels = labels(dir.join("config.json"))?;
-        if labels != 1 {
-            let problem = format!("it tells {labels} labels apart, and a reranker says one score");
-            return Err(EmbedError::Module { path: dir.to_owned(), problem });
-        }
-        Ok(())
+        let problem = match labels(dir.join("config.json"))? {
+            Some(1) => return Ok(()),
+            Some(labels) => format!("it tells {labels} labels apart, and a reranker says one score"),
+            None => "its config.json names no labels, and a reranker is a model for sequence classification with one"
+                .to_owned(),
+        };
+        Err(EmbedError::Module { path: dir.to_owned(), problem })
     }
 
     /// The score of each pair of a query and a passage: the model's logit. `None` where `between`, asked in between,
@@ -116,9 +117,9 @@ impl Ranker {
     }
 }
 
-/// The number of labels, as transformers counts them.
-fn labels(place: PathBuf) -> std::result::Result<usize, EmbedError> {
+/// The number of labels, as transformers counts them; `None` where the file says nothing of labels.
+fn labels(place: PathBuf) -> std::result::Result<Option<usize>, EmbedError> {
     let config: Value = read(place)?;
     let named = config["id2label"].as_object().map(serde_json::Map::len);
-    Ok(config["num_labels"].as_u64().map(|n| n as usize).or(named).unwrap_or(2))
+    Ok(config["num_labels"].as_u64().map(|n| n as usize).or(named))
 }

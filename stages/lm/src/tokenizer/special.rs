@@ -43,7 +43,7 @@ pub struct TokenizerConfig {
 
 /// A token is its spelling, or an object that holds it.
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "neither a text nor an object with `content`")]
 enum Token {
     Text(String),
     Object { content: String },
@@ -59,7 +59,7 @@ impl Token {
 
 /// A template, or several by name of which `default` counts.
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "neither a text nor a list of templates with names")]
 enum Templates {
     One(String),
     Named(Vec<NamedTemplate>),

@@ -165,7 +165,10 @@ fn check(change: impl Fn(&mut serde_json::Value), expect: &str) {
 #[test]
 fn what_would_change_the_result_unseen_is_refused() {
     let config = |expect: &str| format!("use DIR/adapter_config.json: {expect}");
-    check(|j| j["use_dora"] = true.into(), &config("`use_dora` is true, which is not supported"));
+    check(
+        |j| j["use_dora"] = true.into(),
+        &config("`use_dora` is true, which is not supported; merge the adapter with PEFT and use the merged model"),
+    );
     check(
         |j| j["modules_to_save"] = serde_json::json!(["lm_head"]),
         &config(
@@ -196,7 +199,7 @@ fn what_would_change_the_result_unseen_is_refused() {
     let weights = |expect: &str| format!("use DIR/adapter_model.safetensors: {expect}");
     check(
         |j| j["target_modules"] = serde_json::json!(["Wqkv"]),
-        &weights("`target_modules` is [\"Wqkv\"], and no linear layer of the model is called so"),
+        &config("`target_modules` is [\"Wqkv\"], and no linear layer of the model is called so"),
     );
     check(
         |j| j["target_modules"] = serde_json::json!(["q_proj", "k_proj", "v_proj"]),
@@ -263,6 +266,35 @@ fn what_would_not_load_to_the_same_model_is_not_written() {
     assert!(fs::read_dir(dir.path()).unwrap().next().is_none());
 }
 
+/// PEFT puts adapters that have names into folders of these names.
+#[test]
+fn folders_of_several_adapters_are_named() {
+    let case = Case::open("names");
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["second", "first"] {
+        save_adapter(&dir.path().join(name), &case.adapter_config, &case.adapter, &case.config).unwrap();
+    }
+    fs::create_dir(dir.path().join("other")).unwrap();
+    let error = load_adapter(dir.path(), &case.config).unwrap_err();
+    let expect = "read an adapter from DIR: there is no adapter_config.json, but folders with adapters of their own: \
+                  give one of them (first, second)";
+    assert_eq!(chain(&error, dir.path()), expect);
+}
+
+/// A pattern that only Python understands is told where it stands.
+#[test]
+fn a_pattern_with_look_around_is_told_with_its_file() {
+    let case = Case::open("names");
+    let dir = tempfile::tempdir().unwrap();
+    save_adapter(dir.path(), &case.adapter_config, &case.adapter, &case.config).unwrap();
+    let path = dir.path().join("adapter_config.json");
+    let mut json: serde_json::Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    json["target_modules"] = r".*layers\.(?!1).*q_proj".into();
+    fs::write(&path, json.to_string()).unwrap();
+    let told = chain(&load_adapter(dir.path(), &case.config).unwrap_err(), dir.path());
+    assert!(told.starts_with("use DIR/adapter_config.json: `target_modules` has the pattern"), "{told}");
+}
+
 /// What other adapters are is said by name, not by the first key of LoRA's that they lack.
 #[test]
 fn other_kinds_of_adapters_are_told_by_name() {
@@ -286,6 +318,7 @@ fn other_kinds_of_adapters_are_told_by_name() {
             r#"{"peft_type": "LORA", "r": 1152921504606846976, "lora_alpha": 8, "target_modules": ["q_proj"]}"#,
             "`r` is 1152921504606846976",
         ),
+        (r#"{"peft_type": "LORA", "r": 8, "lora_alpha": 8, "target_modules": 3}"#, "target_modules: neither one value"),
     ] {
         fs::write(dir.path().join("adapter_config.json"), json).unwrap();
         fs::write(dir.path().join("adapter_model.safetensors"), b"").unwrap();

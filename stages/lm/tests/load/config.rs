@@ -164,6 +164,10 @@ fn the_generation_configuration_is_read() {
     let some = GenerationDefaults::from_dir(dir.path()).unwrap();
     assert_eq!((some.do_sample, some.temperature, some.top_p), (Some(true), Some(0.6), Some(0.9)));
     assert_eq!(some.eos_token_ids, [7, 9]);
+    std::fs::write(dir.path().join("generation_config.json"), r#"{"eos_token_id": "</s>"}"#).unwrap();
+    let error = GenerationDefaults::from_dir(dir.path()).unwrap_err();
+    let expect = "use DIR/generation_config.json: eos_token_id: neither a token's id nor a list of ids at";
+    assert!(chain(&error, dir.path()).starts_with(expect), "{error}");
 }
 
 /// What ends a text is what any file names, and what training appends; files that disagree are told of.

@@ -114,7 +114,7 @@ fn a_tokenizer_of_another_model_is_refused() {
     fails(r#"{"eos_token": "</s>"}"#, "use DIR/tokenizer.json: the eos_token `</s>` is not in its vocabulary");
     fails(
         r#"{"eos_token": 3}"#,
-        "use DIR/tokenizer_config.json\neos_token: data did not match any variant of untagged enum Token at line 1 \
+        "use DIR/tokenizer_config.json\neos_token: neither a text nor an object with `content` at line 1 \
          column 16",
     );
     let missing = Tokenizer::from_dir(Path::new("nowhere")).unwrap_err();
