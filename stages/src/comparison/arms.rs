@@ -34,6 +34,8 @@ pub(crate) struct Arms {
     pub tasks: Vec<String>,
     /// Arms that are another one by another name, and why.
     pub folded: Vec<(String, String)>,
+    /// Columns that might have been metrics and are none, in words.
+    pub passed_over: Option<String>,
 }
 
 impl Arms {
@@ -48,6 +50,7 @@ impl Arms {
             }
         }
         let metrics = scored::metrics(params, &tables)?;
+        let passed_over = scored::passed_over(params, &tables.iter().collect::<Vec<_>>());
         let mut arms = Vec::new();
         let mut folded = Vec::new();
         for table in &tables {
@@ -69,7 +72,7 @@ impl Arms {
         repeat_fixed(&mut arms);
         let signatures = metrics.iter().map(|metric| signatures.of(metric)).collect();
         let tasks = tasks(&arms);
-        Ok(Self { metrics, signatures, all: arms, tasks, folded })
+        Ok(Self { metrics, signatures, all: arms, tasks, folded, passed_over })
     }
 
     /// The names of all draws.

@@ -108,6 +108,6 @@ pub(crate) fn answers(params: &CompareParams, arms: &Arms, go_on: GoOn<'_>) -> R
         trends: details::trends(params, arms)?.batch()?,
         contrasts: factorial::table(params, arms, go_on)?.batch()?,
         left_out: left_out.batch()?,
-        warnings: warning.into_iter().chain(pairing::apart(&arms.all)).collect(),
+        warnings: warning.into_iter().chain(pairing::apart(&arms.all)).chain(arms.passed_over.clone()).collect(),
     })
 }

@@ -71,7 +71,10 @@ pub(super) fn metrics(params: &CompareParams, tables: &[Table]) -> Result<Vec<St
     let found: Vec<String> =
         all.filter(|name| tables.iter().all(|table| of(table, name, DataType::is_floating))).collect();
     if found.is_empty() {
-        let help = "name columns under `metrics`; `evaluate` gives them in its output `predictions`";
+        let help = match passed_over(params, &tables) {
+            Some(told) => told,
+            None => "name columns under `metrics`; `evaluate` gives them in its output `predictions`".into(),
+        };
         return Err(StageError::user_help("the inputs have no column of broken numbers in common", help));
     }
     for (parameter, names) in [
@@ -86,6 +89,32 @@ pub(super) fn metrics(params: &CompareParams, tables: &[Table]) -> Result<Vec<St
         }
     }
     Ok(found)
+}
+
+/// Columns that are broken numbers in one input and something else in another, so that nobody takes them for scores
+/// unless they are named. Nothing but nulls is nothing else.
+pub(super) fn passed_over(params: &CompareParams, tables: &[&Table]) -> Option<String> {
+    if !params.metrics.is_empty() {
+        return None;
+    }
+    let tables = tables.iter().filter(|table| !table.schema.fields().is_empty());
+    let told = |name: &String| {
+        let mut types = tables.clone().filter_map(|table| {
+            let field = table.schema.field_with_name(name).ok()?;
+            (field.data_type() != &DataType::Null).then_some((&table.input, field.data_type()))
+        });
+        let (broken, other): (Vec<_>, Vec<_>) = types.by_ref().partition(|(_, of)| of.is_floating());
+        let ((one, _), (another, of)) = (broken.first()?, other.first()?);
+        let numbers = of.is_numeric() || **of == DataType::Boolean;
+        let what =
+            if numbers { "name it under `metrics` to compare it" } else { "declare it as `float` where it is read" };
+        Some(format!("`{name}` has broken numbers in the input `{one}` and {of} in `{another}`: {what}"))
+    };
+    let mut names: Vec<&String> = tables.clone().flat_map(|table| table.schema.fields()).map(|f| f.name()).collect();
+    let mut seen = HashSet::new();
+    names.retain(|name| seen.insert(*name));
+    let told: Vec<String> = names.into_iter().filter_map(told).collect();
+    (!told.is_empty()).then(|| told.join("; "))
 }
 
 impl Table {

@@ -177,3 +177,24 @@ fn a_task_may_be_called_like_all_of_them() {
     let found = study.rows("effects", &[("question", "items")]);
     assert_eq!(lines(&found, &["task", "items"]), ["all | 4", "all (task) | 1", "t0 | 1", "t1 | 2"]);
 }
+
+#[test]
+fn a_column_that_is_broken_numbers_in_one_arm_alone_is_told() {
+    let lab = Lab::with(crate::registry());
+    let row = |id: &str, right: Value, f1: f64| serde_json::json!({ "id": id, "right": right, "f1": f1 });
+    lab.jsonl("a.jsonl", [row("x", 0.5.into(), 0.5), row("y", 1.0.into(), 0.25)]);
+    lab.jsonl("b.jsonl", [row("x", 1.into(), 0.5), row("y", 0.into(), 0.5)]);
+    let told = |params: &str| {
+        let ran = lab.run_stages(&format!(
+            "  a: {{ kind: table, params: {{ path: a.jsonl }} }}
+  b: {{ kind: table, params: {{ path: b.jsonl }} }}
+  c: {{ kind: compare, inputs: {{ a: a, b: b }}, params: {{ bootstrap: {{ resamples: 50 }}{params} }} }}
+"
+        ));
+        assert_eq!(ran.failures(), [""; 0]);
+        ran.warnings().join("\n")
+    };
+    let said = "`right` has broken numbers in the input `a` and Int64 in `b`: name it under `metrics` to compare it";
+    assert!(told("").contains(said), "{}", told(""));
+    assert!(!told(", metrics: [right, f1]").contains("broken"));
+}
