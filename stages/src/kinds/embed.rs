@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     model::{
-        embedder::{EmbedderRef, ModelPrompts, identity, vectors},
+        embedder::{EmbedderRef, ModelPrompts, identity, vectors, warn_of_cut},
         model_error, model_files,
     },
     rows::{
@@ -171,6 +171,9 @@ impl StageKind for Embed {
             }
             Ok(())
         })?;
+        if let Some(embedder) = &opened {
+            warn_of_cut(cx, embedder);
+        }
         let told = HashMap::from([(EMBEDDER.to_owned(), identity(&dir, params.pooling)?.to_string())]);
         let id = Field::new("id", DataType::Utf8, false);
         let schema: SchemaRef = Arc::new(Schema::new(vec![id, field.with_metadata(told)]));

@@ -106,6 +106,18 @@ impl ModelPrompts {
     }
 }
 
+/// Warns of texts that were longer than the model takes: what is behind has no part in their vectors.
+pub(crate) fn warn_of_cut(cx: &StageContext, embedder: &Embedder) {
+    let (longest, cut) = embedder.cut();
+    if cut > 0 {
+        cx.counter("texts_cut", cut as u64);
+        cx.warn(format!(
+            "{cut} texts are longer than the {longest} tokens that the embedding model takes, and were cut there: cut \
+             documents into pieces where they are read (`rows: chunk` of `table`)"
+        ));
+    }
+}
+
 /// Vectors of some texts, each behind a prefix.
 ///
 /// # Errors

@@ -114,7 +114,8 @@ fn vectors_are_made_once_and_find_the_same() {
     assert_eq!(lab.rows("found.rows"), direct, "to the bit");
     let vectors = lab.rows("vectors");
     assert_eq!((&vectors[1]["id"], vectors[1]["vector"].as_array().unwrap().len()), (&Value::from("bile"), 32));
-    assert!(ran.warnings().is_empty(), "{:?}", ran.warnings());
+    let warnings = ran.warnings();
+    assert!(warnings.iter().all(|warning| warning.contains("were cut there")), "{warnings:?}");
     let prefixed = run("method: dense, embedder: model, top_k: 3, passage_prefix: 'passage: '").warnings();
     assert!(prefixed.iter().any(|warning| warning.contains("`passage_prefix` changes nothing")), "{prefixed:?}");
     // Another `top_k`, weights of both rankings: no vector is made anew. A document more, and an empty one: one vector.
@@ -128,6 +129,20 @@ fn vectors_are_made_once_and_find_the_same() {
     assert_eq!((ran.stats("vectors").rows_computed, ran.stats("vectors").rows_reused), (2, 4));
     assert!(lab.rows("vectors")[5]["vector"].is_null());
     assert_eq!(ids(&lab.rows("found.rows")[0]).len(), 5);
+}
+
+#[test]
+fn texts_that_an_embedding_model_cuts_are_told() {
+    let lab = lab();
+    model(&lab, "bert");
+    lab.write("model/sentence_bert_config.json", "{\"max_seq_length\": 5}");
+    let said = "texts are longer than the 5 tokens that the embedding model takes, and were cut there";
+    for run in [stages("method: dense, embedder: model"), embedded("embedder: model", "method: dense, embedder: model")]
+    {
+        let ran = lab.run_stages(&run);
+        assert_eq!(ran.failures(), [""; 0]);
+        assert!(ran.warnings().iter().any(|warning| warning.contains(said)), "{:?}", ran.warnings());
+    }
 }
 
 #[test]

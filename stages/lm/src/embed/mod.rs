@@ -12,6 +12,7 @@ use std::{
     borrow::Cow,
     ops::Range,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 use rayon::prelude::*;
@@ -40,6 +41,8 @@ pub struct Embedder {
     /// Longest text in tokens, special ones included; what is longer is cut.
     max_length: usize,
     dimensions: usize,
+    /// Texts that were cut.
+    cut: AtomicUsize,
 }
 
 /// Why texts could not be embedded. Messages complete "failed to ...".
@@ -154,6 +157,7 @@ impl Embedder {
             lower_case,
             max_length: limit.min(config.longest).max(2),
             dimensions,
+            cut: AtomicUsize::new(0),
         })
     }
 
@@ -181,6 +185,11 @@ impl Embedder {
     /// The number of components of a vector.
     pub fn dimensions(&self) -> usize {
         self.dimensions
+    }
+
+    /// The longest text that the model takes, in tokens; and how many texts were cut there so far.
+    pub fn cut(&self) -> (usize, usize) {
+        (self.max_length, self.cut.load(Ordering::Relaxed))
     }
 
     /// The vectors of some texts, of length 1, in their order; computed in parallel. `between` is asked in between
@@ -223,6 +232,7 @@ impl Embedder {
         let mut ids = self.tokenizer.encode(&text, true)?;
         if ids.len() > self.max_length {
             // The last token separates texts and is kept, as in transformers' truncation.
+            self.cut.fetch_add(1, Ordering::Relaxed);
             let last = ids[ids.len() - 1];
             ids.truncate(self.max_length - 1);
             ids.push(last);

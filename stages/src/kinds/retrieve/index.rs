@@ -141,6 +141,9 @@ impl Dense {
                 }
             }
         }
+        if let Vectors::Model { embedder, .. } = &vectors {
+            embedder::warn_of_cut(cx, embedder);
+        }
         Ok(Self { vectors, query_prefix, index: index.unwrap_or_default(), documents })
     }
 
