@@ -90,7 +90,8 @@ impl StageKind for EvaluateRetrieval {
     type Params = EvaluateRetrievalParams;
     const NAME: &'static str = "evaluate_retrieval";
     // 1: the first.
-    const VERSION: u32 = 1;
+    // 2: rankings without scores and grades under another name are refused, and 0 is -0.
+    const VERSION: u32 = 2;
 
     fn ports(&self, params: &EvaluateRetrievalParams) -> Ports {
         let columns: Vec<String> = params.metrics.iter().map(|metric| metric.column()).collect();
@@ -208,7 +209,7 @@ impl StageKind for EvaluateRetrieval {
 pub(crate) const GOLDEN: crate::golden::Golden = crate::golden::Golden {
     stage: "inputs: { rankings: retrieve, judgements: retrieve }, params: { query_column: id, \
         document_column: instruction, bootstrap: { resamples: 50 } }",
-    version: 1,
+    version: 2,
     outputs: &[
         ("queries", "a7cedd4209382856c2144ac8b6bcc4d485d1b07838eae394f6849c42ee9d0d59"),
         ("scores", "8ac027f1c879a76ee017339e6d8fed9f33c68d169a34c8bfa28991779e0a35fb"),

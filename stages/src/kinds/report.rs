@@ -39,7 +39,8 @@ impl StageKind for Report {
     type Params = ReportParams;
     const NAME: &'static str = "report";
     // 1: the first.
-    const VERSION: u32 = 1;
+    // 2: the page says which confidence intervals have.
+    const VERSION: u32 = 2;
     const GATHERS_WHAT_THERE_IS: bool = true;
 
     fn ports(&self, _: &ReportParams) -> Ports {
@@ -71,6 +72,6 @@ impl StageKind for Report {
 #[cfg(test)]
 pub(crate) const GOLDEN: crate::golden::Golden = crate::golden::Golden {
     stage: "inputs: { a: evaluate, b: evaluate.predictions }",
-    version: 1,
+    version: 2,
     outputs: &[("page", "5d5960847ecfd8c0f8179a6ddd673d613c05fb848d00c9a8512e643c2e31eee8")],
 };

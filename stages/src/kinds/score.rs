@@ -32,7 +32,8 @@ impl StageKind for Score {
     type Params = ScoreParams;
     const NAME: &'static str = "score";
     // 1: the first.
-    const VERSION: u32 = 1;
+    // 2: an answer that counts choices, among which a null stands, is refused.
+    const VERSION: u32 = 2;
     const INCREMENT: Increment = Increment::RowWise { primary: "items" };
     const AFTERWARDS: &'static [&'static str] = &["bootstrap", "max_refused"];
 
@@ -144,7 +145,7 @@ impl StageKind for Score {
 #[cfg(test)]
 pub(crate) const GOLDEN: crate::golden::Golden = crate::golden::Golden {
     stage: "inputs: { items: table, adapter: train }, params: { model: MODEL, bootstrap: { resamples: 50 } }",
-    version: 1,
+    version: 2,
     outputs: &[
         ("predictions", "e68551d30de143249f9560b443565127e60adfb21c7a9e7d852346d3dc1871fb"),
         ("scores", "97eb0c13aa05ad1f2651ca49aad3d2cbe80ec0351d725c6bd17fbaf518c7b98d"),

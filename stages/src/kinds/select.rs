@@ -27,7 +27,8 @@ impl StageKind for Select {
     type Params = SelectParams;
     const NAME: &'static str = "select";
     // 1: the first.
-    const VERSION: u32 = 1;
+    // 2: what has no order (`null < 3`) is not compared, and 0 is -0 to `distinct` and `join`.
+    const VERSION: u32 = 2;
 
     fn ports(&self, params: &SelectParams) -> Ports {
         let two = params.steps.iter().any(Step::reads_other);
@@ -133,6 +134,6 @@ pub(crate) const GOLDEN: crate::golden::Golden = crate::golden::Golden {
             { rename: { output: answer } }, { join: { on: id, columns: [output], how: left } }, { sample: { rows: 3, \
             seed: 1 } }, { concatenate: fill }, { drop_empty: [labels] }, { sort: [{ id: desc }] }, { drop: [task] }, \
             { distinct: [id] } ] }",
-    version: 1,
+    version: 2,
     outputs: &[("rows", "b9b3e2cb2ebfc73a0be0a59373ec2695c3962b1902539cc5a58f3ede43cf06f0")],
 };
