@@ -66,14 +66,13 @@ impl Metric {
     /// Whether most letters of a text are in none of the words that the metric sees: then it says little of the text,
     /// or nothing. `rouge_l` is blind to Russian, and token F1 takes a Chinese sentence for one word.
     pub fn is_blind_to(self, normalizer: Normalizer, text: &str) -> bool {
-        let unseen = |c: &char| match self.0.words {
+        let is_unseen = |c: &char| match self.0.words {
             Words::Ascii => !c.is_ascii(),
             Words::Spaced => normalizer != Normalizer::Unicode && is_unspaced(*c),
             Words::Any => false,
         };
         let letters = text.chars().filter(|c| c.is_alphanumeric());
-        let (unseen, seen): (Vec<char>, Vec<char>) = letters.partition(unseen);
-        unseen.len() > seen.len()
+        2 * letters.clone().filter(is_unseen).count() > letters.count()
     }
 
     /// What sees the texts to which this is blind.

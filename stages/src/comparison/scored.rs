@@ -11,6 +11,7 @@ use arrow::{
     datatypes::{DataType, Float64Type, Schema, SchemaRef},
     util::display::{ArrayFormatter, FormatOptions},
 };
+use pipe_cache::type_name;
 use pipe_engine::{
     context::{Draws, level},
     diag::one_of,
@@ -99,15 +100,16 @@ pub(super) fn passed_over(params: &CompareParams, tables: &[&Table]) -> Option<S
     }
     let tables = tables.iter().filter(|table| !table.schema.fields().is_empty());
     let told = |name: &String| {
-        let mut types = tables.clone().filter_map(|table| {
+        let types = tables.clone().filter_map(|table| {
             let field = table.schema.field_with_name(name).ok()?;
             (field.data_type() != &DataType::Null).then_some((&table.input, field.data_type()))
         });
-        let (broken, other): (Vec<_>, Vec<_>) = types.by_ref().partition(|(_, of)| of.is_floating());
+        let (broken, other): (Vec<_>, Vec<_>) = types.partition(|(_, of)| of.is_floating());
         let ((one, _), (another, of)) = (broken.first()?, other.first()?);
         let numbers = of.is_numeric() || **of == DataType::Boolean;
         let what =
             if numbers { "name it under `metrics` to compare it" } else { "declare it as `float` where it is read" };
+        let of = type_name(of);
         Some(format!("`{name}` has broken numbers in the input `{one}` and {of} in `{another}`: {what}"))
     };
     let mut names: Vec<&String> = tables.clone().flat_map(|table| table.schema.fields()).map(|f| f.name()).collect();

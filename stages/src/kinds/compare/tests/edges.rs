@@ -194,7 +194,7 @@ fn a_column_that_is_broken_numbers_in_one_arm_alone_is_told() {
         assert_eq!(ran.failures(), [""; 0]);
         ran.warnings().join("\n")
     };
-    let said = "`right` has broken numbers in the input `a` and Int64 in `b`: name it under `metrics` to compare it";
+    let said = "`right` has broken numbers in the input `a` and int64 in `b`: name it under `metrics` to compare it";
     assert!(told("").contains(said), "{}", told(""));
     assert!(!told(", metrics: [right, f1]").contains("broken"));
 }
